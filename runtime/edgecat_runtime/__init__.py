@@ -1,0 +1,28 @@
+"""edgecat on the device: numpy alone to import, OpenCV and a backend where they are used.
+
+Example:
+    >>> from edgecat_runtime import Classifier
+    >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
+    ...     print(classifier.classify(frame))
+"""
+
+from edgecat_runtime.artifact import read_card
+from edgecat_runtime.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.classifier import Classifier, Prediction
+from edgecat_runtime.errors import BackendMissing, DeviceError, EdgecatError, GateError, UserError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendMissing",
+    "CardDamaged",
+    "CardError",
+    "Classifier",
+    "DeviceError",
+    "EdgecatError",
+    "GateError",
+    "ModelCard",
+    "Prediction",
+    "UserError",
+    "read_card",
+]

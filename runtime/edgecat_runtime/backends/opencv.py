@@ -1,0 +1,55 @@
+"""OpenCV's DNN module: a second opinion that is nearly always installed already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.opencv import cv2_module
+
+
+class OpenCVBackend:
+    """OpenCV 5's new DNN engine over the deployed graph.
+
+    The classic engine (OpenCV 4) takes no uint8 NHWC input. The number of threads is a setting of
+    the whole process there, so it is left alone unless asked for.
+
+    Args:
+        path: a `.onnx` file, uint8 (batch, h, w, 3) BGR in, float32 logits out.
+        threads: for all of OpenCV in this process; None leaves it as it is.
+
+    Raises:
+        BackendMissing: OpenCV is missing or older than 5.
+        UserError: OpenCV refuses the file.
+    """
+
+    name = "opencv"
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        cv2 = cv2_module()
+        if int(cv2.__version__.split(".")[0]) < 5:
+            raise BackendMissing(
+                f"OpenCV {cv2.__version__} cannot run the deployed graph; the opencv backend needs "
+                "OpenCV 5: pip install 'opencv-python-headless>=5', or use --backend onnxruntime"
+            )
+        if threads:
+            cv2.setNumThreads(threads)
+        try:
+            self._net: Any = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_NEW)
+        except cv2.error as error:
+            raise UserError(f"OpenCV cannot open {path}: {error.err or error}") from error
+        self._blob = [blob for blob in self._net.getUnconnectedOutLayersNames()]
+
+    def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        self._net.setInput(np.ascontiguousarray(frames))
+        logits: NDArray[np.float32] = self._net.forward()
+        return logits.copy()
+
+    def close(self) -> None:
+        """Free the network."""
+        self._net = None

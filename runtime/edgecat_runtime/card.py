@@ -1,0 +1,215 @@
+"""The model card: what an artifact says of itself, carried inside the artifact.
+
+A card is plain JSON of at most 4,000 UTF-8 bytes (a TensorRT engine's name holds 4,095), with a
+digest over its own fields and, for the files that carry one, the length and SHA-256 of the payload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from edgecat_runtime.errors import GateError, UserError
+
+SCHEMA = 1
+MAX_BYTES = 4000
+GOLDEN_CLASSES = 16
+
+Fit = Literal["crop", "letterbox", "stretch"]
+Precision = Literal["fp32", "fp16", "int8"]
+_DAMAGED = "the model card is damaged: {}. Copy the file again or export it again"
+_CHOICES = {"fit": ("crop", "letterbox", "stretch"), "precision": ("fp32", "fp16", "int8")}
+
+
+class CardError(UserError):
+    """A card is missing, of the future, or does not fit its model."""
+
+
+class CardDamaged(GateError):
+    """A card, or the file that carries it, is not what was written."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything a device must know to serve a model and to prove that it serves it right.
+
+    Attributes:
+        architecture: registry name, for example `vgg16`.
+        labels: class names in the order of the logits.
+        height: input height in pixels.
+        width: input width in pixels.
+        layers: widths of a VGG's convolutions with "M" for a max pool; empty for other families.
+        head: `dense` or `gap` (global average pooling).
+        batch_norm: whether the PyTorch module has batch normalisation.
+        dropout: rate in the head while training.
+        fit: how a frame meets the input size: `crop`, `letterbox` or `stretch`.
+        mean: subtracted from RGB values in 0..1.
+        std: divides RGB values in 0..1, after the mean.
+        temperature: the softmax is taken of logits / temperature.
+        precision: `fp32`, `fp16` or `int8`.
+        golden: reference logits, 4 golden frames by the first 16 classes.
+        preprocess_golden: base64 of the 8 x 8 pixels sampled from the preprocessed golden photograph.
+        accuracy: measured accuracy in 0..1, if any.
+        accuracy_n: number of photographs it was measured on.
+        checkpoint_sha256: payload hash of the checkpoint that this came from.
+        tools: versions of what made it.
+        payload_bytes: length of the payload in bytes, 0 where the format needs none.
+        payload_sha256: SHA-256 of the payload.
+        schema: version of this layout.
+    """
+
+    architecture: str
+    labels: tuple[str, ...]
+    height: int
+    width: int
+    layers: tuple[int | str, ...] = ()
+    head: str = ""
+    batch_norm: bool = False
+    dropout: float = 0.0
+    fit: Fit = "crop"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    temperature: float = 1.0
+    precision: Precision = "fp32"
+    golden: tuple[tuple[float, ...], ...] = ()
+    preprocess_golden: str = ""
+    accuracy: float | None = None
+    accuracy_n: int = 0
+    checkpoint_sha256: str = ""
+    tools: dict[str, str] = field(default_factory=dict)
+    payload_bytes: int = 0
+    payload_sha256: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.labels)
+
+    def to_dict(self, *, labels: bool = True) -> dict[str, Any]:
+        """The fields and their `digest`, ready for JSON; `labels` as in `to_json`."""
+        plain = json.loads(json.dumps(asdict(self)))
+        if not labels:
+            plain["labels"] = _summary(self.labels)
+        return {**plain, "digest": _digest(plain)}
+
+    def to_json(self, *, labels: bool = True) -> str:
+        """Return the card as compact JSON.
+
+        Args:
+            labels: False replaces the labels by their number and hash: they travel in a second
+                key, where the card would not fit with them (see `fits`).
+
+        Raises:
+            CardError: it would take more than 4,000 UTF-8 bytes.
+        """
+        text = _compact(self.to_dict(labels=labels))
+        if len(text.encode()) > MAX_BYTES:
+            raise CardError(
+                f"the model card takes {len(text.encode())} bytes; expected at most {MAX_BYTES}. "
+                "Shorten the labels or the architecture's name"
+            )
+        return text
+
+    @property
+    def fits(self) -> bool:
+        """Whether the card fits in 4,000 bytes with its labels."""
+        return len(_compact(self.to_dict()).encode()) <= MAX_BYTES
+
+    @classmethod
+    def from_json(cls, text: str, *, labels: tuple[str, ...] | None = None) -> ModelCard:
+        """Read a card and check its digest.
+
+        Args:
+            text: what `to_json` gave.
+            labels: the labels, where the card left them out; without them, class numbers serve.
+
+        Raises:
+            CardDamaged: no JSON, a wrong digest, labels that are not the ones it was written with.
+            CardError: a future schema, or a field that does not fit another.
+        """
+        values = _parsed(text)
+        if values.pop("digest", None) != _digest(values):
+            raise CardDamaged(_DAMAGED.format("its digest does not match"))
+        if not isinstance(values.get("labels"), list):
+            values["labels"] = _restored(values.get("labels"), labels)
+        return _checked(cls, values)
+
+    def with_labels(self, labels: tuple[str, ...]) -> ModelCard:
+        """The same card with other names for its classes.
+
+        Raises:
+            CardError: another number of labels.
+        """
+        if len(labels) != self.classes:
+            raise CardError(
+                f"got {len(labels)} labels; the model has {self.classes} classes. "
+                "Give one label a line, in the order of the logits"
+            )
+        return replace(self, labels=labels)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise CardDamaged(_DAMAGED.format("it is no JSON")) from error
+    if not isinstance(values, dict):
+        raise CardDamaged(_DAMAGED.format("it is no JSON object"))
+    schema = values.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise CardError(
+            f"the model card has schema {schema}; this edgecat reads up to {SCHEMA}. "
+            "Upgrade edgecat-runtime"
+        )
+    return values
+
+
+def _summary(labels: tuple[str, ...]) -> dict[str, Any]:
+    return {"count": len(labels), "sha256": _digest({"labels": labels})}
+
+
+def _restored(summary: Any, labels: tuple[str, ...] | None) -> list[str]:
+    if not isinstance(summary, dict) or not isinstance(summary.get("count"), int):
+        raise CardDamaged(_DAMAGED.format("it has no labels"))
+    if labels is None:
+        return [str(index) for index in range(summary["count"])]
+    if summary != _summary(labels):
+        raise CardDamaged(_DAMAGED.format("the labels beside it are not the ones it counted"))
+    return list(labels)
+
+
+def _checked(cls: type[ModelCard], values: Mapping[str, Any]) -> ModelCard:
+    known = {f.name for f in fields(cls)}
+    missing = sorted({"architecture", "labels", "height", "width"} - values.keys())
+    unknown = sorted(values.keys() - known)
+    if missing or unknown:
+        raise CardError(f"the model card lacks {missing} and has unknown {unknown}. Export it again")
+    for name, allowed in _CHOICES.items():
+        if values.get(name, allowed[0]) not in allowed:
+            raise CardError(
+                f"the model card's {name} is {values[name]!r}; expected one of {', '.join(allowed)}"
+            )
+    card = cls(**{name: _frozen(value) for name, value in values.items()})
+    if any(len(row) != min(card.classes, GOLDEN_CLASSES) for row in card.golden):
+        raise CardError(
+            f"the model card has {card.classes} labels; its golden logits cover "
+            f"{len(card.golden[0])} classes. Export it again"
+        )
+    return card
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _compact(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,208 @@
+"""The classifier: a model file opened, proved and served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.artifact import read_card
+from edgecat_runtime.backends import Backend, open_backend
+from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
+from edgecat_runtime.errors import GateError
+from edgecat_runtime.golden import golden_frames, preprocess_difference
+from edgecat_runtime.preprocess import preprocess
+
+# Worst logit error relative to the spread of the golden logits, by precision.
+LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}
+PREPROCESS_LIMIT = 1.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one frame.
+
+    Attributes:
+        label: the most probable class.
+        confidence: its probability, 0..1.
+        probabilities: by label, in the order of the logits; they add up to 1.
+        logits: the network's raw output.
+    """
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+    logits: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.confidence:.1%}"
+
+
+class Classifier:
+    """A model file, opened with a backend and proved to answer as its author's did.
+
+    Example:
+        >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
+        ...     print(classifier.classify(cv2.imread("cat.jpg")))
+    """
+
+    def __init__(self, backend: Backend, card: ModelCard) -> None:
+        self.card = card
+        self._backend = backend
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        backend: str = "auto",
+        verify: bool = True,
+        labels: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> Classifier:
+        """Open a model file.
+
+        Args:
+            path: a file with a card: `.onnx`, or what a registered backend opens.
+            backend: `auto`, `onnxruntime`, `opencv`, or another registered name.
+            verify: replay the golden frames and refuse a model that answers differently here.
+            labels: other names for the classes, in the order of the logits.
+            threads: of the CPU; None leaves the choice to the backend.
+
+        Raises:
+            CardError: no file, no card, a card of the future, or a wrong number of labels.
+            BackendMissing: the backend's library is not installed.
+            GateError: the file was changed, or its golden frames are answered differently.
+        """
+        card = read_card(path)
+        if labels is not None:
+            card = card.with_labels(tuple(labels))
+        classifier = cls(open_backend(path, card, name=backend, threads=threads), card)
+        if verify:
+            try:
+                classifier.self_test(str(path))
+            except BaseException:
+                classifier.close()
+                raise
+        return classifier
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that answers."""
+        return self._backend.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return self.card.labels
+
+    def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Fit one frame (h, w, 3) BGR uint8 to the network: uint8 (height, width, 3)."""
+        return preprocess(frame, self.card.height, self.card.width, self.card.fit)
+
+    def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes)."""
+        return self._backend.infer(frames)
+
+    def predict(self, logits: NDArray[np.float32]) -> Prediction:
+        """Turn one row of logits (classes,) into a prediction, softmax at the temperature."""
+        scaled = logits.astype(np.float64) / self.card.temperature
+        exponents = np.exp(scaled - scaled.max())
+        values = (exponents / exponents.sum()).tolist()
+        best = int(logits.argmax())
+        return Prediction(
+            self.labels[best],
+            values[best],
+            dict(zip(self.labels, values, strict=True)),
+            tuple(logits.tolist()),
+        )
+
+    def classify(self, frame: NDArray[np.uint8]) -> Prediction:
+        """Classify one frame: uint8 (h, w, 3) BGR.
+
+        Raises:
+            UserError: the frame has another shape or type.
+        """
+        return self.predict(self.infer(self.preprocess(frame)[None])[0])
+
+    def classify_batch(self, frames: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
+        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch."""
+        if not len(frames):
+            return []
+        batch = np.stack([self.preprocess(frame) for frame in frames])
+        return [self.predict(row) for row in self.infer(batch)]
+
+    def self_test(self, name: str = "the model") -> None:
+        """Replay the golden frames on this device.
+
+        Raises:
+            GateError: logits or preprocessing differ by more than the limits (DESIGN, parity).
+            CardError: the model answers with another number of classes than it has labels.
+        """
+        card = self.card
+        if not card.golden:
+            raise GateError(f"{name} carries no golden logits to test it with. Export it again")
+        logits = self.infer(golden_frames(card.height, card.width))
+        if logits.shape != (len(card.golden), card.classes):
+            raise CardError(
+                f"{name} answers with shape {logits.shape}; its card has {card.classes} labels, "
+                f"so ({len(card.golden)}, {card.classes}) was expected. Export it again"
+            )
+        golden = np.asarray(card.golden, np.float32)
+        error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
+        limit = LOGIT_LIMITS[card.precision]
+        if not error <= limit:
+            raise GateError(
+                f"{name} on {self.backend} answers its golden frames {error:.1e} of their spread "
+                f"off; at most {limit:.0e} is allowed. It is damaged, foreign or badly built: "
+                "export it again"
+            )
+        difference = preprocess_difference(
+            card.preprocess_golden, card.height, card.width, card.fit
+        )
+        if difference > PREPROCESS_LIMIT:
+            raise GateError(
+                f"frames are preprocessed {difference:.1f} grey levels differently here than where "
+                f"{name} was made; at most {PREPROCESS_LIMIT:.0f} is allowed. Use the edgecat and "
+                "OpenCV versions that its card names"
+            )
+
+    def close(self) -> None:
+        """Free the backend; calling it twice is harmless."""
+        self._backend.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def logit_error(
+    reference: NDArray[np.float32], candidate: NDArray[np.float32], golden: NDArray[np.float32]
+) -> float:
+    """Worst absolute difference of logits relative to the spread of the golden logits.
+
+    Args:
+        reference: (n, classes).
+        candidate: (n, classes).
+        golden: (4, classes), whose maximum minus minimum is the spread.
+
+    Returns:
+        The error, infinite where a logit is not finite.
+    """
+    difference = float(np.abs(reference - candidate).max()) if len(reference) else 0.0
+    spread = max(float(golden.max() - golden.min()), float(np.finfo(np.float32).tiny))
+    return difference / spread if np.isfinite(difference) else float("inf")
+
+
+

@@ -1,0 +1,24 @@
+"""The one door to OpenCV, so that a missing one is named with its install line."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from edgecat_runtime.errors import BackendMissing
+
+
+def cv2_module() -> ModuleType:
+    """Return the `cv2` module.
+
+    Raises:
+        BackendMissing: OpenCV cannot be imported. On a Jetson it comes with JetPack.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise BackendMissing(
+            "OpenCV is not installed: pip install 'edgecat-runtime[headless]' (or [gui] for a "
+            "window); on a Jetson use JetPack's, through a venv made with --system-site-packages"
+        ) from error
+    module: ModuleType = cv2
+    return module
