@@ -1,0 +1,1 @@
+"""Pictures to learn from: folders and tar files of photographs, and drawn pets."""

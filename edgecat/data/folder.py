@@ -1,0 +1,192 @@
+"""Labelled pictures from folders of class folders and from tar files that hold the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgecat.data.layout import Found, sources
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.pictures import PictureError
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One labelled picture: the bytes `path[offset : offset + size]`, not yet decoded.
+
+    Attributes:
+        name: Where it came from, for people: `photos/cat/1.jpg`, `train-0.tar:train/cat/1.jpg`.
+        label: Index into the labels of its set.
+        path: The picture's own file, or the tar that holds it.
+        offset: First byte, 0 for a picture's own file.
+        size: Bytes.
+        split: `train`, `val` or `test` by the folder it lies under, else empty.
+    """
+
+    name: str
+    label: int
+    path: Path
+    offset: int
+    size: int
+    split: str
+
+    def read(self) -> bytes:
+        """Read the encoded picture; safe from any thread and after a fork.
+
+        Raises:
+            PictureError: The file vanished or became shorter since it was scanned.
+        """
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(self.offset)
+                data = file.read(self.size)
+        except OSError as error:
+            raise PictureError(
+                f"{self.name} cannot be read any more ({error.strerror}); expected {self.path}"
+            ) from error
+        if len(data) != self.size:
+            raise PictureError(
+                f"{self.name} has {len(data)} bytes left; expected {self.size}. "
+                f"{self.path} changed while in use"
+            )
+        return data
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Labelled pictures in order of name, and sentences about the files that are none."""
+
+    labels: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.pictures)
+
+    def __str__(self) -> str:
+        """Sum up: `15,000 pictures (7,500 cat, 7,500 dog), 2 files skipped`."""
+        each = ", ".join(f"{count:,} {label}" for label, count in self.counts().items())
+        skipped = f", {len(self.skipped):,} files skipped" if self.skipped else ""
+        return f"{len(self):,} pictures ({each}){skipped}"
+
+    def counts(self) -> dict[str, int]:
+        """Count the pictures of each label."""
+        totals = [0] * len(self.labels)
+        for picture in self.pictures:
+            totals[picture.label] += 1
+        return dict(zip(self.labels, totals, strict=True))
+
+    def subset(self, split: str) -> PictureSet:
+        """Keep the pictures of one split: `train`, `val`, `test`, or empty for those of none."""
+        return replace(self, pictures=tuple(p for p in self.pictures if p.split == split))
+
+
+def scan(
+    paths: str | Path | Sequence[str | Path], *, labels: Sequence[str] | None = None
+) -> PictureSet:
+    """Find the labelled pictures in folders and plain tar files, without decoding any.
+
+    A picture's label is its class folder: the topmost folder on its way that itself holds
+    pictures, so that `cat/1.jpg`, `pets/cat/1.jpg` and `cat/garden/1.jpg` (beside `cat/1.jpg`)
+    all show a cat. A level named `train`, `val`, `valid`, `validation` or `test`, in whatever
+    case, is the split of what lies under it. Tar files directly inside a given folder are read
+    as if they had been given. Hidden files and what operating systems scatter is passed over.
+
+    Args:
+        paths: Folders and `.tar` files; what is given twice counts once.
+        labels: The labels and their order, as a model's card has them. By default the names of
+            the class folders of all `paths` together, sorted.
+
+    Raises:
+        UserError: A path is missing or no source; no picture, one class only, or a class folder
+            without a picture (where `labels` is not given); a class folder that is not in
+            `labels`.
+    """
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found: dict[tuple[Path, int], Found] = {}
+    empty: set[str] = set()
+    skipped: list[str] = []
+    for source in sources(given):
+        for item in source.labelled(skipped):
+            found.setdefault((item.path, item.offset), item)
+        empty |= source.empty_folders()
+    if not found:
+        raise UserError(
+            f"no pictures in class folders in {', '.join(map(str, given)) or 'nothing'}; expected "
+            f"folders or .tar files with a folder of pictures per class, such as photos/cat/1.jpg"
+        )
+    names = {item.label for item in found.values()}
+    order = tuple(sorted(names)) if labels is None else tuple(labels)
+    _check_labels(names, empty, order, free=labels is None)
+    index = {label: number for number, label in enumerate(order)}
+    by_name = sorted(found.values(), key=lambda item: (item.name, str(item.path), item.offset))
+    pictures = tuple(Picture(**{**f._asdict(), "label": index[f.label]}) for f in by_name)
+    return PictureSet(order, pictures, tuple(skipped))
+
+
+def split(
+    pictures: PictureSet, *, val: float = 0.1, seed: int = 0
+) -> tuple[PictureSet, PictureSet]:
+    """Split into pictures to train on and pictures to validate on.
+
+    Pictures under `val/` are the second part where there are any; else a share `val` of each
+    label is. Which ones is decided by SHA-256 of `seed/name`, smallest first: the same on every
+    machine, in whatever order the files are found. Pictures under `test/` are in neither part.
+
+    Args:
+        pictures: What `scan` found.
+        val: Share of each label to validate on, above 0 and below 1; at least one picture.
+        seed: Another seed, another split.
+
+    Raises:
+        UserError: `val` out of range, or a label without a picture to train on.
+    """
+    if not 0 < val < 1:
+        raise UserError(f"the validation share is {val}; expected above 0 and below 1")
+    usable = tuple(p for p in pictures.pictures if p.split != "test")
+    if any(p.split == "val" for p in usable):
+        held = {p for p in usable if p.split == "val"}
+    else:
+        held = set(_drawn(usable, val, seed))
+    parts = (
+        replace(pictures, pictures=tuple(p for p in usable if (p in held) is wanted))
+        for wanted in (False, True)
+    )
+    training, validation = parts
+    for label, count in training.counts().items():
+        if not count:
+            raise UserError(
+                f"no picture of {label!r} is left to train on, of {pictures.counts()[label]} (those "
+                f"under test/ and val/ are never trained on); expected two or more"
+            )
+    return training, validation
+
+
+def _drawn(pictures: Sequence[Picture], share: float, seed: int) -> Iterator[Picture]:
+    """Yield the same share of each label's pictures, at least one, by a hash of their names."""
+    by_label: dict[int, list[tuple[bytes, str, int, Picture]]] = {}
+    for p in pictures:
+        digest = hashlib.sha256(f"{seed}/{p.name}".encode()).digest()
+        by_label.setdefault(p.label, []).append((digest, str(p.path), p.offset, p))
+    for group in by_label.values():
+        count = max(1, int(share * len(group) + 0.5))
+        yield from (entry[-1] for entry in sorted(group, key=lambda entry: entry[:3])[:count])
+
+
+def _check_labels(names: set[str], empty: set[str], order: tuple[str, ...], *, free: bool) -> None:
+    if unknown := sorted(names - set(order)):
+        raise UserError(
+            f"class folders {unknown} are not among the model's labels {list(order)}; "
+            f"rename or remove them"
+        )
+    if free and empty - names:
+        raise UserError(
+            f"class folder {min(empty - names)!r} holds no pictures; add some or remove it"
+        )
+    if free and len(order) < 2:
+        raise UserError(
+            f"all pictures are of one class, {order[0]!r}; expected two class folders or more"
+        )
