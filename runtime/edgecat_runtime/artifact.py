@@ -66,15 +66,20 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     entries = list(_fields(payload))
     if not any(number == 7 for number, *_ in entries):
         raise CardError("these bytes are no ONNX model: they hold no graph")
-    kept = b"".join(
-        payload[start:end]
+    view = memoryview(payload)
+    kept: list[bytes | memoryview] = [
+        view[start:end]
         for number, start, body, end in entries
         if number != _METADATA_PROPS or _entry(payload[body:end])[0] not in (KEY, LABELS_KEY)
-    )
+    ]
     if not card.fits:
-        kept += _field(LABELS_KEY, json.dumps(card.labels, ensure_ascii=False))
-    card = replace(card, payload_bytes=len(kept), payload_sha256=hashlib.sha256(kept).hexdigest())
-    return kept + _field(KEY, card.to_json(labels=card.fits))
+        kept.append(_field(LABELS_KEY, json.dumps(card.labels, ensure_ascii=False)))
+    hashed = hashlib.sha256()
+    for part in kept:
+        hashed.update(part)
+    size = sum(len(part) for part in kept)
+    card = replace(card, payload_bytes=size, payload_sha256=hashed.hexdigest())
+    return b"".join([*kept, _field(KEY, card.to_json(labels=card.fits))])
 
 
 def seal_safetensors(payload: bytes, card: ModelCard) -> bytes:

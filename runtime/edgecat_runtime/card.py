@@ -51,7 +51,7 @@ class ModelCard:
         temperature: the softmax is taken of logits / temperature.
         precision: `fp32`, `fp16` or `int8`.
         golden: reference logits, 4 golden frames by the first 16 classes.
-        preprocess_golden: base64 of the 8 x 8 pixels sampled from the preprocessed golden photograph.
+        preprocess_golden: base64 of 8 x 8 pixels of the preprocessed golden scene.
         accuracy: measured accuracy in 0..1, if any.
         accuracy_n: number of photographs it was measured on.
         checkpoint_sha256: payload hash of the checkpoint that this came from.
@@ -187,7 +187,9 @@ def _checked(cls: type[ModelCard], values: Mapping[str, Any]) -> ModelCard:
     missing = sorted({"architecture", "labels", "height", "width"} - values.keys())
     unknown = sorted(values.keys() - known)
     if missing or unknown:
-        raise CardError(f"the model card lacks {missing} and has unknown {unknown}. Export it again")
+        raise CardError(
+            f"the model card lacks {missing} and has unknown {unknown}. Export the model again"
+        )
     for name, allowed in _CHOICES.items():
         if values.get(name, allowed[0]) not in allowed:
             raise CardError(

@@ -203,6 +203,3 @@ def logit_error(
     difference = float(np.abs(reference - candidate).max()) if len(reference) else 0.0
     spread = max(float(golden.max() - golden.min()), float(np.finfo(np.float32).tiny))
     return difference / spread if np.isfinite(difference) else float("inf")
-
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,15 +71,13 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _over_white(image: NDArray[np.generic] | None) -> NDArray[np.uint8] | None:
+def _over_white(image: NDArray[Any] | None) -> NDArray[np.uint8] | None:
     """Lay a picture with an alpha channel over white; None for one without."""
     if image is None or image.ndim != 3 or image.shape[2] != 4:
         return None
-    top = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
-    scaled = image.astype(np.float32) / top
-    alpha = scaled[..., 3:]
-    blended = scaled[..., :3] * alpha + (1 - alpha)
-    return (blended * 255).round().clip(0, 255).astype(np.uint8)
+    top = float(np.iinfo(image.dtype).max) if image.dtype.kind == "u" else 1.0
+    colour, alpha = image[..., :3] / top, image[..., 3:] / top
+    return ((colour * alpha + 1 - alpha) * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _is_cut_short(data: bytes) -> bool:

@@ -107,4 +107,3 @@ def _opencv(path: Path, card: ModelCard, threads: int | None) -> Backend:
 
 register_backend("onnxruntime", (".onnx",), "onnxruntime", _onnxruntime)
 register_backend("opencv", (".onnx",), "cv2", _opencv)
-

@@ -42,7 +42,6 @@ class OpenCVBackend:
             self._net: Any = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_NEW)
         except cv2.error as error:
             raise UserError(f"OpenCV cannot open {path}: {error.err or error}") from error
-        self._blob = [blob for blob in self._net.getUnconnectedOutLayersNames()]
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""

@@ -1,0 +1,72 @@
+"""The command line: one file per command, heavy imports inside the command that needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from edgecat.cli.camera import camera
+from edgecat.cli.classify import classify
+from edgecat.cli.demo import demo
+from edgecat.cli.evaluate import evaluate
+from edgecat.cli.export import export
+from edgecat.cli.inspect import inspect
+from edgecat.cli.train import train
+from edgecat.cli.verify import verify
+from edgecat_runtime.atomic import write_error
+from edgecat_runtime.errors import EdgecatError
+
+_EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "matplotlib": "report",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "train",
+}
+_COMMANDS = (demo, train, evaluate, export, verify, classify, camera, inspect)
+
+app = typer.Typer(
+    name="edgecat",
+    help="Train an image classifier once, ship it to any edge device, and prove there that it "
+    "still gives the same answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for _command in _COMMANDS:
+    app.command()(_command)
+
+
+def main() -> None:
+    """Run the command line; every error that edgecat foresees is one line and an exit code.
+
+    Exit codes: 0 done, 1 the user's mistake, 2 wrong usage of the command line, 3 a gate or
+    self-test failed, 4 the device failed, 130 interrupted.
+    """
+    try:
+        app()
+    except EdgecatError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f"{error.name} is not installed: pip install 'edgecat[{extra}]'", 1)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _fail(str(write_error(error.filename or "the output", error)), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)

@@ -1,0 +1,54 @@
+"""`edgecat classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def classify(
+    image: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    engine: Annotated[
+        Path | None,
+        typer.Option(help="The model; default: the newest run's.", show_default=False),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, opencv or pytorch.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+) -> None:
+    """Say what is in pictures.
+
+    Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
+    """
+    from edgecat.cli.console import print_json, say, warn
+    from edgecat.cli.models import default_model, open_classifier
+    from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
+
+    paths: list[Path] = []
+    for path in image:
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+        paths += inside if path.is_dir() else [path]
+    answers, failed = [], None
+    with open_classifier(engine or default_model((".onnx", ".safetensors")), backend) as model:
+        for path in paths:
+            try:
+                prediction = model.classify(read_picture(path))
+            except PictureError as error:
+                failed = error
+                warn(f"skipped: {error}")
+                continue
+            answers.append(
+                {
+                    "source": str(path),
+                    "label": prediction.label,
+                    "confidence": prediction.confidence,
+                    "probabilities": prediction.probabilities,
+                }
+            )
+            if not json:
+                say(f"{path}  {prediction}")
+    if json:
+        print_json(answers)
+    if failed is not None or not paths:
+        raise failed if failed is not None else PictureError(f"{image[0]} holds no pictures")

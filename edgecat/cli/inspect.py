@@ -1,0 +1,38 @@
+"""`edgecat inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Show the model card inside a file, after checking the file against it.
+
+    Example: `edgecat inspect runs/pets/vgg16.onnx`
+    """
+    from edgecat.cli.console import print_json, say
+    from edgecat_runtime import read_card
+
+    card = read_card(file)
+    if json:
+        print_json(card.to_dict())
+        return
+    measured = f"{card.accuracy:.2%} of {card.accuracy_n}" if card.accuracy is not None else "-"
+    rows = {
+        "architecture": f"{card.architecture} ({card.head or 'head as published'}"
+        f"{', batch norm' if card.batch_norm else ''})",
+        "labels": ", ".join(card.labels[:12]) + (" ..." if card.classes > 12 else ""),
+        "input": f"{card.width}x{card.height} uint8 BGR, {card.fit}",
+        "precision": card.precision,
+        "accuracy": measured,
+        "payload": f"{card.payload_bytes / 1e6:.1f} MB, SHA-256 {card.payload_sha256[:16]}",
+        "made with": ", ".join(f"{name} {version}" for name, version in card.tools.items()),
+    }
+    for name, value in rows.items():
+        say(f"{name:<13} {value}")

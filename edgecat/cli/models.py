@@ -1,0 +1,67 @@
+"""Which model a command means when none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecat_runtime.errors import BackendMissing, UserError
+
+if TYPE_CHECKING:
+    from edgecat_runtime import Classifier
+
+
+def default_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path:
+    """Return the newest model of the newest run.
+
+    Args:
+        suffixes: file types, the preferred first, such as `(".onnx", ".safetensors")`.
+        runs: the folder that `edgecat train` writes into.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [
+        path
+        for path in runs.glob("*/*")
+        if path.suffix in suffixes and not path.name.startswith((".", "resume"))
+    ]
+    if not found:
+        raise UserError(
+            f"no model named and none under {runs}/. Name a file, or make one: edgecat train photos/"
+        )
+    newest = max(found, key=lambda path: path.stat().st_mtime).parent
+    candidates = [path for path in found if path.parent == newest]
+    return min(candidates, key=lambda p: (suffixes.index(p.suffix), -p.stat().st_mtime))
+
+
+def openable_backends(path: Path) -> tuple[str, ...]:
+    """Names of the installed backends that open `path`, best first; a checkpoint needs torch.
+
+    Raises:
+        CardError: no such file or format.
+        BackendMissing: nothing installed opens it.
+    """
+    from edgecat_runtime.backends import available_backends
+
+    if path.suffix == ".safetensors":
+        import edgecat.torch_backend  # noqa: F401  (registers itself)
+    names = available_backends(path)
+    if not names:
+        from edgecat_runtime import read_card
+
+        read_card(path)
+        raise BackendMissing(
+            f"nothing installed opens {path}: pip install 'edgecat[onnx]' (or [train] for a "
+            "checkpoint)"
+        )
+    return names
+
+
+def open_classifier(path: Path, backend: str = "auto") -> Classifier:
+    """Open a checkpoint or an exported model, self-tested; raises as `Classifier.open`."""
+    from edgecat_runtime import Classifier
+
+    if path.suffix == ".safetensors":
+        import edgecat.torch_backend  # noqa: F401  (registers itself)
+    return Classifier.open(path, backend=backend)

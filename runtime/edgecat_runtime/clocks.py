@@ -1,0 +1,56 @@
+"""Clocks of the camera loop: bounded memory, a microsecond a tick, percentiles over a whole run."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections import deque
+from time import perf_counter
+
+import numpy as np
+
+KEPT = 4096
+
+
+class Clock:
+    """Durations of one stage, of which a fixed number is kept.
+
+    Up to `KEPT` durations are kept as they are; of more, a uniform random sample is (Vitter 1985,
+    algorithm R), so that percentiles speak of the whole run, however long.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._kept = array("d")
+        self._random = random.Random(0)
+
+    def add(self, seconds: float) -> None:
+        """Take one duration in."""
+        self.count += 1
+        if self.count <= KEPT:
+            self._kept.append(seconds)
+        elif (slot := int(self._random.random() * self.count)) < KEPT:
+            self._kept[slot] = seconds
+
+    def percentile_ms(self, percent: float) -> float:
+        """Return a percentile in milliseconds, rounded to a microsecond; 0 of no durations."""
+        if not self._kept:
+            return 0.0
+        return round(float(np.percentile(np.array(self._kept), percent)) * 1e3, 3)
+
+
+class Rate:
+    """Events a second over the last second or so."""
+
+    def __init__(self, span: float = 1.0) -> None:
+        self._span = span
+        self._times: deque[float] = deque(maxlen=256)
+
+    def tick(self, now: float | None = None) -> float:
+        """Count one event and return the rate in 1/s; 0 before the second event."""
+        times = self._times
+        times.append(perf_counter() if now is None else now)
+        while len(times) > 2 and times[-1] - times[1] >= self._span:
+            times.popleft()
+        passed = times[-1] - times[0]
+        return (len(times) - 1) / passed if passed > 0 else 0.0
