@@ -1,0 +1,117 @@
+"""`edgecat train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _network(**options: Any) -> Any:
+    return typer.Option(rich_help_panel="The network", **options)
+
+
+def _recipe(**options: Any) -> Any:
+    return typer.Option(rich_help_panel="The recipe", **options)
+
+
+def _run(**options: Any) -> Any:
+    return typer.Option(rich_help_panel="The run", **options)
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of class folders, or .tar files with the same inside."),
+    ] = None,
+    arch: Annotated[str, _network(help="Architecture.")] = "vgg16",
+    size: Annotated[int, _network(help="Height and width of its input, in pixels.")] = 64,
+    width: Annotated[float, _network(help="Channel multiplier.")] = 0.5,
+    head: Annotated[str, _network(help="gap (global average pooling) or dense.")] = "gap",
+    batch_norm: Annotated[bool, _network(help="Normalise after each convolution.")] = True,
+    dropout: Annotated[
+        float | None, _network(help="Rate in the head; default: 0.5 dense, 0 gap.")
+    ] = None,
+    fit: Annotated[
+        str, _network(help="How photographs meet the input: crop, letterbox or stretch.")
+    ] = "crop",
+    epochs: Annotated[int, _recipe(help="Passes over the pictures.")] = 20,
+    batch_size: Annotated[int, _recipe(help="Pictures a step.")] = 64,
+    optimizer: Annotated[str, _recipe(help="sgd or adamw.")] = "sgd",
+    lr: Annotated[
+        float | None, _recipe(help="Peak learning rate; default: the optimiser's own.")
+    ] = None,
+    weight_decay: Annotated[float, _recipe(help="Of weights, not of biases.")] = 5e-4,
+    warmup: Annotated[float, _recipe(help="Share of the steps while the rate climbs.")] = 0.1,
+    label_smoothing: Annotated[float, _recipe(help="0 to 0.9.")] = 0.1,
+    augment: Annotated[bool, _recipe(help="Random crop, flip and colour.")] = True,
+    val: Annotated[float, _recipe(help="Share to validate on where no val/ folder is.")] = 0.1,
+    seed: Annotated[int, _recipe(help="Of weights, split, order and augmentation.")] = 0,
+    patience: Annotated[
+        int | None, _recipe(help="Stop after so many epochs without a better one.")
+    ] = None,
+    name: Annotated[
+        str, _run(help="Folder of the run; default: architecture and time.", show_default=False)
+    ] = "",
+    output: Annotated[Path, _run(help="Folder of the runs.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, _run(help="Folder of an interrupted run: go on as it was started.")
+    ] = None,
+    threads: Annotated[int | None, _run(help="Of torch; default: one a core.")] = None,
+    device: Annotated[str, _run(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    precision: Annotated[
+        str, _run(help="auto (what the device is fast in), fp32, bf16 or fp16.")
+    ] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+) -> None:
+    """Train a classifier on labelled pictures.
+
+    The folder of the run gets the best epoch's checkpoint, metrics.csv, curves.png and
+    confusion.png. Ctrl-C saves; --resume goes on to the very same weights.
+
+    Example: `edgecat train photos/ --epochs 10`
+    """
+    from edgecat.cli.training import EpochLines, check_data, check_resume, report
+    from edgecat.training.config import TrainConfig
+    from edgecat.training.loop import train as run_training
+    from edgecat.training.run import Interrupted, read_config
+
+    if resume is not None:
+        check_resume(context)
+        config = read_config(resume)
+    else:
+        config = TrainConfig(
+            data=check_data(data),
+            name=name,
+            output=str(output),
+            arch=arch,
+            size=size,
+            width=width,
+            head=head,
+            batch_norm=batch_norm,
+            dropout=dropout,
+            fit=fit,  # type: ignore[arg-type]  # checked by TrainConfig
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            warmup=warmup,
+            label_smoothing=label_smoothing,
+            augment=augment,
+            val=val,
+            seed=seed,
+            patience=patience,
+            threads=threads,
+            device=device,
+            precision=precision,
+        )
+    try:
+        with EpochLines(config.epochs, silent=json) as lines:
+            result = run_training(config, resume=resume, watcher=lines)
+    except Interrupted as interrupted:
+        typer.echo(str(interrupted), err=True)
+        raise typer.Exit(130) from interrupted
+    report(result, as_json=json)

@@ -1,0 +1,145 @@
+"""How `edgecat train` shows itself on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import typer
+
+from edgecat.cli.console import print_json, progress, say, warn
+from edgecat.data.folder import PictureSet
+from edgecat.training.metrics import Epoch
+from edgecat.training.run import TrainResult, Watcher
+from edgecat_runtime.errors import UserError
+
+_REFRESH = 0.25
+
+
+class EpochLines(Watcher):
+    """A bar for the epoch that runs, with loss and images/s, and a line for each that is done.
+
+    Args:
+        epochs: of the whole run.
+        silent: print no lines: standard output is for JSON.
+    """
+
+    def __init__(self, epochs: int, *, silent: bool = False) -> None:
+        self._epochs = epochs
+        self._say: Callable[[str], None] = (lambda text: None) if silent else say
+        self._stack = ExitStack()
+        self._advance: Callable[..., None] = lambda steps=1, description=None: None
+        self._epoch = self._pictures = 0
+        self._started = self._shown = 0.0
+
+    def __enter__(self) -> EpochLines:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
+        """Say what is trained on, and where."""
+        self._say(f"training on {training}")
+        self._say(f"validating on {validation}")
+        for sentence in training.skipped:
+            warn(f"skipped: {sentence}")
+        self._say(f"into {folder}")
+        sys.stdout.flush()
+
+    def epoch_started(self, epoch: int, steps: int, done: int) -> None:
+        """Open the epoch's bar."""
+        self._epoch, self._pictures, self._started = epoch, 0, time.perf_counter()
+        title = f"epoch {epoch}/{self._epochs}"
+        self._advance = self._stack.enter_context(progress(steps, title))
+        self._advance(done)
+
+    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
+        """Move the bar; four times a second, show the loss and the speed."""
+        self._pictures += pictures
+        now = time.perf_counter()
+        if now - self._shown < _REFRESH or not sys.stderr.isatty():
+            self._advance()
+            return
+        self._shown = now
+        speed = self._pictures / (now - self._started)
+        self._advance(
+            1, f"epoch {self._epoch}/{self._epochs}  loss {loss():.3f}  {speed:.0f} images/s"
+        )
+
+    def epoch_finished(self, row: Epoch, *, best: bool) -> None:
+        """Close the bar and leave one line."""
+        self._stack.close()
+        self._say(
+            f"epoch {row.epoch:>3}/{self._epochs}  loss {row.train_loss:.3f}  "
+            f"accuracy {row.train_accuracy:6.2%}  validation {row.val_accuracy:6.2%}"
+            f"{' *' if best else '  '}  {row.images_per_second:.0f} images/s  {row.seconds:.0f} s"
+        )
+        sys.stdout.flush()
+
+    def skipped(self, sentence: str) -> None:
+        """Name a picture that could not be decoded."""
+        warn(f"skipped: {sentence}")
+
+
+def check_data(data: list[Path] | None) -> tuple[str, ...]:
+    """Return the paths as text.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not data:
+        raise UserError(
+            "no pictures named. Give folders of class folders or .tar files: edgecat train photos/"
+        )
+    return tuple(map(str, data))
+
+
+def check_resume(context: typer.Context) -> None:
+    """Refuse options beside `--resume`: a resumed run goes on as it was started.
+
+    Raises:
+        UserError: something else was given.
+    """
+    given = [
+        name
+        for name in context.params
+        if name not in ("resume", "json")
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UserError(
+            f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
+        )
+
+
+def report(result: TrainResult, *, as_json: bool) -> None:
+    """Print what a run gave."""
+    if as_json:
+        figures = {
+            "checkpoint": str(result.checkpoint),
+            "epochs": len(result.history),
+            "best_epoch": result.best.epoch,
+            "accuracy": result.evaluation.accuracy,
+            "loss": result.evaluation.loss,
+            "n": result.evaluation.n,
+            "skipped": len(result.skipped),
+        }
+        print_json(figures)
+        return
+    if result.skipped:
+        say(f"{len(result.skipped)} pictures could not be decoded and were skipped")
+    say(
+        f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
+        f"validation pictures (epoch {result.best.epoch})"
+    )

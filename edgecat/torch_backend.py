@@ -1,0 +1,71 @@
+"""The PyTorch backend: a checkpoint served behind the protocol of every other backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgecat.checkpoint import load_checkpoint
+from edgecat.models.frames import input_from_frames
+from edgecat_runtime.backends import register_backend
+from edgecat_runtime.card import ModelCard
+
+
+class TorchBackend:
+    """Serve a module that takes normalised RGB.
+
+    Args:
+        model: what `build_model(card)` built, with its weights; it is put into evaluation mode.
+        card: its card.
+    """
+
+    name = "pytorch"
+
+    def __init__(self, model: nn.Module, card: ModelCard) -> None:
+        """Take over `model`; its device is where frames are sent."""
+        self._model = model.eval()
+        self._card = card
+        self._device = next(model.parameters()).device
+
+    def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits.
+
+        Args:
+            frames: uint8 (n, height, width, 3), BGR.
+
+        Returns:
+            float32 (n, classes).
+        """
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
+            logits = self._model(input_from_frames(batch, self._card))
+            result: NDArray[np.float32] = logits.float().cpu().numpy()
+        return result
+
+    def close(self) -> None:
+        """Free the module."""
+        self._model = nn.Identity()
+
+
+def open_checkpoint(path: Path, card: ModelCard, threads: int | None = None) -> TorchBackend:
+    """Open a checkpoint for `edgecat_runtime.backends.open_backend`.
+
+    Args:
+        path: a checkpoint of `edgecat train`.
+        card: the card that was read from it.
+        threads: torch's threads, process-wide; None leaves them.
+
+    Raises:
+        CardError: as `load_checkpoint`.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    model, _ = load_checkpoint(path)
+    return TorchBackend(model, card)
+
+
+register_backend("pytorch", (".safetensors",), "torch", open_checkpoint)

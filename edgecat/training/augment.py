@@ -1,0 +1,84 @@
+"""Augmentation: a random crop with aspect, a flip and a change of colour, in three OpenCV calls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.preprocess import shrink
+
+Image = NDArray[np.uint8]
+
+_LUMA = np.array([0.114, 0.587, 0.299])  # of blue, green, red: ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training picture is changed.
+
+    Attributes:
+        area: least and most share of the picture's area that the crop covers.
+        aspect: the crop's width over height lies between 1 / aspect and aspect.
+        flip: chance of a left-right flip.
+        brightness: values are scaled by 1 - brightness to 1 + brightness.
+        contrast: likewise, around mid-grey.
+        saturation: likewise, around each pixel's own grey.
+    """
+
+    area: tuple[float, float] = (0.35, 1.0)
+    aspect: float = 4 / 3
+    flip: float = 0.5
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.3
+
+
+def augment(image: Image, size: int, how: Augmentation, random: np.random.Generator) -> Image:
+    """Draw one training view of a picture.
+
+    Args:
+        image: uint8 (h, w, 3), BGR.
+        size: height and width of the view.
+        how: how far it may differ.
+        random: where the draws come from; the same state gives the same view.
+
+    Returns:
+        uint8 (size, size, 3), BGR.
+    """
+    top, left, height, width = random_crop(image.shape[0], image.shape[1], how, random)
+    view = shrink(image[top : top + height, left : left + width], size, size)
+    if random.random() < how.flip:
+        view = cv2_module().flip(view, 1)
+    return np.asarray(cv2_module().transform(view, colour_matrix(how, random)), np.uint8)
+
+
+def random_crop(
+    height: int, width: int, how: Augmentation, random: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draw a crop of random area, aspect and place: top, left, height and width in pixels.
+
+    Source: Szegedy et al., 2014 (https://arxiv.org/abs/1409.4842), section 6, with the crop cut to
+    the picture where it would stick out.
+    """
+    area = height * width * random.uniform(*how.area)
+    aspect = math.exp(random.uniform(-1, 1) * math.log(how.aspect))
+    crop_height = min(height, max(1, round(math.sqrt(area / aspect))))
+    crop_width = min(width, max(1, round(math.sqrt(area * aspect))))
+    top = int(random.integers(height - crop_height + 1))
+    left = int(random.integers(width - crop_width + 1))
+    return top, left, crop_height, crop_width
+
+
+def colour_matrix(how: Augmentation, random: np.random.Generator) -> NDArray[np.float32]:
+    """Draw brightness, contrast and saturation as one affine map: float32 (3, 4) on BGR values."""
+    brightness, contrast, saturation = (
+        1 + strength * random.uniform(-1, 1)
+        for strength in (how.brightness, how.contrast, how.saturation)
+    )
+    mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
+    offset = np.full((3, 1), 127.5 * (1 - contrast))
+    return np.hstack([brightness * contrast * mix, offset]).astype(np.float32)

@@ -1,0 +1,150 @@
+"""Everything that decides what a training run gives, in one frozen dataclass."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from edgecat_runtime.card import Fit
+from edgecat_runtime.errors import UserError
+
+LEARNING_RATES = {"sgd": 0.05, "adamw": 0.001}
+_CHOICES = {
+    "head": ("dense", "gap"),
+    "fit": ("crop", "letterbox", "stretch"),
+    "optimizer": tuple(LEARNING_RATES),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; saved as `config.json` into its folder and read back by `--resume`.
+
+    The defaults are what trains well on two CPU cores.
+
+    Attributes:
+        data: folders of class folders and tar files.
+        name: the run's folder inside `output`; empty for architecture, date and time.
+        output: folder of the runs.
+        arch: name of the architecture.
+        size: height and width of the network's input in pixels.
+        width: channel multiplier.
+        head: `gap` (global average pooling) or `dense`, as published.
+        batch_norm: normalise after each convolution.
+        dropout: rate in the head; None for the published 0.5 (dense) or 0 (gap).
+        fit: how photographs meet the input when served: `crop`, `letterbox` or `stretch`.
+        epochs: passes over the training pictures.
+        batch_size: pictures a step, at most; an epoch's batches are of even size.
+        optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`.
+        lr: peak learning rate; None for the optimiser's own default.
+        weight_decay: of weights; biases and batch norm are left alone.
+        warmup: share of all steps over which the rate climbs, 0..1; a cosine brings it to 0.
+        label_smoothing: 0..1.
+        augment: random resized crop, flip and colour; off for fitting a few pictures.
+        val: share of each class to validate on, where the data has no `val/` folder.
+        seed: of weights, split, order, augmentation and dropout.
+        patience: stop after so many epochs without a better one; None never stops early.
+        threads: of torch; None for one a core.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        precision: of the arithmetic: `fp32`, `bf16`, `fp16`, or `auto`: what the device is fast in.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+
+    data: tuple[str, ...]
+    name: str = ""
+    output: str = "runs"
+    arch: str = "vgg16"
+    size: int = 64
+    width: float = 0.5
+    head: str = "gap"
+    batch_norm: bool = True
+    dropout: float | None = None
+    fit: Fit = "crop"
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    lr: float | None = None
+    weight_decay: float = 5e-4
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    augment: bool = True
+    val: float = 0.1
+    seed: int = 0
+    patience: int | None = None
+    threads: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                wanted = ", ".join(allowed)
+                raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {wanted}")
+        for name, least, most in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and least <= value <= most):
+                raise UserError(f"{_option(name)} is {value}; expected {least:g} to {most:g}")
+        if self.name and Path(self.name).name != self.name:
+            raise UserError(
+                f"--name is {self.name!r}; expected a plain name. Use --output for where"
+            )
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest learning rate of the run."""
+        return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def head_dropout(self) -> float:
+        """The dropout rate in the head."""
+        published = 0.5 if self.head == "dense" else 0.0
+        return published if self.dropout is None else self.dropout
+
+    def to_json(self) -> str:
+        """The configuration as readable JSON."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> TrainConfig:
+        """Read what `to_json` gave.
+
+        Args:
+            text: the JSON.
+            name: of the file, for the message.
+
+        Raises:
+            UserError: no JSON, unknown fields or values out of range.
+        """
+        try:
+            values = json.loads(text)
+            known = {f.name for f in fields(cls)}
+            if unknown := sorted(values.keys() - known):
+                raise UserError(f"{name} has unknown fields {', '.join(unknown)}. Upgrade edgecat")
+            return cls(**{**values, "data": tuple(values["data"])})
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UserError(f"{name} is no configuration of edgecat train ({error})") from error
+
+
+_RANGES = (
+    ("size", 32, 1024),
+    ("width", 0.01, 8),
+    ("dropout", 0, 0.95),
+    ("epochs", 1, 100_000),
+    ("batch_size", 2, 65_536),
+    ("lr", 1e-8, 100),
+    ("weight_decay", 0, 10),
+    ("warmup", 0, 1),
+    ("label_smoothing", 0, 0.9),
+    ("seed", 0, 2**32 - 1),
+    ("patience", 1, 100_000),
+    ("threads", 1, 1024),
+)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

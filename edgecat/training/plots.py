@@ -1,0 +1,97 @@
+"""A run's pictures: learning curves and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecat.training.metrics import Epoch, Evaluation
+from edgecat_runtime.atomic import atomic_path
+from edgecat_runtime.errors import BackendMissing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREY = "#2f6db3", "#d9762b", "#8a8f98"
+
+
+def draw_curves(history: Sequence[Epoch], path: Path) -> None:
+    """Draw loss and accuracy over the epochs as a PNG.
+
+    Args:
+        history: the epochs of a run.
+        path: the file.
+
+    Raises:
+        BackendMissing: matplotlib is not installed.
+        UserError: the file cannot be written.
+    """
+    figure = _figure(9, 3.8)
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [row.epoch for row in history]
+    best = max(history, key=lambda row: (row.val_accuracy, -row.val_loss))
+    loss.plot(epochs, [r.train_loss for r in history], _BLUE, marker=".", label="training")
+    loss.plot(epochs, [r.val_loss for r in history], _ORANGE, marker=".", label="validation")
+    accuracy.plot(epochs, [100 * r.train_accuracy for r in history], _BLUE, marker=".")
+    accuracy.plot(epochs, [100 * r.val_accuracy for r in history], _ORANGE, marker=".")
+    accuracy.axvline(best.epoch, color=_GREY, linewidth=1, linestyle=":")
+    _dress(loss, "Loss", "nats")
+    _dress(accuracy, f"Accuracy: best {best.val_accuracy:.1%}, epoch {best.epoch}", "%")
+    loss.legend(frameon=False)
+    _save(figure, path)
+
+
+def draw_confusion(evaluation: Evaluation, path: Path) -> None:
+    """Draw the confusion matrix as a PNG: rows are what pictures show, shares of each row shaded.
+
+    Args:
+        evaluation: the counted answers.
+        path: the file.
+
+    Raises:
+        BackendMissing: matplotlib is not installed.
+        UserError: the file cannot be written.
+    """
+    counts = evaluation.confusion
+    classes = len(evaluation.labels)
+    figure = _figure(2.4 + 0.7 * min(classes, 20), 2.0 + 0.7 * min(classes, 20))
+    axes = figure.subplots()
+    shares = counts / counts.sum(1, keepdims=True).clip(1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(classes), evaluation.labels, rotation=0 if classes < 5 else 90)
+    axes.set_yticks(range(classes), evaluation.labels)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("shown")
+    axes.set_title(f"{evaluation.accuracy:.2%} of {evaluation.n:,} pictures", fontsize=11)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if classes <= 20:
+        for row, column in [(r, c) for r in range(classes) for c in range(classes)]:
+            colour = "white" if shares[row, column] > 0.5 else "#333333"
+            text = f"{counts[row, column]:,}"
+            axes.text(column, row, text, ha="center", va="center", color=colour)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BackendMissing("matplotlib is not installed: pip install 'edgecat[train]'") from error
+    return Figure(figsize=(width, height), layout="constrained", dpi=130)
+
+
+def _dress(axes: Axes, title: str, unit: str) -> None:
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(unit)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,0 +1,139 @@
+"""A run's folder, who watches it, and how Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from edgecat.data.folder import PictureSet
+from edgecat.training.config import TrainConfig
+from edgecat.training.metrics import Epoch, Evaluation
+from edgecat_runtime.atomic import write_error
+from edgecat_runtime.errors import UserError
+
+STATE = "resume.state"
+CONFIG = "config.json"
+METRICS = "metrics.csv"
+CURVES = "curves.png"
+CONFUSION = "confusion.png"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while training: everything so far is saved in `folder`, ready to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"interrupted; saved. Go on with: edgecat train --resume {folder}")
+        self.folder = folder
+
+
+class Watcher:
+    """What a run tells while it goes; the command line draws it, others override what they like."""
+
+    def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
+        """The pictures are split, the model is built."""
+
+    def epoch_started(self, epoch: int, steps: int, done: int) -> None:
+        """Epoch `epoch`, from 1, begins; `done` of its steps were done before an interruption."""
+
+    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
+        """A step of so many pictures is done; `loss()` is the epoch's mean so far."""
+
+    def epoch_finished(self, row: Epoch, *, best: bool) -> None:
+        """An epoch is trained and validated."""
+
+    def skipped(self, sentence: str) -> None:
+        """A picture could not be decoded; said once for each."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run gave.
+
+    Attributes:
+        folder: the run's folder.
+        checkpoint: the best epoch's checkpoint.
+        best: the best epoch.
+        history: every epoch.
+        evaluation: the checkpoint's answers to the validation pictures.
+        skipped: a sentence for each picture that could not be decoded.
+    """
+
+    folder: Path
+    checkpoint: Path
+    best: Epoch
+    history: tuple[Epoch, ...]
+    evaluation: Evaluation
+    skipped: tuple[str, ...]
+
+
+def new_folder(config: TrainConfig) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        UserError: a run of that name exists, or it cannot be made.
+    """
+    name = config.name or f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(config.output) / name
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UserError(
+            f"{folder} exists. Choose another --name, or go on with --resume {folder}"
+        ) from error
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return folder
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """Read the configuration of the run in `folder`.
+
+    Raises:
+        UserError: there is no run.
+    """
+    path = folder / CONFIG
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{folder} is no run of edgecat train: {CONFIG} cannot be read. "
+            "Give the folder of an interrupted run, such as runs/vgg16-20261123-184500"
+        ) from error
+    return TrainConfig.from_json(text, str(path))
+
+
+def digest_of(*parts: PictureSet) -> str:
+    """SHA-256 over the pictures' names, sizes and labels, in order."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        for picture in part.pictures:
+            hashed.update(f"{picture.name}\0{picture.size}\0{picture.label}\0".encode())
+        hashed.update(b"\1")
+    return hashed.hexdigest()
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[Callable[[], bool]]:
+    """Only note the first Ctrl-C; what is yielded says whether it came. A second one raises."""
+    came = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+        came.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came.is_set
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

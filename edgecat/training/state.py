@@ -1,0 +1,137 @@
+"""Where a run stands, saved as one file so that it can go on bit for bit: safetensors and JSON.
+
+The tensors (model, optimiser, random generators) are safetensors; the rest is JSON in the file's
+metadata. One file and one rename: a `kill -9` leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from edgecat.training.metrics import Epoch
+from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.errors import UserError
+
+_KEY = "edgecat.run"
+
+
+@dataclass
+class RunState:
+    """How far a run has come.
+
+    Attributes:
+        pictures: digest of the pictures it trains and validates on.
+        epoch: the epoch to go on with, from 0.
+        step: the batch of that epoch to go on with.
+        totals: summed loss, right answers and pictures of that epoch so far.
+        seconds: spent on that epoch so far.
+        history: the epochs that are done.
+        best: the best of them.
+        skipped: a sentence for each picture that could not be decoded.
+    """
+
+    pictures: str
+    epoch: int = 0
+    step: int = 0
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    seconds: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+    best: Epoch | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    def next_epoch(self, row: Epoch) -> bool:
+        """Close the epoch with its row; True where it is the best so far."""
+        better = row.beats(self.best)
+        self.best = row if better else self.best
+        self.history.append(row)
+        self.epoch, self.step, self.totals, self.seconds = self.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
+        return better
+
+    def stale_for(self) -> int:
+        """Epochs since the best one."""
+        return self.epoch - (self.best.epoch if self.best else 0)
+
+
+def save_state(
+    path: Path, state: RunState, model: nn.Module, optimizer: Optimizer, scaler: GradScaler
+) -> None:
+    """Write everything that the next step depends on.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    stepped = optimizer.state_dict()
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    plain: dict[str, Any] = {}
+    for index, slots in stepped["state"].items():
+        for name, value in slots.items():
+            target = tensors if isinstance(value, Tensor) else plain
+            target[f"optimizer.{index}.{name}"] = value
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    text = json.dumps(
+        {
+            "state": asdict(state),
+            "slots": plain,
+            "groups": stepped["param_groups"],
+            "scaler": scaler.state_dict(),
+        }
+    )
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    atomic_write(path, save(whole, {_KEY: text}))
+
+
+def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler) -> RunState:
+    """Put back what `save_state` wrote, and say how far the run had come.
+
+    Raises:
+        UserError: no such file, or one that does not fit this run.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            values = json.loads(file.metadata()[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model.load_state_dict(_under(tensors, "model."))
+        optimizer.load_state_dict(_optimizer_state(tensors, values))
+        scaler.load_state_dict(values["scaler"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path} is no state of this run ({error}). Start the training anew, without --resume"
+        ) from error
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    history = [Epoch(**row) for row in values["state"].pop("history")]
+    best = values["state"].pop("best")
+    return RunState(**values["state"], history=history, best=Epoch(**best) if best else None)
+
+
+def _optimizer_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> dict[str, Any]:
+    slots: dict[int, dict[str, Any]] = {}
+    for key, value in _entries(
+        _under(tensors, "optimizer."), _under(values["slots"], "optimizer.")
+    ):
+        index, name = key.split(".", 1)
+        slots.setdefault(int(index), {})[name] = value
+    return {"state": slots, "param_groups": values["groups"]}
+
+
+def _under(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
+
+
+def _entries(*parts: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    for part in parts:
+        yield from part.items()
