@@ -59,9 +59,8 @@ def evaluate(
 
 def _judged(pictures: PictureSet) -> PictureSet:
     """The test pictures, where there are any beside others, else all."""
-    return (
-        pictures.subset("test") if any(p.split == "test" for p in pictures.pictures) else pictures
-    )
+    test = pictures.subset("test")
+    return test if len(test) else pictures
 
 
 def _show(evaluation: Evaluation, model: Path, backend: str) -> None:

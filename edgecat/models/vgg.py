@@ -7,6 +7,7 @@ and shapes are torchvision's (`features.N`, `classifier.N`), so that official we
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +163,6 @@ def _features(layers: Layers, *, batch_norm: bool) -> nn.Sequential:
 
 def _classifier(widths: Sequence[int], dropout: float) -> nn.Sequential:
     modules: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         modules += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(dropout)]
     return nn.Sequential(*modules, nn.Linear(widths[-2], widths[-1]))

@@ -1,4 +1,4 @@
-"""Batches of pictures, decoded and prepared by threads while the model works (OpenCV frees the GIL).
+"""Batches of pictures, prepared by threads while the model works (OpenCV frees the GIL).
 
 Every view is drawn from (seed, epoch, picture), and batches keep their order: neither the number of
 threads nor an interruption changes a bit of what the model sees.

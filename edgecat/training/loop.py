@@ -138,7 +138,8 @@ def _prepared(config: TrainConfig, resume: Path | None, watcher: Watcher) -> _Jo
     torch.manual_seed(config.seed)
     training, validation = split(scan(config.data), val=config.val, seed=config.seed)
     card = card_of(config, training.labels)
-    model = build_model(card).to(device, memory_format=torch.channels_last)
+    model = build_model(card).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(
         model, config.optimizer, lr=config.peak_rate, weight_decay=config.weight_decay
     )
@@ -213,7 +214,7 @@ def _step(job: _Job, batch: Batch) -> Tensor:
         logits = job.model(input_from_frames(frames, job.card)).float()
         loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
     job.optimizer.zero_grad(set_to_none=True)
-    job.scaler.scale(loss).backward()
+    job.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     job.scaler.step(job.optimizer)
     job.scaler.update()
     n = len(labels)

@@ -82,7 +82,8 @@ def evaluate(
         UserError: no picture could be decoded; the message is the first one's.
     """
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    losses, skipped = 0.0, []
+    losses = 0.0
+    skipped: list[str] = []
     for batch in batches:
         skipped += batch.skipped
         if len(batch.labels):

@@ -7,7 +7,6 @@ metadata. One file and one rename: a `kill -9` leaves the old state or the new o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,9 +119,7 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradS
 
 def _optimizer_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> dict[str, Any]:
     slots: dict[int, dict[str, Any]] = {}
-    for key, value in _entries(
-        _under(tensors, "optimizer."), _under(values["slots"], "optimizer.")
-    ):
+    for key, value in _under({**tensors, **values["slots"]}, "optimizer.").items():
         index, name = key.split(".", 1)
         slots.setdefault(int(index), {})[name] = value
     return {"state": slots, "param_groups": values["groups"]}
@@ -130,8 +127,3 @@ def _optimizer_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> dict
 
 def _under(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name[len(prefix) :]: v for name, v in values.items() if name.startswith(prefix)}
-
-
-def _entries(*parts: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    for part in parts:
-        yield from part.items()
