@@ -23,21 +23,18 @@ def progress(total: int, description: str) -> Iterator[Callable[..., None]]:
     if not sys.stderr.isatty():
         yield lambda steps=1, description=None: None
         return
+    from rich import progress as rich_progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *(TextColumn(c) if isinstance(c, str) else c for c in columns),
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-    ) as bar:
+    )
+    with bar:
         task = bar.add_task(description, total=total)
         yield lambda steps=1, description=None: bar.update(
             task, advance=steps, **({"description": description} if description else {})
@@ -64,8 +61,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
         cells = [row[0].ljust(widths[0])]
-        say(
-            "  ".join(
-                cells + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-            ).rstrip()
-        )
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        say("  ".join(cells).rstrip())

@@ -28,7 +28,8 @@ def default_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path:
     ]
     if not found:
         raise UserError(
-            f"no model named and none under {runs}/. Name a file, or make one: edgecat train photos/"
+            f"no model is named and there is none under {runs}/. Name a file, or make one: "
+            "edgecat train photos/"
         )
     newest = max(found, key=lambda path: path.stat().st_mtime).parent
     candidates = [path for path in found if path.parent == newest]

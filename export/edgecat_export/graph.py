@@ -18,7 +18,7 @@ from edgecat_runtime.artifact import seal_onnx
 from edgecat_runtime.atomic import atomic_path
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.card import ModelCard
-from edgecat_runtime.errors import BackendMissing, GateError
+from edgecat_runtime.errors import BackendMissing, GateError, UserError
 
 OPSET = 20
 IR_VERSION = 10
@@ -134,7 +134,7 @@ def _bgr(model: nn.Module) -> Iterator[None]:
     """Let the first convolution take BGR: permuting its weights costs nothing at run time."""
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.in_channels != 3:
-        raise GateError("the model has no first convolution over three colours to export")
+        raise UserError("the model has no first convolution over three colours to export")
     original = first.weight.data
     first.weight.data = original[:, [2, 1, 0]].contiguous()
     try:

@@ -92,7 +92,7 @@ def open_source(text: str | int | Path) -> Source:
     from edgecat_runtime.sources import open_file, open_webcam
 
     text = str(text)
-    if re.fullmatch(r"\d+|/dev/.+", text):
+    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
         return open_webcam(text)
     match = _SCHEME.match(text)
     if match is None or Path(text).exists():
@@ -155,6 +155,11 @@ class Camera:
     def open(cls, source: str | int | Path | Source) -> Camera:
         """Open a source, by its text (see `open_source`, also for what it raises) or itself."""
         return cls(source if isinstance(source, Source) else open_source(source))
+
+    @property
+    def fps(self) -> float:
+        """The constant frame rate; 0 of a live source, whose frames come when they come."""
+        return 0.0 if self.source.live else self.source.fps or 25.0
 
     def read(self, timeout: float | None = None) -> Frame | None:
         """Return the next frame, of a live source the newest; None at the end.

@@ -40,17 +40,23 @@ class Clock:
 
 
 class Rate:
-    """Events a second over the last second or so."""
+    """Events a second over the last second or so.
+
+    Attributes:
+        last: the rate at the last tick, in 1/s; 0 before the second one.
+    """
 
     def __init__(self, span: float = 1.0) -> None:
+        self.last = 0.0
         self._span = span
         self._times: deque[float] = deque(maxlen=256)
 
     def tick(self, now: float | None = None) -> float:
-        """Count one event and return the rate in 1/s; 0 before the second event."""
+        """Count one event, at `now` seconds of any steady clock, and return the rate."""
         times = self._times
         times.append(perf_counter() if now is None else now)
         while len(times) > 2 and times[-1] - times[1] >= self._span:
             times.popleft()
         passed = times[-1] - times[0]
-        return (len(times) - 1) / passed if passed > 0 else 0.0
+        self.last = (len(times) - 1) / passed if passed > 0 else 0.0
+        return self.last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import logging
 import os
@@ -9,13 +10,13 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgecat_runtime.camera import Shot, Source
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.quiet import quiet_stderr
 from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
 
 log = logging.getLogger("edgecat_runtime")
@@ -73,6 +74,7 @@ class Pictures(Source):
     """Picture files, one after the other; broken ones are named, skipped and counted."""
 
     stills = True
+    fps = 2.0  # as a slide show
 
     def __init__(self, paths: Sequence[Path], name: str) -> None:
         self.name = name
@@ -115,7 +117,7 @@ def open_webcam(text: str) -> Webcam:
     if on_linux and not os.access(path, os.R_OK | os.W_OK):
         raise DeviceError(f"{name} may not be opened by this user. Join its group, often `video`")
     cv2 = cv2_module()
-    with _silent(cv2):
+    with quiet_stderr():
         if on_linux:  # by name, since OpenCV may else prefer GStreamer for a number
             capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
         else:
@@ -182,7 +184,7 @@ def _open_video(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     capture = None
     if not _is_text(head):
-        with _silent(cv2):
+        with quiet_stderr():
             capture = cv2.VideoCapture(str(path))
     if capture is None or not capture.isOpened():
         raise UserError(
@@ -194,7 +196,7 @@ def _open_video(path: Path) -> Any:
 
 def _is_text(head: bytes) -> bool:
     try:
-        head[: len(head) - 3].decode()  # the last character may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
     except UnicodeDecodeError:
         return False
     return b"\0" not in head
@@ -206,19 +208,7 @@ def _stated_fps(capture: Any) -> float:
 
 
 def _cameras_found() -> str:
-    found = sorted((str(path) for path in Path("/dev").glob("video*")), key=lambda text: text)
+    found = sorted(Path("/dev").glob("video*"), key=_natural)
     if found:
-        return f"found {', '.join(found)}"
+        return f"found {', '.join(map(str, found))}"
     return "no camera was found (/dev/video*). Plug one in, or give a file with --source"
-
-
-@contextmanager
-def _silent(cv2: Any) -> Iterator[None]:
-    """Keep OpenCV's own log off the terminal; the caller says in a sentence what is wrong."""
-    logging_module = cv2.utils.logging
-    level = logging_module.getLogLevel()
-    logging_module.setLogLevel(logging_module.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging_module.setLogLevel(level)

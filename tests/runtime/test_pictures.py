@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecat_runtime.pictures import PictureError, decode_picture, read_picture
+
+RED = (200, 30, 20)  # RGB
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _red(mode: str) -> Image.Image:
+    return Image.new("RGB", (40, 24), RED).convert(mode)
+
+
+def _rotated() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to show
+    return _saved(_red("RGB"), "JPEG", quality=95, exif=exif)
+
+
+def _sixteen(channels: int) -> bytes:
+    shape = (24, 40) if channels == 1 else (24, 40, channels)
+    values = np.full(shape, 65535 // 2, np.uint16)
+    return cv2.imencode(".png", values)[1].tobytes()
+
+
+def _half_transparent() -> bytes:
+    return _saved(Image.new("RGBA", (40, 24), (*RED, 0)), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("data", "shape", "colour"),
+    [
+        (_saved(_red("RGB"), "JPEG", quality=95), (24, 40), RED),
+        (_saved(_red("RGB"), "PNG"), (24, 40), RED),
+        (_saved(_red("RGB"), "WEBP", lossless=True), (24, 40), RED),
+        (_saved(_red("RGB"), "BMP"), (24, 40), RED),
+        (_saved(_red("RGB"), "TIFF"), (24, 40), RED),
+        (_saved(_red("L"), "JPEG", quality=95), (24, 40), (79, 79, 79)),
+        (_saved(_red("L"), "PNG"), (24, 40), (79, 79, 79)),
+        (_saved(_red("P"), "PNG"), (24, 40), RED),
+        (_saved(_red("RGBA"), "PNG"), (24, 40), RED),
+        (_saved(_red("CMYK"), "JPEG", quality=95), (24, 40), RED),
+        (_half_transparent(), (24, 40), (255, 255, 255)),
+        (_sixteen(1), (24, 40), (127, 127, 127)),
+        (_sixteen(3), (24, 40), (127, 127, 127)),
+        (_sixteen(4), (24, 40), (191, 191, 191)),
+        (_rotated(), (40, 24), RED),
+    ],
+    ids=(
+        "jpeg png webp bmp tiff grey-jpeg grey-png palette rgba cmyk transparent grey16 rgb16 "
+        "rgba16 exif-rotated"
+    ).split(),
+)
+def test_every_kind_becomes_bgr(data: bytes, shape: tuple[int, int], colour: tuple[int]) -> None:
+    image = decode_picture(data, "picture")
+    assert image.shape == (*shape, 3)
+    assert image.dtype == np.uint8
+    assert np.abs(image[..., ::-1].mean((0, 1)) - colour).max() < 6
+
+
+_NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+_JPEG = cv2.imencode(".jpg", _NOISE)[1].tobytes()
+_PNG = cv2.imencode(".png", _NOISE)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", r"cat\.jpg is empty \(0 bytes\)"),
+        (b"This is a text.", r"cat\.jpg is no picture that can be read; expected JPEG"),
+        (_JPEG[: len(_JPEG) // 2], r"cat\.jpg is cut short"),
+        (_JPEG[:-2], r"cat\.jpg is cut short"),
+        (_JPEG[:40], r"cat\.jpg is cut short"),
+        (_PNG[: len(_PNG) // 2], r"cat\.jpg is cut short"),
+        (b"\xff\xd8\xff\xd9", r"cat\.jpg is (cut short|no picture)"),
+        (b"\x89PNG\r\n\x1a\n" + b"IEND", r"cat\.jpg is no picture"),
+    ],
+)
+def test_what_is_no_whole_picture_is_named(data: bytes, sentence: str) -> None:
+    with pytest.raises(PictureError, match=sentence):
+        decode_picture(data, "cat.jpg")
+
+
+def test_a_thumbnail_does_not_hide_that_the_picture_is_cut() -> None:
+    thumbnail = cv2.imencode(".jpg", _NOISE[:16, :16])[1].tobytes()
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    whole = _JPEG[:2] + segment + _JPEG[2:]
+    assert decode_picture(whole, "cat.jpg").shape == (64, 64, 3)
+    with pytest.raises(PictureError, match="cut short"):
+        decode_picture(whole[:-500], "cat.jpg")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"cannot read .*none\.jpg: No such file"):
+        read_picture(tmp_path / "none.jpg")
