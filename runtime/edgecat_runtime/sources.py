@@ -16,8 +16,8 @@ from typing import Any
 from edgecat_runtime.camera import Shot, Source
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.quiet import quiet_stderr
 from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.quiet import quiet_stderr
 
 log = logging.getLogger("edgecat_runtime")
 

@@ -1,0 +1,145 @@
+"""What takes answers, and the threads in which it cannot slow the loop or break it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edgecat_runtime.pipeline import Answer
+
+Image = NDArray[np.uint8]
+
+log = logging.getLogger("edgecat_runtime")
+
+QUEUED = 4
+CLOSE_SECONDS = 10.0
+
+
+class Stop(Exception):
+    """Raised by an inline sink to end the loop: the user closed the window."""
+
+
+class Sink:
+    """Takes answers; subclass it and give it to a `Pipeline`.
+
+    The pipeline calls `write` and `close` from a thread of the sink's own, unless it is inline. An
+    error that either raises is reported once and ends this sink, never the loop.
+
+    Attributes:
+        name: for sentences.
+        wants_picture: whether `write` needs the frame with its overlay.
+        only_changes: whether to call `write` only for the first answer and for a new label.
+        inline: whether to call it in the loop's own thread, where a slow `write` slows the loop.
+    """
+
+    name: str = "output"
+    wants_picture: bool = False
+    only_changes: bool = False
+    inline: bool = False
+
+    def write(self, answer: Answer, picture: Image) -> None:
+        """Take one answer.
+
+        Args:
+            answer: to one frame.
+            picture: uint8 (h, w, 3) BGR, shared by all sinks: not to be changed. It has the overlay
+                where `wants_picture`, else it is the frame itself.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Finish what was written."""
+
+    def linger(self, stop: Event) -> None:
+        """Stay, after the last of some pictures, until it was seen or `stop` is set."""
+
+
+class Output:
+    """A sink in the loop: called where the loop runs, its errors kept from it.
+
+    Attributes:
+        sink: what takes the answers.
+        dropped: answers that it was too slow for.
+        failure: the sentence about the error that ended it; empty while all is well.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.dropped = 0
+        self.failure = ""
+
+    def wants(self, *, changed: bool) -> bool:
+        """Whether the next answer, which changed the label or not, is for this output."""
+        return not self.failure and (changed or not self.sink.only_changes)
+
+    def write(self, answer: Answer, picture: Image) -> None:
+        """Give the sink an answer; raises Stop when the sink does."""
+        try:
+            self.sink.write(answer, picture)
+        except Stop:
+            raise
+        except Exception as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Close the sink."""
+        try:
+            self.sink.close()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.failure:
+            self.failure = f"{self.sink.name} stopped: {error or type(error).__name__}"
+            log.error("%s", self.failure)
+
+
+class BackgroundOutput(Output):
+    """A sink in a thread of its own, behind a short queue.
+
+    Args:
+        sink: called from that thread.
+        wait: when the queue is full, wait (a file loses no frame) or drop (a live source goes on).
+    """
+
+    def __init__(self, sink: Sink, *, wait: bool) -> None:
+        super().__init__(sink)
+        self._wait = wait
+        self._queue: queue.Queue[tuple[Answer, Image] | None] = queue.Queue(QUEUED)
+        self._thread = Thread(target=self._work, name=f"edgecat {sink.name}", daemon=True)
+        self._thread.start()
+
+    def write(self, answer: Answer, picture: Image) -> None:
+        """Hand an answer over to the thread."""
+        try:
+            self._queue.put((answer, picture), block=self._wait)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Let the sink finish what it was given, and close it."""
+        try:
+            self._queue.put(None, timeout=CLOSE_SECONDS)
+            self._thread.join(CLOSE_SECONDS)
+        except queue.Full:
+            pass
+        if self._thread.is_alive():
+            self._fail(TimeoutError(f"it was not finished {CLOSE_SECONDS:.0f} s after the end"))
+
+    def _work(self) -> None:
+        """Write until the queue is closed; after an error only empty it."""
+        while (item := self._queue.get()) is not None:
+            if not self.failure:
+                super().write(*item)
+        super().close()
+
+
+def output_from_sink(sink: Sink, wait: bool) -> Output:
+    """Return the output that suits a sink; `wait` as in `BackgroundOutput`."""
+    return Output(sink) if sink.inline else BackgroundOutput(sink, wait=wait)
