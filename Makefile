@@ -1,0 +1,57 @@
+# make demo and make test do all the set-up there is, in .venv, and ask nothing.
+# PYTHON=python3.12 names another Python (3.10 or later); TESTS and OPTIONS go to pytest.
+
+PYTHON ?= python3
+TESTS ?=
+OPTIONS ?= -n 2
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# Two test processes on two cores: one thread each.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint format benchmark clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## set up .venv, if it is not yet
+
+demo: $(INSTALLED) ## draw pets, train, export, prove and serve them: demo/report.html
+	@$(BIN)/edgecat demo
+
+test: $(INSTALLED) ## all tests
+	@$(ONE_THREAD) $(BIN)/python -m pytest $(OPTIONS) $(TESTS)
+
+lint: $(INSTALLED) ## style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(INSTALLED) ## put the code into ruff's form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+benchmark: $(INSTALLED) ## the figures that edgecat promises; see benchmarks/README.md
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit; done
+
+clean: ## remove .venv, the demo and all caches; runs/ stays
+	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml runtime/pyproject.toml export/pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: there is no $(PYTHON); install Python 3.10 or later, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "error: $$($(PYTHON) --version) is too old; expected 3.10 or later: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) cannot make a venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Installing into .venv; the first time takes some minutes."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	@$(BIN)/python -m pip install --constraint constraints.txt --build-constraint constraints.txt \
+	  --group dev --editable ./runtime --editable ./export --editable '.[all]'
+	@touch $@
