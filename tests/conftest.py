@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,46 @@ from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_finger
 
 os.environ.setdefault("COLUMNS", "120")
 SIZE = 32
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Run `edgecat ARGS...` in this process."""
+
+    def run(*arguments: object) -> Ran:
+        from edgecat.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["edgecat", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+            raise SystemExit(0)
+        captured = capsys.readouterr()
+        code = exit_.value.code
+        return Ran(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB; mounting one needs root."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here (not root)")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture
@@ -30,14 +73,13 @@ def photos() -> Path:
 @pytest.fixture(scope="session")
 def tiny_card() -> ModelCard:
     """The card of `tiny_onnx`, before sealing."""
-    card = ModelCard(
+    return ModelCard(
         architecture="tiny",
         labels=("cat", "dog"),
         height=SIZE,
         width=SIZE,
         preprocess_golden=preprocess_fingerprint(SIZE, SIZE, "crop"),
     )
-    return card
 
 
 @pytest.fixture(scope="session")

@@ -59,10 +59,12 @@ def openable_backends(path: Path) -> tuple[str, ...]:
     return names
 
 
-def open_classifier(path: Path, backend: str = "auto") -> Classifier:
+def open_classifier(
+    path: Path, backend: str = "auto", *, threads: int | None = None
+) -> Classifier:
     """Open a checkpoint or an exported model, self-tested; raises as `Classifier.open`."""
     from edgecat_runtime import Classifier
 
     if path.suffix == ".safetensors":
         import edgecat.torch_backend  # noqa: F401  (registers itself)
-    return Classifier.open(path, backend=backend)
+    return Classifier.open(path, backend=backend, threads=threads)

@@ -23,7 +23,9 @@ def verify(
         list[Path] | None,
         typer.Option(help="Photographs to compare on: folders or tars; default: golden frames."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many photographs, evenly spread.")] = 500,
+    limit: Annotated[
+        int, typer.Option(min=0, help="At most so many photographs, evenly spread; 0 for all.")
+    ] = 500,
     json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Prove that models, on every backend present, give the same answer.
@@ -95,26 +97,21 @@ def _compared_pairs(models: list[Path], data: list[Path] | None, limit: int) -> 
 def _photographs(
     classifier: Classifier, data: list[Path], limit: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Preprocessed photographs, at most `limit` of them evenly spread, 16 a batch."""
-    import numpy as np
+    """Preprocessed photographs in batches, at most `limit` of them, evenly spread."""
+    from dataclasses import replace
 
     from edgecat.cli.console import progress, warn
     from edgecat.data.folder import scan
-    from edgecat_runtime.pictures import PictureError, decode_picture
+    from edgecat.training.loader import served_batches
 
-    pictures = scan(data, labels=classifier.labels).pictures
-    if 0 < limit < len(pictures):
-        pictures = tuple(pictures[i * len(pictures) // limit] for i in range(limit))
-    batch = []
-    with progress(len(pictures), "comparing") as advance:
-        for picture in pictures:
-            advance()
-            try:
-                batch.append(classifier.preprocess(decode_picture(picture.read(), picture.name)))
-            except PictureError as error:
-                warn(f"skipped: {error}")
-            if len(batch) == 16:
-                yield np.stack(batch)
-                batch = []
-    if batch:
-        yield np.stack(batch)
+    found = scan(data, labels=classifier.labels)
+    count = min(limit, len(found)) if limit else len(found)
+    spread = tuple(found.pictures[i * len(found) // count] for i in range(count))
+    with progress(count, "comparing") as advance:
+        chosen = replace(found, pictures=spread)
+        for batch in served_batches(chosen, classifier.preprocess, batch_size=16):
+            for sentence in batch.skipped:
+                warn(f"skipped: {sentence}")
+            if len(batch.frames):
+                yield batch.frames
+            advance(len(batch.frames) + len(batch.skipped))

@@ -112,8 +112,12 @@ def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pai
         BackendMissing: no backend is installed to prove the file with.
         UserError: the file cannot be written.
     """
-    tools = {**card.tools, "torch": torch.__version__}
-    sealed = seal_onnx(onnx_from_model(model, card), replace(card, tools=tools))
+    card = replace(
+        card,
+        tools={**card.tools, "torch": torch.__version__},
+        checkpoint_sha256=card.checkpoint_sha256 or card.payload_sha256,
+    )
+    sealed = seal_onnx(onnx_from_model(model, card), card)
     with atomic_path(path) as temporary:
         temporary.write_bytes(sealed)
         del sealed

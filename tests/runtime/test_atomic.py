@@ -1,28 +1,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgecat_runtime.atomic import atomic_path, atomic_write
 from edgecat_runtime.errors import UserError
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB; mounting one needs root."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a tmpfs cannot be mounted here (not root)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_file_is_written_with_its_parents_and_usual_permissions(tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+"""`python -m edgecat` is `edgecat`."""
+
+from edgecat.cli import main
+
+main()

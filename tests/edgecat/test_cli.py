@@ -1,0 +1,136 @@
+"""The commands' answers: what they print, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+
+from edgecat_runtime import read_card
+
+COMMANDS = (
+    *("demo", "train", "evaluate", "export"),
+    *("verify", "classify", "camera", "inspect"),
+)
+PAIR_KEYS = [
+    *("reference", "candidate", "backend", "precision"),
+    *("n", "max_logit_error", "agreement", "passed"),
+]
+Cli = Callable[..., "object"]
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from edgecat.checkpoint import load_checkpoint
+    from edgecat_export.graph import export_onnx
+
+    path = tmp_path_factory.mktemp("exported") / "vgg16.onnx"
+    export_onnx(*load_checkpoint(checkpoint), path)
+    return path
+
+
+def test_export_writes_beside_the_checkpoint(cli: Cli, checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copy(checkpoint, tmp_path)
+    ran = cli("export", tmp_path / checkpoint.name)
+    assert ran.code == 0, ran.err
+    assert "PASS" in ran.out
+    assert (
+        read_card(tmp_path / "vgg16.onnx").checkpoint_sha256 == read_card(checkpoint).payload_sha256
+    )
+
+
+def test_export_takes_the_newest_run(
+    cli: Cli, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    ran = cli("export")
+    assert (ran.code, "no model is named and there is none under runs/" in ran.err) == (1, True)
+    shutil.copy(checkpoint, tmp_path / "runs" / "mine")
+    assert cli("export").code == 0
+    assert (tmp_path / "runs" / "mine" / "vgg16.onnx").exists()
+
+
+def test_inspect_prints_the_card(cli: Cli, checkpoint: Path, exported: Path) -> None:
+    for path in (checkpoint, exported):
+        card = json.loads(cli("inspect", path, "--json").out)
+        assert card["labels"] == ["cat", "dog"]
+        assert (card["height"], card["precision"]) == (32, "fp32")
+        assert "cat, dog" in cli("inspect", path).out
+
+
+def test_verify_alone_holds_a_model_against_its_golden_logits(cli: Cli, exported: Path) -> None:
+    ran = cli("verify", exported, "--json")
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["passed"]) == (0, True)
+    assert [pair["backend"] for pair in answer["pairs"]][:2] == ["onnxruntime", "opencv"]
+    assert all(
+        list(pair) == PAIR_KEYS and pair["reference"] == "golden" for pair in answer["pairs"]
+    )
+
+
+def test_verify_compares_models_on_pictures(
+    cli: Cli, checkpoint: Path, exported: Path, album: Path
+) -> None:
+    ran = cli("verify", checkpoint, exported, "--data", album, "--limit", 10, "--json")
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["passed"]) == (0, True), ran.err
+    assert {pair["backend"] for pair in answer["pairs"]} >= {"onnxruntime", "opencv"}
+    assert all(pair["n"] == 10 and pair["agreement"] == 1 for pair in answer["pairs"])
+    assert all(pair["reference"] == str(checkpoint) for pair in answer["pairs"])
+
+
+def test_verify_exits_3_where_answers_differ(
+    cli: Cli, tmp_path: Path, make_tiny: Callable[..., bytes]
+) -> None:
+    (tmp_path / "negated.onnx").write_bytes(make_tiny(negate=True))
+    ran = cli("verify", tmp_path / "negated.onnx", "--json")
+    assert (ran.code, json.loads(ran.out)["passed"]) == (3, False)
+    assert "do not give the same answer" in ran.err
+
+
+def test_classify_reads_pictures_and_folders(cli: Cli, exported: Path, album: Path) -> None:
+    picture = album / "cat" / "0.png"
+    ran = cli("classify", picture, album / "dog", "--engine", exported, "--json")
+    answer = json.loads(ran.out)
+    assert (ran.code, len(answer)) == (0, 7)
+    assert list(answer[0]) == ["source", "label", "confidence", "probabilities"]
+    assert answer[0]["source"] == str(picture)
+    assert answer[0]["probabilities"][answer[0]["label"]] == answer[0]["confidence"]
+    assert str(picture) in cli("classify", picture, "--engine", exported).out
+
+
+def test_help_answers_without_heavy_imports() -> None:
+    program = (
+        "import sys\nfrom edgecat.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'cv2', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for command in COMMANDS:
+        assert command in ran.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example(cli: Cli, command: str) -> None:
+    ran = cli(command, "--help")
+    assert ran.code == 0
+    assert f"edgecat {command}" in ran.out.split("Example", 1)[1]
+
+
+def test_a_closed_pipe_is_quiet(exported: Path) -> None:
+    program = f"{sys.executable} -m edgecat inspect {exported} --json | true"
+    ran = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert ran.stderr == ""
+
+
+def test_an_exported_file_is_what_netron_and_others_read(exported: Path) -> None:
+    onnx.checker.check_model(str(exported), full_check=True)
