@@ -69,7 +69,8 @@ class PictureSet:
     def __str__(self) -> str:
         """Sum up: `15,000 pictures (7,500 cat, 7,500 dog), 2 files skipped`."""
         each = ", ".join(f"{count:,} {label}" for label, count in self.counts().items())
-        skipped = f", {len(self.skipped):,} files skipped" if self.skipped else ""
+        number = len(self.skipped)
+        skipped = f", {number:,} file{'s' * (number > 1)} skipped" if number else ""
         return f"{len(self):,} pictures ({each}){skipped}"
 
     def counts(self) -> dict[str, int]:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecat.data.pet_paint import Brush, Colour, Points, blend, bow, ellipse, loop, mirrored, ribbon
+from edgecat.data.pet_paint import (
+    Brush,
+    Colour,
+    Points,
+    blend,
+    bow,
+    ellipse,
+    loop,
+    mirrored,
+    ribbon,
+)
 
 CAT, DOG = 0, 1
 BLACK: Colour = (24, 20, 22)
@@ -67,7 +77,15 @@ def _cat_head(brush: Brush, looks: Looks) -> None:
     tall, spread = looks.between(2, 0.62, 0.92), looks.between(3, 0.66, 0.92)
     for side in (-1, 1):
         _pricked_ear(brush, looks, side, (0.2, -0.66), (0.88, -0.22), (spread, -0.72 - tall))
-    half = [(0, -crown), (0.46, -0.74), (0.84, -0.36), (cheek, 0.14), (0.8, 0.58), (0.36, 0.8), (0, 0.84)]
+    half = [
+        (0, -crown),
+        (0.46, -0.74),
+        (0.84, -0.36),
+        (cheek, 0.14),
+        (0.8, 0.58),
+        (0.36, 0.8),
+        (0, 0.84),
+    ]
     brush.fur(mirrored(half))
     x, y = 0.26 * yaw, 0.16 * nod
     _cat_muzzle(brush.at(x * 1.35, y + 0.02), looks)
@@ -84,12 +102,25 @@ def _cat_muzzle(brush: Brush, looks: Looks) -> None:
     brush.fur(ellipse(0, 0.6, 0.22, 0.15), coat=coat, line=False)
     pads = [ellipse(side * wide * 0.85, 0.4, wide, 0.19, side * 0.2) for side in (-1, 1)]
     brush.fur(*pads, coat=coat, shade=1.06, line=False)
-    brush.flat(loop([(-0.13, 0.17), (0, 0.15), (0.13, 0.17), (0.05, 0.27), (0, 0.3), (-0.05, 0.27)]), colour=looks.nose)
+    brush.flat(
+        loop([(-0.13, 0.17), (0, 0.15), (0.13, 0.17), (0.05, 0.27), (0, 0.3), (-0.05, 0.27)]),
+        colour=looks.nose,
+    )
     ink = blend(brush.ink, BLACK, 0.5)
-    brush.line(bow((0, 0.28), (0, 0.42), 0), bow((0, 0.42), (0.27, 0.44), -0.35), bow((-0.27, 0.44), (0, 0.42), -0.35), colour=ink, width=0.035)
+    brush.line(
+        bow((0, 0.28), (0, 0.42), 0),
+        bow((0, 0.42), (0.27, 0.44), -0.35),
+        bow((-0.27, 0.44), (0, 0.42), -0.35),
+        colour=ink,
+        width=0.035,
+    )
     long = looks.between(8, 0.85, 1.35)
     hairs = [
-        bow((side * 0.24, 0.37 + 0.06 * row), (side * (0.24 + long), 0.24 + 0.22 * row + looks.between(9, -0.15, 0.15)), side * 0.08)
+        bow(
+            (side * 0.24, 0.37 + 0.06 * row),
+            (side * (0.24 + long), 0.24 + 0.22 * row + looks.between(9, -0.15, 0.15)),
+            side * 0.08,
+        )
         for side in (-1, 1)
         for row in range(3)
     ]
@@ -103,7 +134,15 @@ def _dog_head(brush: Brush, looks: Looks) -> None:
     if kind > 0.86:
         for side in (-1, 1):
             _pricked_ear(brush, looks, side, (0.2, -0.78), (0.74, -0.5), (0.62, -1.62))
-    half = [(0, -crown), (0.4, -0.88), (wide - 0.06, -0.48), (wide, 0.0), (0.64, 0.5), (0.4, 0.86), (0, 0.96)]
+    half = [
+        (0, -crown),
+        (0.4, -0.88),
+        (wide - 0.06, -0.48),
+        (wide, 0.0),
+        (0.64, 0.5),
+        (0.4, 0.86),
+        (0, 0.96),
+    ]
     brush.fur(mirrored(half))
     x, y = 0.24 * yaw, 0.14 * nod
     gap, big = looks.between(4, 0.32, 0.4), looks.between(5, 0.12, 0.16)
@@ -119,17 +158,39 @@ def _dog_muzzle(brush: Brush, looks: Looks) -> None:
     coat, turn = int(looks.pale), 0.3 * looks.yaw
     wide, long = looks.between(6, 0.36, 0.46), looks.between(7, 0.84, 1.02)
     if looks.between(8, 0, 1) > 0.55:
-        brush.flat(mirrored([(0, long - 0.15), (0.17, long - 0.1), (0.18, long + 0.18), (0, long + 0.3)]) + (turn, 0), colour=PINK)
-        brush.line(bow((turn, long), (turn, long + 0.18), 0), colour=blend(PINK, BLACK, 0.3), width=0.03)
-    snout = [(0, -0.14), (0.2, 0.0), (wide * 0.86, 0.4), (wide, 0.68), (0.26, long), (0, long + 0.04)]
+        brush.flat(
+            mirrored([(0, long - 0.15), (0.17, long - 0.1), (0.18, long + 0.18), (0, long + 0.3)])
+            + (turn, 0),
+            colour=PINK,
+        )
+        brush.line(
+            bow((turn, long), (turn, long + 0.18), 0), colour=blend(PINK, BLACK, 0.3), width=0.03
+        )
+    snout = [
+        (0, -0.14),
+        (0.2, 0.0),
+        (wide * 0.86, 0.4),
+        (wide, 0.68),
+        (0.26, long),
+        (0, long + 0.04),
+    ]
     outline = mirrored(snout)
-    brush.fur(outline + (turn * 0.6, 0) * np.clip(outline[:, 1:] / 0.4, 0, 1), coat=coat, shade=1.06)
+    brush.fur(
+        outline + (turn * 0.6, 0) * np.clip(outline[:, 1:] / 0.4, 0, 1), coat=coat, shade=1.06
+    )
     nose = brush.at(turn * 1.1, 0.34 + 0.04 * looks.nod)
     broad = looks.between(9, 0.2, 0.27)
-    nose.flat(mirrored([(0, -0.15), (broad * 0.8, -0.12), (broad, 0.0), (0.09, 0.15), (0, 0.17)]), colour=looks.nose)
+    nose.flat(
+        mirrored([(0, -0.15), (broad * 0.8, -0.12), (broad, 0.0), (0.09, 0.15), (0, 0.17)]),
+        colour=looks.nose,
+    )
     nose.flat(ellipse(-0.06, -0.07, 0.07, 0.03), colour=blend(looks.nose, WHITE, 0.5))
     ink = blend(brush.ink, BLACK, 0.5)
-    mouth = [bow((0, 0.15), (0, 0.36), 0), bow((0, 0.34), (wide * 0.8, 0.3), -0.3), bow((-wide * 0.8, 0.3), (0, 0.34), -0.3)]
+    mouth = [
+        bow((0, 0.15), (0, 0.36), 0),
+        bow((0, 0.34), (wide * 0.8, 0.3), -0.3),
+        bow((-wide * 0.8, 0.3), (0, 0.34), -0.3),
+    ]
     nose.line(*mouth, colour=ink, width=0.04)
 
 
@@ -169,9 +230,24 @@ def _hanging_ears(brush: Brush, looks: Looks, *, folded: bool) -> None:
     coat = int(looks.u[11] > 0.7)
     for side in (-1, 1):
         if folded:
-            half = [(0.22, -0.86), (0.62, -1.12), (0.98, -0.98), (out, -0.52), (0.98, -0.3), (0.74, -0.52)]
+            half = [
+                (0.22, -0.86),
+                (0.62, -1.12),
+                (0.98, -0.98),
+                (out, -0.52),
+                (0.98, -0.3),
+                (0.74, -0.52),
+            ]
         else:
-            half = [(0.34, -0.86), (0.78, -0.84), (out, -0.2), (out + 0.02, long), (0.84, long + 0.14), (0.7, 0.1), (0.56, -0.5)]
+            half = [
+                (0.34, -0.86),
+                (0.78, -0.84),
+                (out, -0.2),
+                (out + 0.02, long),
+                (0.84, long + 0.14),
+                (0.7, 0.1),
+                (0.56, -0.5),
+            ]
         away = 1 - 0.16 * max(0.0, looks.yaw * side)
         brush.shadow(np.array([side * 0.97 * away, 1.0]) * loop(half), 0.25, 0.12)
         brush.fur(np.array([side * away, 1.0]) * loop(half), coat=coat, shade=0.86)
@@ -210,7 +286,9 @@ def _front_torso(brush: Brush, species: int, looks: Looks) -> None:
     brush.fur(mirrored(half))
     if looks.pale:
         wide = shoulder * looks.between(14, 0.45, 0.75)
-        brush.fur(mirrored([(0, 0.5), (wide, 0.9), (wide * 0.8, 1.6), (0, 2.2)]), coat=1, line=False)
+        brush.fur(
+            mirrored([(0, 0.5), (wide, 0.9), (wide * 0.8, 1.6), (0, 2.2)]), coat=1, line=False
+        )
 
 
 def draw_standing(brush: Brush, species: int, looks: Looks) -> None:
@@ -228,8 +306,15 @@ def draw_standing(brush: Brush, species: int, looks: Looks) -> None:
     back, belly = (0.12, 1.52) if cat else (0.2, 1.28)
     chest = 1.42 if cat else looks.between(14, 1.62, 1.85)
     torso = [
-        (0.25, 0.5), (-0.35, 0.16), (-long / 2, back), (-long + 0.35, 0.14), (-long - 0.08, 0.6),
-        (-long + 0.15, 1.3), (-long / 2, belly), (-0.45, chest), (0.2, 1.15),
+        (0.25, 0.5),
+        (-0.35, 0.16),
+        (-long / 2, back),
+        (-long + 0.35, 0.14),
+        (-long - 0.08, 0.6),
+        (-long + 0.15, 1.3),
+        (-long / 2, belly),
+        (-0.45, chest),
+        (0.2, 1.15),
     ]
     neck = ribbon([(-0.3, 0.75), (0.2, 0.3 + drop / 2), (0.6, drop)], 0.66, 0.5)
     near, paws = _legs(species, looks, (long, floor), far=False)
@@ -273,7 +358,19 @@ def draw_lying(brush: Brush, species: int, looks: Looks) -> None:
     brush.shadow(ellipse(-long / 2 + 0.3, 1.6, long * 0.8, 0.3), 0.4, 0.4)
     _tail(brush.at(-long + 0.1, 1.15), species, looks, upright=False, mirror=-1)
     high = looks.between(16, 0.1, 0.3) if cat else looks.between(16, 0.25, 0.45)
-    brush.fur(loop([(0.75, 0.6), (0, 0.2), (-long / 2, high), (-long, 0.75), (-long, 1.5), (-long / 2, 1.66), (0.6, 1.6)]))
+    brush.fur(
+        loop(
+            [
+                (0.75, 0.6),
+                (0, 0.2),
+                (-long / 2, high),
+                (-long, 0.75),
+                (-long, 1.5),
+                (-long / 2, 1.66),
+                (0.6, 1.6),
+            ]
+        )
+    )
     brush.fur(ellipse(-long + 0.65, 1.15, 0.62, 0.5, -0.3))
     _paw(brush.at(-long + 1.2, 1.58), looks, thick * 1.2)
     for side in (-1, 1):
@@ -289,19 +386,28 @@ def _paw(brush: Brush, looks: Looks, size: float, shade: float = 1.0) -> None:
     brush.line(*toes, colour=brush.ink, width=0.03)
 
 
-def _tail(
-    brush: Brush, species: int, looks: Looks, *, upright: bool, mirror: float = 1
-) -> None:
+def _tail(brush: Brush, species: int, looks: Looks, *, upright: bool, mirror: float = 1) -> None:
     """Draw the tail from the brush's origin: a cat's long and sinuous, a dog's short and tapering."""
     s, long = looks.between(20, -1, 1), looks.between(21, 0.85, 1.15)
     if species == CAT and upright:
-        path = [(0.1, 0.1), (-0.5, -0.1), (-0.75, -0.9), (-0.6 - 0.5 * s, -1.7), (-0.9 - 1.0 * s, -2.2)]
+        path = [
+            (0.1, 0.1),
+            (-0.5, -0.1),
+            (-0.75, -0.9),
+            (-0.6 - 0.5 * s, -1.7),
+            (-0.9 - 1.0 * s, -2.2),
+        ]
         radii = (0.17, 0.13)
     elif species == CAT:
         path = [(-0.3, 0.1), (0.5, 0.2), (1.05, -0.1), (1.1, -0.8), (0.8 + 0.5 * s, -1.4)]
         radii = (0.18, 0.14)
     elif upright:
-        path = [(0.2, 0.1), (-0.25, -0.25), (-0.55, -0.7 + 0.5 * s), (-0.6 + 0.3 * s, -1.2 + 0.9 * s)]
+        path = [
+            (0.2, 0.1),
+            (-0.25, -0.25),
+            (-0.55, -0.7 + 0.5 * s),
+            (-0.6 + 0.3 * s, -1.2 + 0.9 * s),
+        ]
         radii = (0.24, 0.07)
     else:
         path = [(-0.3, 0.1), (0.3, 0.1), (0.75, -0.2), (1.0, -0.55 + 0.3 * s)]

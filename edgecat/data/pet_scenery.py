@@ -74,13 +74,18 @@ def _tiles() -> dict[str, Image]:
         "cloud": 127 + 190 * wide + 50 * middle,
         "grain": 127 + 90 * fine + 40 * _noise(rng, 100),
     }
-    return {name: np.tile(np.clip(tile, 0, 255).astype(np.uint8), (3, 3)) for name, tile in tiles.items()}
+    return {
+        name: np.tile(np.clip(tile, 0, 255).astype(np.uint8), (3, 3))
+        for name, tile in tiles.items()
+    }
 
 
 def _noise(rng: np.random.Generator, cells: int) -> NDArray[np.float64]:
     """Smooth noise that repeats, about -1..1, with `cells` bumps across the tile."""
     grid = np.tile(rng.uniform(-1, 1, (cells, cells)).astype(np.float32), (3, 3))
-    large: NDArray[np.float64] = cv2.resize(grid, (3 * _TILE, 3 * _TILE), interpolation=cv2.INTER_CUBIC)
+    large: NDArray[np.float64] = cv2.resize(
+        grid, (3 * _TILE, 3 * _TILE), interpolation=cv2.INTER_CUBIC
+    )
     return large[_TILE : 2 * _TILE, _TILE : 2 * _TILE].astype(np.float64)
 
 
@@ -163,7 +168,9 @@ def _textured(dice: Dice, side: int, name: str, a: Colour, b: Colour, zoom: floa
 def _clouded(dice: Dice, side: int) -> Image:
     name = ("cloud", "stripes", "spots", "patches", "grain")[dice.below(5)]
     a = dice.colour()
-    return _textured(dice, side, name, a, blend(a, dice.colour(), dice.between(0.2, 0.9)), dice.between(0.8, 3))
+    return _textured(
+        dice, side, name, a, blend(a, dice.colour(), dice.between(0.2, 0.9)), dice.between(0.8, 3)
+    )
 
 
 def _room(dice: Dice, side: int) -> Image:
@@ -175,7 +182,9 @@ def _room(dice: Dice, side: int) -> Image:
         step = side // (4 + dice.below(8))
         for x in range(dice.below(step + 1), side, 2 * step):
             picture[:, x : x + step] = blend(wall, (255, 255, 255), 0.25)
-    x, y, w, h = (dice.between(a, b) * side for a, b in ((0, 0.8), (0, 0.3), (0.15, 0.4), (0.15, 0.35)))
+    x, y, w, h = (
+        dice.between(a, b) * side for a, b in ((0, 0.8), (0, 0.3), (0.15, 0.4), (0.15, 0.35))
+    )
     if dice.chance(0.6):
         cv2.rectangle(picture, (int(x), int(y)), (int(x + w), int(y + h)), dice.colour(), -1)
         inner = (int(x + w * 0.1), int(y + h * 0.1)), (int(x + w * 0.9), int(y + h * 0.9))
@@ -197,11 +206,17 @@ def _lawn(dice: Dice, side: int) -> Image:
         level = dice.between(0.3, 0.7) * side
         xs = np.linspace(0, side, 12)
         ridge = level + side * 0.1 * np.sin(xs / side * dice.between(3, 9) + dice.between(0, 6))
-        hill = np.concatenate([np.stack([xs, ridge], 1), [(side, side), (0, side)]]).astype(np.int32)
+        hill = np.concatenate([np.stack([xs, ridge], 1), [(side, side), (0, side)]]).astype(
+            np.int32
+        )
         cv2.fillPoly(picture, [hill], dice.colour(40, 190))
     level = int(dice.between(0.5, 0.85) * side)
-    ground = ((40, 120, 80), (50, 160, 110), (235, 235, 230), (120, 190, 220), (60, 90, 130))[dice.below(5)]
-    meadow = _textured(dice, side, "grain", blend(ground, (0, 0, 0), 0.35), blend(ground, (220, 255, 255), 0.3), 2)
+    ground = ((40, 120, 80), (50, 160, 110), (235, 235, 230), (120, 190, 220), (60, 90, 130))[
+        dice.below(5)
+    ]
+    meadow = _textured(
+        dice, side, "grain", blend(ground, (0, 0, 0), 0.35), blend(ground, (220, 255, 255), 0.3), 2
+    )
     picture[level:] = meadow[level:]
     return picture  # type: ignore[no-any-return]
 
@@ -211,7 +226,9 @@ def _lights(dice: Dice, side: int) -> Image:
     picture = _plain(dice, side)
     for _ in range(4 + dice.below(8)):
         centre = (int(dice.between(0, side)), int(dice.between(0, side)))
-        colour = blend(picture[centre[1], centre[0]].tolist(), dice.colour(), dice.between(0.2, 0.7))
+        colour = blend(
+            picture[centre[1], centre[0]].tolist(), dice.colour(), dice.between(0.2, 0.7)
+        )
         cv2.circle(picture, centre, int(dice.between(0.04, 0.16) * side), colour, -1, cv2.LINE_AA)
     return picture
 
@@ -220,7 +237,11 @@ def _clutter(dice: Dice, picture: Image) -> None:
     """Add a few cushions, roofs and sticks, so that no outline alone means an animal."""
     side = picture.shape[0]
     for _ in range(dice.below(4)):
-        x, y, r = dice.between(0, side), dice.between(0.1 * side, side), dice.between(0.08, 0.3) * side
+        x, y, r = (
+            dice.between(0, side),
+            dice.between(0.1 * side, side),
+            dice.between(0.08, 0.3) * side,
+        )
         colour, kind = dice.colour(), dice.below(4)
         if kind == 0:
             shape = ellipse(x, y, r, r * dice.between(0.4, 1), dice.between(0, 3))
@@ -229,8 +250,12 @@ def _clutter(dice: Dice, picture: Image) -> None:
         elif kind == 2:
             shape = np.array([(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)]) * 1.0
         else:
-            shape = bow((x, y - 2 * r), (x + dice.between(-r, r), y + 2 * r), dice.between(-0.4, 0.4))
-            cv2.polylines(picture, [shape.astype(np.int32)], False, colour, 1 + int(r / 6), cv2.LINE_AA)
+            shape = bow(
+                (x, y - 2 * r), (x + dice.between(-r, r), y + 2 * r), dice.between(-0.4, 0.4)
+            )
+            cv2.polylines(
+                picture, [shape.astype(np.int32)], False, colour, 1 + int(r / 6), cv2.LINE_AA
+            )
             continue
         cv2.fillPoly(picture, [shape.astype(np.int32)], colour, cv2.LINE_AA)
 
@@ -250,10 +275,17 @@ def occlude(dice: Dice, picture: Image, mask: Image) -> None:
 
 
 def _bars(dice: Dice, side: int) -> list[Points]:
-    count, thick, lean = 2 + dice.below(3), dice.between(0.015, 0.04) * side, dice.between(-0.2, 0.2) * side
+    count, thick, lean = (
+        2 + dice.below(3),
+        dice.between(0.015, 0.04) * side,
+        dice.between(-0.2, 0.2) * side,
+    )
     gap, start = side / count, dice.between(0, side / count)
     xs = [start + gap * number for number in range(count)]
-    return [np.array([(x, -9), (x + thick, -9), (x + thick + lean, side + 9), (x + lean, side + 9)]) for x in xs]
+    return [
+        np.array([(x, -9), (x + thick, -9), (x + thick + lean, side + 9), (x + lean, side + 9)])
+        for x in xs
+    ]
 
 
 def _leaf(dice: Dice, side: int) -> list[Points]:
@@ -261,7 +293,10 @@ def _leaf(dice: Dice, side: int) -> list[Points]:
     x, y = (0.0, 1.0)[dice.below(2)] * side, (0.0, 1.0)[dice.below(2)] * side
     leaves = []
     for _ in range(2 + dice.below(3)):
-        end = (x + (0.5 - x / side) * dice.between(0.3, 1.1) * side, y + (0.5 - y / side) * dice.between(0.3, 1.1) * side)
+        end = (
+            x + (0.5 - x / side) * dice.between(0.3, 1.1) * side,
+            y + (0.5 - y / side) * dice.between(0.3, 1.1) * side,
+        )
         wide = dice.between(0.1, 0.25)
         leaves.append(np.concatenate([bow((x, y), end, wide), bow(end, (x, y), wide)]))
     return leaves
@@ -270,7 +305,14 @@ def _leaf(dice: Dice, side: int) -> list[Points]:
 def _edge(dice: Dice, side: int) -> list[Points]:
     """Let the animal look over a wall, or round a door."""
     depth, lean = dice.between(0.1, 0.3) * side, dice.between(-0.08, 0.08) * side
-    wall = np.array([(-9.0, side - depth), (side + 9, side - depth + lean), (side + 9, side + 9), (-9, side + 9)])
+    wall = np.array(
+        [
+            (-9.0, side - depth),
+            (side + 9, side - depth + lean),
+            (side + 9, side + 9),
+            (-9, side + 9),
+        ]
+    )
     if dice.chance(0.5):
         return [wall]
     wall = wall[:, ::-1]
@@ -278,7 +320,11 @@ def _edge(dice: Dice, side: int) -> list[Points]:
 
 
 def _ball(dice: Dice, side: int) -> list[Points]:
-    x, y, r = dice.between(0.1, 0.9) * side, dice.between(0.65, 1) * side, dice.between(0.08, 0.17) * side
+    x, y, r = (
+        dice.between(0.1, 0.9) * side,
+        dice.between(0.65, 1) * side,
+        dice.between(0.08, 0.17) * side,
+    )
     stripe = [ellipse(x, y, r * 0.3, r, dice.between(0, 3))]
     return [ellipse(x, y, r, r), *stripe]
 
@@ -287,8 +333,14 @@ def _blades(dice: Dice, side: int) -> list[Points]:
     """Let grass stand in front, from the lower edge."""
     blades = []
     for _ in range(10 + dice.below(14)):
-        x, high, lean = dice.between(0, side), dice.between(0.1, 0.4) * side, dice.between(-0.15, 0.15) * side
-        blades.append(np.array([(x, side + 2), (x + lean, side - high), (x + side * 0.03, side + 2)]))
+        x, high, lean = (
+            dice.between(0, side),
+            dice.between(0.1, 0.4) * side,
+            dice.between(-0.15, 0.15) * side,
+        )
+        blades.append(
+            np.array([(x, side + 2), (x + lean, side - high), (x + side * 0.03, side + 2)])
+        )
     return blades
 
 
@@ -297,11 +349,15 @@ def expose(dice: Dice, picture: Image) -> Image:
     side = picture.shape[0]
     grid = np.full((4, 4, 3), dice.between(0.65, 1.15), np.float32)
     fall = np.linspace(-1, 1, 4)
-    grid *= 1 + (dice.between(-0.3, 0.3) * fall[:, None] + dice.between(-0.3, 0.3) * fall)[..., None]
+    grid *= (
+        1 + (dice.between(-0.3, 0.3) * fall[:, None] + dice.between(-0.3, 0.3) * fall)[..., None]
+    )
     grid[1:3, 1:3] *= 1 + dice.between(0, 0.25)
     warm = dice.between(-0.1, 0.1)
     grid *= np.array([1 - warm, 1, 1 + warm], np.float32)
-    lit = cv2.resize(np.clip(grid * 128, 0, 255).astype(np.uint8), (side, side), interpolation=cv2.INTER_CUBIC)
+    lit = cv2.resize(
+        np.clip(grid * 128, 0, 255).astype(np.uint8), (side, side), interpolation=cv2.INTER_CUBIC
+    )
     picture = cv2.multiply(picture, lit, scale=1 / 128)
     if dice.chance(0.3):
         picture = cv2.GaussianBlur(picture, (0, 0), dice.between(0.3, 0.9) * max(side, 64) / 96)

@@ -51,21 +51,22 @@ def folder_entries(root: Path) -> Iterator[Entry]:
 def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]]) -> Iterator[Entry]:
     try:
         status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as listing:
             found = sorted(listing, key=lambda item: item.name)
     except OSError as error:
         raise UserError(
             f"{folder} cannot be listed ({error.strerror}); expected a readable folder"
         ) from error
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    if parts:
+        yield Entry(parts, folder, is_folder=True)
     for item in found:
         if is_junk(item.name):
             continue
         below = (*parts, printable(item.name))
         if item.is_dir():
-            yield Entry(below, folder / item.name, is_folder=True)
             yield from _walk(folder / item.name, below, seen)
         elif item.is_file():
             yield Entry(below, folder / item.name, size=item.stat().st_size)
@@ -116,13 +117,13 @@ def _refuse_compressed(path: Path) -> None:
 
 
 def _refuse_truncated(path: Path, end: int) -> None:
-    """Refuse a tar that stops between two members: the zero block that ends it is missing."""
+    """Refuse a tar whose members are not followed by the zero block that ends every tar."""
     with path.open("rb") as file:
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise UserError(
-                f"{path} is cut short: its end mark is missing after {end} bytes. "
-                f"Copy or download it again"
+                f"{path} is cut short or damaged after {end} bytes; expected another file or the "
+                f"tar's end there. Copy or download it again"
             )
 
 
