@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -64,7 +65,7 @@ def camera(
 
     Example: `edgecat camera --source 0 --output clip.mkv --events events.jsonl`
     """
-    with _stopped_by_signals() as stop:
+    with _stopped_by_signals() as stop, _warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
         from edgecat.cli.models import default_model, open_classifier
         from edgecat_runtime.camera import Camera
@@ -144,6 +145,21 @@ def _stopped_by_signals() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Print what the runtime reports on the way, such as a skipped picture or a full disk."""
+    from edgecat.cli.console import warn
+
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warn(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("edgecat_runtime")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -182,7 +182,9 @@ class Camera:
                 raise TimeoutError(f"{self.source.name} gave no frame in {timeout} s")
             frame, self._slot = self._slot, None
             self._changed.notify_all()
-        if frame is None and self._error is not None and not self._closed:
+        if self._closed:
+            return None
+        if frame is None and self._error is not None:
             raise self._error
         if frame is None or self.source.live:
             return frame

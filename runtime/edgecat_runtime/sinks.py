@@ -96,7 +96,7 @@ class Output:
 
     def _fail(self, error: Exception) -> None:
         if not self.failure:
-            self.failure = f"{self.sink.name} stopped: {error or type(error).__name__}"
+            self.failure = f"{self.sink.name} stopped: {str(error) or type(error).__name__}"
             log.error("%s", self.failure)
 
 

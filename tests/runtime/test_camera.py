@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecat_runtime.camera import Camera, Shot, Source, open_source, register_source
+from edgecat_runtime.errors import DeviceError, UserError
+
+Scripting = Callable[..., Any]
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((48, 64, 3), level, np.uint8)
+
+
+def _write_clip(path: Path, levels: list[int], codec: str = "HFYU", fps: float = 12.0) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (64, 48))
+    for level in levels:
+        writer.write(grey(level))
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Pictures whose grey level is their number, beside files that are none."""
+    folder = tmp_path / "album"
+    (folder / "deeper").mkdir(parents=True)
+    for number in (1, 2, 10, 9):
+        cv2.imwrite(str(folder / f"frame_{number}.png"), grey(number))
+    cv2.imwrite(str(folder / "deeper" / "FRAME.JPG"), grey(200))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "._frame_1.png").write_bytes(b"a Mac's resource fork")
+    return folder
+
+
+# Files: every frame, in order.
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.avi"])
+def test_a_video_gives_every_frame_in_order(tmp_path: Path, name: str) -> None:
+    levels = list(range(0, 240, 3))
+    with Camera.open(_write_clip(tmp_path / name, levels)) as camera:
+        assert (camera.source.live, camera.source.stills, camera.fps) == (False, False, 12.0)
+        frames = []
+        for frame in camera:
+            time.sleep(0.001 * (frame.index % 3))
+            frames.append(frame)
+        assert camera.read() is None, "the end stays the end"
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == levels
+    assert [frame.index for frame in frames] == list(range(len(levels)))
+    assert camera.dropped == 0
+    assert camera.clock.count == len(levels)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "levels"),
+    [
+        ("", [200, 1, 2, 9, 10]),
+        ("/*.png", [1, 2, 9, 10]),
+        ("/frame_?.png", [1, 2, 9]),
+        ("/**/*", [200, 1, 2, 9, 10]),
+        ("/frame_10.png", [10]),
+    ],
+)
+def test_pictures_come_in_natural_order(album: Path, pattern: str, levels: list[int]) -> None:
+    with Camera.open(f"{album}{pattern}") as camera:
+        assert camera.source.stills
+        frames = list(camera)
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == levels
+    assert all(Path(frame.name).is_file() for frame in frames)
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "cat[1].png"), grey(7))
+    with Camera.open(tmp_path / "cat[1].png") as camera:
+        assert [int(frame.image[0, 0, 0]) for frame in camera] == [7]
+
+
+def test_a_broken_picture_is_named_skipped_and_counted(
+    album: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = (album / "frame_2.png").read_bytes()
+    (album / "frame_2.png").write_bytes(data[: len(data) // 2])
+    (album / "frame_9.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING), Camera.open(album) as camera:
+        assert [int(frame.image[0, 0, 0]) for frame in camera] == [200, 1, 10]
+    assert camera.source.skipped == 2
+    assert "frame_2.png is cut short" in caplog.text
+    assert "frame_9.png is empty" in caplog.text
+
+
+BAD_SOURCES = [
+    ("missing.mp4", UserError, "there is no source missing.mp4; expected a camera number"),
+    ("empty", UserError, "the folder empty holds no pictures; expected .bmp"),
+    ("*.gif", UserError, r"the pattern \*.gif holds no pictures"),
+    ("text.txt", UserError, "text.txt is no video that OpenCV can read"),
+    ("text.mp4", UserError, "text.mp4 is no video that OpenCV can read"),
+    ("empty.mp4", UserError, "empty.mp4 is empty; expected a video file"),
+    ("cut.mp4", UserError, "cut.mp4 is no video that OpenCV can read"),
+    ("pipe.mp4", UserError, "pipe.mp4 is no regular file"),
+    ("text.jpg", UserError, "text.jpg is no picture that can be read"),
+    ("broken", UserError, "not one of the 2 pictures of the folder broken can be read"),
+    ("nosuch://x", UserError, "source 'nosuch://x' has an unknown scheme; known: "),
+    ("97", DeviceError, "there is no camera /dev/video97; (found /dev/video|no camera was found)"),
+    ("/dev/video97", DeviceError, "there is no camera /dev/video97"),
+    ("/dev/null", DeviceError, "camera /dev/null cannot be opened: it is no camera"),
+]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="device files")
+@pytest.mark.parametrize(
+    ("text", "error", "sentence"), BAD_SOURCES, ids=[b[0] for b in BAD_SOURCES]
+)
+def test_a_bad_source_is_one_sentence(
+    text: str,
+    error: type[Exception],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "broken"):
+        Path(folder).mkdir()
+    for name in ("text.txt", "text.mp4", "text.jpg", "broken/1.png", "broken/2.png"):
+        Path(name).write_text("This is a text.\n" * 400)
+    Path("empty.mp4").touch()
+    Path("cut.mp4").write_bytes(
+        _write_clip(tmp_path / "whole.mp4", [1] * 50, "mp4v").read_bytes()[:900]
+    )
+    os.mkfifo("pipe.mp4")
+    with pytest.raises(error, match=sentence), Camera.open(text) as camera:
+        list(camera)
+    assert capfd.readouterr().err == "", "OpenCV's own noise is kept off the terminal"
+
+
+def test_a_camera_ahead_of_its_reader_holds_two_frames_at_most(scripted: Scripting) -> None:
+    source = scripted(grey(i % 256) for i in range(100))
+    with Camera(source) as camera:
+        camera.read()
+        time.sleep(0.1)
+        assert source.given <= 3
+    assert source.closed == 1
+
+
+# Live sources: the newest frame, and no other.
+
+
+def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted(
+    scripted: Scripting,
+) -> None:
+    source = scripted((grey(i % 256) for i in range(60)), live=True, fps=200)
+    ages, indices = [], []
+    with Camera(source) as camera:
+        assert camera.fps == 0.0, "its frames come when they come"
+        while (frame := camera.read()) is not None:
+            ages.append(time.perf_counter() - frame.captured)
+            indices.append(frame.index)
+            assert int(frame.image[0, 0, 0]) == frame.index
+            time.sleep(0.04)
+    assert camera.dropped > 20
+    assert sorted(ages)[len(ages) // 2] < 0.1, "no frame waits in a queue, for a second or more"
+    assert len(indices) + camera.dropped == 60
+    assert all(later > earlier for earlier, later in itertools.pairwise(indices))
+    assert indices[-1] == 59, "the last frame is not lost"
+
+
+def test_capturing_starts_with_the_first_read(scripted: Scripting) -> None:
+    source = scripted((grey(i) for i in range(100)), live=True, fps=500)
+    with Camera(source) as camera:
+        time.sleep(0.05)
+        assert source.given == 0
+        assert camera.read() is not None
+
+
+def test_a_live_source_that_vanishes_is_a_device_error_after_its_last_frame(
+    scripted: Scripting,
+) -> None:
+    source = scripted([grey(1), grey(2)], live=True, fps=100, vanishes=True)
+    with Camera(source) as camera:
+        seen = [camera.read()]
+        time.sleep(0.1)
+        seen.append(camera.read())
+        assert [int(frame.image[0, 0, 0]) for frame in seen if frame] == [1, 2]
+        for _ in range(2):
+            with pytest.raises(DeviceError, match="gives no more frames"):
+                camera.read()
+    assert source.closed == 1
+
+
+def test_a_wait_can_be_limited(scripted: Scripting) -> None:
+    with Camera(scripted([grey(1), grey(2)], live=True, fps=2)) as camera:
+        assert camera.read() is not None
+        with pytest.raises(TimeoutError, match=r"gave no frame in 0\.01 s"):
+            camera.read(timeout=0.01)
+        assert camera.read(timeout=5) is not None
+
+
+class Hung(Source):
+    """A driver that never returns."""
+
+    live = True
+    release = threading.Event()
+
+    def read(self) -> Shot | None:
+        self.release.wait()
+        return None
+
+
+def test_a_hung_driver_does_not_hang_the_program() -> None:
+    before = threading.active_count()
+    camera = Camera(Hung())
+    with pytest.raises(TimeoutError):
+        camera.read(timeout=0.01)
+    start = time.perf_counter()
+    camera.close()
+    assert time.perf_counter() - start < 4
+    Hung.release.set()
+    while threading.active_count() > before:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("reads", [0, 1, 100])
+def test_closing_ends_the_thread_and_closes_the_source_once(
+    scripted: Scripting, reads: int
+) -> None:
+    before = threading.active_count()
+    source = scripted(grey(i) for i in range(50))
+    camera = Camera(source)
+    for _ in range(reads):
+        camera.read()
+    camera.close()
+    camera.close()
+    assert (source.closed, threading.active_count()) == (1, before)
+    assert camera.read() is None
+
+
+# The registry.
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text"), [("drawn", "drawn://pets?fps=9"), ("GST", "gst:videotestsrc ! appsink")]
+)
+def test_a_registered_scheme_is_given_the_whole_text(
+    scripted: Scripting, scheme: str, text: str
+) -> None:
+    texts = []
+
+    def open_it(text: str) -> Source:
+        texts.append(text)
+        return scripted([grey(5)])
+
+    register_source(scheme, open_it)
+    with Camera.open(text) as camera:
+        assert len(list(camera)) == 1
+    assert texts == [text]
+
+
+@pytest.mark.parametrize("scheme", ["", "C", "a b", "1a", "x:"])
+def test_a_scheme_that_could_be_a_path_is_refused(scripted: Scripting, scheme: str) -> None:
+    with pytest.raises(ValueError, match="expected two or more letters"):
+        register_source(scheme, lambda text: scripted([]))
+
+
+def test_a_file_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("drawn:1.png", grey(3))
+    assert open_source("drawn:1.png").stills
+
+
+def test_the_camera_is_importable_without_opencv() -> None:
+    program = (
+        "import sys\nsys.modules['cv2'] = None\n"
+        "from edgecat_runtime import camera, display, events, pipeline, recorder, sinks, window\n"
+        "from edgecat_runtime import overlay, smoothing, sources\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_frames_are_new_arrays(tmp_path: Path) -> None:
+    with Camera.open(_write_clip(tmp_path / "clip.mkv", [10, 20, 30])) as camera:
+        images = [frame.image for frame in camera]
+    assert [int(image.mean()) for image in images] == [10, 20, 30]
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(images, 2))

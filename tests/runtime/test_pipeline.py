@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecat_runtime.camera import Camera
+from edgecat_runtime.classifier import Classifier
+from edgecat_runtime.clocks import KEPT, Clock, Rate
+from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.events import Events
+from edgecat_runtime.pipeline import Answer, Pipeline
+from edgecat_runtime.recorder import Recorder
+from edgecat_runtime.sinks import Sink, Stop
+
+Make = Callable[..., Any]
+SUMMARY_KEYS = ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms"]
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((48, 64, 3), level, np.uint8)
+
+
+class Seen(Sink):
+    """Keeps which pictures it was shown, and may fail or stop."""
+
+    name = "the seen"
+    inline = True
+
+    def __init__(self, *, wants_picture: bool = False, error: Exception | None = None) -> None:
+        self.wants_picture, self.error = wants_picture, error
+        self.pictures: list[np.ndarray] = []
+        self.answers: list[Answer] = []
+        self.closed = 0
+
+    def write(self, answer: Answer, picture: np.ndarray) -> None:
+        if self.error is not None and len(self.answers) == 3:
+            raise self.error
+        self.answers.append(answer)
+        self.pictures.append(picture)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_raw_answers_are_those_of_the_classifier_frame_by_frame(
+    tiny_onnx: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (90, 120, 3), np.uint8) for _ in range(12)]
+    writer = cv2.VideoWriter(str(tmp_path / "c.mkv"), cv2.VideoWriter.fourcc(*"HFYU"), 9, (120, 90))
+    for image in images:
+        writer.write(image)
+    writer.release()
+    with Classifier.open(tiny_onnx) as classifier, Camera.open(tmp_path / "c.mkv") as camera:
+        answers = list(Pipeline(camera, classifier))
+        assert [answer.raw for answer in answers] == [classifier.classify(i) for i in images]
+    assert [answer.frame.index for answer in answers] == list(range(12))
+    assert answers[0].raw == answers[0].smoothed
+    assert answers[5].raw.logits != answers[5].smoothed.logits
+
+
+@pytest.mark.parametrize(
+    ("smooth", "stills", "changes"),
+    [
+        (True, False, [0, 6]),
+        (None, False, [0, 6]),
+        (False, False, [0, 2, 3, 5]),
+        (None, True, [0, 2, 3, 5]),
+        (True, True, [0, 6]),
+    ],
+)
+def test_events_are_changes_of_the_decision(
+    scripted: Make,
+    brightness: Make,
+    tmp_path: Path,
+    smooth: bool | None,
+    stills: bool,
+    changes: list[int],
+) -> None:
+    source = scripted([grey(level) for level in (20, 20, 200, 20, 20, 235, 235, 235)])
+    source.stills = stills
+    path = tmp_path / "events.jsonl"
+    with Camera(source) as camera:
+        answers = list(Pipeline(camera, brightness(), [Events(path)], smooth=smooth))
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [event["frame"] for event in events] == changes
+    assert [answer.frame.index for answer in answers if answer.changed] == changes
+    assert [event["label"] for event in events] == ["dark", "bright", "dark", "bright"][
+        : len(changes)
+    ]
+    assert events[-1]["raw"]["bright"] > 0.99
+
+
+def test_the_overlay_is_drawn_once_on_a_copy_and_only_if_wanted(
+    scripted: Make, brightness: Make
+) -> None:
+    frames = [grey(128) for _ in range(3)]
+    plain, one, other = Seen(), Seen(wants_picture=True), Seen(wants_picture=True)
+    Pipeline(Camera(scripted(frames)), brightness(), [plain, one, other]).run()
+    assert all((frame == 128).all() for frame in frames)
+    for index, frame in enumerate(frames):
+        assert plain.pictures[index] is frame
+        assert one.pictures[index] is other.pictures[index]
+        assert (one.pictures[index] != 128).any()
+
+
+def test_headless_without_outputs_copies_nothing(scripted: Make, brightness: Make) -> None:
+    pipeline = Pipeline(Camera(scripted([grey(1)] * 50)), brightness(), [Seen()])
+    assert pipeline.run().stages_ms["output"] < 0.1
+
+
+def test_the_summary_has_the_promised_figures(scripted: Make, brightness: Make) -> None:
+    source = scripted((grey(i) for i in range(40)), live=True, fps=200)
+    pipeline = Pipeline(Camera(source), brightness(0.02))
+    summary = pipeline.run()
+    figures = summary.to_dict()
+    assert list(figures) == SUMMARY_KEYS
+    assert list(figures["stages_ms"]) == ["capture", "preprocess", "infer", "output"]
+    assert list(figures["frame_age_ms"]) == ["p50", "p95"]
+    json.dumps(figures)
+    assert figures["frames"] + figures["dropped"] == 40
+    assert figures["dropped"] > 10
+    assert figures["stages_ms"]["infer"] >= 20
+    assert figures["fps"] == pytest.approx(figures["frames"] / figures["seconds"], rel=0.01)
+    assert 20 <= figures["frame_age_ms"]["p50"] <= figures["frame_age_ms"]["p95"]
+    assert f"{summary.dropped} dropped" in str(summary)
+    assert "ms (median): capture" in str(summary)
+
+
+def test_an_empty_run_has_a_summary_too(scripted: Make, brightness: Make) -> None:
+    summary = Pipeline(Camera(scripted([])), brightness()).run()
+    assert (summary.frames, summary.fps, summary.stages_ms["infer"]) == (0, 0.0, 0.0)
+    assert str(summary).startswith("0 frames in 0.0 s")
+
+
+@pytest.mark.parametrize(("most", "frames"), [(1, 1), (7, 7), (100, 20), (None, 20)])
+def test_it_ends_after_so_many_frames(
+    scripted: Make, brightness: Make, most: int | None, frames: int
+) -> None:
+    with Camera(scripted(grey(i) for i in range(20))) as camera:
+        assert Pipeline(camera, brightness(), max_frames=most).run().frames == frames
+
+
+def test_stop_ends_a_loop_that_waits_for_a_frame(scripted: Make, brightness: Make) -> None:
+    seen = Seen()
+    with Camera(scripted((grey(i) for i in range(9)), live=True, fps=0.1)) as camera:
+        pipeline = Pipeline(camera, brightness(), [seen])
+        threading.Timer(0.2, pipeline.stop).start()
+        start = time.perf_counter()
+        assert pipeline.run().frames == 1
+    assert time.perf_counter() - start < 5
+    assert seen.closed == 1
+
+
+def test_an_inline_sink_stops_the_loop(scripted: Make, brightness: Make) -> None:
+    seen = Seen(error=Stop())
+    with Camera(scripted(grey(i) for i in range(100))) as camera:
+        summary = Pipeline(camera, brightness(), [seen]).run()
+    assert (summary.frames, summary.failures, seen.closed) == (4, (), 1)
+
+
+@pytest.mark.parametrize(
+    ("live", "vanishes", "error"),
+    [(True, True, DeviceError), (False, True, DeviceError), (False, False, None)],
+)
+def test_outputs_are_closed_and_the_summary_stands_however_it_ends(
+    scripted: Make, brightness: Make, tmp_path: Path, live: bool, vanishes: bool, error: Any
+) -> None:
+    source = scripted([grey(9)] * 5, live=live, fps=50, vanishes=vanishes)
+    path = tmp_path / "clip.mkv"
+    with Camera(source) as camera:
+        pipeline = Pipeline(camera, brightness(), [Recorder(path, fps=camera.fps)])
+        if error is None:
+            pipeline.run()
+        else:
+            with pytest.raises(error, match="gives no more frames"):
+                pipeline.run()
+    assert pipeline.summary.frames == 5
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 0, "it was closed"
+
+
+def test_leaving_the_iterator_closes_the_outputs(scripted: Make, brightness: Make) -> None:
+    seen = Seen()
+    with Camera(scripted([grey(9)] * 5)) as camera:
+        for answer in Pipeline(camera, brightness(), [seen]):
+            assert answer.frame.index == 0
+            break
+    gc.collect()
+    assert seen.closed == 1
+
+
+def test_a_wrong_frame_is_one_sentence(scripted: Make, brightness: Make) -> None:
+    seen = Seen()
+    with (
+        Camera(scripted([grey(1), np.zeros((4, 4), np.uint8)])) as camera,
+        pytest.raises(UserError, match="expected .h, w, 3. BGR uint8"),
+    ):
+        Pipeline(camera, brightness(), [seen]).run()
+    assert (len(seen.answers), seen.closed) == (1, 1)
+
+
+def test_a_full_disk_stops_the_recorder_and_not_the_camera(
+    scripted: Make, brightness: Make, full_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    with Camera(scripted([noise] * 80)) as camera, caplog.at_level(logging.WARNING):
+        pipeline = Pipeline(camera, brightness(), [Recorder(full_disk / "clip.mkv", fps=30.0)])
+        summary = pipeline.run()
+    assert summary.frames == 80
+    assert len(summary.failures) == 1
+    assert "the recorder stopped: cannot write" in summary.failures[0]
+    assert "the disk is full" in summary.failures[0]
+    assert caplog.text.count("the disk is full") == 1
+    assert "1 outputs failed" in str(summary)
+    capture = cv2.VideoCapture(str(full_disk / "clip.mkv"))
+    assert capture.read()[0], "what was written plays"
+
+
+def test_a_slow_recorder_of_a_live_source_does_not_slow_the_loop(
+    scripted: Make, brightness: Make
+) -> None:
+    class Slow(Seen):
+        inline = False
+
+        def write(self, answer: Answer, picture: np.ndarray) -> None:
+            time.sleep(0.1)
+            super().write(answer, picture)
+
+    slow = Slow(wants_picture=True)
+    with Camera(scripted((grey(i) for i in range(40)), live=True, fps=100)) as camera:
+        summary = Pipeline(camera, brightness(), [slow]).run()
+    assert summary.stages_ms["output"] < 50
+    assert summary.not_recorded > 10
+    assert len(slow.answers) + summary.not_recorded == summary.frames
+
+
+def test_a_slow_recorder_of_a_file_gets_every_frame(scripted: Make, brightness: Make) -> None:
+    class Slow(Seen):
+        inline = False
+
+        def write(self, answer: Answer, picture: np.ndarray) -> None:
+            time.sleep(0.003)
+            super().write(answer, picture)
+
+    slow = Slow()
+    with Camera(scripted(grey(i) for i in range(60))) as camera:
+        Pipeline(camera, brightness(), [slow]).run()
+    assert [answer.frame.index for answer in slow.answers] == list(range(60))
+
+
+def test_nothing_is_left_running_or_open(scripted: Make, brightness: Make, tmp_path: Path) -> None:
+    def once() -> None:
+        with Camera(scripted([grey(9)] * 3)) as camera:
+            outputs = [Recorder(tmp_path / "c.mkv"), Events(tmp_path / "e.jsonl")]
+            Pipeline(camera, brightness(), outputs).run()
+
+    once()
+    threads, descriptors = threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+    for _ in range(20):
+        once()
+    assert threading.active_count() == threads
+    assert len(list(Path("/dev/fd").iterdir())) == descriptors
+
+
+def test_an_answer_is_frozen_and_timed(scripted: Make, brightness: Make) -> None:
+    with Camera(scripted((grey(i) for i in range(30)), live=True, fps=100)) as camera:
+        answers = list(Pipeline(camera, brightness()))
+    assert answers[0].fps == 0
+    assert 30 < answers[-1].fps < 130
+    assert all(0 < answer.age < 1 for answer in answers)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        answers[0].age = 0.0
+
+
+# Clocks.
+
+
+@pytest.mark.parametrize(
+    ("count", "median", "p95"), [(1, 1.0, 1.0), (101, 51.0, 96.0), (100_000, 50_000.0, 95_000.0)]
+)
+def test_a_clock_knows_the_whole_run_in_bounded_memory(
+    count: int, median: float, p95: float
+) -> None:
+    clock = Clock()
+    for value in range(1, count + 1):
+        clock.add(value / 1000)
+    tolerance = 0 if count < KEPT else 0.05
+    assert clock.percentile_ms(50) == pytest.approx(median, rel=tolerance)
+    assert clock.percentile_ms(95) == pytest.approx(p95, rel=tolerance)
+    assert (clock.count, len(clock._kept)) == (count, min(count, KEPT))
+
+
+def test_a_clock_costs_microseconds() -> None:
+    clock = Clock()
+    start = time.perf_counter()
+    for _ in range(100_000):
+        clock.add(0.001)
+    assert (time.perf_counter() - start) / 100_000 < 5e-6
+
+
+@pytest.mark.parametrize(
+    ("times", "rate"),
+    [
+        ([0.0], 0.0),
+        ([0.0, 0.0], 0.0),
+        ([0.0, 0.5], 2.0),
+        ([i / 10 for i in range(100)], 10.0),
+        ([i / 10 for i in range(100)] + [10 + i / 50 for i in range(100)], 50.0),
+        ([0.0, 5.0], 0.2),
+    ],
+)
+def test_the_rate_is_that_of_the_last_second(times: list[float], rate: float) -> None:
+    meter = Rate()
+    for moment in times:
+        meter.tick(moment)
+    assert meter.last == pytest.approx(rate, rel=0.03)

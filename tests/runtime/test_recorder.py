@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.matroska import MatroskaWriter
+from edgecat_runtime.pipeline import Answer
+from edgecat_runtime.recorder import CODECS, Recorder
+
+Answering = Callable[..., Answer]
+
+
+def _scene(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A bright square that moves to the right by two pixels a frame, on grey."""
+    image = np.full((height, width, 3), 90, np.uint8)
+    image[8:24, 2 * index : 2 * index + 16] = (40, 220, 120)
+    return image
+
+
+def _read(path: Path) -> list[np.ndarray]:
+    capture = cv2.VideoCapture(str(path))
+    images = []
+    while (read := capture.read())[0]:
+        images.append(read[1])
+    capture.release()
+    return images
+
+
+def _times(path: Path) -> list[float]:
+    """Presentation times in milliseconds, as FFmpeg reads them."""
+    capture = cv2.VideoCapture(str(path))
+    times = []
+    while capture.grab():
+        times.append(round(capture.get(cv2.CAP_PROP_POS_MSEC)))
+    return times
+
+
+def _record(recorder: Recorder, answer: Answering, images: list[np.ndarray]) -> None:
+    for index, image in enumerate(images):
+        recorder.write(answer(index, image=image, seconds=100 + index / 10), image)
+    recorder.close()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(suffix, "") for suffix in CODECS] + [(".mkv", "HFYU")]
+)
+@pytest.mark.parametrize("fps", [12.0, 0.0])
+def test_what_is_recorded_is_read_back(
+    answer: Answering, tmp_path: Path, suffix: str, codec: str, fps: float
+) -> None:
+    path = tmp_path / "new" / f"clip{suffix}"
+    images = [_scene(index) for index in range(20)]
+    _record(Recorder(path, fps=fps, codec=codec), answer, images)
+    back = _read(path)
+    assert len(back) == 20
+    error = max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(images, back, strict=True))
+    assert error <= (0 if codec == "HFYU" else 4)
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(fps or 10.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (33, 47), (720, 1280), (1, 1), (200, 200)])
+def test_a_mkv_has_any_size(answer: Answering, tmp_path: Path, height: int, width: int) -> None:
+    image = np.full((height, width, 3), 77, np.uint8)
+    _record(Recorder(tmp_path / "clip.mkv", fps=30.0), answer, [image] * 3)
+    back = _read(tmp_path / "clip.mkv")
+    assert [frame.shape for frame in back] == [(height, width, 3)] * 3
+    assert abs(int(back[0].mean()) - 77) <= 2
+
+
+def test_a_mkv_keeps_the_times_of_a_live_source(answer: Answering, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    moments = [0.0, 0.03, 0.5, 0.51, 7.0, 7.2, 40.0, 40.033]
+    recorder = Recorder(path)
+    for index, moment in enumerate(moments):
+        recorder.write(answer(index, seconds=500 + moment), _scene(index))
+    recorder.close()
+    assert _times(path) == [round(moment * 1000) for moment in moments]
+
+
+def test_a_mkv_can_be_sought_in(answer: Answering, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    _record(Recorder(path, fps=2.0), answer, [_scene(index) for index in range(24)])
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 24
+    for index in (20, 3, 11):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+        np.testing.assert_allclose(capture.read()[1].astype(int), _scene(index), atol=40)
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")
+def test_ffmpeg_finds_no_fault_in_a_mkv(answer: Answering, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    _record(Recorder(path, fps=2.0), answer, [_scene(index) for index in range(24)])
+    command = ["ffprobe", "-v", "warning", "-show_entries", "format=duration", str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "duration=12.0" in ran.stdout
+
+
+def test_frames_of_another_size_are_fitted_into_the_first(
+    answer: Answering, tmp_path: Path
+) -> None:
+    images = [
+        np.full((*size, 3), 200, np.uint8) for size in [(40, 80), (80, 80), (10, 10), (40, 80)]
+    ]
+    _record(Recorder(tmp_path / "clip.mkv", fps=5.0), answer, images)
+    back = _read(tmp_path / "clip.mkv")
+    assert [image.shape for image in back] == [(40, 80, 3)] * 4
+    assert back[0].min() > 180
+    assert back[1][:, 25:55].min() > 180, "the aspect is kept"
+    assert back[1][:, :15].max() < 40, "with black beside it"
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from edgecat_runtime.recorder import Recorder
+sys.path.insert(0, {here!r})
+from conftest import make_answer
+recorder = Recorder({path!r}, fps=30.0)
+for index in range(45):
+    recorder.write(make_answer(index), np.full((200, 200, 3), index, np.uint8))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_mkv_is_playable_up_to_its_last_frame(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    program = KILLED.format(here=str(Path(__file__).parent), path=str(path))
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert [round(float(image.mean())) for image in _read(path)] == list(range(45))
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", ""), (".avi", ""), (".mkv", "HFYU")])
+def test_a_full_disk_is_a_sentence_and_what_was_written_plays(
+    answer: Answering, full_disk: Path, suffix: str, codec: str
+) -> None:
+    path = full_disk / f"clip{suffix}"
+    recorder = Recorder(path, fps=30.0, codec=codec)
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    written = 0
+    with pytest.raises(UserError, match=r"clip\.\w+: the disk is full"):
+        for written in range(300):
+            recorder.write(answer(written), noise)
+    assert written > 5
+    with suppress(UserError):  # the index may not fit either
+        recorder.close()
+    if not codec:
+        assert len(_read(path)) >= written - 1
+
+
+@pytest.mark.parametrize(
+    ("place", "codec", "sentence"),
+    [
+        ("clip.txt", "", r"expected a file named \.mkv \.avi"),
+        ("clip", "", r"expected a file named \.mkv"),
+        ("file/clip.mkv", "", "a parent of it is a file"),
+        ("folder.mkv", "", "it is a folder"),
+        ("clip.webm", "HFYU", "does not write HFYU into .*; record to a .mkv"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_beforehand(
+    tmp_path: Path, place: str, codec: str, sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.mkv").mkdir()
+    with pytest.raises(UserError, match=sentence):
+        Recorder(tmp_path / place, codec=codec)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+def test_nothing_recorded_is_no_file(tmp_path: Path, suffix: str) -> None:
+    recorder = Recorder(tmp_path / f"clip{suffix}")
+    recorder.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_gap_and_a_clock_that_stands_still(tmp_path: Path) -> None:
+    _, jpeg = cv2.imencode(".jpg", _scene(0))
+    writer = MatroskaWriter(tmp_path / "clip.mkv", width=64, height=48)
+    for seconds in (0.0, 0.0, 0.0, 3600.0, 3599.0, 90_000.0):
+        writer.write(jpeg.tobytes(), seconds)
+    writer.close()
+    writer.close()
+    assert _times(tmp_path / "clip.mkv") == [0, 1, 2, 3_600_000, 3_600_001, 90_000_000]
+    assert os.path.getsize(tmp_path / "clip.mkv") < 6 * len(jpeg) + 800  # noqa: PTH202
