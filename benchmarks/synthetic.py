@@ -28,7 +28,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--count", type=int, default=10_000, help="pictures for each model")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="training time of the VGG")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="on a busy machine, count two-core seconds by CPU time")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: on a busy machine, CPU time over 2",
+    )
     options = parser.parse_args()
     print_machine()
     for size in (64, 128):
@@ -76,9 +81,7 @@ def pixel_features(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def histogram_features(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give the square roots of joint histograms of 8 levels a channel, float32 (n, 512)."""
-    joint = [
-        cv2.calcHist([p], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3).ravel() for p in pictures
-    ]
+    joint = [cv2.calcHist([p], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3).ravel() for p in pictures]
     return np.sqrt(np.asarray(joint, dtype=np.float32))
 
 
@@ -114,9 +117,9 @@ def vgg_accuracy(
     targets = torch.from_numpy(labels)
     cut, batch = len(labels) * 4 // 5, 64
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-    used = _stopwatch(clock)
+    used = Stopwatch(clock)
     while (share := used() / seconds) < 1:
-        for chosen in torch.randperm(cut).split(batch):
+        for chosen in torch.split(torch.randperm(cut), batch):
             share = min(1.0, used() / seconds)
             optimiser.param_groups[0]["lr"] = 2e-3 * min(1, 20 * share + 0.05) * (1 - share)
             inputs = images[chosen].contiguous(memory_format=torch.channels_last)
@@ -130,19 +133,21 @@ def vgg_accuracy(
                 break
     model.eval()
     with torch.inference_mode():
-        answers = [model(part).argmax(1) for part in images[cut:].split(250)]
+        answers = [model(part).argmax(1) for part in torch.split(images[cut:], 250)]
     return float((torch.cat(answers) == targets[cut:]).float().mean())
 
 
-class _stopwatch:
+class Stopwatch:
     """Seconds since it was made: by the wall, or CPU time over two cores."""
 
     def __init__(self, clock: str) -> None:
+        """Start; `clock` is `wall` or `cpu`."""
         self._share = 2.0 if clock == "cpu" else 1.0
         self._clock = time.process_time if clock == "cpu" else time.perf_counter
         self._start = self._clock()
 
     def __call__(self) -> float:
+        """Give the seconds spent."""
         return (self._clock() - self._start) / self._share
 
 

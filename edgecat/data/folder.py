@@ -160,8 +160,8 @@ def split(
     for label, count in training.counts().items():
         if not count:
             raise UserError(
-                f"no picture of {label!r} is left to train on, of {pictures.counts()[label]} (those "
-                f"under test/ and val/ are never trained on); expected two or more"
+                f"no picture of {label!r} is left to train on, of {pictures.counts()[label]}; "
+                f"expected two or more that do not lie under test/ or val/"
             )
     return training, validation
 

@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.pet_anatomy import BLACK, PINK, VIEWS, Looks
-from edgecat.data.pet_paint import Brush, Colour, Points, blend, cv2
-from edgecat.data.pet_scenery import Dice, background, coats, expose, occlude
+from edgecat.data.pets.bodies import VIEWS
+from edgecat.data.pets.coats import Dice, coats
+from edgecat.data.pets.exposure import expose, occlude
+from edgecat.data.pets.heads import BLACK, PINK, Looks
+from edgecat.data.pets.paint import Brush, Colour, Points, blend, cv2
+from edgecat.data.pets.scenery import background
 from edgecat_runtime.atomic import atomic_write
 from edgecat_runtime.errors import UserError
 
@@ -75,7 +78,7 @@ def draw_pet(
 def _framed(dice: Dice, box: tuple[float, float, float, float], side: int) -> Points:
     """Give the (3, 3) matrix from the animal's units to pixels: place, size, turn and mirror."""
     left, top, right, bottom = box
-    scale = dice.between(0.72, 1.12) * side / max(right - left, bottom - top)
+    scale = dice.between(0.78, 1.12) * side / max(right - left, bottom - top)
     turn, flip = dice.between(-0.22, 0.22), 1 if dice.chance(0.5) else -1
     c, s = scale * math.cos(turn), scale * math.sin(turn)
     matrix = np.array([[c * flip, -s, 0], [s * flip, c, 0], [0, 0, 1.0]])

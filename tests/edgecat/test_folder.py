@@ -72,8 +72,10 @@ LAYOUTS = {
         {"Cat/1.jpeg": ("Cat", ""), "ant/1.png": ("ant", ""), "zebra/1.jpg": ("zebra", "")},
     ),
     "splits": (
-        ("train/cat/1.jpg", "train/dog/1.jpg", "validation/cat/2.jpg", "valid/dog/2.jpg")
-        + ("val/dog/3.jpg", "test/cat/4.jpg"),
+        (
+            *("train/cat/1.jpg", "train/dog/1.jpg", "validation/cat/2.jpg"),
+            *("valid/dog/2.jpg", "val/dog/3.jpg", "test/cat/4.jpg"),
+        ),
         {
             "test/cat/4.jpg": ("cat", "test"),
             "train/cat/1.jpg": ("cat", "train"),
@@ -105,8 +107,10 @@ LAYOUTS = {
         },
     ),
     "what systems scatter": (
-        (*PAIR, "._cat", "cat/._1.jpg", ".DS_Store", "__MACOSX/cat/._1.jpg", "cat/Thumbs.db")
-        + ("cat/.cache/9.jpg", "._tail/9.jpg"),
+        (
+            *(*PAIR, "._cat", "cat/._1.jpg", ".DS_Store", "__MACOSX/cat/._1.jpg"),
+            *("cat/Thumbs.db", "cat/.cache/9.jpg", "._tail/9.jpg"),
+        ),
         {"cat/1.jpg": ("cat", ""), "dog/1.jpg": ("dog", "")},
     ),
 }

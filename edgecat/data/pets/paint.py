@@ -1,6 +1,6 @@
 """Shapes and fur: what the drawn pets and their surroundings are painted with.
 
-Importing this module needs OpenCV. Coordinates are (x, y) with y downwards; colours are BGR, 0..255.
+Importing this module needs OpenCV. Coordinates are (x, y), y downwards; colours BGR, 0..255.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _circle() -> Points:
     return np.stack([np.cos(turn), np.sin(turn)], 1)
 
 
-def bow(start: Sequence[float], end: Sequence[float], bulge: float) -> Points:
+def bow(start: Sequence[float] | Points, end: Sequence[float] | Points, bulge: float) -> Points:
     """Curve from `start` to `end` that leaves the chord by `bulge` of its length, to its left."""
     (x, y), (u, v) = start, end
     t = _BOW_STEPS
@@ -83,7 +83,7 @@ def bow(start: Sequence[float], end: Sequence[float], bulge: float) -> Points:
     return np.array([x + t * (u - x) + away * (v - y), y + t * (v - y) - away * (u - x)]).T
 
 
-def ribbon(path: Sequence[Sequence[float]], start: float, end: float) -> Points:
+def ribbon(path: Sequence[Sequence[float]] | Points, start: float, end: float) -> Points:
     """Outline of a limb along a smooth path, of radius `start` to `end`, with a round tip."""
     p = np.asarray(path, dtype=np.float64)
     p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])

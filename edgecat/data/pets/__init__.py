@@ -1,0 +1,1 @@
+"""The drawn animals: shapes, heads, bodies, coats, scenery and the camera that takes them."""
