@@ -58,7 +58,8 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
         The module in evaluation mode, float32 on the CPU, and its card.
 
     Raises:
-        CardError: no checkpoint, no card, a flipped byte, or weights that do not fit the card.
+        CardError: no checkpoint, no card, or weights that do not fit the card.
+        CardDamaged: the file was changed after it was written.
     """
     if Path(path).suffix != ".safetensors":
         raise CardError(f"{path} is no checkpoint; expected a .safetensors file of edgecat train")

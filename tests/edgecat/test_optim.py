@@ -1,0 +1,80 @@
+"""The learning rate's course, the optimisers, the device and its arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgecat.training.optim import (
+    autocast,
+    choose_device,
+    choose_precision,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+)
+from edgecat_runtime.errors import DeviceError, UserError
+
+
+@pytest.mark.parametrize(
+    ("step", "warmup", "expected"),
+    [
+        (0, 0.1, 1 / 11),
+        (9, 0.1, 10 / 11),
+        (10, 0.1, 1.0),
+        (55, 0.1, 0.5),
+        (99, 0.1, 0.0003),
+        (0, 0.0, 1.0),
+        (50, 0.0, 0.5),
+        (99, 1.0, 100 / 101),
+    ],
+)
+def test_learning_rate(step: int, warmup: float, expected: float) -> None:
+    rate = learning_rate(step, 100, peak=2.0, warmup=warmup)
+    assert rate == pytest.approx(2 * expected, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.0), (1, 1.0), (2, 0.5), (1000, 0.05)])
+def test_the_rate_climbs_once_and_falls(steps: int, warmup: float) -> None:
+    rates = [learning_rate(i, steps, peak=1.0, warmup=warmup) for i in range(steps)]
+    top = rates.index(max(rates))
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "setting"), [("sgd", "SGD", "nesterov"), ("adamw", "AdamW", "betas")]
+)
+def test_only_weights_decay(name: str, kind: str, setting: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    optimizer = make_optimizer(model, name, lr=0.1, weight_decay=0.01)
+    assert type(optimizer).__name__ == kind
+    assert optimizer.defaults[setting]
+    decayed, free = optimizer.param_groups
+    assert [p.ndim for p in decayed["params"]] == [4, 2]
+    assert {p.ndim for p in free["params"]} == {1}
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence"),
+    [("toaster", UserError, "expected auto, cpu"), ("cuda:77", DeviceError, "does not work here")],
+)
+def test_devices_that_are_none(name: str, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        choose_device(name)
+
+
+def test_devices_and_precisions() -> None:
+    cpu = choose_device("cpu")
+    assert cpu.type == "cpu"
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_precision("auto", cpu) in ("fp32", "bf16")
+    assert choose_precision("fp32", cpu) == "fp32"
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        with autocast(precision, cpu):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
