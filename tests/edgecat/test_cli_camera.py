@@ -1,0 +1,264 @@
+"""`edgecat camera`: what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecat_runtime import Classifier
+from edgecat_runtime.camera import Shot, Source, register_source
+from edgecat_runtime.errors import DeviceError
+
+Cli = Callable[..., Any]
+STAGES = ["capture", "preprocess", "infer", "output"]
+
+
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _striped(index: int) -> np.ndarray:
+    """Frames that the tiny classifier answers differently: blue stripes, yellow, blue stripes."""
+    image = np.zeros((64, 96, 3), np.uint8)
+    if index // 10 == 1:
+        image[:] = (0, 255, 255)
+    else:
+        image[(np.arange(64) // 3) % 2 == 0] = (255, 0, 0)
+    return image
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lossless video of thirty frames."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"HFYU"), 15, (96, 64))
+    for index in range(30):
+        writer.write(_striped(index))
+    writer.release()
+    return path
+
+
+def _count(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+def test_a_clip_is_answered_recorded_and_reported(
+    cli: Cli, tiny_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    output, events = tmp_path / "out" / "clip.mkv", tmp_path / "out" / "events.jsonl"
+    arguments = ["--source", clip, "--engine", tiny_onnx, "--json", "--no-smooth"]
+    ran = cli("camera", *arguments, "--output", output, "--events", events)
+    assert ran.code == 0, ran.err
+    figures = json.loads(ran.out)
+    assert list(figures) == ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms"]
+    assert (figures["frames"], figures["dropped"]) == (30, 0)
+    assert list(figures["stages_ms"]) == STAGES
+    assert _count(output) == 30
+    assert cv2.VideoCapture(str(output)).get(cv2.CAP_PROP_FPS) == pytest.approx(15)
+    with Classifier.open(tiny_onnx) as classifier:
+        labels = [classifier.classify(_striped(index)).label for index in range(30)]
+    assert labels == ["cat"] * 10 + ["dog"] * 10 + ["cat"] * 10, "the clip is made for the model"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [(line["frame"], line["label"]) for line in lines] == [
+        (0, "cat"),
+        (10, "dog"),
+        (20, "cat"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [((), [0, 10]), (("--smooth",), [0, 10]), (("--no-smooth",), [0, 10, 20])],
+)
+def test_the_decision_is_smoothed_unless_told(
+    cli: Cli,
+    tiny_onnx: Path,
+    clip: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    changes: list[int],
+) -> None:
+    events = tmp_path / "events.jsonl"
+    arguments = ["--source", clip, "--engine", tiny_onnx, "--max-frames", 25, "--events", events]
+    assert cli("camera", *arguments, *options).code == 0
+    lines = events.read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == changes
+
+
+def test_without_a_display_it_is_headless_without_being_told(
+    cli: Cli, tiny_onnx: Path, clip: Path
+) -> None:
+    ran = cli("camera", "--source", clip, "--engine", tiny_onnx)
+    assert ran.code == 0
+    assert ran.err == "no window: there is no display (DISPLAY and WAYLAND_DISPLAY are not set)\n"
+    assert ran.out.startswith("30 frames in ")
+    assert cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless").err == ""
+
+
+def test_a_display_that_is_gone_does_not_end_it(
+    cli: Cli, tiny_onnx: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":4711")
+    ran = cli("camera", "--source", clip, "--engine", tiny_onnx)
+    assert ran.code == 0
+    assert ran.err.startswith("no window: ")
+
+
+def test_the_newest_run_is_the_default_engine(
+    cli: Cli, tiny_onnx: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = cli("camera", "--source", clip, "--headless")
+    assert (ran.code, "no model is named" in ran.err) == (1, True)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "tiny.onnx").write_bytes(tiny_onnx.read_bytes())
+    assert cli("camera", "--source", clip, "--headless").code == 0
+
+
+def test_a_folder_with_a_broken_picture(cli: Cli, tiny_onnx: Path, tmp_path: Path) -> None:
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), _striped(index * 10))
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:60])
+    ran = cli("camera", "--source", tmp_path, "--engine", tiny_onnx, "--headless")
+    assert ran.code == 0
+    assert "3 frames in" in ran.out
+    assert "1 skipped" in ran.out
+    assert ran.err.count("2.png is cut short") == 1
+
+
+@pytest.mark.parametrize("other", ["--output", "--events"])
+def test_the_source_is_not_overwritten(cli: Cli, tiny_onnx: Path, clip: Path, other: str) -> None:
+    before = clip.read_bytes()
+    ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless", other, clip)
+    assert (ran.code, clip.read_bytes() == before) == (1, True)
+    assert "would be overwritten" in ran.err
+
+
+class Vanishing(Source):
+    """A live source that is unplugged after five frames."""
+
+    name = "camera five"
+    live = True
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self) -> Shot:
+        time.sleep(0.02)
+        self.given += 1
+        if self.given > 5:
+            raise DeviceError(f"{self.name} gives no more frames. Was it unplugged?")
+        return Shot(_striped(self.given))
+
+
+def test_a_camera_that_vanishes_is_exit_4_with_all_closed(
+    cli: Cli, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    register_source("vanishing", lambda text: Vanishing())
+    output = tmp_path / "clip.mkv"
+    arguments = ["--source", "vanishing:", "--engine", tiny_onnx, "--output", output]
+    ran = cli("camera", *arguments, "--json", "--headless")
+    assert ran.code == 4
+    assert ran.err == "error: camera five gives no more frames. Was it unplugged?\n"
+    assert json.loads(ran.out)["frames"] == _count(output) > 0
+
+
+def test_a_full_disk_stops_the_recording_only(
+    cli: Cli, tiny_onnx: Path, full_disk: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    for index in range(20):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), noise)
+    output = full_disk / "clip.mkv"
+    arguments = ["--source", f"{tmp_path}/*.png", "--engine", tiny_onnx, "--output", output]
+    ran = cli("camera", *arguments, "--headless")
+    assert ran.code == 1, "not all that was asked for was done"
+    assert ran.err.count("the disk is full") == 1
+    assert ran.out.startswith("20 frames in ")
+    assert 0 < _count(output) < 20
+
+
+ENDLESS = """
+import sys, time
+import numpy as np
+from edgecat.cli import main
+from edgecat_runtime.camera import Shot, Source, register_source
+
+class Endless(Source):
+    live = True
+    def read(self):
+        time.sleep(0.01)
+        return Shot(np.full((64, 96, 3), 200, np.uint8))
+
+register_source("endless", lambda text: Endless())
+sys.argv = ["edgecat", "camera", "--source", "endless:", *sys.argv[1:]]
+main()
+"""
+
+
+def _start(tiny_onnx: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start an endless run and wait until it has recorded something."""
+    arguments = ["--engine", str(tiny_onnx), "--headless", "--output", str(folder / "clip.mkv")]
+    arguments += ["--events", str(folder / "events.jsonl"), *options]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "clip.mkv").exists() and (folder / "clip.mkv").stat().st_size > 10_000:
+            break
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_finishes_and_sums_up(
+    tiny_onnx: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = _start(tiny_onnx, tmp_path, "--json")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert json.loads(out)["frames"] >= _count(tmp_path / "clip.mkv") > 0
+    assert cv2.VideoCapture(str(tmp_path / "clip.mkv")).get(cv2.CAP_PROP_FRAME_COUNT) > 0
+    assert json.loads((tmp_path / "events.jsonl").read_text())["frame"] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "kill"), reason="no signals")
+def test_killed_it_leaves_what_can_be_played(tiny_onnx: Path, tmp_path: Path) -> None:
+    process = _start(tiny_onnx, tmp_path)
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert _count(tmp_path / "clip.mkv") >= 3
+    assert json.loads((tmp_path / "events.jsonl").read_text())["label"] in ("cat", "dog")
+
+
+def test_the_sample_runs(tiny_onnx: Path, clip: Path) -> None:
+    sample = Path(__file__).parents[2] / "samples" / "embed" / "classify_camera.py"
+    ran = subprocess.run(
+        [sys.executable, sample, tiny_onnx, clip], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("frame 0: cat")
+    assert "30 frames in" in ran.stdout
