@@ -137,8 +137,8 @@ def report(result: TrainResult, *, as_json: bool) -> None:
         }
         print_json(figures)
         return
-    if result.skipped:
-        say(f"{len(result.skipped)} pictures could not be decoded and were skipped")
+    if count := len(result.skipped):
+        say("1 picture was left out" if count == 1 else f"{count:,} pictures were left out")
     say(
         f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
         f"validation pictures (epoch {result.best.epoch})"

@@ -1,0 +1,118 @@
+"""`edgecat train`, as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgecat_runtime import read_card
+
+Cli = Callable[..., "object"]
+QUICK = [
+    *("--size", 32, "--width", 0.02, "--epochs", 2, "--batch-size", 4),
+    *("--val", 0.25, "--threads", 1, "--precision", "fp32", "--device", "cpu"),
+]
+
+
+def test_train_prints_epochs_and_leaves_a_run(cli: Cli, album: Path, tmp_path: Path) -> None:
+    ran = cli("train", album, *QUICK, "--output", tmp_path, "--name", "mine")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("training on ")
+    assert [line for line in lines if line.startswith("epoch   2/2  loss ")]
+    assert "mine/vgg16.safetensors" in lines[-1]
+    assert ran.err == ""
+    files = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert {"vgg16.safetensors", "metrics.csv", "curves.png", "confusion.png"} <= files
+
+
+def test_train_json_is_all_there_is_on_stdout(cli: Cli, album: Path, tmp_path: Path) -> None:
+    ran = cli("train", album, *QUICK, "--output", tmp_path, "--json")
+    figures = json.loads(ran.out)
+    assert sorted(figures) == [
+        *("accuracy", "best_epoch", "checkpoint", "epochs", "loss", "n", "skipped")
+    ]
+    card = read_card(figures["checkpoint"])
+    assert (card.accuracy, card.accuracy_n) == (figures["accuracy"], figures["n"])
+
+
+def test_train_writes_into_runs_by_default(
+    cli: Cli, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = cli("train", album, *QUICK)
+    assert ran.code == 0, ran.err
+    (checkpoint,) = (tmp_path / "runs").glob("vgg16-*/vgg16.safetensors")
+    assert read_card(checkpoint).labels == ("cat", "dog")
+
+
+def test_ctrl_c_saves_and_resume_goes_on(album: Path, tmp_path: Path) -> None:
+    command = [
+        *(sys.executable, "-c", "from edgecat.cli import main; main()", "train", str(album)),
+        *(str(option) for option in QUICK),
+        *("--output", str(tmp_path), "--name", "cut", "--epochs", "10000"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    table = tmp_path / "cut" / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if table.exists() and len(table.read_text().splitlines()) > 2:
+            process.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.05)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert f"edgecat train --resume {tmp_path / 'cut'}" in err
+    assert "Traceback" not in err + out
+    assert read_card(tmp_path / "cut" / "vgg16.safetensors").accuracy is not None
+    assert (tmp_path / "cut" / "resume.state").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "no pictures named"),
+        (["missing"], "missing does not exist"),
+        (["ALBUM", "--arch", "vgg99"], "architecture 'vgg99' is unknown; expected one of vgg16"),
+        (["ALBUM", "--size", "16"], "--size is 16; expected 32 to 1024"),
+        (["ALBUM", "--head", "none"], "head is 'none'; expected one of dense, gap"),
+        (["ALBUM", "--device", "toaster"], "--device is 'toaster'"),
+        (["ALBUM", "--name", "taken"], "taken exists. Choose another --name"),
+        (["ALBUM", "--output", "file"], "is a file"),
+        (["--resume", "nowhere"], "nowhere is no run of edgecat train"),
+        (["--resume", "taken", "--epochs", "3"], "leave out epochs"),
+    ],
+)
+def test_train_mistakes(
+    cli: Cli,
+    album: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    (tmp_path / "runs" / "taken").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    ran = cli("train", *(str(album) if a == "ALBUM" else a for a in arguments))
+    assert (ran.code, ran.out) == (1, "")
+    assert sentence in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_train_names_what_it_skips(cli: Cli, album: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    shutil.copytree(album, pictures)
+    (pictures / "cat" / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    ran = cli("train", pictures, *QUICK, "--output", tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("torn.jpg") == 1
+    assert "1 picture was left out" in ran.out
