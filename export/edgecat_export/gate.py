@@ -1,0 +1,144 @@
+"""The accuracy gate: a converted graph against its float32 original, before any file exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_export.parity import AGREEMENT_LIMITS
+from edgecat_export.scan import Frames, Logits, Progress, answer
+from edgecat_runtime.card import ModelCard, Precision
+from edgecat_runtime.classifier import LOGIT_LIMITS, logit_error
+from edgecat_runtime.golden import golden_frames
+
+LOSS_LIMITS: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
+# Against float32's golden logits. Those frames span all grey levels and colours: an int8 graph that
+# cannot hold them (good ones measured 0.01 to 0.2, dull ones 0.4 to 0.6) saw too dull pictures.
+GOLDEN_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.3}
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Labelled photographs, preprocessed.
+
+    Attributes:
+        frames: uint8 (n, height, width, 3) BGR.
+        labels: int64 (n,), indices into the card's labels.
+    """
+
+    frames: Frames
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.frames)
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """How a converted graph answers compared with float32.
+
+    Attributes:
+        precision: of the candidate; it chooses the limits.
+        golden_error: worst logit error on the golden frames, relative to their spread.
+        n: number of photographs, 0 where none were given.
+        agreement: share of them with the same best class, 0..1.
+        reference_accuracy: of float32 on them, 0..1.
+        accuracy: of the candidate on them, 0..1.
+    """
+
+    precision: Precision
+    golden_error: float
+    n: int = 0
+    agreement: float = 1.0
+    reference_accuracy: float = 0.0
+    accuracy: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """Accuracy lost, 0..1; negative where the candidate is the better one."""
+        return self.reference_accuracy - self.accuracy
+
+    @property
+    def golden_passed(self) -> bool:
+        """Whether the golden frames are answered closely enough."""
+        return self.golden_error <= GOLDEN_LIMITS[self.precision]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every limit of the precision is kept."""
+        return (
+            self.golden_passed
+            and self.agreement >= AGREEMENT_LIMITS[self.precision]
+            and self.loss <= LOSS_LIMITS[self.precision] + 1e-9
+        )
+
+    def __str__(self) -> str:
+        text = (
+            f"{'PASS' if self.passed else 'FAIL'}  {self.precision} against fp32: golden frames "
+            f"{self.golden_error:.1e} off (limit {GOLDEN_LIMITS[self.precision]:.0e})"
+        )
+        if not self.n:
+            return f"{text}, no photographs"
+        return (
+            f"{text}; {self.n} photographs: agreement {self.agreement:.2%} (limit "
+            f"{AGREEMENT_LIMITS[self.precision]:.1%}), accuracy {self.reference_accuracy:.2%} to "
+            f"{self.accuracy:.2%}, loss {self.loss * 100:.2f} points (limit "
+            f"{LOSS_LIMITS[self.precision] * 100:.1f})"
+        )
+
+
+class Gate:
+    """Holds candidates against the float32 graph's answers, which are computed once.
+
+    Args:
+        payload: the float32 ONNX model, which was itself held against PyTorch.
+        card: its card, for the input's size.
+        photographs: to compare on; None leaves the golden frames alone.
+        progress: told after each batch.
+    """
+
+    def __init__(
+        self,
+        payload: bytes,
+        card: ModelCard,
+        photographs: Photographs | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        self.golden = golden_frames(card.height, card.width)
+        self._photographs = photographs if photographs is not None and len(photographs) else None
+        self._progress = progress
+        self._golden_reference = answer(payload, self.golden)
+        self._reference = self._answers(payload, "answering in fp32")
+
+    @property
+    def frames(self) -> int:
+        """Number of photographs that one judgement runs."""
+        return len(self._photographs) if self._photographs else 0
+
+    def judge(self, candidate: bytes, precision: Precision) -> GateReport:
+        """Compare a converted ONNX model with float32."""
+        golden = answer(candidate, self.golden)
+        error = logit_error(self._golden_reference, golden, self._golden_reference)
+        if self._photographs is None or self._reference is None:
+            return GateReport(precision, error)
+        logits = self._answers(candidate, f"answering in {precision}")
+        assert logits is not None
+        best, expected = logits.argmax(1), self._reference.argmax(1)
+        labels = self._photographs.labels
+        return GateReport(
+            precision,
+            error,
+            n=len(labels),
+            agreement=float((best == expected).mean()),
+            reference_accuracy=float((expected == labels).mean()),
+            accuracy=float((best == labels).mean()),
+        )
+
+    def _answers(self, payload: bytes, what: str) -> Logits | None:
+        if self._photographs is None:
+            return None
+        return answer(payload, self._photographs.frames, what=what, progress=self._progress)

@@ -1,0 +1,244 @@
+"""From a float32 graph to fp16 or int8, with the accuracy gate before any file exists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgecat_export.fp16 import fp16_from_onnx
+from edgecat_export.gate import Gate, GateReport, Photographs
+from edgecat_export.int8 import Form, int8_from_onnx, layers
+from edgecat_export.scan import METHODS, Frames, Logits, Method, Progress, Scan, answer, scan
+from edgecat_runtime.card import ModelCard, Precision
+from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.golden import golden_frames, golden_rows
+
+INT8_SHARE = 0.8
+_SCANNED = 64  # photographs of the overflow scan, and for ranking layers
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted graph that passed its gate, not yet written.
+
+    Attributes:
+        payload: the serialised ONNX model.
+        card: with precision, golden logits and, where photographs were given, the accuracy.
+        gate: how it compares with float32.
+        notes: what was decided on the way, for people.
+        int8_share: share of the multiply-adds that run in int8, 0..1.
+    """
+
+    payload: bytes
+    card: ModelCard
+    gate: GateReport
+    notes: tuple[str, ...] = ()
+    int8_share: float = 0.0
+
+
+def convert(
+    payload: bytes,
+    card: ModelCard,
+    precision: Precision,
+    *,
+    form: Form = "cpu",
+    calibration: Frames | None = None,
+    photographs: Photographs | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Convert a float32 graph and hold the result against it.
+
+    Args:
+        payload: the deployed float32 ONNX model, unsealed.
+        card: its card.
+        precision: `fp16` or `int8`.
+        form: of int8: `cpu`, or `tensorrt` (which is fp16 around the int8 layers).
+        calibration: uint8 (n, height, width, 3) BGR, preprocessed photographs of every class that
+            int8's ranges are measured on.
+        photographs: labelled ones for the gate, none of them calibrated on.
+        progress: told after each batch what is being done.
+
+    Raises:
+        UserError: not a float32 model, or int8 without calibration.
+        GateError: it answers too differently; the message says by how much and what to do.
+    """
+    if card.precision != "fp32":
+        raise UserError(
+            f"this model is {card.precision} already; only an fp32 model can be converted to "
+            f"{precision}. Give the checkpoint or its fp32 .onnx file"
+        )
+    gate = Gate(payload, card, photographs, progress=progress)
+    if precision == "fp16":
+        conversion = _half(payload, card, gate, calibration, photographs, progress)
+    else:
+        if calibration is None or not len(calibration):
+            raise UserError(
+                "int8 needs photographs like the camera's to measure its ranges on; got none. "
+                "Name them: --calibrate photos/"
+            )
+        conversion = _Int8(payload, card, gate, form, calibration, progress).convert()
+    return replace(conversion, card=_described(conversion, card, precision))
+
+
+def _half(
+    payload: bytes,
+    card: ModelCard,
+    gate: Gate,
+    calibration: Frames | None,
+    photographs: Photographs | None,
+    progress: Progress | None,
+) -> Conversion:
+    seen = [gate.golden]
+    seen += [_spread(calibration, _SCANNED)] if calibration is not None else []
+    seen += [_spread(photographs.frames, _SCANNED)] if photographs is not None else []
+    half, report = fp16_from_onnx(payload, frames=np.concatenate(seen), progress=progress)
+    judged = gate.judge(half, "fp16")
+    if not judged.passed:
+        raise GateError(f"fp16 answers too differently: {judged}. Serve this model in fp32")
+    return Conversion(half, card, judged, tuple(map(str, report.kept)))
+
+
+class _Int8:
+    """One conversion to int8: calibrate, choose the method, keep the worst layers in float."""
+
+    def __init__(
+        self,
+        payload: bytes,
+        card: ModelCard,
+        gate: Gate,
+        form: Form,
+        calibration: Frames,
+        progress: Progress | None,
+    ) -> None:
+        self._payload = prepared(payload)
+        self._card = card
+        self._gate = gate
+        self._form = form
+        self._calibration = calibration
+        self._progress = progress
+        self._scan: Scan = scan(self._payload, calibration, progress=progress)
+        self._macs = layers(self._payload, self._scan.shapes)
+        self._ranges = {method: self._scan.ranges(method) for method in METHODS}
+
+    def convert(self) -> Conversion:
+        method, note = self._best_method()
+        judged, kept, payload = self._judge(method, ())
+        if not judged.golden_passed:
+            raise GateError(
+                f"int8 answers too differently: {judged}. The calibration pictures do not span "
+                "what the model must tell apart; calibrate on photographs as the camera gives them"
+            )
+        ranking = [] if judged.passed else self._worst_first(method)
+        for layer in ranking:
+            if judged.passed or self._share((*kept, layer)) < INT8_SHARE:
+                continue
+            judged, kept, payload = self._judge(method, (*kept, layer))
+        if not judged.passed:
+            raise GateError(
+                f"int8 answers too differently, also with {len(kept)} layers in higher precision: "
+                f"{judged}. Calibrate on more photographs like the camera's, or use fp16"
+            )
+        share = self._share(kept)
+        notes = [note, f"{share:.1%} of the multiply-adds are int8"]
+        notes += [f"{name} stays in higher precision: int8 lost most there" for name in kept]
+        return Conversion(payload, self._card, judged, tuple(notes), share)
+
+    def _best_method(self) -> tuple[Method, str]:
+        """The calibration method whose answers stray least from float32's on these frames."""
+        errors = {method: self._error(method, ()) for method in METHODS}
+        best = min(METHODS, key=lambda method: errors[method])
+        listed = ", ".join(f"{method} {error:.2e}" for method, error in errors.items())
+        return best, f"calibrated by {best}; logit error on the calibration photographs: {listed}"
+
+    def _worst_first(self, method: Method) -> list[str]:
+        """Layers in the order of how much leaving each alone in float would help."""
+        errors = {name: self._error(method, (name,)) for name in self._macs}
+        return sorted(errors, key=lambda name: errors[name])
+
+    def _error(self, method: Method, keep: Collection[str]) -> float:
+        frames = _spread(self._calibration, _SCANNED)
+        expected = _spread(self._scan.logits, _SCANNED)
+        payload = int8_from_onnx(self._payload, self._ranges[method], form=self._form, keep=keep)
+        found = answer(payload, frames, what="comparing", progress=self._progress)
+        return _stray(expected, found)
+
+    def _judge(
+        self, method: Method, keep: tuple[str, ...]
+    ) -> tuple[GateReport, tuple[str, ...], bytes]:
+        payload = int8_from_onnx(self._payload, self._ranges[method], form=self._form, keep=keep)
+        if self._form == "tensorrt":  # else what is not int8 would run in fp32 there
+            seen = np.concatenate([self._gate.golden, _spread(self._calibration, _SCANNED)])
+            payload, _ = fp16_from_onnx(payload, frames=seen, progress=self._progress)
+        return self._gate.judge(payload, "int8"), keep, payload
+
+    def _share(self, keep: Collection[str]) -> float:
+        total = sum(self._macs.values())
+        return 1 - sum(self._macs[name] for name in keep) / max(total, 1)
+
+
+def prepared(payload: bytes) -> bytes:
+    """Fold constants and batch norm and give every node a name, as ONNX Runtime's optimiser does.
+
+    Args:
+        payload: an ONNX model.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    before = onnx.load_from_string(payload)
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        ort.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+        model = onnx.load(options.optimized_model_filepath)
+    names: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if not node.name or node.name in names:
+            node.name = f"{node.op_type}_{index}"
+        names.add(node.name)
+    domains = {node.domain for node in model.graph.node} | {""}
+    opsets = [item for item in model.opset_import if item.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    model.ir_version = before.ir_version
+    model.producer_name, model.producer_version = before.producer_name, ""
+    result: bytes = model.SerializeToString()
+    return result
+
+
+def _described(conversion: Conversion, card: ModelCard, precision: Precision) -> ModelCard:
+    import onnx
+    import onnxruntime
+
+    tools = {**card.tools, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+    card = replace(card, precision=precision, tools=tools)
+    if precision == "int8":  # its own answers, so that a device can be held to them
+        logits = answer(conversion.payload, golden_frames(card.height, card.width))
+        card = replace(card, golden=golden_rows(logits))
+    if conversion.gate.n:
+        card = replace(card, accuracy=conversion.gate.accuracy, accuracy_n=conversion.gate.n)
+    return card
+
+
+def _stray(expected: Logits, found: Logits) -> float:
+    """Root mean square error of logits (n, classes) relative to their spread.
+
+    A shift that all classes share changes no probability, so it does not count.
+    """
+    difference = found - expected
+    difference = difference - difference.mean(1, keepdims=True)
+    spread = max(float(np.ptp(expected)), float(np.finfo(np.float32).tiny))
+    return float(np.sqrt(np.square(difference).mean())) / spread
+
+
+def _spread(items: Frames | Logits, count: int) -> Frames | Logits:
+    """At most `count` of the items, evenly spread."""
+    if len(items) <= count:
+        return items
+    return items[np.arange(count) * len(items) // count]
