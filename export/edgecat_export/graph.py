@@ -33,6 +33,9 @@ class DeployedModel(nn.Module):
         card: whose mean and standard deviation (RGB, of values in 0..1) normalise.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, model: nn.Module, card: ModelCard) -> None:
         super().__init__()
         self.model = model
