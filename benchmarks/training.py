@@ -1,0 +1,84 @@
+"""How much of the model's speed the loader leaves: training from tars against training from memory.
+
+    python benchmarks/training.py photos/train-*.tar
+
+Both run the same step of the same model, half-width VGG16 with batch norm and global average
+pooling at 64 x 64, in turns, so that whatever else the machine does meets both. Bar: 0.9.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from itertools import count, cycle, islice
+
+from edgecat.training.config import TrainConfig
+from edgecat.training.job import Job, prepare
+from edgecat.training.loader import Batch
+from edgecat.training.loop import step
+from edgecat.training.run import Watcher
+
+BAR = 0.9
+
+
+def main() -> int:
+    """Measure, print, and return 1 where the bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", help="tars or folders of photographs")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=8, help="a round")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainConfig(
+            data=tuple(options.data),
+            output=folder,
+            precision=options.precision,
+            threads=options.threads,
+        )
+        job = prepare(config, resume=None, watcher=Watcher())
+        figures = measure(job, rounds=options.rounds, steps=options.steps)
+    about = {"precision": job.config.precision, "threads": job.config.threads}
+    sys.stdout.write(json.dumps({**figures, **about}, indent=2) + "\n")
+    return 0 if figures["ratio"] >= BAR else 1
+
+
+def measure(job: Job, *, rounds: int, steps: int) -> dict[str, float]:
+    """Time rounds of steps, from tars and from memory in turns; medians in images/s."""
+    tars = _endless(job)
+    memory = cycle(list(islice(_endless(job), 4)))
+    job.model.train()
+    _speed(job, islice(tars, steps))
+    speeds: dict[str, list[float]] = {"tars": [], "memory": []}
+    for _ in range(rounds):
+        speeds["tars"].append(_speed(job, islice(tars, steps)))
+        speeds["memory"].append(_speed(job, islice(memory, steps)))
+    tars_median, memory_median = (statistics.median(speeds[key]) for key in ("tars", "memory"))
+    return {
+        "tars_images_per_second": round(tars_median, 1),
+        "memory_images_per_second": round(memory_median, 1),
+        "ratio": round(tars_median / memory_median, 3),
+    }
+
+
+def _endless(job: Job) -> Iterator[Batch]:
+    for epoch in count():
+        yield from job.loader.batches(epoch)
+
+
+def _speed(job: Job, batches: Iterable[Batch]) -> float:
+    started, pictures = time.perf_counter(), 0
+    for batch in batches:
+        step(job, batch)
+        pictures += len(batch.labels)
+    return pictures / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

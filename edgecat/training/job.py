@@ -1,0 +1,171 @@
+"""What one run works with: pictures, model, optimiser and folder, made anew or taken up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from edgecat.data.folder import PictureSet, scan, split
+from edgecat.models import architecture, build_model
+from edgecat.training import run
+from edgecat.training.augment import Augmentation
+from edgecat.training.config import TrainConfig
+from edgecat.training.loader import Loader, available_cores
+from edgecat.training.metrics import write_metrics
+from edgecat.training.optim import choose_device, choose_precision, make_optimizer
+from edgecat.training.state import RunState, load_state, save_state
+from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.card import ModelCard
+from edgecat_runtime.errors import UserError
+
+
+@dataclass
+class Job:
+    """Everything that one run works with.
+
+    Attributes:
+        config: with what `auto` and None stand for filled in.
+        folder: of the run.
+        device: where the model is.
+        card: the model's, before training.
+        model: in channels-last layout.
+        optimizer: over its parameters.
+        scaler: of the gradients in fp16; does nothing in other precisions.
+        loader: of the training pictures.
+        validation: the validation pictures.
+        state: how far the run has come.
+        watcher: told of the progress.
+    """
+
+    config: TrainConfig
+    folder: Path
+    device: torch.device
+    card: ModelCard
+    model: nn.Module
+    optimizer: Optimizer
+    scaler: GradScaler
+    loader: Loader
+    validation: PictureSet
+    state: RunState
+    watcher: run.Watcher
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best epoch's file."""
+        return self.folder / f"{self.config.arch}.safetensors"
+
+    @property
+    def over(self) -> bool:
+        """Whether every epoch is done, or too many went by without a better one."""
+        state, config = self.state, self.config
+        stale = config.patience is not None and state.stale_for() >= config.patience
+        return stale or state.epoch >= config.epochs
+
+    def save(self) -> None:
+        """Write the state, so that `resume` can take it up; raises as `save_state`."""
+        save_state(self.folder / run.STATE, self.state, self.model, self.optimizer, self.scaler)
+
+    def note(self, skipped: tuple[str, ...]) -> None:
+        """Tell the watcher of pictures that could not be decoded, of each one once."""
+        for sentence in skipped:
+            if sentence not in self.state.skipped:
+                self.state.skipped.append(sentence)
+                self.watcher.skipped(sentence)
+
+
+def prepare(config: TrainConfig, *, resume: Path | None, watcher: run.Watcher) -> Job:
+    """Split the pictures, build the model, and make the run's folder or take up where it stands.
+
+    Raises:
+        UserError: the pictures, the options or the folder cannot be used.
+        DeviceError: the device is not there.
+    """
+    device = choose_device(config.device)
+    config = replace(
+        config,
+        data=tuple(str(Path(path).absolute()) for path in config.data),
+        threads=config.threads or available_cores(),
+        precision=choose_precision(config.precision, device),
+    )
+    torch.set_num_threads(config.threads or 1)
+    torch.manual_seed(config.seed)
+    training, validation = split(scan(config.data), val=config.val, seed=config.seed)
+    card = card_of(config, training.labels)
+    model = build_model(card).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    job = Job(
+        config=config,
+        folder=run.new_folder(config) if resume is None else resume,
+        device=device,
+        card=card,
+        model=model,
+        optimizer=make_optimizer(
+            model, config.optimizer, lr=config.peak_rate, weight_decay=config.weight_decay
+        ),
+        scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
+        loader=_loader(config, training),
+        validation=validation,
+        state=RunState(run.digest_of(training, validation)),
+        watcher=watcher,
+    )
+    _take_up(job) if resume else atomic_write(job.folder / run.CONFIG, config.to_json())
+    job.save()
+    write_metrics(job.folder / run.METRICS, job.state.history)
+    watcher.started(job.folder, training, validation)
+    return job
+
+
+def card_of(config: TrainConfig, labels: tuple[str, ...]) -> ModelCard:
+    """Describe the model that a configuration asks for.
+
+    Raises:
+        UserError: an unknown architecture, or an input too small for it.
+    """
+    known = architecture(config.arch)
+    if config.size < known.smallest:
+        raise UserError(
+            f"--size is {config.size}; {config.arch} needs at least {known.smallest} pixels"
+        )
+    return ModelCard(
+        architecture=config.arch,
+        labels=labels,
+        height=config.size,
+        width=config.size,
+        layers=known.widths(head=config.head, factor=config.width),
+        head=config.head,
+        batch_norm=config.batch_norm,
+        dropout=config.head_dropout,
+        fit=config.fit,
+    )
+
+
+def _loader(config: TrainConfig, training: PictureSet) -> Loader:
+    return Loader(
+        training,
+        config.size,
+        config.batch_size,
+        config.seed,
+        how=Augmentation() if config.augment else None,
+        fit=config.fit,
+        workers=available_cores(),
+    )
+
+
+def _take_up(job: Job) -> None:
+    """Load the state of an interrupted run, if it got so far as to write one."""
+    path = job.folder / run.STATE
+    if (job.folder / run.CONFUSION).exists() and not path.exists():
+        raise UserError(f"{job.folder} is finished: there is nothing to resume. Start a new run")
+    if path.exists():
+        state = load_state(path, job.model, job.optimizer, job.scaler)
+        if state.pictures != job.state.pictures:
+            raise UserError(
+                f"the pictures are not those that {job.folder} was started with; expected the same "
+                "files. Put them back, or start a new run"
+            )
+        job.state = state
