@@ -80,10 +80,8 @@ def test_the_mask_is_where_the_animal_is_seen() -> None:
         picture, mask = np.full((96, 96, 3), 7, np.uint8), np.full((96, 96), 255, np.uint8)
         occlude(Dice(seed, 4), picture, mask)
         covered = (picture != 7).any(2)
-        inside = cv2.erode(covered.astype(np.uint8), np.ones((3, 3))) > 0  # its edge is smooth
         assert covered[mask == 0].all()
-        assert not inside.any() or (mask[inside] == 0).mean() > 0.9
-        assert (mask > 0).mean() > 0.3
+        assert not covered[mask == 255].any()
         hidden += bool(covered.any())
     assert 10 <= hidden <= 30
 

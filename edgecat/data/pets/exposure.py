@@ -21,7 +21,7 @@ def occlude(dice: Dice, picture: Image, mask: Image) -> None:
         pixels = np.rint(shape).astype(np.int32)
         shaded = blend(colour, (0, 0, 0), 0.25 * (number % 2))
         cv2.fillPoly(picture, [pixels], shaded, cv2.LINE_AA)
-        cv2.fillPoly(mask, [pixels], 0)
+        cv2.fillPoly(mask, [pixels], 0, cv2.LINE_AA)
 
 
 def _bars(dice: Dice, side: int) -> list[Points]:
