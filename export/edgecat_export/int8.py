@@ -226,7 +226,7 @@ class _Quantiser:
         self._weights[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
-    def _node(self, kind: str, inputs: list[str], output: str, **attributes: int) -> None:
+    def _node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper
 
         self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))

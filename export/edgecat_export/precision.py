@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecat_export.fp16 import fp16_from_onnx
 from edgecat_export.gate import Gate, GateReport, Photographs
@@ -18,6 +20,7 @@ from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.golden import golden_frames, golden_rows
 
 INT8_SHARE = 0.8
+_T = TypeVar("_T", np.uint8, np.float32)
 _SCANNED = 64  # photographs of the overflow scan, and for ranking layers
 
 
@@ -237,7 +240,7 @@ def _stray(expected: Logits, found: Logits) -> float:
     return float(np.sqrt(np.square(difference).mean())) / spread
 
 
-def _spread(items: Frames | Logits, count: int) -> Frames | Logits:
+def _spread(items: NDArray[_T], count: int) -> NDArray[_T]:
     """At most `count` of the items, evenly spread."""
     if len(items) <= count:
         return items

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.artifact import read_card
-from edgecat_runtime.backends import Backend, open_backend
+from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
 from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
-from edgecat_runtime.errors import GateError
+from edgecat_runtime.errors import EdgecatError, GateError
 from edgecat_runtime.golden import golden_frames, preprocess_difference
 from edgecat_runtime.preprocess import preprocess
 
 # Worst logit error relative to the spread of the golden logits, by precision.
 LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}
 PREPROCESS_LIMIT = 1.0
+# How much faster than the preferred backend another must be for `auto` to take it: less is noise.
+_FASTER = 0.8
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,22 @@ class Prediction:
 class Classifier:
     """A model file, opened with a backend and proved to answer as its author's did.
 
+    Attributes:
+        card: what the file says of itself.
+        device: that it runs on: `cpu`, `cuda`, ...
+        choice: a sentence on why this backend answers, where several were tried.
+
     Example:
         >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
         ...     print(classifier.classify(cv2.imread("cat.jpg")))
     """
 
-    def __init__(self, backend: Backend, card: ModelCard) -> None:
+    def __init__(
+        self, backend: Backend, card: ModelCard, *, device: str = "cpu", choice: str = ""
+    ) -> None:
         self.card = card
+        self.device = device
+        self.choice = choice
         self._backend = backend
 
     @classmethod
@@ -60,6 +72,7 @@ class Classifier:
         path: str | Path,
         *,
         backend: str = "auto",
+        device: str = "auto",
         verify: bool = True,
         labels: Sequence[str] | None = None,
         threads: int | None = None,
@@ -68,7 +81,9 @@ class Classifier:
 
         Args:
             path: a file with a card: `.onnx`, or what a registered backend opens.
-            backend: `auto`, `onnxruntime`, `opencv`, or another registered name.
+            backend: a registered name such as `onnxruntime`, or `auto` for the fastest here that
+                passes the self-test (the first installed without one).
+            device: `cpu`, `cuda`, `tensorrt`, or `auto` for whatever the backend runs on.
             verify: replay the golden frames and refuse a model that answers differently here.
             labels: other names for the classes, in the order of the logits.
             threads: of the CPU; None leaves the choice to the backend.
@@ -81,14 +96,58 @@ class Classifier:
         card = read_card(path)
         if labels is not None:
             card = card.with_labels(tuple(labels))
-        classifier = cls(open_backend(path, card, name=backend, threads=threads), card)
-        if verify:
+        entries = backend_entries(path, name=backend, device=device)
+        if not verify:
+            return cls(entries[0].open(Path(path), card, threads), card, device=entries[0].device)
+        return cls._fastest(Path(path), card, entries, threads)
+
+    @classmethod
+    def _fastest(
+        cls, path: Path, card: ModelCard, entries: Sequence[BackendEntry], threads: int | None
+    ) -> Classifier:
+        """Open with every entry, in the order of preference, and keep the fastest that passes."""
+        best, least, tried, refused = None, float("inf"), [], []
+        for entry in entries:
             try:
-                classifier.self_test(str(path))
-            except BaseException:
-                classifier.close()
-                raise
+                classifier = cls._proved(path, card, entry, threads)
+            except EdgecatError as error:
+                refused.append(error)
+                tried.append(f"{entry.name} on {entry.device} refused: {error}")
+                continue
+            seconds = classifier._seconds() if len(entries) > 1 else 0.0
+            tried.append(f"{entry.name} on {entry.device} {seconds * 1e3:.1f} ms a frame")
+            loser: Classifier | None = classifier
+            if best is None or seconds < _FASTER * least:
+                best, loser, least = classifier, best, seconds
+            if loser is not None:
+                loser.close()
+        if best is None:
+            raise refused[0]
+        if len(entries) > 1:
+            best.choice = f"{best.backend} on {best.device} answers ({'; '.join(tried)})"
+        return best
+
+    @classmethod
+    def _proved(
+        cls, path: Path, card: ModelCard, entry: BackendEntry, threads: int | None
+    ) -> Classifier:
+        classifier = cls(entry.open(path, card, threads), card, device=entry.device)
+        try:
+            classifier.self_test(str(path))
+        except BaseException:
+            classifier.close()
+            raise
         return classifier
+
+    def _seconds(self) -> float:
+        """Time for one frame: the best of three, once warm."""
+        frame = golden_frames(self.card.height, self.card.width)[:1]
+        times = []
+        for _ in range(3):
+            start = perf_counter()
+            self.infer(frame)
+            times.append(perf_counter() - start)
+        return min(times)
 
     @property
     def backend(self) -> str:

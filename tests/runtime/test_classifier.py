@@ -118,7 +118,7 @@ def test_a_frame_of_another_form_is_refused(
 
 
 def test_an_unknown_backend_is_refused(tiny_onnx: Path, tiny_card: ModelCard) -> None:
-    with pytest.raises(UserError, match="expected one of auto, onnxruntime, opencv"):
+    with pytest.raises(UserError, match="expected one of auto, onnxruntime, openvino, opencv"):
         open_backend(tiny_onnx, tiny_card, name="tpu")
     with pytest.raises(UserError, match=r"no backend opens model\.xyz"):
         open_backend("model.xyz", tiny_card)
@@ -130,7 +130,7 @@ def test_what_is_installed_is_found(tiny_onnx: Path) -> None:
 
 
 def test_threads_reach_the_backend(tiny_onnx: Path) -> None:
-    with Classifier.open(tiny_onnx, threads=1) as classifier:
+    with Classifier.open(tiny_onnx, backend="onnxruntime", threads=1) as classifier:
         options = classifier._backend._session.get_session_options()  # type: ignore[attr-defined]
         assert options.intra_op_num_threads == 1
 

@@ -2,9 +2,18 @@
 
 from edgecat_runtime.backends.base import (
     Backend,
+    BackendEntry,
     available_backends,
+    backend_entries,
     open_backend,
     register_backend,
 )
 
-__all__ = ["Backend", "available_backends", "open_backend", "register_backend"]
+__all__ = [
+    "Backend",
+    "BackendEntry",
+    "available_backends",
+    "backend_entries",
+    "open_backend",
+    "register_backend",
+]

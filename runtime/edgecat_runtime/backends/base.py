@@ -33,16 +33,43 @@ Opener = Callable[[Path, ModelCard, int | None], Backend]
 
 
 @dataclass(frozen=True)
-class _Entry:
+class BackendEntry:
+    """One way of running a file type.
+
+    Attributes:
+        name: as `--backend` takes it.
+        device: as `--device` takes it.
+        suffixes: file types that it opens.
+        module: the library it needs.
+        open: called with the path, its card and the number of threads (None: the library's).
+        present: whether the library, once found, was built for the device.
+    """
+
+    name: str
+    device: str
     suffixes: tuple[str, ...]
     module: str
     open: Opener
+    present: Callable[[], bool]
+
+    @property
+    def installed(self) -> bool:
+        """Whether its library is installed, found without importing it where that suffices."""
+        return find_spec(self.module) is not None and self.present()
 
 
-_REGISTRY: dict[str, _Entry] = {}
+_REGISTRY: dict[tuple[str, str], BackendEntry] = {}
 
 
-def register_backend(name: str, suffixes: tuple[str, ...], module: str, opener: Opener) -> None:
+def register_backend(
+    name: str,
+    suffixes: tuple[str, ...],
+    module: str,
+    opener: Opener,
+    *,
+    device: str = "cpu",
+    present: Callable[[], bool] = lambda: True,
+) -> None:
     """Make a backend known.
 
     Args:
@@ -50,22 +77,65 @@ def register_backend(name: str, suffixes: tuple[str, ...], module: str, opener: 
         suffixes: file types that it opens; the order of registration is `auto`'s preference.
         module: the library it needs, looked for without importing it.
         opener: called with the path, its card and the number of threads (None: the library's).
+        device: as `--device` takes it; one name may be registered for several.
+        present: asked, where the library is installed, whether it was built for the device.
     """
-    _REGISTRY[name] = _Entry(suffixes, module, opener)
+    _REGISTRY[name, device] = BackendEntry(name, device, suffixes, module, opener, present)
 
 
-def available_backends(path: str | Path) -> tuple[str, ...]:
+def available_backends(path: str | Path, *, device: str = "auto") -> tuple[str, ...]:
     """Names of the installed backends that open `path`'s file type, best first."""
     suffix = Path(path).suffix
     return tuple(
-        name
-        for name, entry in _REGISTRY.items()
-        if suffix in entry.suffixes and find_spec(entry.module) is not None
+        dict.fromkeys(
+            entry.name
+            for entry in _REGISTRY.values()
+            if suffix in entry.suffixes and device in ("auto", entry.device) and entry.installed
+        )
     )
 
 
+def backend_entries(
+    path: str | Path, *, name: str = "auto", device: str = "auto"
+) -> tuple[BackendEntry, ...]:
+    """The installed ways of running a file, best first; without any, the one to install.
+
+    Args:
+        path: the artifact.
+        name: a registered name, or `auto` for all.
+        device: a registered device, or `auto` for all.
+
+    Raises:
+        UserError: an unknown name or device, or one that does not open this file type.
+    """
+    path = Path(path)
+    fitting = [entry for entry in _REGISTRY.values() if path.suffix in entry.suffixes]
+    if not fitting:
+        raise UserError(f"no backend opens {path.name}; expected a .onnx file")
+    names = dict.fromkeys(entry.name for entry in fitting)
+    if name != "auto" and name not in names:
+        raise UserError(
+            f"backend {name!r} does not open {path.name}; expected one of "
+            f"{', '.join(['auto', *names])}"
+        )
+    named = [entry for entry in fitting if name in ("auto", entry.name)]
+    chosen = [entry for entry in named if device in ("auto", entry.device)]
+    if not chosen:
+        raise UserError(
+            f"device {device!r} is none that runs {path.name} with backend {name!r}; expected one "
+            f"of {', '.join(['auto', *dict.fromkeys(entry.device for entry in named)])}"
+        )
+    installed = tuple(entry for entry in chosen if entry.installed)
+    return installed or tuple(sorted(chosen, key=lambda entry: entry.device != "cpu")[:1])
+
+
 def open_backend(
-    path: str | Path, card: ModelCard, *, name: str = "auto", threads: int | None = None
+    path: str | Path,
+    card: ModelCard,
+    *,
+    name: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
 ) -> Backend:
     """Open a model file with a backend.
 
@@ -73,30 +143,39 @@ def open_backend(
         path: the artifact.
         card: its card.
         name: a registered name, or `auto` for the first that is installed.
+        device: a registered device, or `auto` for the first that is present.
         threads: of the CPU; None leaves the choice to the library.
 
     Raises:
-        UserError: an unknown name, or one that does not open this file type.
+        UserError: an unknown name or device, or one that does not open this file type.
         BackendMissing: the library is not installed.
+        DeviceError: the device does not start.
     """
-    path = Path(path)
-    fitting = [key for key, entry in _REGISTRY.items() if path.suffix in entry.suffixes]
-    if name != "auto" and name not in fitting:
-        raise UserError(
-            f"backend {name!r} does not open {path.name}; expected one of "
-            f"{', '.join(['auto', *fitting])}"
-        )
-    if not fitting:
-        raise UserError(f"no backend opens {path.name}; expected a .onnx file")
-    if name == "auto":
-        name = next(iter(available_backends(path)), fitting[0])
-    return _REGISTRY[name].open(path, card, threads)
+    return backend_entries(path, name=name, device=device)[0].open(Path(path), card, threads)
 
 
-def _onnxruntime(path: Path, card: ModelCard, threads: int | None) -> Backend:
-    from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
+def _onnxruntime(device: str) -> Opener:
+    def open_onnxruntime(path: Path, card: ModelCard, threads: int | None) -> Backend:
+        from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(path, threads=threads)
+        return OnnxRuntimeBackend(path, threads=threads, device=device)
+
+    return open_onnxruntime
+
+
+def _has_provider(device: str) -> Callable[[], bool]:
+    def present() -> bool:
+        from edgecat_runtime.backends.onnxruntime import has_provider
+
+        return has_provider(device)
+
+    return present
+
+
+def _openvino(path: Path, card: ModelCard, threads: int | None) -> Backend:
+    from edgecat_runtime.backends.openvino import OpenVINOBackend
+
+    return OpenVINOBackend(path, threads=threads)
 
 
 def _opencv(path: Path, card: ModelCard, threads: int | None) -> Backend:
@@ -105,5 +184,15 @@ def _opencv(path: Path, card: ModelCard, threads: int | None) -> Backend:
     return OpenCVBackend(path, threads=threads)
 
 
-register_backend("onnxruntime", (".onnx",), "onnxruntime", _onnxruntime)
+for _device in ("cuda", "tensorrt"):
+    register_backend(
+        "onnxruntime",
+        (".onnx",),
+        "onnxruntime",
+        _onnxruntime(_device),
+        device=_device,
+        present=_has_provider(_device),
+    )
+register_backend("onnxruntime", (".onnx",), "onnxruntime", _onnxruntime("cpu"))
+register_backend("openvino", (".onnx",), "openvino", _openvino)
 register_backend("opencv", (".onnx",), "cv2", _opencv)

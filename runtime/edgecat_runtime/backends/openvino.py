@@ -1,0 +1,58 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.errors import BackendMissing, UserError
+
+
+class OpenVINOBackend:
+    """An OpenVINO model compiled for the CPU, over the deployed graph.
+
+    What the graph leaves in float is computed in float32: by itself OpenVINO would take bfloat16
+    or half precision where the processor has them, and answer differently from device to device.
+    Q/DQ layers run in int8.
+
+    Args:
+        path: a `.onnx` file, uint8 (batch, h, w, 3) BGR in, float32 logits out.
+        threads: of the processor; None leaves the choice to OpenVINO.
+
+    Raises:
+        BackendMissing: openvino is not installed.
+        UserError: OpenVINO refuses the file.
+    """
+
+    name = "openvino"
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        try:
+            import openvino as ov
+        except ImportError as error:
+            raise BackendMissing(
+                "openvino is not installed: pip install 'edgecat-runtime[openvino]'"
+            ) from error
+        options: dict[str, str | int] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._model: Any = ov.Core().compile_model(str(path), "CPU", options)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"OpenVINO cannot open {path}: {reason}") from error
+
+    def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        logits: NDArray[np.float32] = self._model(np.ascontiguousarray(frames))[0]
+        return logits.copy()
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None
