@@ -19,7 +19,7 @@ from edgecat.data.pets.exposure import expose, occlude
 from edgecat.data.pets.heads import BLACK, PINK, Looks
 from edgecat.data.pets.paint import Brush, Colour, Points, blend, cv2
 from edgecat.data.pets.scenery import background
-from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.atomic import write_error
 from edgecat_runtime.errors import UserError
 
 LABELS = ("cat", "dog")
@@ -148,8 +148,17 @@ def write_pets(folder: str | Path, count: int, seed: int = 0, size: int = 128) -
         species = number % len(LABELS)
         picture, _ = draw_pet(seed * 1_000_000 + number, species, size)
         data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-        atomic_write(Path(folder) / LABELS[species] / f"{number + 1:06d}.jpg", data)
+        _write(Path(folder) / LABELS[species] / f"{number + 1:06d}.jpg", data)
     return Path(folder)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write without `atomic_write`'s wait for the disk: what is drawn can be drawn again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _check(seed: int, species: int, size: int) -> None:
