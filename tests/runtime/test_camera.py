@@ -156,6 +156,16 @@ def test_a_camera_ahead_of_its_reader_holds_two_frames_at_most(scripted: Scripti
     assert source.closed == 1
 
 
+def test_a_frame_of_a_file_does_not_age_while_it_waits(scripted: Scripting) -> None:
+    with Camera(scripted(grey(i) for i in range(3))) as camera:
+        camera.read()
+        time.sleep(0.3)
+        asked = time.perf_counter()
+        frame = camera.read()
+    assert frame is not None
+    assert frame.captured >= asked
+
+
 # Live sources: the newest frame, and no other.
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat_runtime import pipeline
 from edgecat_runtime.camera import Camera
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.clocks import KEPT, Clock, Rate
@@ -115,15 +116,18 @@ def test_the_overlay_is_drawn_once_on_a_copy_and_only_if_wanted(
         assert (one.pictures[index] != 128).any()
 
 
-def test_headless_without_outputs_copies_nothing(scripted: Make, brightness: Make) -> None:
-    pipeline = Pipeline(Camera(scripted([grey(1)] * 50)), brightness(), [Seen()])
-    assert pipeline.run().stages_ms["output"] < 0.1
+def test_nothing_is_drawn_where_nobody_looks(
+    scripted: Make, brightness: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "draw_overlay", lambda *arguments: pytest.fail("drawn in vain"))
+    loop = Pipeline(Camera(scripted([grey(1)] * 50)), brightness(), [Seen()])
+    assert loop.run().stages_ms["output"] < 0.1
 
 
 def test_the_summary_has_the_promised_figures(scripted: Make, brightness: Make) -> None:
     source = scripted((grey(i) for i in range(40)), live=True, fps=200)
-    pipeline = Pipeline(Camera(source), brightness(0.02))
-    summary = pipeline.run()
+    loop = Pipeline(Camera(source), brightness(0.02))
+    summary = loop.run()
     figures = summary.to_dict()
     assert list(figures) == SUMMARY_KEYS
     assert list(figures["stages_ms"]) == ["capture", "preprocess", "infer", "output"]
@@ -155,10 +159,10 @@ def test_it_ends_after_so_many_frames(
 def test_stop_ends_a_loop_that_waits_for_a_frame(scripted: Make, brightness: Make) -> None:
     seen = Seen()
     with Camera(scripted((grey(i) for i in range(9)), live=True, fps=0.1)) as camera:
-        pipeline = Pipeline(camera, brightness(), [seen])
-        threading.Timer(0.2, pipeline.stop).start()
+        loop = Pipeline(camera, brightness(), [seen])
+        threading.Timer(0.2, loop.stop).start()
         start = time.perf_counter()
-        assert pipeline.run().frames == 1
+        assert loop.run().frames == 1
     assert time.perf_counter() - start < 5
     assert seen.closed == 1
 
@@ -180,13 +184,13 @@ def test_outputs_are_closed_and_the_summary_stands_however_it_ends(
     source = scripted([grey(9)] * 5, live=live, fps=50, vanishes=vanishes)
     path = tmp_path / "clip.mkv"
     with Camera(source) as camera:
-        pipeline = Pipeline(camera, brightness(), [Recorder(path, fps=camera.fps)])
+        loop = Pipeline(camera, brightness(), [Recorder(path, fps=camera.fps)])
         if error is None:
-            pipeline.run()
+            loop.run()
         else:
             with pytest.raises(error, match="gives no more frames"):
-                pipeline.run()
-    assert pipeline.summary.frames == 5
+                loop.run()
+    assert loop.summary.frames == 5
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 0, "it was closed"
 
 
@@ -215,8 +219,8 @@ def test_a_full_disk_stops_the_recorder_and_not_the_camera(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     with Camera(scripted([noise] * 80)) as camera, caplog.at_level(logging.WARNING):
-        pipeline = Pipeline(camera, brightness(), [Recorder(full_disk / "clip.mkv", fps=30.0)])
-        summary = pipeline.run()
+        loop = Pipeline(camera, brightness(), [Recorder(full_disk / "clip.mkv", fps=30.0)])
+        summary = loop.run()
     assert summary.frames == 80
     assert len(summary.failures) == 1
     assert "the recorder stopped: cannot write" in summary.failures[0]

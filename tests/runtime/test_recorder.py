@@ -99,6 +99,33 @@ def test_a_mkv_can_be_sought_in(answer: Answering, tmp_path: Path) -> None:
         np.testing.assert_allclose(capture.read()[1].astype(int), _scene(index), atol=40)
 
 
+def test_the_index_points_at_what_it_says(answer: Answering, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    _record(Recorder(path, fps=2.0), answer, [_scene(index) for index in range(24)])
+    data = path.read_bytes()
+    segment = data.index(b"\x18\x53\x80\x67") + 12
+    cues = data.rindex(b"\x1c\x53\xbb\x6b")
+    assert int.from_bytes(data[segment - 8 : segment], "big") & ~(1 << 56) == len(data) - segment
+    place = data.index(b"\x53\xac") + 2
+    size = data[place] & 0x7F
+    assert int.from_bytes(data[place + 1 : place + 1 + size], "big") == cues - segment
+    places = data[cues:].split(b"\xf7\x81\x01\xf1")[1:]
+    clusters = [segment + int.from_bytes(at[1 : 1 + (at[0] & 0x7F)], "big") for at in places]
+    assert len(clusters) == 3, "one for every five seconds"
+    assert all(data[at : at + 4] == b"\x1f\x43\xb6\x75" for at in clusters)
+
+
+def test_a_write_that_fails_leaves_no_part(full_disk: Path) -> None:
+    path = full_disk / "clip.mkv"
+    writer = MatroskaWriter(path, width=64, height=48)
+    size = path.stat().st_size
+    with pytest.raises(OSError, match="No space"):
+        for index in range(100):
+            writer.write(bytes(30_000), index / 30)
+            size = path.stat().st_size
+    assert path.stat().st_size == size
+
+
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")
 def test_ffmpeg_finds_no_fault_in_a_mkv(answer: Answering, tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"

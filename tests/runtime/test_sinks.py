@@ -36,12 +36,14 @@ class Listing(Sink):
     def write(self, answer: Answer, picture: np.ndarray) -> None:
         time.sleep(self.seconds)
         self.threads.add(threading.current_thread().name)
-        if self.error is not None and len(self.indices) == 2:
+        if self.error is not None and answer.frame.index == 2:
             raise self.error
         self.indices.append(answer.frame.index)
 
     def close(self) -> None:
         self.closed += 1
+        if self.error is not None:
+            raise OSError("closing failed too")
 
 
 def _feed(output: Output, answer: Answering, count: int) -> float:
