@@ -7,9 +7,11 @@ import sys
 
 import typer
 
+from edgecat.cli.benchmark import benchmark
 from edgecat.cli.camera import camera
 from edgecat.cli.classify import classify
 from edgecat.cli.demo import demo
+from edgecat.cli.doctor import doctor
 from edgecat.cli.evaluate import evaluate
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
@@ -26,7 +28,10 @@ _EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "train",
 }
-_COMMANDS = (demo, train, evaluate, export, verify, classify, camera, inspect)
+_COMMANDS = (
+    *(demo, train, evaluate, export, verify, benchmark),
+    *(classify, camera, inspect, doctor),
+)
 
 app = typer.Typer(
     name="edgecat",

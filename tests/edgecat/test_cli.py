@@ -15,8 +15,8 @@ import pytest
 from edgecat_runtime import read_card
 
 COMMANDS = (
-    *("demo", "train", "evaluate", "export"),
-    *("verify", "classify", "camera", "inspect"),
+    *("demo", "train", "evaluate", "export", "verify", "benchmark"),
+    *("classify", "camera", "inspect", "doctor"),
 )
 PAIR_KEYS = [
     *("reference", "candidate", "backend", "precision"),
@@ -69,7 +69,7 @@ def test_verify_alone_holds_a_model_against_its_golden_logits(cli: Cli, exported
     ran = cli("verify", exported, "--json")
     answer = json.loads(ran.out)
     assert (ran.code, answer["passed"]) == (0, True)
-    assert [pair["backend"] for pair in answer["pairs"]][:2] == ["onnxruntime", "opencv"]
+    assert {pair["backend"] for pair in answer["pairs"]} >= {"onnxruntime", "opencv"}
     assert all(
         list(pair) == PAIR_KEYS and pair["reference"] == "golden" for pair in answer["pairs"]
     )

@@ -1,0 +1,133 @@
+"""`edgecat benchmark`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgecat_runtime.backends import BackendEntry
+    from edgecat_runtime.benchmark import Result
+
+
+def benchmark(
+    model: Annotated[list[Path], typer.Argument(help="Checkpoints, ONNX files or engines.")],
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A backend's name; several, for comparison; or all. Default: each model's best.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, or where to compute: cpu, cuda.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Frames in a batch.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Of measurement for each, after its warm-up.")
+    ] = 5.0,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of the CPU; default: each backend's.", show_default=False),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the distributions of latency as a .png.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+) -> None:
+    """Measure how fast models are here: frames a second and latency, host to host.
+
+    Each warms up until its latency is steady; several are then measured in turns, so that they meet
+    the same machine, and the last column gives each one's speed as a multiple of the first one's.
+
+    Example: `edgecat benchmark vgg16.onnx vgg16.int8.onnx --plot latency.png`
+    """
+    from edgecat.cli.console import print_json, progress, warn
+    from edgecat_runtime.benchmark import ROUNDS, measure, opened
+
+    if plot is not None:
+        _check_plot(plot)
+    models = [
+        (path, _entries(path, name, device)) for path in model for name in backend or ["auto"]
+    ]
+    every = backend == ["all"]
+    with (
+        opened(models, every=every, batch=batch, threads=threads, skipped=warn) as subjects,
+        progress(len(subjects) + ROUNDS, "measuring") as advance,
+    ):
+        results = measure(subjects, batch=batch, seconds=seconds, advance=advance)
+    if plot is not None:
+        _draw(results, plot)
+    for result in results:
+        if not result.steady:
+            warn(f"{result.model} on {result.backend} never became steady: close other programs")
+    if json:
+        print_json([result.to_dict() for result in results])
+    else:
+        _print(results)
+
+
+def _entries(path: Path, name: str, device: str) -> Sequence[BackendEntry]:
+    from edgecat.cli.models import openable_backends
+    from edgecat_runtime.backends import backend_entries
+
+    openable_backends(path)  # says what is wrong with the path, and knows checkpoints
+    return backend_entries(path, name="auto" if name == "all" else name, device=device)
+
+
+def _print(results: Sequence[Result]) -> None:
+    from edgecat.cli.console import say, table
+
+    shown = ("mean", "p50", "p90", "p99")
+    staged = [
+        stage for stage in ("preprocess", "gpu") if any(stage in r.stages_ms for r in results)
+    ]
+    header = ["model", "backend", "precision", "fps", *(f"{name} ms" for name in (*shown, *staged))]
+    rows = [
+        [
+            *(Path(r.model).name, r.backend, r.precision, f"{r.fps:.1f}"),
+            *(f"{r.latency_ms[name]:.2f}" for name in shown),
+            *(f"{r.stages_ms[name]:.2f}" if name in r.stages_ms else "-" for name in staged),
+            *(f"{r.memory_mb:.0f}", f"{r.speed:.2f}x"),
+        ]
+        for r in results
+    ]
+    table([*header, "memory MB", "speed"], rows)
+    for device in dict.fromkeys(result.device for result in results):
+        say(f"batch {results[0].batch} on {device}")
+
+
+def _check_plot(path: Path) -> None:
+    """Say what is wrong with `--plot` before minutes of measuring."""
+    from importlib.util import find_spec
+
+    from edgecat_runtime.errors import BackendMissing, UserError
+
+    if path.suffix != ".png":
+        raise UserError(f"--plot {path} has no .png ending; expected a .png file")
+    if find_spec("matplotlib") is None:
+        raise BackendMissing("matplotlib is not installed: pip install 'edgecat[report]'")
+
+
+def _draw(results: Sequence[Result], path: Path) -> None:
+    """Cumulative distributions of latency, one line a result."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from edgecat_runtime.atomic import atomic_path
+
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for result in results:
+        times = np.sort(result.samples_ms)
+        label = f"{Path(result.model).name}, {result.backend}: {result.fps:.1f} frames/s"
+        axes.step(times, 100 * np.arange(1, len(times) + 1) / len(times), where="post", label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel(f"latency, host to host, of a batch of {results[0].batch} (ms)")
+    axes.set_ylabel("answered within (%)")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False)
+    axes.set_title(results[0].device, fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")

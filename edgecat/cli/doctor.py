@@ -1,0 +1,42 @@
+"""`edgecat doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at this machine: what edgecat needs is there and works, or what is to be done.
+
+    Every provider, backend and library is really started, each in a process of its own. Exit code
+    0: a model can be served here, whatever else is to be done; 3: none can.
+
+    Example: `edgecat doctor`
+    """
+    import sys
+    from dataclasses import asdict
+
+    from edgecat.cli.console import print_json, say
+    from edgecat_runtime.doctor import can_serve, diagnose
+    from edgecat_runtime.errors import GateError
+
+    findings = diagnose()
+    if json:
+        print_json(
+            {"serves": can_serve(findings), "findings": [asdict(finding) for finding in findings]}
+        )
+    else:
+        green, yellow, plain = (
+            ("\033[32m", "\033[33m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
+        )
+        for found in findings:
+            mark = f"{green}ok{plain} " if found.ok else f"{yellow}fix{plain}"
+            say(f"{mark}  {found.name:<14} {found.value}")
+            if found.fix:
+                say(f"     {'':<14} -> {found.fix}")
+    if not can_serve(findings):
+        raise GateError("no model can be served here; see the lines marked fix")

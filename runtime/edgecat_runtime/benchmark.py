@@ -1,0 +1,317 @@
+"""How fast models are here, measured so that the figures can be compared.
+
+Latency is host to host: preprocessed frames in the host's memory in, logits in the host's memory
+out, copies to a GPU and back included. What is part of it or comes before it is a stage.
+
+1. **Warm-up**: each model answers in windows of a quarter of a second (of three calls at least)
+   until the medians of three windows in a row lie within 5 % of each other, or a limit is reached.
+2. **Rounds**: ten of them; in each, every model has its turn, and the order moves on by one, so
+   that a machine that heats up or has other work treats all alike. Where several take turns, the
+   first call of a turn is not counted: it finds the caches as the others left them.
+3. **Speed**: the ratio of the median latencies within a round; of these ratios the median. Other
+   work on the machine hardly moves it, unlike `fps`, which is what was really got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from statistics import fmean, median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.artifact import read_card
+from edgecat_runtime.backends import Backend, BackendEntry
+from edgecat_runtime.card import ModelCard
+from edgecat_runtime.classifier import Classifier
+from edgecat_runtime.cuda import open_gpu
+from edgecat_runtime.errors import BackendMissing, DeviceError, EdgecatError
+from edgecat_runtime.golden import golden_frames, golden_scene
+from edgecat_runtime.machine import Machine, resident_bytes, this_machine
+from edgecat_runtime.nvidia import driver
+
+ROUNDS = 10
+STEADY = 1.05
+_WINDOW_SECONDS, _WINDOW_CALLS, _WINDOWS = 0.25, 3, 3
+_PERCENTS = (50, 90, 99)
+_OUTSIDE_JSON = ("samples_ms", "steady", "speed")
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of one model on one backend; times are milliseconds of one batch.
+
+    Attributes:
+        model: path of the artifact.
+        backend: that answered.
+        device: that the backend computes on, and the machine in its state under this load.
+        precision: `fp32`, `fp16` or `int8`.
+        batch: frames in a batch.
+        n: batches that were timed.
+        fps: frames a second, host to host.
+        latency_ms: `mean`, `p50`, `p90` and `p99`, host to host.
+        stages_ms: mean of `preprocess` (1280x720 frames to the network's input, before the
+            latency), of `infer` (the latency) and, where the backend tells, of `gpu` within it.
+        warmup: batches answered before.
+        memory_mb: memory that opening the model and answering one batch took, in RAM and on the
+            GPU, in units of 10^6 bytes; the backend's library is not in it.
+        samples_ms: every latency, in the order of measurement.
+        steady: whether the warm-up ended because the latency was steady.
+        speed: as a multiple of the first model's, from the rounds.
+    """
+
+    model: str
+    backend: str
+    device: str
+    precision: str
+    batch: int
+    n: int
+    fps: float
+    latency_ms: dict[str, float]
+    stages_ms: dict[str, float]
+    warmup: int
+    memory_mb: float
+    samples_ms: tuple[float, ...] = field(default=(), repr=False)
+    steady: bool = True
+    speed: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures for JSON, without samples and ratio."""
+        return {name: v for name, v in asdict(self).items() if name not in _OUTSIDE_JSON}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An open model to be measured.
+
+    Attributes:
+        name: for the results.
+        classifier: the model.
+        device: that it computes on, as `--device` takes it.
+        gpu_ms: the GPU's own time for the last batch; None where the backend does not tell.
+        memory_mb: that it took to open; 0 where that was not watched.
+    """
+
+    name: str
+    classifier: Classifier
+    device: str = "cpu"
+    gpu_ms: Callable[[], float] | None = None
+    memory_mb: float = 0.0
+
+
+@contextmanager
+def opened(
+    models: Sequence[tuple[str | Path, Sequence[BackendEntry]]],
+    *,
+    every: bool = False,
+    batch: int = 1,
+    threads: int | None = None,
+    skipped: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[list[Subject]]:
+    """Open models, self-tested, one after the other, watching what memory each takes.
+
+    Args:
+        models: paths, each with ways of running it, best first, as `backend_entries` gives them.
+        every: open each model in every way that works, not only in the first whose library and
+            device are there.
+        batch: frames in the batch that each answers once.
+        threads: of the CPU; None leaves the choice to each backend.
+        skipped: is told why a way was left out.
+
+    Raises:
+        EdgecatError: a model could be opened in no way; or in its first way it is refused, or
+            answers its golden frames differently.
+    """
+    bearable = EdgecatError if every else (BackendMissing, DeviceError)
+    with ExitStack() as stack:
+        subjects: list[Subject] = []
+        for path, entries in models:
+            count, failures = len(subjects), list[EdgecatError]()
+            for entry in entries:
+                if len(subjects) > count and not every:
+                    break
+                try:
+                    subjects.append(_open(Path(path), entry, batch, threads))
+                except bearable as error:
+                    failures.append(error)
+                else:
+                    stack.callback(subjects[-1].classifier.close)
+            if len(subjects) == count:
+                raise failures[0]
+            for failure in failures:
+                skipped(f"skipped: {failure}")
+        yield subjects
+
+
+def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> Subject:
+    with suppress(ImportError):  # the backend says it better
+        import_module(entry.module)
+    card = read_card(path)
+    before = resident_bytes() - _gpu_free(entry.device)
+    backend = entry.open(path, card, threads)
+    classifier = Classifier(backend, card)
+    try:
+        classifier.self_test(str(path))
+        classifier.infer(_frames(card, batch))
+    except BaseException:
+        classifier.close()
+        raise
+    taken = max(0, resident_bytes() - _gpu_free(entry.device) - before)
+    return Subject(str(path), classifier, entry.device, _gpu_clock(backend), round(taken / 1e6, 1))
+
+
+def measure(
+    subjects: Sequence[Subject],
+    *,
+    batch: int = 1,
+    seconds: float = 5.0,
+    clock: Clock = perf_counter,
+    advance: Callable[[], None] = lambda: None,
+) -> list[Result]:
+    """Measure open models in turns; the first is the one that the others' speed is a multiple of.
+
+    Args:
+        subjects: at least one.
+        batch: frames in a batch.
+        seconds: to measure each, after its warm-up.
+        clock: gives seconds.
+        advance: called after each model's warm-up and after each round.
+    """
+    runs = [_Run(subject, batch, clock) for subject in subjects]
+    for run in runs:
+        run.warm_up(limit=max(2.0, 4 * seconds))
+        advance()
+    for number in range(ROUNDS):
+        first = number % len(runs)
+        for run in runs[first:] + runs[:first]:
+            run.turn(seconds / ROUNDS, alone=len(runs) == 1)
+            if number == ROUNDS - 1:
+                run.machine = this_machine()
+        advance()
+    return [run.result(runs[0]) for run in runs]
+
+
+class _Run:
+    """One model's measurement, as it grows."""
+
+    def __init__(self, subject: Subject, batch: int, clock: Clock) -> None:
+        self.subject = subject
+        self.batch = batch
+        self._clock = clock
+        self._frames = _frames(subject.classifier.card, batch)
+        self._scene = golden_scene()
+        self._warmup = 0
+        self._steady = False
+        self._preprocess: list[float] = []
+        self._gpu: list[float] = []
+        self._rounds: list[list[float]] = []
+        self.machine: Machine | None = None
+
+    def warm_up(self, limit: float) -> None:
+        """Answer until three windows in a row are alike, or `limit` seconds are over."""
+        start, medians = self._clock(), list[float]()
+        while not self._steady and self._clock() - start < limit:
+            window = self._answers(_WINDOW_SECONDS, _WINDOW_CALLS)
+            self._warmup += len(window)
+            medians.append(median(window))
+            last = medians[-_WINDOWS:]
+            self._steady = len(last) == _WINDOWS and max(last) <= STEADY * min(last)
+        self._gpu.clear()
+
+    def turn(self, seconds: float, *, alone: bool) -> None:
+        """Take one turn: preprocess, and answer for so many seconds."""
+        self._fit_frames()  # not counted, as the first answer is not
+        self._preprocess.append(self._timed(self._fit_frames))
+        if not alone:
+            self._infer()
+        self._rounds.append(self._answers(seconds, 1))
+
+    def medians(self) -> list[float]:
+        """Median latency in each round, in seconds."""
+        return [median(times) for times in self._rounds]
+
+    def result(self, first: _Run) -> Result:
+        """The figures, with the ratio to the first model's."""
+        times = [1e3 * seconds for turn in self._rounds for seconds in turn]
+        percentiles = np.percentile(times, _PERCENTS).tolist()
+        latency = {
+            "mean": fmean(times),
+            **{f"p{p}": v for p, v in zip(_PERCENTS, percentiles, strict=True)},
+        }
+        stages = {"preprocess": 1e3 * fmean(self._preprocess), "infer": latency["mean"]}
+        if self._gpu:
+            stages["gpu"] = fmean(self._gpu)
+        pairs = zip(first.medians(), self.medians(), strict=True)
+        classifier = self.subject.classifier
+        return Result(
+            self.subject.name,
+            classifier.backend,
+            _device(self.subject.device, self.machine),
+            classifier.card.precision,
+            self.batch,
+            len(times),
+            round(1e3 * self.batch / latency["mean"], 2),
+            _rounded(latency),
+            _rounded(stages),
+            self._warmup,
+            self.subject.memory_mb,
+            tuple(times),
+            self._steady,
+            median(theirs / mine for theirs, mine in pairs),
+        )
+
+    def _answers(self, seconds: float, least: int) -> list[float]:
+        """Seconds of each answer, for so long and at least so many."""
+        times: list[float] = []
+        start = self._clock()
+        while len(times) < least or self._clock() - start < seconds:
+            times.append(self._timed(self._infer))
+            if self.subject.gpu_ms is not None:
+                self._gpu.append(self.subject.gpu_ms())
+        return times
+
+    def _timed(self, action: Callable[[], object]) -> float:
+        start = self._clock()
+        action()
+        return self._clock() - start
+
+    def _infer(self) -> None:
+        self.subject.classifier.infer(self._frames)
+
+    def _fit_frames(self) -> None:
+        np.stack([self.subject.classifier.preprocess(self._scene) for _ in range(self.batch)])
+
+
+def _frames(card: ModelCard, batch: int) -> NDArray[np.uint8]:
+    """Golden frames, over and over: uint8 (batch, height, width, 3)."""
+    golden = golden_frames(card.height, card.width)
+    return np.ascontiguousarray(golden[np.arange(batch) % len(golden)])
+
+
+def _gpu_clock(backend: Backend) -> Callable[[], float] | None:
+    """How to ask a backend for the GPU's time, where it has an attribute `gpu_ms`."""
+    return (lambda: float(backend.gpu_ms)) if hasattr(backend, "gpu_ms") else None
+
+
+def _gpu_free(device: str) -> int:
+    """Free bytes of the GPU; 0 for a backend that uses none."""
+    with suppress(EdgecatError):
+        return 0 if device == "cpu" else open_gpu().free_memory()
+    return 0
+
+
+def _device(device: str, machine: Machine | None) -> str:
+    gpus = driver().devices if device != "cpu" else ()
+    return f"{device} ({', '.join([*(gpu.name for gpu in gpus[:1]), str(machine)])})"
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}

@@ -1,0 +1,80 @@
+"""The doctor: can this machine serve a model, and what is to be done where it cannot?
+
+`CHECKS` is the list; each check answers with one `Finding`. Nothing but numpy is needed to ask, and
+whatever could take a process down with it (providers, TensorRT, windows) is tried in a child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from edgecat_runtime.doctor.finding import Finding
+from edgecat_runtime.doctor.gpu import (
+    check_cuda,
+    check_driver,
+    check_gpu,
+    check_tensorrt,
+    check_tensorrt_rtx,
+)
+from edgecat_runtime.doctor.libraries import (
+    SERVES,
+    check_ffmpeg,
+    check_gstreamer,
+    check_onnxruntime,
+    check_opencv,
+    check_opencv_wheels,
+    check_serving,
+    check_torch,
+)
+from edgecat_runtime.doctor.system import (
+    check_cameras,
+    check_display,
+    check_jetpack,
+    check_machine,
+    check_power_mode,
+    check_python,
+)
+
+__all__ = ["CHECKS", "Finding", "can_serve", "diagnose"]
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_machine,
+    check_jetpack,
+    check_power_mode,
+    check_python,
+    check_driver,
+    check_gpu,
+    check_cuda,
+    check_tensorrt,
+    check_tensorrt_rtx,
+    check_onnxruntime,
+    check_opencv,
+    check_opencv_wheels,
+    check_ffmpeg,
+    check_gstreamer,
+    check_display,
+    check_cameras,
+    check_torch,
+    check_serving,
+)
+
+
+def diagnose() -> list[Finding]:
+    """Run every check, several at a time; the answers come in the order of `CHECKS`."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(_guarded, CHECKS))
+
+
+def can_serve(findings: list[Finding]) -> bool:
+    """Whether, by these findings, the machine can serve a model."""
+    return all(finding.ok for finding in findings if finding.name == SERVES)
+
+
+def _guarded(check: Callable[[], Finding]) -> Finding:
+    """One check's finding; a doctor does not fall ill with its patient."""
+    try:
+        return check()
+    except Exception as error:  # whatever it is, it is what was found
+        name = check.__name__.removeprefix("check_").replace("_", " ")
+        return Finding(name, False, f"cannot be looked at: {error!r}", "Report this line")

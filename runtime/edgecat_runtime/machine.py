@@ -1,0 +1,181 @@
+"""The machine that a figure was measured on, read from the system's own files; nothing to install.
+
+Every reader answers with an empty value where the system does not say.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/")
+"""Where the system's files are found; another tree can be read as well."""
+
+_JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
+_GPU_CLOCKS = ("*.gpu", "*.ga10b", "*.gv11b", "gpu-gpc-0")  # Orin, older kernels, Xavier, Thor
+_QUERY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Jetson:
+    """A board of NVIDIA's Jetson family.
+
+    Attributes:
+        board: as its maker names it, for example `NVIDIA Jetson Orin Nano Developer Kit`.
+        l4t: release of Jetson Linux, for example `36.4.3`; empty in some containers.
+        jetpack: the generation of JetPack that this release belongs to, for example `6`.
+    """
+
+    board: str
+    l4t: str
+    jetpack: str
+
+    def __str__(self) -> str:
+        software = f", JetPack {self.jetpack or '?'} (L4T {self.l4t})" if self.l4t else ""
+        return self.board + software
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What runs a model, in the state that it is in now.
+
+    Attributes:
+        board: a Jetson's name; empty elsewhere.
+        processor: the processor's name.
+        cores: that this process may use.
+        cpu_mhz: the fastest core's clock now; 0 where unknown.
+        governor: that chooses the clock, for example `schedutil`; empty where unknown.
+        power_mode: a Jetson's, for example `15W`; empty elsewhere.
+        gpu_mhz: the GPU's clock now; 0 where unknown.
+    """
+
+    board: str
+    processor: str
+    cores: int
+    cpu_mhz: int
+    governor: str
+    power_mode: str
+    gpu_mhz: int
+
+    def __str__(self) -> str:
+        clock = f" at {self.cpu_mhz} MHz" if self.cpu_mhz else ""
+        parts = [
+            self.board or self.processor,
+            f"{self.cores} cores{clock}" + (f" ({self.governor})" if self.governor else ""),
+            f"power mode {self.power_mode}" if self.power_mode else "",
+            f"GPU at {self.gpu_mhz} MHz" if self.gpu_mhz else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+def this_machine() -> Machine:
+    """Look at this machine now; clocks are meaningful only while it works."""
+    board = jetson()
+    return Machine(
+        board.board if board else "",
+        processor(),
+        cores(),
+        cpu_mhz(),
+        _text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        power_mode() if board else "",
+        gpu_mhz(),
+    )
+
+
+def jetson() -> Jetson | None:
+    """The Jetson that this is, or None."""
+    board = _text("proc/device-tree/model")
+    release = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _text("etc/nv_tegra_release"))
+    if "Jetson" not in board and release is None:
+        return None
+    l4t = f"{release[1]}.{release[2]}" if release else ""
+    return Jetson(board or "NVIDIA Jetson", l4t, _JETPACKS.get(release[1], "") if release else "")
+
+
+def power_mode() -> str:
+    """The power mode of a Jetson, for example `MAXN`.
+
+    `nvpmodel -q` knows; where it may not be run, its own state and configuration files do.
+    """
+    said = re.search(r"NV Power Mode: *(\S+)", _said("nvpmodel", "-q"))
+    if said:
+        return said[1]
+    state = re.search(r"pmode:(\d+)", _text("var/lib/nvpmodel/status"))
+    if state is None:
+        return ""
+    header = rf"^< *POWER_MODEL +ID={int(state[1])} +NAME=(\S+)"
+    named = re.search(header, _text("etc/nvpmodel.conf"), re.MULTILINE)
+    return named[1] if named else f"mode {int(state[1])}"
+
+
+def processor() -> str:
+    """The processor's name; on ARM, which has none, its architecture."""
+    named = re.search(r"^model name\s*: *(.+)$", _text("proc/cpuinfo"), re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_mhz() -> int:
+    """The fastest core's clock now, in MHz; 0 where the system does not say."""
+    files = ROOT.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
+    scaled = [_number(read_text(file)) / 1e3 for file in files]
+    listed = re.findall(r"^cpu MHz\s*: *([\d.]+)", _text("proc/cpuinfo"), re.MULTILINE)
+    return round(max([*scaled, *map(float, listed)], default=0))
+
+
+def gpu_mhz() -> int:
+    """The GPU's clock now, in MHz: a Jetson's from its files, another's from NVIDIA's driver."""
+    for name in _GPU_CLOCKS:
+        for file in sorted(ROOT.glob(f"sys/class/devfreq/{name}/cur_freq")):
+            return round(_number(read_text(file)) / 1e6)
+    said = _said("nvidia-smi", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits")
+    return round(_number(said.partition("\n")[0]))
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds in RAM now; 0 where the system does not say."""
+    pages = read_text(Path("/proc/self/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
+
+
+def _said(*command: str) -> str:
+    """What a command prints; empty where it is missing or fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        ran = subprocess.run(
+            command, capture_output=True, text=True, timeout=_QUERY_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ran.stdout
+
+
+def _text(path: str) -> str:
+    return read_text(ROOT / path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of the system; empty where it cannot be read."""
+    try:
+        return path.read_text(errors="replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

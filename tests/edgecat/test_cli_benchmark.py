@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., "object"]
+KEYS = [
+    *("model", "backend", "device", "precision", "batch", "n", "fps"),
+    *("latency_ms", "stages_ms", "warmup", "memory_mb"),
+]
+
+
+def test_every_backend_of_a_model_is_compared(cli: Cli, tiny_onnx: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "new" / "latency.png"
+    arguments = ("--backend", "all", "--batch", 3, "--seconds", 0.1, "--json", "--plot", plot)
+    ran = cli("benchmark", tiny_onnx, *arguments)
+    rows = json.loads(ran.out)
+    assert ran.code == 0, ran.err
+    assert {"onnxruntime", "opencv"} <= {row["backend"] for row in rows}
+    for row in rows:
+        assert list(row) == KEYS
+        assert list(row["latency_ms"]) == ["mean", "p50", "p90", "p99"]
+        assert {"preprocess", "infer"} <= set(row["stages_ms"])
+        assert (row["model"], row["precision"], row["batch"]) == (str(tiny_onnx), "fp32", 3)
+        assert (row["device"].startswith("cpu ("), "cores" in row["device"]) == (True, True)
+        assert row["n"] >= 10
+        assert row["warmup"] >= 9
+        assert row["fps"] == pytest.approx(3000 / row["latency_ms"]["mean"], rel=0.01)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_people_get_a_table_with_the_ratio(cli: Cli, checkpoint: Path, tiny_onnx: Path) -> None:
+    ran = cli("benchmark", checkpoint, tiny_onnx, "--threads", 1, "--seconds", 0.1)
+    assert ran.code == 0, ran.err
+    header, first, second, machine = (line.split() for line in ran.out.splitlines())
+    assert header[:3] + header[-1:] == ["model", "backend", "precision", "speed"]
+    assert first[:3] + first[-1:] == [checkpoint.name, "pytorch", "fp32", "1.00x"]
+    assert second[:2] == [tiny_onnx.name, "onnxruntime"]
+    assert machine[:4] == ["batch", "1", "on", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["missing.onnx"], 1, "missing.onnx does not exist"),
+        (["{model}", "--backend", "tensorrt"], 1, "backend 'tensorrt' does not open tiny.onnx"),
+        (["{model}", "--device", "moon"], 1, "device 'moon' is none that runs tiny.onnx"),
+        (["{model}", "--plot", "latency.jpg"], 1, "--plot latency.jpg has no .png ending"),
+        (["{model}", "--batch", "0"], 2, "--batch"),
+        (["{model}", "--seconds", "0"], 2, "--seconds"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_bad_input_is_one_line(
+    cli: Cli, tiny_onnx: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    ran = cli("benchmark", *(a.format(model=tiny_onnx) for a in arguments))
+    assert (ran.code, ran.out) == (code, "")
+    assert sentence in ran.err

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from edgecat_runtime import doctor, machine
+from edgecat_runtime.doctor import CHECKS, Finding, can_serve, diagnose
+from edgecat_runtime.doctor.libraries import (
+    _providers_found,
+    check_onnxruntime,
+    check_opencv_wheels,
+)
+from edgecat_runtime.doctor.probes import Unwell, in_child, why_not
+from edgecat_runtime.doctor.system import (
+    check_cameras,
+    check_jetpack,
+    check_power_mode,
+    check_python,
+)
+from edgecat_runtime.doctor.tiny import tiny_graph
+from edgecat_runtime.nvidia import limits
+
+ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
+RELEASE = "# R{} (release), REVISION: {}, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
+MODES = (
+    "# comment\n< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n\n"
+    "< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n< PM_CONFIG DEFAULT=0 >\n"
+)
+
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """Write files of a system, path by path, and let it be the one that is looked at."""
+
+    def write(files: dict[str, str]) -> Path:
+        for name, text in files.items():
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        monkeypatch.setattr(machine, "ROOT", tmp_path / "root")
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def findings() -> list[Finding]:
+    return diagnose()
+
+
+def test_every_finding_is_green_or_says_what_to_do(findings: list[Finding]) -> None:
+    assert len(findings) == len(CHECKS)
+    assert len({finding.name for finding in findings}) == len(CHECKS)
+    for finding in findings:
+        assert finding.value
+        assert finding.ok is not bool(finding.fix), finding
+        assert "\n" not in finding.value + finding.fix
+
+
+def test_this_machine_serves_with_every_backend_that_is_installed(findings: list[Finding]) -> None:
+    by_name = {finding.name: finding for finding in findings}
+    assert can_serve(findings)
+    assert "onnxruntime" in by_name["serves"].value
+    assert f"{onnxruntime.__version__}: CPU" in by_name["ONNX Runtime"].value
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_the_last_word_is_that_of_one_finding(serves: bool) -> None:
+    assert can_serve([Finding("x", False, "y", "z"), Finding("serves", serves, "a")]) is serves
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check_the_moon() -> Finding:
+        raise RuntimeError("eclipse")
+
+    monkeypatch.setattr(doctor, "CHECKS", (check_the_moon,))
+    (finding,) = diagnose()
+    assert (finding.name, finding.ok) == ("the moon", False)
+    assert "eclipse" in finding.value
+
+
+@pytest.mark.parametrize(
+    ("files", "board", "ok", "value"),
+    [
+        ({}, None, True, "none: this is no Jetson"),
+        ({"proc/device-tree/model": "Raspberry Pi 5\0"}, None, True, "no Jetson"),
+        (
+            {
+                "proc/device-tree/model": f"{ORIN}\0",
+                "etc/nv_tegra_release": RELEASE.format(36, "4.3"),
+            },
+            machine.Jetson(ORIN, "36.4.3", "6"),
+            True,
+            f"{ORIN}, JetPack 6 (L4T 36.4.3)",
+        ),
+        (
+            {"etc/nv_tegra_release": RELEASE.format(38, "2.1")},
+            machine.Jetson("NVIDIA Jetson", "38.2.1", "7"),
+            True,
+            "JetPack 7 (L4T 38.2.1)",
+        ),
+        (
+            {"etc/nv_tegra_release": RELEASE.format(35, "6.0")},
+            machine.Jetson("NVIDIA Jetson", "35.6.0", "5"),
+            False,
+            "JetPack 5",
+        ),
+        (
+            {"proc/device-tree/model": ORIN},
+            machine.Jetson(ORIN, "", ""),
+            False,
+            "its release is not known",
+        ),
+    ],
+)
+def test_a_jetson_is_known_by_its_files(
+    tree: Tree, files: dict[str, str], board: machine.Jetson | None, ok: bool, value: str
+) -> None:
+    tree(files)
+    assert machine.jetson() == board
+    finding = check_jetpack()
+    assert (finding.ok, bool(finding.fix)) == (ok, not ok)
+    assert value in finding.value
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "mode", "ok"),
+    [
+        ("NVPM WARN: fan mode is not set!\nNV Power Mode: MAXN\n0\n", "", "MAXN", True),
+        ("NV Power Mode: 15W\n1\n", "pmode:0002", "15W", False),
+        ("", "pmode:0002 fmode:cool", "MAXN_SUPER", True),
+        ("", "pmode:0000", "15W", False),
+        ("", "pmode:0007", "mode 7", False),
+        ("", "", "", False),
+    ],
+)
+def test_the_power_mode_is_asked_of_nvpmodel_then_of_its_files(
+    tree: Tree, said: str, status: str, mode: str, ok: bool
+) -> None:
+    place = tree(
+        {
+            "proc/device-tree/model": ORIN,
+            "etc/nvpmodel.conf": MODES,
+            "var/lib/nvpmodel/status": status,
+        }
+    )
+    if said:
+        (place / "bin").mkdir()
+        program = place / "bin" / "nvpmodel"
+        program.write_text(f"#!/bin/sh\n[ $1 = -q ] && printf '{said}'\n")
+        program.chmod(0o755)
+    assert machine.power_mode() == mode
+    finding = check_power_mode()
+    assert finding.ok is ok
+    assert (mode or "not known") in finding.value
+
+
+def test_clocks_are_read_from_the_systems_files(tree: Tree) -> None:
+    cpu = "sys/devices/system/cpu/cpu{}/cpufreq/{}"
+    tree(
+        {
+            "proc/device-tree/model": ORIN,
+            "proc/cpuinfo": "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\ncpu MHz\t\t: 800.5\n",
+            cpu.format(0, "scaling_cur_freq"): "729600\n",
+            cpu.format(1, "scaling_cur_freq"): "1510400\n",
+            cpu.format(0, "scaling_governor"): "schedutil\n",
+            "sys/class/devfreq/17000000.gpu/cur_freq": "624750000\n",
+            "sys/class/devfreq/17000000.emc/cur_freq": "2133000000\n",
+            "var/lib/nvpmodel/status": "pmode:0000",
+            "etc/nvpmodel.conf": MODES,
+        }
+    )
+    found = machine.this_machine()
+    assert found == machine.Machine(
+        ORIN, "Some CPU @ 2 GHz", machine.cores(), 1510, "schedutil", "15W", 625
+    )
+    assert str(found) == (
+        f"{ORIN}, {machine.cores()} cores at 1510 MHz (schedutil), power mode 15W, GPU at 625 MHz"
+    )
+
+
+def test_a_venv_on_a_jetson_must_see_jetpacks_packages(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree({"proc/device-tree/model": ORIN})
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    for seen in ("false", "true"):
+        (tmp_path / "pyvenv.cfg").write_text(f"include-system-site-packages = {seen}\n")
+        assert check_python().ok is (seen == "true")
+    (tmp_path / "pyvenv.cfg").write_text("include-system-site-packages = false\n")
+    monkeypatch.setattr(machine, "ROOT", tmp_path / "elsewhere")
+    assert check_python().ok
+
+
+VIDEO = "sys/class/video4linux/video{}/{}"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "devices", "ok", "value"),
+    [
+        ([], [], False, "none"),
+        ([(0, "0", "A webcam"), (1, "1", "A webcam")], [0, 1], True, "video0 (A webcam)"),
+        ([(0, "0", "A"), (2, "0", "B"), (10, "0", "C")], [0, 2, 10], True, "video10 (C)"),
+        ([(0, "0", "A webcam")], [], False, "not to be opened by this user"),
+    ],
+)
+def test_cameras_are_found_without_opening_them(
+    tree: Tree, nodes: list[tuple[int, str, str]], devices: list[int], ok: bool, value: str
+) -> None:
+    files = {f"dev/video{number}": "" for number in devices}
+    for number, index, name in nodes:
+        files |= {VIDEO.format(number, "index"): index, VIDEO.format(number, "name"): name}
+    tree(files)
+    finding = check_cameras()
+    assert (finding.ok, bool(finding.fix)) == (ok, not ok)
+    assert finding.value.endswith(value)
+    assert "video1 " not in finding.value
+
+
+@pytest.mark.parametrize(
+    ("names", "jetson", "ok", "fix"),
+    [
+        (["opencv_python"], False, True, ""),
+        (["opencv_python"], True, False, "pip uninstall -y opencv-python, in a venv"),
+        (
+            ["opencv_python", "opencv-contrib-python-headless"],
+            False,
+            False,
+            "pip uninstall -y opencv-python opencv-contrib-python-headless, then pip install "
+            "opencv-python",
+        ),
+    ],
+)
+def test_opencv_wheels_that_overwrite_each_other_are_found(
+    tree: Tree,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: list[str],
+    jetson: bool,
+    ok: bool,
+    fix: str,
+) -> None:
+    tree({"proc/device-tree/model": ORIN} if jetson else {})
+    _install(tmp_path / "site", names)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
+    finding = check_opencv_wheels()
+    assert finding.ok is ok
+    assert fix in finding.fix
+
+
+def test_two_wheels_of_onnx_runtime_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(tmp_path, ["onnxruntime", "onnxruntime_gpu"])
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = check_onnxruntime()
+    assert not finding.ok
+    assert "onnxruntime and onnxruntime-gpu overwrite each other" in finding.value
+
+
+def _install(folder: Path, names: list[str]) -> None:
+    for name in names:
+        place = folder / f"{name.replace('-', '_')}-5.0.dist-info"
+        place.mkdir(parents=True)
+        (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 5.0\n")
+
+
+def test_a_provider_that_does_not_start_is_named_with_the_reason() -> None:
+    found = _providers_found("1.2", {"CPUExecutionProvider": "", "CUDAExecutionProvider": "why"})
+    assert (found.ok, found.value) == (False, "1.2: CPU, CUDA does not start (why)")
+    assert "onnxruntime" in found.fix
+    assert _providers_found("1.2", {"CPUExecutionProvider": ""}).ok
+
+
+def test_a_provider_that_falls_back_to_the_cpu_has_not_started() -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime is built for CUDA")
+    assert "falls back to the CPU" in why_not("start_provider", "CUDAExecutionProvider")
+    assert why_not("start_provider", "CPUExecutionProvider") == ""
+
+
+def test_a_child_brings_back_values_and_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, providers = in_child("ort_providers")
+    assert (number, "CPUExecutionProvider" in providers) == (onnxruntime.__version__, True)
+    assert "backend 'nothing'" in why_not("run_backend", "nothing")
+    for script, reason in (("kill -ABRT $$", "crashes: SIGABRT"), ("exit 7", "ends with 7")):
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        with pytest.raises(Unwell, match=reason):
+            in_child("ort_providers")
+
+
+def test_the_tiny_graph_is_a_whole_model() -> None:
+    onnx.checker.check_model(onnx.load_from_string(tiny_graph()), full_check=True)
+    session = onnxruntime.InferenceSession(tiny_graph(), providers=["CPUExecutionProvider"])
+    frames = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    (logits,) = session.run(None, {"frames": frames})
+    assert np.allclose(logits, frames.mean((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "published"),  # GB/s, then TFLOP/s: fp32 and dense fp16, as NVIDIA's data sheets say
+    [
+        ((80, 108, 1_410_000, 1_215_000, 5120), (1555, 19.5, 312)),
+        ((90, 132, 1_830_000, 2_619_000, 5120), (3352, 62, 989)),
+        ((89, 128, 2_520_000, 10_501_000, 384), (1008, 82.6, 330)),
+        ((87, 16, 1_300_000, 3_200_000, 256), (204.8, 5.3, 42.5)),
+    ],
+)
+def test_limits_are_those_of_the_data_sheets(
+    gpu: tuple[int, int, int, int, int], published: tuple[float, float, float]
+) -> None:
+    found = limits(*gpu)
+    figures = (found.bytes_per_s / 1e9, 2e-12 * found.fp32_per_s, 2e-12 * found.fp16_per_s)
+    assert figures == pytest.approx(published, rel=0.02)
+    assert found.int8_per_s == 2 * found.fp16_per_s
+
+
+def test_a_bare_board_can_be_asked(tmp_path: Path) -> None:
+    """With Python, numpy and nothing else it answers, and says that no model can be served."""
+    for part in [*Path(np.__file__).parent.parent.glob("numpy*")]:
+        (tmp_path / part.name).symlink_to(part)
+    runtime = Path(doctor.__file__).parent.parent
+    (tmp_path / runtime.name).symlink_to(runtime)
+    program = (
+        "from edgecat_runtime.doctor import diagnose, can_serve\n"
+        "found = diagnose()\n"
+        "assert not can_serve(found)\n"
+        "assert not [f for f in found if f.ok is bool(f.fix)], found\n"
+        "print({f.name: f.fix for f in found}['OpenCV'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-S", "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert "edgecat-runtime[headless]" in ran.stdout
