@@ -3,7 +3,8 @@
 An ONNX file is a protobuf message, and protobuf merges what is concatenated: the card is appended
 as the last `metadata_props` entry (field 14 of `ModelProto`), so that every byte before it is the
 payload. A safetensors file has a JSON header with room for metadata: its payload is the tensors'
-names, types and shapes (canonical JSON) followed by the data section.
+names, types and shapes (canonical JSON) followed by the data section. An engine carries its card as
+the network's name (`plan.py`), and its golden frames are the check.
 
 Sources: onnx.proto3; the safetensors format description.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgecat_runtime.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.plan import read_plan
 
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
@@ -28,22 +30,27 @@ _HEADER_LIMIT = 100_000_000
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """Read and check the card inside a `.onnx` or `.safetensors` file.
+    """Read and check the card inside a `.onnx`, `.safetensors`, `.trt` or `.rtx` file.
 
     Args:
         path: the artifact.
 
     Returns:
-        The card, its payload's length and SHA-256 compared with the file.
+        The card, its payload's length and SHA-256 compared with the file (but an engine's).
 
     Raises:
         CardError: no such file or format, or no card.
         CardDamaged: the file or its card was changed after it was sealed.
     """
     path = Path(path)
-    readers = {".onnx": _read_onnx, ".safetensors": _read_safetensors}
+    readers = {
+        ".onnx": _read_onnx,
+        ".safetensors": _read_safetensors,
+        ".trt": read_plan,
+        ".rtx": read_plan,
+    }
     if path.suffix not in readers:
-        raise CardError(f"{path} is no model; expected a .onnx or .safetensors file")
+        raise CardError(f"{path} is no model; expected a {' or '.join(readers)} file")
     if not path.is_file():
         raise CardError(f"{path} does not exist or is no file. Check the path")
     with path.open("rb") as file:

@@ -81,7 +81,7 @@ def test_bytes_behind_the_card_are_refused(sealed: Path) -> None:
         ("empty.onnx", b"", "is not an ONNX model"),
         ("text.safetensors", b"This is a text file.\n", "is not a safetensors file"),
         ("bare.safetensors", save({"a": np.ones(2, np.float32)}), "has no model card. Make one"),
-        ("model.pth", b"", "is no model; expected a .onnx or .safetensors file"),
+        ("model.pth", b"", "is no model; expected a .onnx or .safetensors or .trt or .rtx file"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
