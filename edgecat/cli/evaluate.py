@@ -28,6 +28,7 @@ def evaluate(
     Example: `edgecat evaluate runs/pets/vgg16.onnx photos/`
     """
     from edgecat.cli.console import print_json, progress, warn
+    from edgecat.cli.training import warn_skipped
     from edgecat.data.folder import scan
     from edgecat.training.loader import available_cores, served_batches
     from edgecat.training.metrics import evaluate as count
@@ -49,7 +50,8 @@ def evaluate(
                 on_batch=advance,
             )
         name = classifier.backend
-    for sentence in (*pictures.skipped, *evaluation.skipped):
+    warn_skipped(pictures.skipped)
+    for sentence in evaluation.skipped:
         warn(f"skipped: {sentence}")
     if json:
         print_json({"model": str(model), "backend": name, **evaluation.to_dict()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from edgecat.training.run import TrainResult, Watcher
 from edgecat_runtime.errors import UserError
 
 _REFRESH = 0.25
+_NAMED = 10
 
 
 class EpochLines(Watcher):
@@ -51,8 +52,7 @@ class EpochLines(Watcher):
         """Say what is trained on, and where."""
         self._say(f"training on {training}")
         self._say(f"validating on {validation}")
-        for sentence in training.skipped:
-            warn(f"skipped: {sentence}")
+        warn_skipped(training.skipped)
         self._say(f"into {folder}")
         sys.stdout.flush()
 
@@ -89,6 +89,14 @@ class EpochLines(Watcher):
     def skipped(self, sentence: str) -> None:
         """Name a picture that could not be decoded."""
         warn(f"skipped: {sentence}")
+
+
+def warn_skipped(sentences: Sequence[str]) -> None:
+    """Name files that are no pictures: the first ten, and how many more there are."""
+    for sentence in sentences[:_NAMED]:
+        warn(f"skipped: {sentence}")
+    if more := len(sentences[_NAMED:]):
+        warn(f"skipped: {more:,} more files that are no pictures")
 
 
 def check_data(data: list[Path] | None) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ def prepare(config: TrainConfig, *, resume: Path | None, watcher: run.Watcher) -
         config,
         data=tuple(str(Path(path).absolute()) for path in config.data),
         threads=config.threads or available_cores(),
+        device=str(device),
         precision=choose_precision(config.precision, device),
     )
     torch.set_num_threads(config.threads or 1)

@@ -95,5 +95,4 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 
 def _cpu_has_bf16() -> bool:
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

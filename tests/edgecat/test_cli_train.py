@@ -116,3 +116,14 @@ def test_train_names_what_it_skips(cli: Cli, album: Path, tmp_path: Path) -> Non
     assert ran.code == 0, ran.err
     assert ran.err.count("torn.jpg") == 1
     assert "1 picture was left out" in ran.out
+
+
+def test_a_heap_of_other_files_is_summed_up(cli: Cli, album: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    shutil.copytree(album, pictures)
+    for i in range(13):
+        (pictures / "cat" / f"notes{i}.txt").write_text("no picture")
+    ran = cli("train", pictures, *QUICK, "--output", tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("is no picture") == 10
+    assert "skipped: 3 more files that are no pictures" in ran.err
