@@ -139,6 +139,7 @@ def test_variants_train(config: TrainConfig, options: dict[str, object]) -> None
         {"optimizer": "sgd", "dropout": 0.3},
         {"optimizer": "adamw", "lr": 1e-3},
         {"precision": "bf16"},
+        {"precision": "fp16"},
     ],
     ids=str,
 )
