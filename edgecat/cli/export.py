@@ -3,40 +3,85 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+_GATE = "Precision and its gate"
+_FOREIGN = "Foreign ONNX models"
+
 
 def export(
-    checkpoint: Annotated[
+    file: Annotated[
         Path | None,
-        typer.Argument(help="A .safetensors checkpoint; default: the newest run's."),
+        typer.Argument(
+            help="A .safetensors checkpoint or an .onnx file; default: the newest run's."
+        ),
     ] = None,
+    to: Annotated[Literal["onnx", "trt", "trt-rtx"], typer.Option(help="What to write.")] = "onnx",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option(help="Default: as the file is.", rich_help_panel=_GATE),
+    ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Photographs that int8's ranges are measured on: folders or tars.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    gate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Photographs to compare with fp32 on; default: those under test/ in --calibrate, "
+            "or a share held back.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(min=0, help="Photographs of the gate; 0 for all.", rich_help_panel=_GATE),
+    ] = 1000,
     output: Annotated[
-        Path | None,
-        typer.Option(help="The ONNX file; default: beside the checkpoint."),
+        Path | None, typer.Option(help="The file to write; default: beside the model.")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Text, one label a line.", rich_help_panel=_FOREIGN)
+    ] = None,
+    mean: Annotated[
+        str, typer.Option(help="Of red, green, blue in 0..1.", rich_help_panel=_FOREIGN)
+    ] = "",
+    std: Annotated[
+        str, typer.Option(help="Of red, green, blue in 0..1.", rich_help_panel=_FOREIGN)
+    ] = "",
+    size: Annotated[str, typer.Option(help="224, or HEIGHTxWIDTH.", rich_help_panel=_FOREIGN)] = "",
+    fit: Annotated[
+        Literal["crop", "letterbox", "stretch"] | None,
+        typer.Option(help="How a frame meets the size.", rich_help_panel=_FOREIGN),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
-    """Export a checkpoint to ONNX; nothing is written that answers differently from PyTorch.
+    """Export to ONNX or a TensorRT engine; nothing is written that answers too differently.
 
-    Example: `edgecat export runs/pets/vgg16.safetensors --output vgg16.onnx`
+    Example: `edgecat export vgg16.safetensors --precision int8 --calibrate photos/`
     """
-    from edgecat.checkpoint import load_checkpoint
-    from edgecat.cli.console import progress, say
+    from edgecat.cli.console import print_json, say
+    from edgecat.cli.export_sources import Described
+    from edgecat.cli.exporting import Job
     from edgecat.cli.models import default_model
-    from edgecat_export.graph import export_onnx
-    from edgecat_runtime.errors import UserError
 
-    checkpoint = checkpoint or default_model((".safetensors",))
-    output = output or checkpoint.with_suffix(".onnx")
-    if output.suffix != ".onnx":
-        raise UserError(f"--output {output} has no .onnx ending; expected a .onnx file")
-    with progress(3, "reading the checkpoint") as advance:
-        model, card = load_checkpoint(checkpoint)
-        advance(1, "exporting and checking")
-        report = export_onnx(model, card, output)
-        advance(2)
-    say(f"{output}  {output.stat().st_size / 1e6:.1f} MB")
-    for line in report:
-        say(f"  {line}")
+    job = Job(
+        source=file or default_model((".safetensors", ".onnx")),
+        to=to,
+        precision=precision,
+        output=output,
+        described=Described(labels, mean, std, size, fit),
+        calibrate=tuple(calibrate or ()),
+        gate=tuple(gate or ()),
+        limit=limit,
+    )
+    done = job.run()
+    if json:
+        print_json(done.plain())
+    else:
+        say(str(done))

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from edgecat_export.parity import AGREEMENT_LIMITS
 from edgecat_export.scan import Frames, Logits, Progress, answer
-from edgecat_runtime.card import ModelCard, Precision
+from edgecat_runtime.card import GOLDEN_CLASSES, ModelCard, Precision
 from edgecat_runtime.classifier import LOGIT_LIMITS, logit_error
+from edgecat_runtime.errors import GateError
 from edgecat_runtime.golden import golden_frames
 
 LOSS_LIMITS: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
@@ -94,10 +95,13 @@ class Gate:
     """Holds candidates against the float32 graph's answers, which are computed once.
 
     Args:
-        payload: the float32 ONNX model, which was itself held against PyTorch.
-        card: its card, for the input's size.
+        payload: the float32 ONNX model.
+        card: its card, with the golden logits of what it was made from.
         photographs: to compare on; None leaves the golden frames alone.
         progress: told after each batch.
+
+    Raises:
+        GateError: the float32 graph itself does not give the golden logits of its card.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Gate:
         self._photographs = photographs if photographs is not None and len(photographs) else None
         self._progress = progress
         self._golden_reference = answer(payload, self.golden)
+        _check_golden(self._golden_reference, card)
         self._reference = self._answers(payload, "answering in fp32")
 
     @property
@@ -142,3 +147,13 @@ class Gate:
         if self._photographs is None:
             return None
         return answer(payload, self._photographs.frames, what=what, progress=self._progress)
+
+
+def _check_golden(logits: Logits, card: ModelCard) -> None:
+    golden = np.asarray(card.golden, np.float32)
+    error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
+    if not error <= LOGIT_LIMITS["fp32"]:
+        raise GateError(
+            f"the fp32 graph answers its golden frames {error:.1e} of their spread off; at most "
+            f"{LOGIT_LIMITS['fp32']:.0e} is allowed. Export it again from its checkpoint"
+        )

@@ -13,12 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgecat_export.parity import Pair, golden_parity
-from edgecat_runtime.artifact import seal_onnx
-from edgecat_runtime.atomic import atomic_path
-from edgecat_runtime.backends import available_backends
+from edgecat_export.parity import Pair
+from edgecat_export.publish import save_onnx
 from edgecat_runtime.card import ModelCard
-from edgecat_runtime.errors import BackendMissing, GateError, UserError
+from edgecat_runtime.errors import UserError
 
 OPSET = 20
 IR_VERSION = 10
@@ -115,25 +113,16 @@ def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pai
         BackendMissing: no backend is installed to prove the file with.
         UserError: the file cannot be written.
     """
-    card = replace(
+    return save_onnx(onnx_from_model(model, card), card_for_onnx(card), path)
+
+
+def card_for_onnx(card: ModelCard) -> ModelCard:
+    """A checkpoint's card for its ONNX file: with torch's version and the checkpoint's hash."""
+    return replace(
         card,
         tools={**card.tools, "torch": torch.__version__},
         checkpoint_sha256=card.checkpoint_sha256 or card.payload_sha256,
     )
-    sealed = seal_onnx(onnx_from_model(model, card), card)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(sealed)
-        del sealed
-        backends = available_backends(temporary)
-        if not backends:
-            raise BackendMissing(
-                "no backend is installed to prove the export with: pip install "
-                "'edgecat-runtime[onnx]'"
-            )
-        pairs = [golden_parity(temporary, backend, name=str(path)) for backend in backends]
-        if failed := [pair for pair in pairs if not pair.passed]:
-            raise GateError(f"{path} was not written: {failed[0]}")
-    return pairs
 
 
 @contextmanager

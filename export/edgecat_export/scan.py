@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.onnxruntime import BROKEN_OPTIMIZERS
 from edgecat_runtime.errors import BackendMissing
 
 Frames = NDArray[np.uint8]
@@ -121,7 +122,8 @@ def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) ->
         values = dict(zip(floats, run(session, batch, floats), strict=True))
         for name, value in values.items():
             tensors[name].add(value)
-            shapes.setdefault(name, (value.shape[0] // len(batch), *value.shape[1:]))
+            if value.ndim:  # a constant may have no axis
+                shapes.setdefault(name, (value.shape[0] // len(batch), *value.shape[1:]))
         logits.append(values[output])
         if progress:
             progress("measuring ranges")
@@ -143,7 +145,12 @@ def session_from_onnx(payload: bytes) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(
+        payload,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(BROKEN_OPTIMIZERS),
+    )
 
 
 def run(session: Any, batch: Frames, outputs: list[str] | None = None) -> list[Any]:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 
+# It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
+# graph around is fp16 (seen in 1.32); such graphs are for TensorRT and are only checked here.
+BROKEN_OPTIMIZERS = ("WeightBiasQuantization",)
+
 # TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 _PROVIDERS: dict[str, list[Any]] = {
@@ -45,7 +49,12 @@ class OnnxRuntimeBackend:
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3 if device == "cpu" else 4
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=providers)
+            self._session = ort.InferenceSession(
+                str(path),
+                options,
+                providers=providers,
+                disabled_optimizers=list(BROKEN_OPTIMIZERS),
+            )
         except Exception as error:  # its exceptions share no public base class
             raise UserError(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
