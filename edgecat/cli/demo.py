@@ -25,7 +25,10 @@ def demo(
     Example: `edgecat demo --output demo`
     """
     from edgecat.cli.console import say
+    from edgecat.cli.training import EpochLines
     from edgecat.demo import DemoConfig, run_demo
 
-    report = run_demo(DemoConfig(output=output, seed=seed), say)
-    say(f"open {report} in a browser")
+    config = DemoConfig(output=output, seed=seed)
+    with EpochLines(config.epochs) as lines:
+        report = run_demo(config, say, lines)
+    say(f"open {report} in a browser; the recording is {output / 'camera.mkv'}")

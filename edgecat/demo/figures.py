@@ -1,0 +1,131 @@
+"""Pieces of the report: tables, bars, a contact sheet, a timeline and a player, as HTML."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from edgecat.demo.clip import FPS, jpegs_from_clip, webm_from_clip
+from edgecat.demo.result import Said, Tile
+from edgecat_runtime.opencv import cv2_module
+
+TILE = 96
+_GREEN, _RED = (87, 139, 46), (59, 66, 200)  # BGR
+_COLOURS, _GREY, _WRONG = ("#2f6db3", "#d9762b"), "#8a8f98", "#c8423b"
+_LINE, _HIGH = 1032, 72  # of the timeline, in its own units
+_PLAYER_WIDTH, _EVERY = 480, 2
+
+
+def data_url(source: Path | bytes, kind: str = "image/png") -> str:
+    """Put a file into an address, so that the page needs nothing beside it."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int) -> str:
+    """Tile pictures, each underlined in green (right) or red (wrong): the address of a JPEG."""
+    cv2 = cv2_module()
+    gap = 4
+    rows = -(-len(tiles) // columns)
+    width = min(columns, len(tiles))
+    sheet = np.full((rows * (TILE + gap) - gap, width * (TILE + gap) - gap, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        y, x = (number // columns) * (TILE + gap), (number % columns) * (TILE + gap)
+        picture = cv2.resize(tile.picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
+        picture[-4:] = _GREEN if tile.right else _RED
+        sheet[y : y + TILE, x : x + TILE] = picture
+    return data_url(
+        cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes(), "image/jpeg"
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int]) -> str:
+    """Lay out cells, which are HTML already; columns not in `left` are numbers."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag}>{cell}</{tag}>" if i in left else f'<{tag} class="number">{cell}</{tag}>'
+            for i, cell in enumerate(cells)
+        )
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def bars(rows: Sequence[tuple[str, str, float, float]]) -> str:
+    """Draw rows of name, detail, median and 99th percentile in milliseconds as a bar chart."""
+    longest = max(median for _, _, median, _ in rows)
+    cells = [
+        (
+            escape(name),
+            escape(detail),
+            f'<i style="width:{100 * median / longest:.1f}%"></i>',
+            f"{median:.2f}",
+            f"{p99:.2f}",
+        )
+        for name, detail, median, p99 in rows
+    ]
+    html = table(("backend", "artifact", "", "ms, median", "ms, p99"), cells, left=(0, 1, 2))
+    return html.replace("<td><i", '<td class="bar"><i')
+
+
+def timeline(said: Sequence[Said], fps: float) -> str:
+    """Draw truth and decision of every frame of a film as an SVG."""
+    labels = sorted({one.truth for one in said} | {one.label for one in said})
+    colours = dict(zip(labels, _COLOURS, strict=False))
+    unit = _LINE / len(said)
+    parts = [*_scenes(said, unit, colours), *_decisions(said, unit, colours)]
+    for second in range(0, int(len(said) / fps) + 1, 2):
+        x = min(second * fps * unit, _LINE - 22)
+        parts.append(
+            f'<text x="{x:.1f}" y="{_HIGH + 15}" fill="#5d6776" font-size="12">{second} s</text>'
+        )
+    name = "What the film shows and what was decided, frame by frame"
+    box = f"0 0 {_LINE} {_HIGH + 18}"
+    return f'<svg viewBox="{box}" role="img" aria-label="{name}">{"".join(parts)}</svg>'
+
+
+def _scenes(said: Sequence[Said], unit: float, colours: dict[str, str]) -> Iterator[str]:
+    start = 0
+    for label, group in groupby(one.truth for one in said):
+        length = len(list(group))
+        x, width = start * unit, length * unit
+        yield (
+            f'<rect x="{x:.2f}" width="{width - 1:.2f}" height="20" rx="3" '
+            f'fill="{colours.get(label, _GREY)}"/>'
+            f'<text x="{x + 7:.2f}" y="14.5" fill="#fff" font-size="12">{escape(label)}</text>'
+        )
+        start += length
+
+
+def _decisions(said: Sequence[Said], unit: float, colours: dict[str, str]) -> Iterator[str]:
+    for number, one in enumerate(said):
+        tall = one.confidence * (_HIGH - 24)
+        colour = colours.get(one.label, _GREY) if one.label == one.truth else _WRONG
+        yield (
+            f'<rect x="{number * unit:.2f}" y="{_HIGH - tall:.2f}" width="{unit + 0.2:.2f}" '
+            f'height="{tall:.2f}" fill="{colour}"/>'
+        )
+
+
+def player(clip: Path) -> str:
+    """Play a film in the page: WebM, or where this OpenCV writes none its frames, by script."""
+    webm = webm_from_clip(clip, width=_PLAYER_WIDTH, every=_EVERY)
+    if webm is not None:
+        return (
+            '<video controls autoplay loop muted playsinline width="640" '
+            f'src="{data_url(webm, "video/webm")}"></video>'
+        )
+    frames = jpegs_from_clip(clip, width=_PLAYER_WIDTH, every=_EVERY)
+    addresses = ",".join(f'"{data_url(jpeg, "image/jpeg")}"' for jpeg in frames)
+    return (
+        '<img id="film" width="640" alt="The recording">'
+        f"<script>const film=[{addresses}];let at=0;"
+        'setInterval(()=>{document.getElementById("film").src=film[at++%film.length]},'
+        f"{1000 * _EVERY / FPS:.0f})</script>"
+    )

@@ -1,0 +1,181 @@
+"""The demo's report: one page, with every picture inside it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from html import escape
+from importlib.metadata import distributions
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from edgecat.demo.clip import FPS
+from edgecat.demo.figures import (
+    bars,
+    contact_sheet,
+    data_url,
+    player,
+    table,
+    timeline,
+)
+from edgecat.demo.result import DemoResult
+from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.classifier import LOGIT_LIMITS
+from edgecat_runtime.machine import this_machine
+from edgecat_runtime.opencv import cv2_module
+
+_COLUMNS, _ROWS = 12, 4
+_LIBRARIES = ("edgecat", "torch", "onnx", "onnxruntime", "openvino", "numpy")
+
+
+def write_report(result: DemoResult) -> Path:
+    """Write `report.html` into the demo's folder: one page that needs nothing beside it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    page = Template(files("edgecat.demo").joinpath("page.html").read_text(encoding="utf-8"))
+    parts = {
+        **_head(result),
+        **_pictures(result),
+        **_training(result),
+        **_parity(result),
+        **_latency(result),
+        **_camera(result),
+    }
+    path = result.config.output / "report.html"
+    atomic_write(path, page.substitute(parts))
+    return path
+
+
+def _head(result: DemoResult) -> dict[str, str]:
+    config, best = result.config, min(result.timings, key=lambda row: row.latency_ms["p50"])
+    worst = max(pair.max_logit_error for pair in result.pairs)
+    cards = [
+        (f"{result.evaluation.accuracy:.1%}", f"right, of {result.evaluation.n:,} new pictures"),
+        (f"{worst:.0e}", f"worst logit error; {LOGIT_LIMITS['fp32']:.0e} is allowed"),
+        (f"{best.latency_ms['p50']:.1f} ms", f"a frame on {best.backend}"),
+        (f"{result.camera.fps:.0f} fps", "through the whole camera loop"),
+    ]
+    commands = (
+        "edgecat train photos/                  # photos/cat, photos/dog, or any other classes\n"
+        "edgecat export                         # the newest run, to ONNX, proved\n"
+        "edgecat verify runs/*/vgg16.safetensors runs/*/vgg16.onnx --data photos/\n"
+        "edgecat camera --source 0              # a webcam; or a video, or a folder of pictures"
+    )
+    return {
+        "subtitle": "edgecat did all of this without a photograph, a camera, a GPU or a download, "
+        f"in {sum(result.seconds.values()):.0f} seconds. Seed {config.seed}.",
+        "cards": "".join(
+            f'<div class="card"><b>{value}</b><span>{text}</span></div>' for value, text in cards
+        ),
+        "commands": escape(commands),
+        "footer": f"Measured on {escape(str(this_machine()))}. {escape(', '.join(_versions()))}.",
+    }
+
+
+def _pictures(result: DemoResult) -> dict[str, str]:
+    wrong = [tile for tile in result.tiles if not tile.right]
+    mistakes = ""
+    if wrong:
+        shown = wrong[:_COLUMNS]
+        answers = ", ".join(tile.answer for tile in shown)
+        mistakes = (
+            f'<figure style="margin-top:20px"><img src="{contact_sheet(shown, _COLUMNS)}" '
+            f'width="{96 * len(shown)}" alt="Pictures that the model got wrong">'
+            f"<figcaption>Some that it got wrong; its answers: {escape(answers)}.</figcaption>"
+            "</figure>"
+        )
+    return {
+        "sheet": contact_sheet(result.tiles[: _COLUMNS * _ROWS], _COLUMNS),
+        "sheet_text": f"The model was wrong about {len(wrong)} of {len(result.tiles)}.",
+        "mistakes": mistakes,
+    }
+
+
+def _training(result: DemoResult) -> dict[str, str]:
+    config, run = result.config, result.training
+    text = (
+        f"VGG16 (Simonyan and Zisserman, 2014) at {config.width:g} of its width, with batch norm "
+        f"and global average pooling, for pictures of {config.size} by {config.size} pixels: "
+        f"{len(run.history)} epochs of {config.pictures:,} drawings, a tenth of them for "
+        f"validation, in {result.seconds['train']:.0f} s "
+        f"({run.history[-1].images_per_second:.0f} pictures a second). "
+        "Training pictures are cropped, flipped and recoloured at random, so they are harder than "
+        "the ones it is validated on. The confusion matrix counts the test pictures."
+    )
+    return {
+        "training_text": escape(text),
+        "curves": data_url(run.folder / "curves.png"),
+        "confusion": data_url(run.folder / "confusion-test.png"),
+    }
+
+
+def _parity(result: DemoResult) -> dict[str, str]:
+    rows = [
+        (
+            escape(pair.candidate),
+            escape(pair.backend),
+            "golden frames" if pair.reference == "golden" else "test pictures",
+            f"{pair.n:,}",
+            f"{pair.max_logit_error:.1e}",
+            f"{LOGIT_LIMITS[pair.precision]:.0e}",
+            f"{pair.agreement:.2%}",
+            '<span class="pass">pass</span>' if pair.passed else '<span class="fail">fail</span>',
+        )
+        for pair in result.pairs
+    ]
+    header = ("artifact", "backend", "held against PyTorch on", "n", "worst logit error", "limit")
+    return {
+        "parity_text": "Nothing is written that answers differently. The golden frames and "
+        "PyTorch's answers to them travel inside the file, and every device replays them before it "
+        "serves. Errors are relative to the spread of the logits.",
+        "parity": table((*header, "same answer", ""), rows, left=(0, 1, 2, 7)),
+    }
+
+
+def _latency(result: DemoResult) -> dict[str, str]:
+    fitting = min(row.stages_ms["preprocess"] for row in result.timings)
+    rows = [
+        (row.backend, Path(row.model).name, row.latency_ms["p50"], row.latency_ms["p99"])
+        for row in result.timings
+    ]
+    return {
+        "latency_text": "Milliseconds for the network alone, one frame at a time, on all cores. "
+        f"Fitting a 1280 by 720 frame to its input takes another {fitting:.2f} ms.",
+        "latency": bars(rows),
+    }
+
+
+def _camera(result: DemoResult) -> dict[str, str]:
+    said, summary = result.said, result.camera
+    raw = _share([one.raw == one.truth for one in said])
+    smooth = _share([one.label == one.truth for one in said])
+    rows = [(name, f"{value:.2f}") for name, value in summary.stages_ms.items()]
+    rows += [(f"frame age, {name}", f"{value:.1f}") for name, value in summary.frame_age_ms.items()]
+    return {
+        "camera_text": f"A hand-held camera looks at {result.config.scenes} drawn scenes. The loop "
+        f"read {summary.frames} frames, answered every one and recorded them with the overlay in "
+        f"{summary.seconds:.1f} s. {raw} of the single frames were answered right, and {smooth} "
+        "of the decisions, which are smoothed over time and so follow a change of scene a few "
+        "frames later.",
+        "player": player(result.config.output / "camera.mkv"),
+        "stages": table(("stage", "ms, median"), rows, left=(0,)),
+        "timeline": timeline(said, FPS),
+        "timeline_text": "Above, what the film shows; below it, the decision, as tall as its "
+        'confidence. <span class="key" style="background:#2f6db3"></span>cat'
+        '<span class="key" style="background:#d9762b"></span>dog'
+        '<span class="key" style="background:#c8423b"></span>not what is shown',
+    }
+
+
+def _share(right: Sequence[bool]) -> str:
+    return f"{sum(right) / max(len(right), 1):.1%}"
+
+
+def _versions() -> list[str]:
+    """Name edgecat, Python and what is installed of the libraries whose versions matter."""
+    installed = {dist.name.lower(): dist.version for dist in distributions() if dist.name}
+    found = [f"{name} {installed[name]}" for name in _LIBRARIES if name in installed]
+    return [*found, f"OpenCV {cv2_module().__version__}", f"Python {platform.python_version()}"]

@@ -1,0 +1,130 @@
+"""The demo's stages, as the commands of the same names do them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgecat.torch_backend  # noqa: F401  (registers itself)
+from edgecat.cli.comparing import against_first, against_golden
+from edgecat.data.folder import PictureSet, scan
+from edgecat.demo.clip import FPS, write_clip
+from edgecat.demo.result import DemoConfig, Said, Tile
+from edgecat.training.config import TrainConfig
+from edgecat.training.loader import available_cores, served_batches
+from edgecat.training.metrics import Evaluation
+from edgecat.training.metrics import evaluate as count
+from edgecat.training.plots import draw_confusion
+from edgecat_export.parity import Pair
+from edgecat_runtime import Classifier
+from edgecat_runtime.backends import backend_entries
+from edgecat_runtime.benchmark import Result, measure, opened
+from edgecat_runtime.camera import Camera
+from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.pictures import decode_picture
+from edgecat_runtime.pipeline import Pipeline, Summary
+from edgecat_runtime.recorder import Recorder
+
+Say = Callable[[str], None]
+
+
+def training_config(config: DemoConfig) -> TrainConfig:
+    """What `edgecat train` is asked for."""
+    return TrainConfig(
+        data=(str(config.output / "pets"),),
+        name="run",
+        output=str(config.output),
+        size=config.size,
+        width=config.width,
+        epochs=config.epochs,
+        batch_size=32,
+        optimizer="adamw",
+        lr=0.002,
+        weight_decay=0.05,
+        label_smoothing=0.05,
+        seed=config.seed,
+    )
+
+
+def verify(checkpoint: Path, model: Path, pictures: Path, say: Say) -> tuple[Pair, ...]:
+    """Hold an export against its golden logits and, on pictures, against its checkpoint.
+
+    Raises:
+        GateError: a backend answers differently.
+    """
+    _, compared, _ = against_first([checkpoint, model], (), [pictures], 0)
+    pairs = tuple(item.pair for item in [*against_golden(model, ()), *compared])
+    for pair in pairs:
+        say(f"     {pair}")
+    if failed := [pair for pair in pairs if not pair.passed]:
+        raise GateError(f"the export answers differently from PyTorch: {failed[0]}")
+    return pairs
+
+
+def evaluate(model: Path, folder: Path, say: Say) -> tuple[Evaluation, tuple[Tile, ...]]:
+    """Count a model's answers to the test pictures, and keep each beside its picture."""
+    pictures = scan([folder / "pets"]).subset("test")
+    answers: list[int] = []
+    with Classifier.open(model) as classifier:
+
+        def infer(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+            logits = classifier.infer(frames)
+            answers.extend(logits.argmax(1).tolist())
+            return logits
+
+        batches = served_batches(
+            pictures, classifier.preprocess, batch_size=16, workers=available_cores()
+        )
+        evaluation = count(infer, batches, classifier.labels)
+    draw_confusion(evaluation, folder / "run" / "confusion-test.png")
+    say(f"     {evaluation.accuracy:.1%} of {evaluation.n} right")
+    return evaluation, _tiles(pictures, answers)
+
+
+def _tiles(pictures: PictureSet, answers: Sequence[int]) -> tuple[Tile, ...]:
+    """Put each answer to its picture, the classes by turns."""
+    by_class: list[list[Tile]] = [[] for _ in pictures.labels]
+    for picture, answer in zip(pictures.pictures, answers, strict=True):
+        image = decode_picture(picture.read(), picture.name)
+        tile = Tile(image, pictures.labels[answer], answer == picture.label)
+        by_class[picture.label].append(tile)
+    return tuple(tile for turn in zip(*by_class, strict=True) for tile in turn)
+
+
+def benchmark(models: Sequence[Path], seconds: float, say: Say) -> tuple[Result, ...]:
+    """Time one frame of each model on every backend."""
+    entries = [(path, backend_entries(path)) for path in models]
+    with opened(entries, every=True, skipped=lambda reason: say(f"     {reason}")) as subjects:
+        results = measure(subjects, seconds=seconds)
+    for result in results:
+        say(
+            f"     {Path(result.model).name:<18} {result.backend:<12} "
+            f"{result.latency_ms['p50']:7.2f} ms, p99 {result.latency_ms['p99']:.2f}"
+        )
+    return tuple(results)
+
+
+def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Said, ...]]:
+    """Draw a film, and run the camera loop over it with a recorder.
+
+    Raises:
+        UserError: the recording cannot be written.
+    """
+    clip = config.output / "clip.mkv"
+    truth = write_clip(clip, scenes=config.scenes, frames=config.scene_frames, seed=config.seed)
+    with Camera.open(clip) as frames, Classifier.open(model) as classifier:
+        recorder = Recorder(config.output / "camera.mkv", fps=FPS)
+        pipeline = Pipeline(frames, classifier, [recorder])
+        said = tuple(
+            Said(shown, answer.raw.label, answer.smoothed.label, answer.smoothed.confidence)
+            for answer, shown in zip(pipeline, truth, strict=True)
+        )
+    summary = pipeline.summary
+    if summary.failures:
+        raise UserError(summary.failures[0])
+    for line in str(summary).splitlines():
+        say(f"     {line}")
+    return summary, said

@@ -1,0 +1,192 @@
+"""The demo, made small: every stage runs, and the page needs nothing beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgecat.cli import app
+from edgecat.demo import DemoConfig, run_demo
+from edgecat.demo.clip import HEIGHT, WIDTH, webm_from_clip, write_clip
+from edgecat.demo.figures import contact_sheet, player, timeline
+from edgecat.demo.result import Said, Tile
+from edgecat.demo.run import MARK
+from edgecat_runtime import Classifier, UserError
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A small demo that has run."""
+
+    config: DemoConfig
+    report: Path
+    lines: list[str]
+
+    @property
+    def html(self) -> str:
+        return self.report.read_text(encoding="utf-8")
+
+    @property
+    def figures(self) -> dict[str, dict[str, object]]:
+        found: dict[str, dict[str, object]] = json.loads(
+            (self.config.output / MARK).read_text(encoding="utf-8")
+        )
+        return found
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    config = DemoConfig(
+        output=tmp_path_factory.mktemp("small") / "demo",
+        pictures=60,
+        test_pictures=24,
+        size=32,
+        width=0.1,
+        epochs=2,
+        scenes=2,
+        scene_frames=12,
+        seconds=0.1,
+    )
+    lines: list[str] = []
+    return Ran(config, run_demo(config, lines.append), lines)
+
+
+def test_every_stage_is_announced(ran: Ran) -> None:
+    assert [line[:3] for line in ran.lines if re.match(r"\d/\d", line)] == [
+        f"{number}/7" for number in range(1, 8)
+    ]
+
+
+def test_the_page_needs_nothing_beside_it(ran: Ran) -> None:
+    """No outside address, every picture is inside, and every tag is closed."""
+    addresses = re.findall(r'(?:src|href)="([^"]{1,40})', ran.html)
+    assert addresses
+    assert all(address.startswith("data:") for address in addresses)
+    assert not re.search(r'https?://|@import|url\(|src="(?!data:)', ran.html)
+    checker = _Tags()
+    checker.feed(ran.html)
+    assert checker.open == []
+    assert "$" not in re.sub(r"base64,[^\"]*", "", ran.html)
+
+
+def test_the_page_shows_what_the_json_holds(ran: Ran) -> None:
+    figures = ran.figures
+    assert f"{figures['evaluate']['accuracy']:.1%}" in ran.html
+    assert len(figures["verify"]) >= 2
+    assert all(pair["passed"] for pair in figures["verify"])  # type: ignore[index]
+    for timing in figures["benchmark"]:
+        assert f"{timing['latency_ms']['p50']:.2f}" in ran.html  # type: ignore[index]
+    assert figures["camera"]["frames"] == 24
+
+
+def test_the_recording_has_every_frame(ran: Ran) -> None:
+    capture = cv2.VideoCapture(str(ran.config.output / "camera.mkv"))
+    count = 0
+    while True:
+        there, frame = capture.read()
+        if not there:
+            break
+        assert frame.shape == (HEIGHT, WIDTH, 3)
+        count += 1
+    assert count == 24
+
+
+def test_the_model_serves(ran: Ran) -> None:
+    with Classifier.open(ran.config.output / "run" / "vgg16.onnx") as classifier:
+        assert classifier.labels == ("cat", "dog")
+
+
+def test_a_second_demo_takes_the_place_of_the_first(tmp_path: Path, ran: Ran) -> None:
+    """And only of a demo: a folder with anything else in it is left alone."""
+    (tmp_path / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(UserError, match="holds something other than a demo"):
+        run_demo(DemoConfig(output=tmp_path), print)
+    assert (tmp_path / "photo.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--output", "{file}"], 1, "file"),
+        (["--output", "{file}/demo"], 1, "file"),
+        (["--output", "{full}"], 1, "holds something other than a demo"),
+        (["--seed", "-1"], 2, "seed"),
+        (["--seed", "x"], 2, "seed"),
+    ],
+)
+def test_mistakes(tmp_path: Path, arguments: list[str], code: int, sentence: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "photo.jpg").write_bytes(b"mine")
+    places = {name: str(tmp_path / name) for name in ("file", "full")}
+    answer = CliRunner().invoke(app, ["demo", *(a.format(**places) for a in arguments)])
+    found = getattr(answer.exception, "exit_code", answer.exit_code)
+    assert found == code
+    assert sentence in f"{answer.exception} {answer.output}"
+
+
+def test_a_film_is_the_same_every_time_and_moves(tmp_path: Path) -> None:
+    truth = [
+        write_clip(tmp_path / name, scenes=2, frames=10, seed=3) for name in ("a.mkv", "b.mkv")
+    ]
+    assert truth[0] == truth[1]
+    assert sorted(set(truth[0])) == ["cat", "dog"]
+    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+    capture = cv2.VideoCapture(str(tmp_path / "a.mkv"))
+    frames = [capture.read()[1].astype(np.int16) for _ in range(20)]
+    steps = [np.abs(a - b).mean() for a, b in pairwise(frames)]
+    assert min(steps) > 0.1, "the camera never stands still"
+    assert max(steps) < 40, "and no scene is cut into another"
+
+
+def test_a_browser_can_play_the_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = tmp_path / "clip.mkv"
+    write_clip(clip, scenes=2, frames=6, seed=0)
+    webm = webm_from_clip(clip, width=160, every=2)
+    if webm is not None:
+        assert webm[:4] == b"\x1a\x45\xdf\xa3"
+        assert b"webm" in webm[:64]
+        assert b"V_VP8" in webm[:1024]
+        assert 'src="data:video/webm;base64,' in player(clip)
+    monkeypatch.setattr("edgecat.demo.figures.webm_from_clip", lambda *a, **k: None)
+    assert player(clip).count("data:image/jpeg;base64,") == 6
+
+
+def test_a_contact_sheet_of_fewer_pictures_than_columns() -> None:
+    tile = Tile(np.full((64, 64, 3), 90, np.uint8), "cat", True)
+    assert contact_sheet([tile] * 3, 12).startswith("data:image/jpeg;base64,")
+
+
+def test_the_timeline_marks_what_is_wrong() -> None:
+    said = [Said("cat", "cat", "cat", 0.9), Said("dog", "cat", "cat", 0.6)]
+    svg = timeline(said, 25.0)
+    assert svg.count("#c8423b") == 1
+    assert ">cat</text>" in svg
+    assert ">dog</text>" in svg
+
+
+class _Tags(HTMLParser):
+    """Checks that tags are closed in the order in which they were opened."""
+
+    _EMPTY = ("meta", "img", "br", "rect", "link", "input")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self._EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self._EMPTY:
+            assert self.open.pop() == tag
