@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -217,14 +219,14 @@ class PinnedMemory:
         _runtime().cudaFreeHost(self.pointer)
 
 
+@cache
 def _runtime() -> Any:
     try:
-        from cuda.bindings import runtime
+        return import_module("cuda.bindings.runtime")
     except ImportError as error:
         raise BackendMissing(
             "cuda-bindings is not installed: pip install 'edgecat-runtime[tensorrt]'"
         ) from error
-    return runtime
 
 
 def _check(doing: str, result: tuple[Any, ...]) -> Any:
@@ -243,8 +245,7 @@ def _check(doing: str, result: tuple[Any, ...]) -> Any:
 def _no_driver(version: int) -> str:
     if not version:
         return "no NVIDIA driver was found here. Use a .onnx file on the CPU, or install the driver"
-    from cuda import bindings
-
+    bindings = import_module("cuda.bindings")
     major, minor = version // 1000, version % 1000 // 10
     return (
         f"the NVIDIA driver here serves CUDA {major}.{minor}; cuda-bindings "

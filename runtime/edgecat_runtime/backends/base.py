@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.tensorrt_api import Flavour
 
 
 class Backend(Protocol):
@@ -184,6 +185,19 @@ def _opencv(path: Path, card: ModelCard, threads: int | None) -> Backend:
     return OpenCVBackend(path, threads=threads)
 
 
+def _engine(flavour: Flavour) -> Opener:
+    def open_engine(path: Path, card: ModelCard, threads: int | None) -> Backend:
+        from edgecat_runtime.backends.tensorrt import TensorRTBackend
+
+        return TensorRTBackend(path, card, flavour=flavour)
+
+    return open_engine
+
+
+register_backend("tensorrt", (".trt",), "tensorrt", _engine("tensorrt"), device="cuda")
+register_backend(
+    "tensorrt-rtx", (".rtx",), "tensorrt_rtx_bindings", _engine("tensorrt_rtx"), device="cuda"
+)
 for _device in ("cuda", "tensorrt"):
     register_backend(
         "onnxruntime",

@@ -1,0 +1,67 @@
+"""Progress out of TensorRT's builder, and Ctrl-C into it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Progress = Callable[[str], None]
+
+
+def monitor_for(trt: Any, progress: Progress | None) -> Any:
+    """Make an `IProgressMonitor`.
+
+    Args:
+        trt: TensorRT's module.
+        progress: told the phase and step that the builder is at. What it raises stops the build
+            and is raised by `watched`: an exception must not unwind through C++.
+    """
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # its base is known only now
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.failure: BaseException | None = None
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.steps[phase] = steps
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            try:
+                if progress and self.failure is None:
+                    total = self.steps.get(phase, step + 1)
+                    progress(f"{phase} {min(step + 1, total)}/{total}")
+            except BaseException as error:
+                self.failure = error
+            return self.failure is None
+
+        def phase_finish(self, phase: str) -> None:
+            self.steps.pop(phase, None)
+
+    return Monitor()
+
+
+@contextmanager
+def watched(monitor: Any) -> Iterator[None]:
+    """Let Ctrl-C cancel the build at its next step instead of unwinding through C++.
+
+    Raises:
+        KeyboardInterrupt: it did.
+        Exception: what the progress function raised.
+    """
+
+    def cancel(*_: object) -> None:
+        monitor.failure = KeyboardInterrupt()
+
+    main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGINT, cancel) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, previous)
+    if monitor.failure is not None:
+        raise monitor.failure
