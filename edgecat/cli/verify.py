@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgecat_export.parity import Pair
-    from edgecat_runtime import Classifier
+    from edgecat.cli.comparing import Compared
+    from edgecat.cli.places import Place
+    from edgecat_export.layers import Drift
+    from edgecat_export.report import Source
 
 
 def verify(
@@ -26,6 +23,17 @@ def verify(
     limit: Annotated[
         int, typer.Option(min=0, help="At most so many photographs, evenly spread; 0 for all.")
     ] = 500,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Only on this backend; may be given several times. Default: all."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page: errors, agreement, photographs that differ."),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Find the layer at which a candidate starts to drift.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Prove that models, on every backend present, give the same answer.
@@ -33,85 +41,93 @@ def verify(
     One model alone is held against its golden logits; with more, or with photographs, the first is
     the reference for the others.
 
-    Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test`
+    Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test --report verify.html`
     """
-    from dataclasses import asdict
-
-    from edgecat.cli.console import print_json, say
+    from edgecat.cli import comparing
+    from edgecat.cli.places import check_backends
     from edgecat_runtime.errors import GateError
 
-    pairs = _golden_pairs(model[0]) if len(model) == 1 else []
+    names = backend or []
+    check_backends(model, names)
+    found = comparing.against_golden(model[0], names) if len(model) == 1 else []
+    first = found[0].place if found else None
+    sources: list[Source] = []
     if data is not None or len(model) > 1:
-        pairs += _compared_pairs(model, data, limit)
-    passed = all(pair.passed for pair in pairs)
-    if json:
-        rows = [{**asdict(pair), "passed": pair.passed} for pair in pairs]
-        print_json({"passed": passed, "pairs": rows})
-    else:
-        for pair in pairs:
-            say(str(pair))
+        first, compared, sources = comparing.against_first(model, names, data, limit)
+        found += compared
+    passed = all(item.pair.passed for item in found)
+    drifts = _drifts(model[0], first, found) if layers and first else {}
+    _show(found, drifts, passed=passed, layers=layers, json=json)
+    if report is not None:
+        from edgecat_export.report import Entry, write_report
+        from edgecat_runtime import read_card
+
+        card = read_card(model[0])
+        entries = [Entry(item.pair, item.evidence, drifts.get(i)) for i, item in enumerate(found)]
+        write_report(
+            report, entries, labels=card.labels, sources=sources, temperature=card.temperature
+        )
     if not passed:
-        raise GateError("the models do not give the same answer; see the pairs that failed above")
-
-
-def _golden_pairs(model: Path) -> list[Pair]:
-    from edgecat.cli.models import openable_backends
-    from edgecat_export.parity import golden_parity
-
-    return [golden_parity(model, backend) for backend in openable_backends(model)]
-
-
-def _compared_pairs(models: list[Path], data: list[Path] | None, limit: int) -> list[Pair]:
-    """The first model on its best backend against the others on all of theirs."""
-    from contextlib import ExitStack
-
-    from edgecat.cli.models import openable_backends
-    from edgecat_export.parity import compare
-    from edgecat_runtime import Classifier, UserError
-    from edgecat_runtime.golden import golden_frames
-
-    first = openable_backends(models[0])[0]
-    wanted = [(path, backend) for path in models for backend in openable_backends(path)]
-    wanted = [(path, name) for path, name in wanted if path != models[0] or len(models) == 1]
-    wanted = [pair for pair in wanted if pair != (models[0], first)]
-    if not wanted:
-        raise UserError(
-            f"only {first} opens {models[0]} here, so there is nothing to compare it with; "
-            "name a second model or install a second backend"
+        raise GateError(
+            "the models do not give the same answer; see the pairs that failed above"
+            + ("" if layers else _advice(model))
         )
-    with ExitStack() as stack:
-        opened = [
-            stack.enter_context(Classifier.open(path, backend=backend, verify=False))
-            for path, backend in [(models[0], first), *wanted]
+
+
+def _advice(models: list[Path]) -> str:
+    if len(models) > 1:
+        return ". Add --layers to see where they part"
+    return (
+        ". Name the checkpoint or the ONNX file that it was made from first, and add --layers to "
+        "see where they part"
+    )
+
+
+def _drifts(reference: Path, first: Place, found: list[Compared]) -> dict[int, Drift]:
+    """Layer by layer: the candidates that failed, or all of them where none did."""
+    from edgecat.cli import comparing
+    from edgecat.cli.console import warn
+
+    candidates = {
+        i: item for i, item in enumerate(found) if (item.path, item.place) != (reference, first)
+    }
+    if any(item.evidence for item in candidates.values()):
+        candidates = {i: item for i, item in candidates.items() if item.evidence}
+    if not candidates:
+        warn("--layers needs two to compare: name a second model, or install a second backend")
+    failed = {i: item for i, item in candidates.items() if not item.pair.passed}
+    looked = {
+        i: comparing.drift_of(reference, first, item) for i, item in (failed or candidates).items()
+    }
+    return {i: drift for i, drift in looked.items() if drift is not None}
+
+
+def _show(
+    found: list[Compared], drifts: dict[int, Drift], *, passed: bool, layers: bool, json: bool
+) -> None:
+    from dataclasses import asdict
+
+    from edgecat.cli.console import print_json, say, table
+
+    if json:
+        rows = [{**asdict(item.pair), "passed": item.pair.passed} for item in found]
+        extra = {"layers": [_plain(drift) for drift in drifts.values()]} if layers else {}
+        print_json({"passed": passed, "pairs": rows, **extra})
+        return
+    for item in found:
+        say(str(item.pair))
+    for drift in drifts.values():
+        say()
+        lines = [
+            (item.name, item.operator, f"{item.own:.1e}", f"{item.accumulated:.1e}")
+            for item in drift.layers
         ]
-        reference = opened[0]
-        batches = (
-            [golden_frames(reference.card.height, reference.card.width)]
-            if data is None
-            else _photographs(reference, data, limit)
-        )
-        names = [str(models[0]), *(str(path) for path, _ in wanted)]
-        return compare(reference, opened[1:], batches, names=names)
+        table(("layer", "operator", "own error", "accumulated"), lines)
+        say(drift.verdict)
 
 
-def _photographs(
-    classifier: Classifier, data: list[Path], limit: int
-) -> Iterator[NDArray[np.uint8]]:
-    """Preprocessed photographs in batches, at most `limit` of them, evenly spread."""
-    from dataclasses import replace
+def _plain(drift: Drift) -> dict[str, object]:
+    from dataclasses import asdict
 
-    from edgecat.cli.console import progress, warn
-    from edgecat.data.folder import scan
-    from edgecat.training.loader import served_batches
-
-    found = scan(data, labels=classifier.labels)
-    count = min(limit, len(found)) if limit else len(found)
-    spread = tuple(found.pictures[i * len(found) // count] for i in range(count))
-    with progress(count, "comparing") as advance:
-        chosen = replace(found, pictures=spread)
-        for batch in served_batches(chosen, classifier.preprocess, batch_size=16):
-            for sentence in batch.skipped:
-                warn(f"skipped: {sentence}")
-            if len(batch.frames):
-                yield batch.frames
-            advance(len(batch.frames) + len(batch.skipped))
+    first = drift.first.name if drift.first else None
+    return {**asdict(drift), "first": first, "verdict": drift.verdict}

@@ -16,6 +16,7 @@ from edgecat_runtime.golden import golden_frames
 
 AGREEMENT_LIMITS: dict[Precision, float] = {"fp32": 1.0, "fp16": 0.999, "int8": 0.99}
 
+Frames = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 
 
@@ -74,8 +75,8 @@ class Tally:
     worst: float = 0.0
     agreed: int = 0
 
-    def add(self, reference: Logits, candidate: Logits) -> None:
-        """Take in a batch of logits, both (n, classes)."""
+    def add(self, reference: Logits, candidate: Logits, frames: Frames | None = None) -> None:
+        """Take in a batch of logits, both (n, classes); the frames are for those who keep some."""
         self.n += len(reference)
         self.worst = max(self.worst, logit_error(reference, candidate, self.golden))
         self.agreed += int((reference.argmax(1) == candidate.argmax(1)).sum())
@@ -86,12 +87,15 @@ class Tally:
         return Pair(reference, candidate, backend, precision, self.n, self.worst, agreement)
 
 
-def golden_parity(path: str | Path, backend: str, *, name: str | None = None) -> Pair:
+def golden_parity(
+    path: str | Path, backend: str, *, device: str = "auto", name: str | None = None
+) -> Pair:
     """Hold a file against the golden logits in its own card.
 
     Args:
         path: the artifact.
         backend: to run it on.
+        device: to run it on, see `Classifier.open`.
         name: for the report; default: the path.
 
     Raises:
@@ -99,7 +103,7 @@ def golden_parity(path: str | Path, backend: str, *, name: str | None = None) ->
         CardDamaged: the file was changed after it was sealed.
         BackendMissing: the backend's library is not installed.
     """
-    with Classifier.open(path, backend=backend, verify=False) as classifier:
+    with Classifier.open(path, backend=backend, device=device, verify=False) as classifier:
         card = classifier.card
         golden = np.asarray(card.golden, np.float32)
         logits = classifier.infer(golden_frames(card.height, card.width))
@@ -112,9 +116,10 @@ def golden_parity(path: str | Path, backend: str, *, name: str | None = None) ->
 def compare(
     reference: Classifier,
     candidates: Sequence[Classifier],
-    batches: Iterable[NDArray[np.uint8]],
+    batches: Iterable[Frames],
     *,
     names: Sequence[str],
+    tallies: Sequence[Tally] | None = None,
 ) -> list[Pair]:
     """Compare candidates with a reference on preprocessed frames.
 
@@ -123,6 +128,7 @@ def compare(
         candidates: open, each with the reference's labels and input.
         batches: uint8 (n, height, width, 3) BGR, as `Classifier.preprocess` gives them.
         names: of the reference and then of each candidate.
+        tallies: that count, one for each candidate, such as `Evidence`; default: `Tally`.
 
     Returns:
         One pair for each candidate.
@@ -133,11 +139,11 @@ def compare(
     for candidate, name in zip(candidates, names[1:], strict=True):
         _check_comparable(reference, candidate, names[0], name)
     golden = np.asarray(reference.card.golden, np.float32)
-    tallies = [Tally(golden) for _ in candidates]
+    tallies = [Tally(golden) for _ in candidates] if tallies is None else tallies
     for batch in batches:
         expected = reference.infer(batch)
         for tally, candidate in zip(tallies, candidates, strict=True):
-            tally.add(expected, candidate.infer(batch))
+            tally.add(expected, candidate.infer(batch), batch)
     return [
         tally.pair(names[0], name, candidate.backend, candidate.card.precision)
         for tally, candidate, name in zip(tallies, candidates, names[1:], strict=True)
