@@ -35,8 +35,8 @@ format: $(INSTALLED) ## put the code into ruff's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-benchmark: $(INSTALLED) ## the figures that edgecat promises; see benchmarks/README.md
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit; done
+benchmark: $(INSTALLED) ## speed of command line, runtime and export
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || [ $$? = 4 ] || exit; done
 
 clean: ## remove .venv, the demo and all caches; runs/ stays
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

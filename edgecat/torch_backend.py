@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ class TorchBackend:
         self._model = model.eval()
         self._card = card
         self._device = next(model.parameters()).device
+        self.device = self._device.type
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits.
@@ -51,21 +53,35 @@ class TorchBackend:
         self._model = nn.Identity()
 
 
-def open_checkpoint(path: Path, card: ModelCard, threads: int | None = None) -> TorchBackend:
+def open_checkpoint(
+    path: Path, card: ModelCard, threads: int | None = None, *, device: str = "cpu"
+) -> TorchBackend:
     """Open a checkpoint for `edgecat_runtime.backends.open_backend`.
 
     Args:
         path: a checkpoint of `edgecat train`.
         card: the card that was read from it.
         threads: torch's threads, process-wide; None leaves them.
+        device: `cpu` or `cuda`; on the latter TF32 is switched off for the whole process, which
+            parity at fp32 demands.
 
     Raises:
         CardError: as `load_checkpoint`.
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model, _ = load_checkpoint(path)
-    return TorchBackend(model, card)
+    return TorchBackend(model.to(device), card)
 
 
+register_backend(
+    "pytorch",
+    (".safetensors",),
+    "torch",
+    partial(open_checkpoint, device="cuda"),
+    device="cuda",
+    present=torch.cuda.is_available,
+)
 register_backend("pytorch", (".safetensors",), "torch", open_checkpoint)

@@ -18,7 +18,8 @@ def benchmark(
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="A backend's name; several, for comparison; or all. Default: each model's best.",
+            help="A backend, such as opencv or onnxruntime:cuda; several, for comparison; or all. "
+            "Default: each model's best.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +74,10 @@ def _entries(path: Path, name: str, device: str) -> Sequence[BackendEntry]:
     from edgecat_runtime.backends import backend_entries
 
     openable_backends(path)  # says what is wrong with the path, and knows checkpoints
-    return backend_entries(path, name="auto" if name == "all" else name, device=device)
+    name, _, its_device = name.partition(":")
+    return backend_entries(
+        path, name="auto" if name == "all" else name, device=its_device or device
+    )
 
 
 def _print(results: Sequence[Result]) -> None:
