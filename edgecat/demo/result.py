@@ -41,7 +41,7 @@ class DemoConfig:
     drawn: int = 96
     size: int = 64
     width: float = 0.25
-    epochs: int = 5
+    epochs: int = 6
     scenes: int = 8
     scene_frames: int = 50
     seconds: float = 1.0

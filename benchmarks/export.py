@@ -1,0 +1,106 @@
+"""What exporting the full-size VGG16 costs: `python benchmarks/export.py`.
+
+138 M parameters, 1,000 classes, 224x224, weights as initialised. Bars, ungated (`onnx_from_model`
+alone): 30 s, and 2 GB (2 x 10^9 bytes) of memory beyond what the model takes. The file is then
+sealed and held against PyTorch's golden logits on every backend present. Linux only: memory is read
+from /proc. On a busy machine judge by the processor's time, which is printed as well.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, process_time, sleep
+
+import torch
+
+from edgecat.checkpoint import golden_logits
+from edgecat.models import architecture, build_model
+from edgecat_export.graph import onnx_from_model
+from edgecat_export.parity import golden_parity
+from edgecat_runtime import ModelCard
+from edgecat_runtime.artifact import seal_onnx
+from edgecat_runtime.backends import available_backends
+from edgecat_runtime.golden import preprocess_fingerprint
+from edgecat_runtime.machine import this_machine
+
+SECONDS_BAR, BYTES_BAR = 30.0, 2e9
+_SIDE = 224
+
+
+def main() -> int:
+    """Print the figures; 1 where a bar is missed or a backend answers differently."""
+    torch.manual_seed(0)
+    card = ModelCard(
+        architecture="vgg16",
+        labels=tuple(f"class {number}" for number in range(1000)),
+        height=_SIDE,
+        width=_SIDE,
+        layers=architecture("vgg16").widths(head="dense"),
+        head="dense",
+        dropout=0.5,
+    )
+    model = build_model(card).eval()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    with _watched() as peak:
+        start, spent = perf_counter(), process_time()
+        payload = onnx_from_model(model, card)
+        seconds, spent = perf_counter() - start, process_time() - spent
+    size = f"{parameters / 1e6:.1f} M parameters, {len(payload) / 1e6:.0f} MB"
+    print(f"{size}, torch {torch.__version__}, {this_machine()}")
+    print(f"time: {seconds:.1f} s (bar {SECONDS_BAR:.0f}), of the processor {spent:.1f} s")
+    print(f"extra memory: {peak[0] / 1e9:.2f} GB (bar {BYTES_BAR / 1e9:.0f})")
+    card = replace(
+        card,
+        golden=golden_logits(model, card),
+        preprocess_golden=preprocess_fingerprint(_SIDE, _SIDE, card.fit),
+    )
+    passed = _verified(seal_onnx(payload, card))
+    return int(not (passed and seconds < SECONDS_BAR and peak[0] < BYTES_BAR))
+
+
+def _verified(sealed: bytes) -> bool:
+    """Hold the file against its golden logits on every backend present."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vgg16.onnx"
+        path.write_bytes(sealed)
+        pairs = [
+            golden_parity(path, backend, name=path.name) for backend in available_backends(path)
+        ]
+    for pair in pairs:
+        print(pair)
+    return bool(pairs) and all(pair.passed for pair in pairs)
+
+
+@contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Yield a list whose one entry is the most bytes held beyond those held at the start."""
+    before, most, ended = _resident(), [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            most[0] = max(most[0], _resident() - before)
+            sleep(0.005)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds."""
+    fields = Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()
+    return int(fields[0]) * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())

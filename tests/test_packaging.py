@@ -1,0 +1,211 @@
+"""What is promised about the three distributions, proved in clean virtual environments."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PROJECTS = {
+    "edgecat-runtime": ROOT / "runtime",
+    "edgecat-export": ROOT / "export",
+    "edgecat": ROOT,
+}
+EXPORTS = {
+    "edgecat": [],
+    "edgecat_export": [],
+    "edgecat_runtime": [
+        "BackendMissing",
+        "CardDamaged",
+        "CardError",
+        "Classifier",
+        "DeviceError",
+        "EdgecatError",
+        "GateError",
+        "ModelCard",
+        "Prediction",
+        "UserError",
+        "read_card",
+    ],
+}
+MOST_BYTES = 10_000_000
+
+
+def test_the_three_versions_are_equal() -> None:
+    stated = {name: _project(name)["version"] for name in PROJECTS}
+    stated |= {name: importlib.import_module(name).__version__ for name in EXPORTS}
+    assert len(set(stated.values())) == 1, stated
+
+
+def test_the_houses_ask_for_each_other_at_this_version() -> None:
+    version = _project("edgecat")["version"]
+    asked = [
+        line
+        for name in PROJECTS
+        for group in (
+            _project(name)["dependencies"],
+            *_project(name)["optional-dependencies"].values(),
+        )
+        for line in group
+        if line.startswith("edgecat") and not line.startswith("edgecat[")
+    ]
+    assert asked
+    assert [line for line in asked if not line.endswith(f"=={version}")] == []
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_exported_names_are_held(name: str) -> None:
+    module = importlib.import_module(name)
+    assert list(getattr(module, "__all__", [])) == EXPORTS[name]
+    assert EXPORTS[name] == sorted(EXPORTS[name])
+    assert all(hasattr(module, exported) for exported in EXPORTS[name])
+
+
+def test_every_dependency_is_pinned() -> None:
+    """`constraints.txt` names each distribution that the three projects ask for."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0] for line in lines if not line.startswith("#")}
+    asked = {
+        _bare(line)
+        for name in PROJECTS
+        for group in (
+            _project(name)["dependencies"],
+            *(
+                lines
+                for extra, lines in _project(name)["optional-dependencies"].items()
+                if extra in ("train", "onnx", "headless", "report", "torch")
+            ),
+            _toml(PROJECTS[name]).get("dependency-groups", {}).get("dev", []),
+        )
+        for line in group
+    }
+    assert {name for name in asked if not name.startswith("edgecat")} - pinned == set()
+
+
+def test_the_repository_holds_no_large_file() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
+    ).stdout
+    if not listed:
+        pytest.skip("not a git checkout")
+    files = [ROOT / os.fsdecode(name) for name in listed.split(b"\0") if name]
+    assert [f for f in files if f.is_file() and f.stat().st_size > MOST_BYTES] == []
+
+
+def test_the_runtime_alone_brings_numpy_alone(tmp_path: Path) -> None:
+    """And imports every one of its modules with nothing else installed."""
+    python = _venv(tmp_path, [PROJECTS["edgecat-runtime"]])
+    assert _installed(python) == {"edgecat-runtime", "numpy"}
+    script = """
+import importlib, pkgutil, sys
+import edgecat_runtime
+for found in pkgutil.walk_packages(edgecat_runtime.__path__, "edgecat_runtime."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+wrong = {"torch", "cv2", "onnx", "onnxruntime", "openvino", "tensorrt", "typer"} & set(sys.modules)
+assert not wrong, wrong
+print(len([name for name in sys.modules if name.startswith("edgecat_runtime")]))
+"""
+    modules = int(_run(python, "-c", script))
+    assert modules == len(
+        [
+            path
+            for path in (PROJECTS["edgecat-runtime"] / "edgecat_runtime").rglob("*.py")
+            if path.name != "__main__.py"
+        ]
+    )
+
+
+def test_without_extras_the_command_line_works_and_there_is_no_torch(
+    tmp_path: Path, tiny_onnx: Path
+) -> None:
+    python = _venv(tmp_path, list(PROJECTS.values()))
+    names = _installed(python)
+    assert set(PROJECTS) <= names
+    unwanted = {"torch", "onnx", "onnxruntime", "opencv-python-headless", "matplotlib"}
+    assert names & unwanted == set()
+    edgecat = python.with_name("edgecat")
+    assert "camera" in _run(edgecat, "--help")
+    assert '"architecture": "tiny"' in _run(edgecat, "inspect", str(tiny_onnx), "--json")
+    answer = subprocess.run(
+        [edgecat, "train", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 1
+    assert "pip install" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def _toml(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    return found
+
+
+def _project(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = _toml(PROJECTS[name])["project"]
+    return found
+
+
+def _bare(requirement: str) -> str:
+    """The distribution's name, as pip spells it."""
+    for stop in "[<>=!~; ":
+        requirement = requirement.partition(stop)[0]
+    return requirement.lower().replace("_", "-")
+
+
+def _venv(folder: Path, projects: Sequence[Path]) -> Path:
+    """Make a virtual environment with projects in it, and nothing from here; returns its Python.
+
+    The build backend is this environment's own: pip then fetches no more than the dependencies.
+    """
+    path = folder / "venv"
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(path)],
+        check=True,
+        capture_output=True,
+    )
+    python = path / "bin" / "python"
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
+    command = ["-m", "pip", "--python", str(python), "install", "--quiet", *constraints]
+    answer = subprocess.run(
+        [sys.executable, *command, *map(str, projects)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if answer.returncode and "onnection" in answer.stderr:
+        pytest.skip(f"the package index cannot be reached: {answer.stderr.splitlines()[-1]}")
+    assert answer.returncode == 0, answer.stderr
+    return python
+
+
+def _installed(python: Path) -> set[str]:
+    script = (
+        "from importlib.metadata import distributions\n"
+        "print(*(d.name.lower().replace('_', '-') for d in distributions()))"
+    )
+    return set(_run(python, "-c", script).split())
+
+
+def _run(program: Path, *arguments: str) -> str:
+    """Run in a process that sees nothing of this environment, nor of the checkout."""
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [str(program), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=program.parents[2],
+        env=keep,
+    ).stdout
