@@ -21,6 +21,9 @@ from edgecat_runtime.card import Precision
 from edgecat_runtime.classifier import LOGIT_LIMITS
 from edgecat_runtime.errors import BackendMissing, UserError
 
+# Of one layer's error. Sound int8 layers of a trained VGG16 measured 0.008 to 0.07.
+LAYER_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.15}
+
 Values = NDArray[np.float32]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
@@ -129,7 +132,7 @@ def find_drift(
     whole = open_segment(Segment(candidate, (sides[1].graph.input,), ""), backends[1])
     split = relative_error(whole({sides[1].graph.input: frames}), sides[1].values[count - 1])
     title = f"{names[0]} on {backends[0]}"
-    return Drift(title, names[1], backends[1], LOGIT_LIMITS[precision], tuple(layers), split)
+    return Drift(title, names[1], backends[1], LAYER_LIMITS[precision], tuple(layers), split)
 
 
 class _Side:

@@ -16,7 +16,6 @@ from edgecat_export.evidence import EDGES, Case, Evidence
 from edgecat_export.layers import Drift
 from edgecat_export.parity import AGREEMENT_LIMITS, Logits, Pair
 from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.classifier import LOGIT_LIMITS
 from edgecat_runtime.opencv import cv2_module
 
 _TABLE_CLASSES = 20  # more do not fit a page; the answers that differ are listed then
@@ -119,7 +118,7 @@ class _Page:
             f"{_badge(pair)}</h2>"
         ]
         if entry.evidence is not None:
-            parts.append(_histogram(entry.evidence, LOGIT_LIMITS[pair.precision]))
+            parts.append(_histogram(entry.evidence, pair.logit_limit))
             parts.append(self._answers(entry.evidence))
             parts.append(self._cases(entry.evidence))
         if entry.drift is not None:
@@ -187,7 +186,7 @@ def _summary(entries: Sequence[Entry]) -> str:
         "<tr>"
         f'<td><a href="#c{i}">{escape(p.candidate)}</a></td><td>{escape(p.backend)}</td>'
         f"<td>{p.precision}</td><td>{escape(p.reference)}</td>"
-        f"<td>{p.n:,}</td><td>{p.max_logit_error:.1e}</td><td>{LOGIT_LIMITS[p.precision]:.0e}</td>"
+        f"<td>{p.n:,}</td><td>{p.max_logit_error:.1e}</td><td>{p.logit_limit:.0e}</td>"
         f"<td>{p.agreement:.2%}</td><td>{AGREEMENT_LIMITS[p.precision]:.1%}</td>"
         f"<td>{_badge(p)}</td></tr>"
         for i, p in enumerate(entry.pair for entry in entries)
@@ -316,7 +315,8 @@ svg text {{ fill: var(--faint); font-size: 10px; }} svg text.limit {{ fill: var(
 .sum {{ fill: var(--grey); background: var(--grey); }} .over {{ fill: var(--red); }}
 .axis {{ stroke: var(--rule); }} line.limit {{ stroke: var(--red); stroke-dasharray: 3 3; }}
 .key {{ display: inline-block; height: .6rem; margin-right: .3rem; width: .6rem; }}
-.cases {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }}
+.cases {{ display: grid; gap: 1rem;
+ grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }}
 figure {{ margin: 0; }} figure img {{ aspect-ratio: 1; border-radius: .3rem; object-fit: contain;
  width: 100%; }}
 figcaption {{ font-size: .85rem; overflow-wrap: anywhere; }} .name {{ color: var(--faint); }}

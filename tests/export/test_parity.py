@@ -57,6 +57,24 @@ def test_a_tally_counts(candidate: list[list[float]], worst: float, agreement: f
     assert pair.max_logit_error == pytest.approx(worst)
 
 
+@pytest.mark.parametrize(
+    ("precision", "against", "error", "agreement", "passed"),
+    [
+        ("int8", "fp32", 0.1, 0.99, True),
+        ("int8", "fp32", 0.31, 1.0, False),
+        ("int8", "fp32", 0.1, 0.98, False),
+        ("int8", "int8", 0.1, 1.0, False),
+        ("fp16", "fp32", 0.01, 1.0, False),
+    ],
+)
+def test_int8_is_held_to_answers_by_another_precision(
+    precision: str, against: str, error: float, agreement: float, passed: bool
+) -> None:
+    tally = Tally(GOLDEN, n=100, worst=error, agreed=round(agreement * 100))
+    pair = tally.pair("a", "b", "opencv", precision, against=against)  # type: ignore[arg-type]
+    assert pair.passed is passed
+
+
 def test_nothing_compared_is_no_pass() -> None:
     assert not Tally(GOLDEN).pair("a", "b", "opencv", "fp32").passed
 
