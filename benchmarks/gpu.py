@@ -237,7 +237,7 @@ def opened_everywhere(
     for path in models:
         entries = [e for e in backend_entries(path) if e.device != "cpu" or e.name == "onnxruntime"]
         try:
-            ways = opened([(path, entries)], every=True, skipped=left_out.append)
+            ways = opened([(path, entries)], skipped=left_out.append)
             subjects += stack.enter_context(ways) if entries else []
         except EdgecatError as error:
             left_out.append(f"{path.name}: {error}")
@@ -254,7 +254,7 @@ def parity(
     names = [Path(subject.name).name for subject in (reference, *subjects)]
     pairs = compare(reference.classifier, classifiers, frames(reference, data), names=names)
     return [
-        {**asdict(pair), "device": subject.device, "passed": pair.passed}
+        {**asdict(pair), "device": subject.classifier.device, "passed": pair.passed}
         for pair, subject in zip(pairs, subjects, strict=True)
     ]
 
@@ -281,7 +281,7 @@ def latency(
     from edgecat_runtime.benchmark import measure
 
     for batch in BATCHES:
-        chosen = [s for s in subjects if batch == 1 or s.device != "cpu"]
+        chosen = [s for s in subjects if batch == 1 or s.classifier.device != "cpu"]
         if not chosen:
             continue
         if monotonic() + 6 * len(chosen) > deadline:

@@ -50,11 +50,12 @@ def benchmark(
     if plot is not None:
         _check_plot(plot)
     models = [
-        (path, _entries(path, name, device)) for path in model for name in backend or ["auto"]
+        (path, _entries(path, name, device, threads))
+        for path in model
+        for name in backend or ["auto"]
     ]
-    every = backend == ["all"]
     with (
-        opened(models, every=every, batch=batch, threads=threads, skipped=warn) as subjects,
+        opened(models, batch=batch, threads=threads, skipped=warn) as subjects,
         progress(len(subjects) + ROUNDS, "measuring") as advance,
     ):
         results = measure(subjects, batch=batch, seconds=seconds, advance=advance)
@@ -69,15 +70,22 @@ def benchmark(
         _print(results)
 
 
-def _entries(path: Path, name: str, device: str) -> Sequence[BackendEntry]:
+def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequence[BackendEntry]:
+    """The ways of running a model that one `--backend` means."""
+    from edgecat.cli.console import warn
     from edgecat.cli.models import openable_backends
+    from edgecat_runtime import Classifier
     from edgecat_runtime.backends import backend_entries
 
     openable_backends(path)  # says what is wrong with the path, and knows checkpoints
     name, _, its_device = name.partition(":")
-    return backend_entries(
-        path, name="auto" if name == "all" else name, device=its_device or device
-    )
+    wanted, device = ("auto" if name == "all" else name), its_device or device
+    entries = backend_entries(path, name=wanted, device=device)
+    if name != "auto" or len(entries) == 1:
+        return entries
+    with Classifier.open(path, device=device, threads=threads) as best:
+        warn(f"{path}: {best.choice}")
+        return backend_entries(path, name=best.backend, device=best.device)
 
 
 def _print(results: Sequence[Result]) -> None:

@@ -97,7 +97,7 @@ def _tiles(pictures: PictureSet, answers: Sequence[int]) -> tuple[Tile, ...]:
 def benchmark(models: Sequence[Path], seconds: float, say: Say) -> tuple[Result, ...]:
     """Time one frame of each model on every backend."""
     entries = [(path, backend_entries(path)) for path in models]
-    with opened(entries, every=True, skipped=lambda reason: say(f"     {reason}")) as subjects:
+    with opened(entries, skipped=lambda reason: say(f"     {reason}")) as subjects:
         results = measure(subjects, seconds=seconds)
     for result in results:
         say(

@@ -31,7 +31,7 @@ from edgecat_runtime.backends import Backend, BackendEntry
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.cuda import open_gpu
-from edgecat_runtime.errors import BackendMissing, DeviceError, EdgecatError
+from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.golden import golden_frames, golden_scene
 from edgecat_runtime.machine import Machine, resident_bytes, this_machine
 from edgecat_runtime.nvidia import driver
@@ -95,14 +95,12 @@ class Subject:
     Attributes:
         name: for the results.
         classifier: the model.
-        device: that it computes on, as `--device` takes it.
         gpu_ms: the GPU's own time for the last batch; None where the backend does not tell.
         memory_mb: that it took to open; 0 where that was not watched.
     """
 
     name: str
     classifier: Classifier
-    device: str = "cpu"
     gpu_ms: Callable[[], float] | None = None
     memory_mb: float = 0.0
 
@@ -111,7 +109,6 @@ class Subject:
 def opened(
     models: Sequence[tuple[str | Path, Sequence[BackendEntry]]],
     *,
-    every: bool = False,
     batch: int = 1,
     threads: int | None = None,
     skipped: Callable[[str], None] = lambda sentence: None,
@@ -119,36 +116,38 @@ def opened(
     """Open models, self-tested, one after the other, watching what memory each takes.
 
     Args:
-        models: paths, each with ways of running it, best first, as `backend_entries` gives them.
-        every: open each model in every way that works, not only in the first whose library and
-            device are there.
+        models: paths, each with the ways to run it, as `backend_entries` gives them.
         batch: frames in the batch that each answers once.
         threads: of the CPU; None leaves the choice to each backend.
-        skipped: is told why a way was left out.
+        skipped: is told why a way was left out: it does not start, refuses the model, or answers
+            its golden frames differently.
 
     Raises:
-        EdgecatError: a model could be opened in no way; or in its first way it is refused, or
-            answers its golden frames differently.
+        EdgecatError: why the first way does not work, where a model has none that does.
     """
-    bearable = EdgecatError if every else (BackendMissing, DeviceError)
     with ExitStack() as stack:
         subjects: list[Subject] = []
         for path, entries in models:
-            count, failures = len(subjects), list[EdgecatError]()
-            for entry in entries:
-                if len(subjects) > count and not every:
-                    break
-                try:
-                    subjects.append(_open(Path(path), entry, batch, threads))
-                except bearable as error:
-                    failures.append(error)
-                else:
-                    stack.callback(subjects[-1].classifier.close)
-            if len(subjects) == count:
+            tried = [_tried(stack, Path(path), entry, batch, threads) for entry in entries]
+            failures = [failure for failure in tried if not isinstance(failure, Subject)]
+            if len(failures) == len(tried):
                 raise failures[0]
             for failure in failures:
                 skipped(f"skipped: {failure}")
+            subjects += [subject for subject in tried if isinstance(subject, Subject)]
         yield subjects
+
+
+def _tried(
+    stack: ExitStack, path: Path, entry: BackendEntry, batch: int, threads: int | None
+) -> Subject | EdgecatError:
+    """The open model, which `stack` will close, or why it does not open."""
+    try:
+        subject = _open(path, entry, batch, threads)
+    except EdgecatError as error:
+        return error
+    stack.callback(subject.classifier.close)
+    return subject
 
 
 def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> Subject:
@@ -157,7 +156,7 @@ def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> S
     card = read_card(path)
     before = resident_bytes() - _gpu_free(entry.device)
     backend = entry.open(path, card, threads)
-    classifier = Classifier(backend, card)
+    classifier = Classifier(backend, card, device=entry.device)
     try:
         classifier.self_test(str(path))
         classifier.infer(_frames(card, batch))
@@ -165,7 +164,7 @@ def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> S
         classifier.close()
         raise
     taken = max(0, resident_bytes() - _gpu_free(entry.device) - before)
-    return Subject(str(path), classifier, entry.device, _gpu_clock(backend), round(taken / 1e6, 1))
+    return Subject(str(path), classifier, _gpu_clock(backend), round(taken / 1e6, 1))
 
 
 def measure(
@@ -254,7 +253,7 @@ class _Run:
         return Result(
             self.subject.name,
             classifier.backend,
-            _device(self.subject.device, self.machine),
+            _device(classifier.device, self.machine),
             classifier.card.precision,
             self.batch,
             len(times),
