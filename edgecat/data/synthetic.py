@@ -8,6 +8,7 @@ one it is: only ears, muzzle, eyes, build and tail do.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def draw_pet(
         fluff=dice.between(0.0, 0.035),
         ink=ink,
         frame=frame,
-        noise=np.array([dice.between(-1, 1) for _ in range(256)]).reshape(128, 2),
+        noise=_roughness()[(start := dice.below(896)) : start + 128],
     )
     view(brush, species, looks)
     occlude(Dice(rng_seed, 4), picture, mask)
@@ -86,6 +87,13 @@ def _framed(dice: Dice, box: tuple[float, float, float, float], side: int) -> Po
     for axis in (0, 1):
         matrix[axis, 2] = dice.between(0.4, 0.6) * side - centre[axis]
     return matrix
+
+
+@lru_cache(maxsize=1)
+def _roughness() -> Points:
+    """Numbers (1024, 2) in -1..1, of which every animal's outlines take a stretch."""
+    dice = Dice(0, 3)
+    return np.array([dice.between(-1, 1) for _ in range(2048)]).reshape(1024, 2)
 
 
 def _looks(dice: Dice) -> tuple[Looks, Colour]:

@@ -142,6 +142,7 @@ def test_every_pose_is_drawn_for_both_species() -> None:
     assert views == {"draw_face", "draw_sitting", "draw_standing", "draw_lying"}
 
 
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 @pytest.mark.parametrize("kind", ["pixels", "colours"])
 def test_pixels_and_colours_say_little(kind: str, drawn: tuple[np.ndarray, np.ndarray]) -> None:
     """The small form of the bars that `benchmarks/synthetic.py` measures on 10,000 pictures."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,8 +183,13 @@ class Brush:
 
     def _pixels(self, outline: Points) -> Pixels:
         """Give OpenCV's fixed-point coordinates, whose whole numbers are pixel centres."""
-        pixels = outline @ self.frame[:2, :2].T + (self.frame[:2, 2] - 0.5)
-        return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
+        matrix, shift = self._fixed
+        return np.rint(outline @ matrix + shift).astype(np.int32)
+
+    @cached_property
+    def _fixed(self) -> tuple[Points, Points]:
+        fixed = self.frame[:2] * (1 << _SHIFT)
+        return np.ascontiguousarray(fixed[:, :2].T), fixed[:, 2] - (1 << _SHIFT) / 2
 
     def _box(self, shapes: list[Pixels], margin: int = 2) -> tuple[int, int, int, int] | None:
         """Give the pixels (left, top, right, bottom) that shapes touch, None if outside."""
