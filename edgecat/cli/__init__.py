@@ -17,8 +17,6 @@ from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
-from edgecat_runtime.atomic import write_error
-from edgecat_runtime.errors import EdgecatError
 
 _EXTRAS = {
     "torch": "train",
@@ -54,22 +52,32 @@ def main() -> None:
     """
     try:
         app()
-    except EdgecatError as error:
-        _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except ModuleNotFoundError as error:
+    except Exception as error:
+        foreseen = _foreseen(error)
+        if foreseen is None:
+            raise
+        _fail(*foreseen)
+
+
+def _foreseen(error: Exception) -> tuple[str, int] | None:
+    """The sentence and the exit code of an error that edgecat foresees."""
+    from edgecat_runtime.atomic import write_error  # brings numpy: not for --help
+    from edgecat_runtime.errors import EdgecatError
+
+    if isinstance(error, EdgecatError):
+        return str(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        _fail(f"{error.name} is not installed: pip install 'edgecat[{extra}]'", 1)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        _fail(str(write_error(error.filename or "the output", error)), 1)
+        sentence = f"{error.name} is not installed: pip install 'edgecat[{extra}]'"
+        return (sentence, 1) if extra else None
+    if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
+        return str(write_error(error.filename or "the output", error)), 1
+    return None
 
 
 def _fail(message: str, code: int) -> None:
