@@ -116,10 +116,11 @@ def test_percentiles_are_of_every_answer(time: Time, subject: Callable) -> None:
 def test_warm_up_ends_when_three_windows_are_alike(
     time: Time, subject: Callable, durations: Callable, steady: bool
 ) -> None:
-    (result,) = measure([subject("a", durations())], seconds=2.0, clock=time)
+    (result,) = measure([subject("a", durations(), gpu=True)], seconds=2.0, clock=time)
     assert result.steady is steady
     if steady:  # nothing of the warm-up is in the figures
         assert set(np.round(result.samples_ms, 6)) == {10.0}
+        assert result.stages_ms["gpu"] == pytest.approx(5)
     assert result.warmup >= 9
 
 
