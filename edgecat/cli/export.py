@@ -9,6 +9,7 @@ import typer
 
 _GATE = "Precision and its gate"
 _FOREIGN = "Foreign ONNX models"
+_ENGINE = "TensorRT engines"
 
 
 def export(
@@ -59,6 +60,43 @@ def export(
         Literal["crop", "letterbox", "stretch"] | None,
         typer.Option(help="How a frame meets the size.", rich_help_panel=_FOREIGN),
     ] = None,
+    batch: Annotated[
+        str,
+        typer.Option(
+            help="Smallest, usual and largest batch; the usual one is tuned for.",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = "1,1,8",
+    workspace: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="MiB beside the weights; default: half of what is free.",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = None,
+    hardware_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--hardware-compatible",
+            help="For every GPU since Ampere (no Jetson).",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = False,
+    version_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--version-compatible", help="For later TensorRT too.", rich_help_panel=_ENGINE
+        ),
+    ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Weights can be exchanged.", rich_help_panel=_ENGINE),
+    ] = False,
+    strip: Annotated[
+        bool,
+        typer.Option("--strip", help="Leave the weights to a refit.", rich_help_panel=_ENGINE),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Export to ONNX or a TensorRT engine; nothing is written that answers too differently.
@@ -67,7 +105,7 @@ def export(
     """
     from edgecat.cli.console import print_json, say
     from edgecat.cli.export_sources import Described
-    from edgecat.cli.exporting import Job
+    from edgecat.cli.exporting import Job, batches
     from edgecat.cli.models import default_model
 
     job = Job(
@@ -79,6 +117,14 @@ def export(
         calibrate=tuple(calibrate or ()),
         gate=tuple(gate or ()),
         limit=limit,
+        engine={
+            **batches(batch),
+            "workspace": workspace and workspace << 20,
+            "hardware_compatible": hardware_compatible,
+            "version_compatible": version_compatible,
+            "refit": refit,
+            "strip": strip,
+        },
     )
     done = job.run()
     if json:

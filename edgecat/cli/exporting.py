@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class Job:
         calibrate: photographs for int8's ranges.
         gate: photographs to judge by.
         limit: at most so many of those; 0 for all.
+        engine: fields of `EngineOptions`.
     """
 
     source: Path
@@ -86,6 +87,7 @@ class Job:
     calibrate: tuple[Path, ...]
     gate: tuple[Path, ...]
     limit: int
+    engine: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> Done:
         """Convert, prove and write.
@@ -139,12 +141,18 @@ class Job:
             )
 
     def _build(self, done: Done, onnx_path: Path) -> Done:
-        from edgecat_export.engine import export_engine
+        from edgecat_export.engine import EngineOptions, export_engine
 
-        flavour = "tensorrt" if self.to == "trt" else "tensorrt_rtx"
+        options = EngineOptions(**self.engine)
         target = self._target(done.card.precision)
         with steps() as step:
-            report = export_engine(onnx_path, target, flavour=flavour, progress=step)
+            report = export_engine(
+                onnx_path,
+                target,
+                flavour="tensorrt" if self.to == "trt" else "tensorrt_rtx",
+                options=options,
+                progress=step,
+            )
         return replace(done, files=(*done.files, target), engine=report)
 
     def _target(self, precision: Precision) -> Path:
@@ -168,6 +176,20 @@ class Job:
         named = {"fp32": "", "fp16": ".fp16", "int8": ".int8-trt"}[precision]
         path = target.with_name(f"{target.stem}{named}.onnx")
         return path if path.resolve() != self.source.resolve() else path.with_suffix(".trt.onnx")
+
+
+def batches(text: str) -> dict[str, int]:
+    """Read `1,1,8`: the smallest, the usual and the largest batch.
+
+    Raises:
+        UserError: it is no such list.
+    """
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise UserError(
+            f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
+        )
+    return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
 
 
 @contextmanager

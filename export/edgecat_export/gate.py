@@ -119,18 +119,19 @@ class Gate:
         _check_golden(self._golden_reference, card)
         self._reference = self._answers(payload, "answering in fp32")
 
-    @property
-    def frames(self) -> int:
-        """Number of photographs that one judgement runs."""
-        return len(self._photographs) if self._photographs else 0
+    def judge(self, candidate: bytes, precision: Precision, *, literal: bool = False) -> GateReport:
+        """Compare a converted ONNX model with float32.
 
-    def judge(self, candidate: bytes, precision: Precision) -> GateReport:
-        """Compare a converted ONNX model with float32."""
-        golden = answer(candidate, self.golden)
+        Args:
+            candidate: the converted model.
+            precision: chooses the limits.
+            literal: round to half wherever the graph says so, as a GPU does (see `answer`).
+        """
+        golden = answer(candidate, self.golden, literal=literal)
         error = logit_error(self._golden_reference, golden, self._golden_reference)
         if self._photographs is None or self._reference is None:
             return GateReport(precision, error)
-        logits = self._answers(candidate, f"answering in {precision}")
+        logits = self._answers(candidate, f"answering in {precision}", literal=literal)
         assert logits is not None
         best, expected = logits.argmax(1), self._reference.argmax(1)
         labels = self._photographs.labels
@@ -143,10 +144,11 @@ class Gate:
             accuracy=float((best == labels).mean()),
         )
 
-    def _answers(self, payload: bytes, what: str) -> Logits | None:
+    def _answers(self, payload: bytes, what: str, *, literal: bool = False) -> Logits | None:
         if self._photographs is None:
             return None
-        return answer(payload, self._photographs.frames, what=what, progress=self._progress)
+        frames = self._photographs.frames
+        return answer(payload, frames, literal=literal, what=what, progress=self._progress)
 
 
 def _check_golden(logits: Logits, card: ModelCard) -> None:

@@ -37,7 +37,7 @@ def int8_from_onnx(
         payload: an ONNX model, batch norm folded, opset 13 or later.
         ranges: of each float tensor, containing zero.
         form: `cpu` or `tensorrt`.
-        keep: names of layers that stay float.
+        keep: names of layers that stay float, and whose input stays float too.
 
     Returns:
         The serialised Q/DQ model.
@@ -67,6 +67,22 @@ def layers(payload: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, i
         for node in graph.node
         if _is_layer(node, weights)
     }
+
+
+def int8_layers(payload: bytes, *, form: Form = "cpu", keep: Collection[str] = ()) -> set[str]:
+    """Names of the layers that run in int8 when `keep` stay float.
+
+    Those that share a kept layer's input stay float with it, and so does, in the `cpu` form, the
+    layer that makes that input: processors have no int8 layer with a float result.
+
+    Args:
+        payload: as `int8_from_onnx` takes it.
+        form: `cpu` or `tensorrt`.
+        keep: names of layers that stay float.
+    """
+    import onnx
+
+    return _Quantiser(onnx.load_from_string(payload).graph, {}, form, keep).layers
 
 
 def _is_layer(node: Any, weights: Mapping[str, Any]) -> bool:
@@ -102,16 +118,13 @@ class _Quantiser:
         self._ranges = ranges
         self._form = form
         self._weights = {item.name: item for item in graph.initializer}
-        self._layers = {
-            node.name
-            for node in graph.node
-            if _is_layer(node, self._weights) and node.name not in keep
-        }
         self._outputs = {item.name for item in graph.output}
         self._consumers: dict[str, list[Any]] = defaultdict(list)
         for node in graph.node:
             for name in node.input:
                 self._consumers[name].append(node)
+        self._float: set[str] = set()
+        self.layers = self._int8(keep)
         self._scales: dict[str, float] = {}
         self._zeros: dict[str, int] = {}
         self._nodes: list[Any] = []
@@ -124,7 +137,7 @@ class _Quantiser:
         assert not inputs, "the graph's input is uint8 already"
         for node in self._graph.node:
             activations = [name for name in node.input if name in self._scales]
-            if node.name in self._layers:
+            if node.name in self.layers:
                 self._quantise_weights(node)
             for name in activations:
                 _rename(node, name, f"{name}_dequantized")
@@ -139,14 +152,32 @@ class _Quantiser:
             getattr(self._graph, field).extend(items)
         self._graph.ClearField("value_info")
 
+    def _int8(self, keep: Collection[str]) -> set[str]:
+        """The layers that run in int8; what feeds the others is noted as float."""
+        found = [node for node in self._graph.node if _is_layer(node, self._weights)]
+        producers = {name: node for node in self._graph.node for name in node.output}
+        for node in found:
+            name = node.input[0]
+            while node.name in keep and name not in self._float:
+                self._float.add(name)
+                maker = producers.get(name)
+                if maker is not None and maker.op_type in (*_ABSORBED, *_SAME_SCALE):
+                    name = maker.input[0]
+        return {
+            node.name
+            for node in found
+            if node.input[0] not in self._float
+            and (self._form == "tensorrt" or node.output[0] not in self._float)
+        }
+
     def _choose(self, node: Any) -> None:
         """Give scales to the tensors around a node that runs in int8."""
         dynamic = [name for name in node.input if name and name not in self._weights]
-        if node.name in self._layers:
+        if node.name in self.layers:
             self._calibrate(node.input[0])
             self._calibrate(self._absorbed(node.output[0]))
         elif node.op_type in _SAME_SCALE and dynamic[0] in self._scales:
-            if node.output[0] not in self._outputs:
+            if node.output[0] not in self._outputs | self._float:
                 self._scales[node.output[0]] = self._scales[dynamic[0]]
                 self._zeros[node.output[0]] = self._zeros[dynamic[0]]
         elif node.op_type in _OWN_SCALE and all(name in self._scales for name in node.input):
@@ -160,7 +191,7 @@ class _Quantiser:
         return name
 
     def _calibrate(self, name: str) -> None:
-        if name in self._scales or name in self._outputs:
+        if name in self._scales or name in self._outputs or name in self._float:
             return
         lowest, highest = self._ranges[name]
         if self._form == "tensorrt":

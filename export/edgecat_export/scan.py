@@ -130,8 +130,12 @@ def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) ->
     return Scan(tensors, shapes, np.concatenate(logits))
 
 
-def session_from_onnx(payload: bytes) -> Any:
+def session_from_onnx(payload: bytes, *, literal: bool = False) -> Any:
     """Open an ONNX model from memory with ONNX Runtime on the CPU.
+
+    Args:
+        payload: the model.
+        literal: run it node by node as it is written, with nothing fused.
 
     Raises:
         BackendMissing: onnxruntime is not installed.
@@ -145,6 +149,8 @@ def session_from_onnx(payload: bytes) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if literal:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(
         payload,
         options,
@@ -167,10 +173,24 @@ def batches(frames: Frames) -> Iterator[Frames]:
 
 
 def answer(
-    payload: bytes, frames: Frames, *, what: str = "", progress: Progress | None = None
+    payload: bytes,
+    frames: Frames,
+    *,
+    literal: bool = False,
+    what: str = "",
+    progress: Progress | None = None,
 ) -> Logits:
-    """Answer frames (n, h, w, 3) with logits (n, classes), on ONNX Runtime."""
-    session = session_from_onnx(payload)
+    """Answer frames (n, h, w, 3) with logits (n, classes), on ONNX Runtime.
+
+    Args:
+        payload: an ONNX model.
+        frames: uint8 (n, h, w, 3) BGR, preprocessed.
+        literal: round to half wherever the graph says so, as a GPU does. By itself ONNX Runtime
+            leaves the roundings of an fp16 graph out on a CPU, and an overflow would stay unseen.
+        what: is being done, for `progress`.
+        progress: told after each batch.
+    """
+    session = session_from_onnx(payload, literal=literal)
     logits = []
     for batch in batches(frames):
         logits.append(run(session, batch)[0])
