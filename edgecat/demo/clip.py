@@ -144,7 +144,7 @@ def _scenes(count: int, seed: int) -> Iterator[Scene]:
     species = random.permutation(np.arange(count) % len(LABELS))
     for number, one in enumerate(species.tolist()):
         picture, _ = draw_pet(900_000_000 + seed * 1000 + number, one, _DRAWN)
-        way = [(*random.uniform(0.46, 0.54, 2), random.uniform(0.78, 0.96)) for _ in range(2)]
+        way = [(*random.uniform(0.46, 0.54, 2), random.uniform(0.95, 1.15)) for _ in range(2)]
         yield Scene(LABELS[one], picture, way[0], way[1], random.uniform(0, 2 * math.pi))
 
 

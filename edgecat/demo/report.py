@@ -50,7 +50,7 @@ def write_report(result: DemoResult) -> Path:
 
 
 def _head(result: DemoResult) -> dict[str, str]:
-    config, best = result.config, min(result.timings, key=lambda row: row.latency_ms["p50"])
+    best = min(result.timings, key=lambda row: row.latency_ms["p50"])
     worst = max(pair.max_logit_error for pair in result.pairs)
     cards = [
         (f"{result.evaluation.accuracy:.1%}", f"right, of {result.evaluation.n:,} new pictures"),
@@ -66,12 +66,13 @@ def _head(result: DemoResult) -> dict[str, str]:
     )
     return {
         "subtitle": "edgecat did all of this without a photograph, a camera, a GPU or a download, "
-        f"in {sum(result.seconds.values()):.0f} seconds. Seed {config.seed}.",
+        f"in {sum(result.seconds.values()):.0f} seconds.",
         "cards": "".join(
             f'<div class="card"><b>{value}</b><span>{text}</span></div>' for value, text in cards
         ),
         "commands": escape(commands),
-        "footer": f"Measured on {escape(str(this_machine()))}. {escape(', '.join(_versions()))}.",
+        "footer": f"Seed {result.config.seed}. Measured on {escape(str(this_machine()))}; "
+        f"{escape(', '.join(_versions()))}.",
     }
 
 
@@ -80,11 +81,12 @@ def _pictures(result: DemoResult) -> dict[str, str]:
     mistakes = ""
     if wrong:
         shown = wrong[:_COLUMNS]
+        more = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
         answers = ", ".join(tile.answer for tile in shown)
         mistakes = (
             f'<figure style="margin-top:20px"><img src="{contact_sheet(shown, _COLUMNS)}" '
-            f'width="{96 * len(shown)}" alt="Pictures that the model got wrong">'
-            f"<figcaption>Some that it got wrong; its answers: {escape(answers)}.</figcaption>"
+            f'style="width:{100 * len(shown) / _COLUMNS:.2f}%" alt="Pictures that the model got wrong">'
+            f"<figcaption>What it got wrong{more}; its answers: {escape(answers)}.</figcaption>"
             "</figure>"
         )
     return {
@@ -115,7 +117,7 @@ def _training(result: DemoResult) -> dict[str, str]:
 def _parity(result: DemoResult) -> dict[str, str]:
     rows = [
         (
-            escape(pair.candidate),
+            escape(Path(pair.candidate).name),
             escape(pair.backend),
             "golden frames" if pair.reference == "golden" else "test pictures",
             f"{pair.n:,}",
