@@ -1,0 +1,21 @@
+"""Classify pictures inside your own program: python classify_pictures.py vgg16.onnx cat.jpg ..."""
+
+import sys
+
+from edgecat_runtime import Classifier
+from edgecat_runtime.errors import EdgecatError
+from edgecat_runtime.pictures import read_picture
+
+
+def main(model: str, pictures: list[str]) -> None:
+    """Print one line for each picture."""
+    with Classifier.open(model) as classifier:  # proves itself on this device first
+        for path in pictures:
+            print(f"{path}: {classifier.classify(read_picture(path))}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], sys.argv[2:])
+    except (EdgecatError, IndexError) as end:
+        sys.exit(str(end) if isinstance(end, EdgecatError) else __doc__)
