@@ -123,7 +123,7 @@ class Build:
         same = (found[0][1:], found[1][1:]) == expected
         if not (one_each and same and (frames.dtype, logits.dtype) == kinds):
             raise EngineError(
-                f"{self.name} takes {frames.dtype} {found[0]} and gives {logits.dtype} {found[1]}; "
+                f"{self.name} takes {frames.dtype.name} {found[0]} and gives {logits.dtype.name} {found[1]}; "
                 f"expected one input, uint8 {('batch', *expected[0])}, and one output, float32 "
                 f"{('batch', *expected[1])}. Wrap a foreign model first: edgecat export MODEL.onnx "
                 "--labels FILE"

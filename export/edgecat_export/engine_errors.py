@@ -19,31 +19,31 @@ _CAST_FIRST = "Cast the frames to float before anything else, as edgecat's own e
 _ONE_TYPE = "Convert the whole graph at once: edgecat export MODEL --precision fp16"
 _WHOLE = "Copy the file again or export it again"
 
-# The first phrase found in TensorRT's words decides; the words of its enumeration come last.
-_ADVICE = (
-    ("zero point", _SYMMETRIC),
-    ("UINT8 zero_point", _SYMMETRIC),
-    ("has type Int32 but must have type FP8", _SYMMETRIC),
-    ("has type UInt8", _CAST_FIRST),
-    ("same input types", _ONE_TYPE),
-    ("Failed to parse the ONNX model", _WHOLE),
-    ("Node input was not registered", _WHOLE),
-    ("Unsupported ONNX data type", _OTHER_OPERATOR),
-    ("Plugin not found", _OTHER_OPERATOR),
-    ("plugin registry", _OTHER_OPERATOR),
-    ("but must match", _WHOLE),
-    ("UNSUPPORTED_NODE_DYNAMIC", "Give that axis a fixed size; only the batch may vary"),
-    ("UNSUPPORTED", _OTHER_OPERATOR),
+# What TensorRT's words hold, what they mean (empty: they say it), what to do. The first that is
+# found decides; the names of the parser's error codes come last.
+_KNOWN = (
+    ("zero point", "it has a zero point other than 0 (asymmetric quantisation)", _SYMMETRIC),
+    (
+        "has type Int32 but must have type FP8",
+        "it dequantises int32 (a quantised bias)",
+        _SYMMETRIC,
+    ),
+    ("has type UInt8", "it gets uint8, which only a cast may", _CAST_FIRST),
+    ("same input types", "it mixes float types", _ONE_TYPE),
+    ("Failed to parse the ONNX model", "it is damaged or a part only", _WHOLE),
+    ("Node input was not registered", "nothing in the graph makes one of its inputs", _WHOLE),
+    ("Unsupported data type", "it uses a data type that is not supported", _OTHER_OPERATOR),
+    ("Plugin not found", "the operator is unknown, or a plugin's", _OTHER_OPERATOR),
+    ("plugin registry", "the operator needs a plugin that is not there", _OTHER_OPERATOR),
+    ("must match", "", _WHOLE),
+    ("UNSUPPORTED_NODE_DYNAMIC", "its shape varies", "Give that axis a fixed size, but the batch"),
+    ("UNSUPPORTED_NODE_ATTR", "an attribute of it is not supported", _OTHER_OPERATOR),
+    ("UNSUPPORTED_NODE_INPUT", "an input of it is not supported", _OTHER_OPERATOR),
+    ("UNSUPPORTED_NODE_DATATYPE", "a data type of it is not supported", _OTHER_OPERATOR),
+    ("UNSUPPORTED_NODE_SHAPE", "a shape of it is not supported", _OTHER_OPERATOR),
+    ("UNSUPPORTED_NODE", "the operator is not supported", _OTHER_OPERATOR),
 )
 _SILENT = "UINT8 zero_point"  # imported as int8, with a warning alone
-_MEANINGS = {
-    "UNSUPPORTED_NODE": "the operator is not supported",
-    "UNSUPPORTED_NODE_ATTR": "an attribute of it is not supported",
-    "UNSUPPORTED_NODE_INPUT": "an input of it is not supported",
-    "UNSUPPORTED_NODE_DATATYPE": "a data type of it is not supported",
-    "UNSUPPORTED_NODE_DYNAMIC": "a varying shape is not supported there",
-    "UNSUPPORTED_NODE_SHAPE": "a shape of it is not supported",
-}
 
 
 class EngineError(UserError):
@@ -53,16 +53,14 @@ class EngineError(UserError):
 def parser_error(api: TensorRT, parser: Any, name: str) -> EngineError:
     """Translate the first thing that the parser holds against a graph."""
     if not parser.num_errors:
-        return EngineError(f"{api} cannot read {name} ({api.log.first_error}). {_WHOLE}")
+        said = api.log.first_error or "it holds no input or no output"
+        return EngineError(f"{api} cannot read {name}: {said}. {_WHOLE}")
     error = parser.get_error(0)
     code, node = str(error.code()).rpartition(".")[2], error.node()
-    said = plainly(error.desc())
-    if said in ("", "false"):  # an assertion without words
-        said = _MEANINGS.get(code, code)
+    said, advice = _meaning(error.desc(), code)
     if node < 0:
-        return EngineError(f"{name} is no ONNX model that {api} can read: {said}. {_WHOLE}")
+        return EngineError(f"{name} is no ONNX model that {api} can read: {said}. {advice}")
     title = f"node {node} ({error.node_operator()} {error.node_name()!r})"
-    advice = _advice(f"{said} {error.desc()} {code}")
     return EngineError(f"{api} does not take {title} of {name}: {said}. {advice}")
 
 
@@ -99,5 +97,9 @@ def builder_error(api: TensorRT, name: str, *, needs_gpu: tuple[str, ...] = ()) 
     return EngineError(f"{api} cannot build an engine of {name}: {said}. Run edgecat doctor")
 
 
-def _advice(said: str) -> str:
-    return next((advice for phrase, advice in _ADVICE if phrase in said), _OTHER_OPERATOR)
+def _meaning(desc: str, code: str) -> tuple[str, str]:
+    """What is wrong, in people's words where they are known, and what to do."""
+    for phrase, meaning, advice in _KNOWN:
+        if phrase in f"{desc} {code}":
+            return meaning or plainly(desc), advice
+    return plainly(desc) or code, _OTHER_OPERATOR

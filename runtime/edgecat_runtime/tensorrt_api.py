@@ -169,9 +169,9 @@ class TensorRT:
         strategies = getattr(self.trt, "DynamicShapesKernelSpecializationStrategy", None)
         if strategies is None:
             return engine.create_execution_context()
-        config = engine.create_runtime_config()
-        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
-        return engine.create_execution_context(config)
+        settings = engine.create_runtime_config()
+        settings.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        return engine.create_execution_context(settings)
 
     def capturable(self, context: Any, stream: int) -> bool:
         """Whether a CUDA graph can record the context; where the version cannot say, try."""

@@ -1,0 +1,130 @@
+"""The TensorRT backend as far as it goes without a GPU; tests/gpu runs engines."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgecat_runtime import Classifier, DeviceError, ModelCard
+from edgecat_runtime.backends.tensorrt import EngineMismatch, here, mismatch
+from edgecat_runtime.cuda import Gpu, open_gpu
+from edgecat_runtime.errors import BackendMissing, EdgecatError, UserError
+from edgecat_runtime.plan import card_in_plan
+from edgecat_runtime.tensorrt_api import KINDS, kind_of, plainly, tensorrt
+
+ORIN = Gpu(0, "Orin", 87)
+
+
+def engine(path: Path, card: ModelCard) -> Path:
+    """A file that carries a card as an engine does, and is none."""
+    path.write_bytes(b"plan\0" + card.to_json().encode() + b"\0weights")
+    return path
+
+
+@pytest.fixture
+def rtx() -> None:
+    pytest.importorskip(
+        "tensorrt_rtx_bindings", reason="needs TensorRT-RTX: pip install '.[tensorrt-rtx]'"
+    )
+    pytest.importorskip("cuda.bindings", reason="needs cuda-bindings")
+
+
+def test_importing_the_backend_imports_neither_tensorrt_nor_cuda() -> None:
+    code = (
+        "import sys; import edgecat_runtime.backends.tensorrt, edgecat_runtime.plan; "
+        "print([m for m in sys.modules if m.startswith(('tensorrt', 'cuda'))])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("rtx")
+def test_no_gpu_is_one_sentence_and_a_device_error(tiny_card: ModelCard, tmp_path: Path) -> None:
+    try:
+        open_gpu()
+    except DeviceError:
+        pass
+    else:
+        pytest.skip("there is a GPU here")
+    with pytest.raises(DeviceError, match="no NVIDIA") as caught:
+        Classifier.open(engine(tmp_path / "tiny.rtx", tiny_card))
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_tensorrt_is_named(tiny_card: ModelCard, tmp_path: Path) -> None:
+    try:
+        tensorrt("tensorrt")
+    except BackendMissing:
+        with pytest.raises(BackendMissing, match="TensorRT is not installed: on a Jetson"):
+            Classifier.open(engine(tmp_path / "tiny.trt", tiny_card))
+    else:
+        pytest.skip("TensorRT is installed")
+
+
+def test_an_unknown_flavour() -> None:
+    with pytest.raises(UserError, match="expected one of tensorrt, tensorrt_rtx"):
+        kind_of("tensorflow")
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"tensorrt-rtx": "1.2.0"}, "built with TensorRT-RTX 1.2.0; here is TensorRT-RTX 1."),
+        ({"gpu": "Thor (sm_110)"}, "built with Thor (sm_110); here is Orin (sm_87)"),
+        ({"platform": "Windows AMD64"}, "built with Windows AMD64; here is "),
+        ({}, "is refused by TensorRT-RTX "),
+    ],
+)
+def test_a_refused_engine_names_both_sides_and_the_command(
+    changed: dict[str, str], said: str, tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    api = tensorrt("tensorrt_rtx")
+    tools = {**here(api, ORIN), "source": "tiny fp16.onnx", **changed}
+    path = tmp_path / "tiny.rtx"
+    error = mismatch(path, replace(tiny_card, tools=tools), api, ORIN, "bad plan")
+    assert isinstance(error, EngineMismatch)
+    assert said in str(error)
+    command = str(error).partition("Rebuild it here: ")[2]
+    source = tmp_path / "tiny fp16.onnx"
+    assert shlex.split(command)[2:] == [str(source), "--to", "trt-rtx", "--output", str(path)]
+    assert error.source is None
+    source.touch()
+    assert mismatch(path, replace(tiny_card, tools=tools), api, ORIN, "").source == source
+
+
+@pytest.mark.parametrize(
+    ("words", "plain"),
+    [
+        (
+            "ITensor::f: Error Code 4: API Usage Error (tr: bad type. In g at /_src/a.cpp:4)",
+            "tr: bad type",
+        ),
+        ("Assertion failed: no shape.", "no shape"),
+        (
+            "Invalid Node - x\nA::b: Error Code 4: X (why. In f at /a.cpp:1)\n[catchCudaError] y",
+            "why",
+        ),
+        ("", ""),
+    ],
+)
+def test_plain_words(words: str, plain: str) -> None:
+    assert plainly(words) == plain
+
+
+@pytest.mark.parametrize("before", [0, 612, 1 << 22])
+def test_the_card_is_found_wherever_it_lies(before: int, tiny_card: ModelCard) -> None:
+    plan = bytes(before) + tiny_card.to_json().encode() + b'{"architecture":"' + bytes(9)
+    assert card_in_plan(plan) == tiny_card
+    assert card_in_plan(bytes(before)) is None
+
+
+def test_kinds_are_told_apart_by_their_files() -> None:
+    assert {kind.suffix for kind in KINDS.values()} == {".trt", ".rtx"}
+    assert issubclass(EngineMismatch, EdgecatError)
