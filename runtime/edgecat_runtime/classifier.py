@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,17 +169,19 @@ class Classifier:
         return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
-        """Turn one row of logits (classes,) into a prediction, softmax at the temperature."""
-        scaled = logits.astype(np.float64) / self.card.temperature
-        exponents = np.exp(scaled - scaled.max())
-        values = (exponents / exponents.sum()).tolist()
-        best = int(logits.argmax())
-        return Prediction(
-            self.labels[best],
-            values[best],
-            dict(zip(self.labels, values, strict=True)),
-            tuple(logits.tolist()),
-        )
+        """Turn one row of logits (classes,) into a prediction, softmax at the temperature.
+
+        Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
+        takes longer than the sum.
+        """
+        values: list[float] = logits.tolist()
+        top = max(values)
+        exponents = [math.exp((value - top) / self.card.temperature) for value in values]
+        total = sum(exponents)
+        shares = [exponent / total for exponent in exponents]
+        best = values.index(top)
+        probabilities = dict(zip(self.labels, shares, strict=True))
+        return Prediction(self.labels[best], shares[best], probabilities, tuple(values))
 
     def classify(self, frame: NDArray[np.uint8]) -> Prediction:
         """Classify one frame: uint8 (h, w, 3) BGR.
