@@ -123,8 +123,8 @@ class Build:
         same = (found[0][1:], found[1][1:]) == expected
         if not (one_each and same and (frames.dtype, logits.dtype) == kinds):
             raise EngineError(
-                f"{self.name} takes {frames.dtype.name} {found[0]} and gives {logits.dtype.name} {found[1]}; "
-                f"expected one input, uint8 {('batch', *expected[0])}, and one output, float32 "
+                f"{self.name} takes {frames.dtype.name} {found[0]} and gives "
+                f"{logits.dtype.name} {found[1]}; expected one input, uint8 {('batch', *expected[0])}, and one output, float32 "
                 f"{('batch', *expected[1])}. Wrap a foreign model first: edgecat export MODEL.onnx "
                 "--labels FILE"
             )
