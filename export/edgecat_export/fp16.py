@@ -221,8 +221,9 @@ class _HalfWriter:
             return name
         other = f"{name}_half"
         if other not in self._constants:
-            values = numpy_helper.to_array(self._weights[name])
-            self._constants[other] = numpy_helper.from_array(values.astype(np.float16), other)
+            with np.errstate(over="ignore"):  # the scan keeps such a layer in float32
+                values = numpy_helper.to_array(self._weights[name]).astype(np.float16)
+            self._constants[other] = numpy_helper.from_array(values, other)
         return other
 
     def _cast(self, source: str, name: str, to: int) -> None:
