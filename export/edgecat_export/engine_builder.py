@@ -124,8 +124,8 @@ class Build:
         if not (one_each and same and (frames.dtype, logits.dtype) == kinds):
             raise EngineError(
                 f"{self.name} takes {frames.dtype.name} {found[0]} and gives "
-                f"{logits.dtype.name} {found[1]}; expected one input, uint8 {('batch', *expected[0])}, and one output, float32 "
-                f"{('batch', *expected[1])}. Wrap a foreign model first: edgecat export MODEL.onnx "
+                f"{logits.dtype.name} {found[1]}; expected one input, uint8 "
+                f"{('batch', *expected[0])}, and one output, float32 {('batch', *expected[1])}. Wrap a foreign model first: edgecat export MODEL.onnx "
                 "--labels FILE"
             )
         fixed = found[0][0]
