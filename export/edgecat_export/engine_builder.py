@@ -125,8 +125,9 @@ class Build:
             raise EngineError(
                 f"{self.name} takes {frames.dtype.name} {found[0]} and gives "
                 f"{logits.dtype.name} {found[1]}; expected one input, uint8 "
-                f"{('batch', *expected[0])}, and one output, float32 {('batch', *expected[1])}. Wrap a foreign model first: edgecat export MODEL.onnx "
-                "--labels FILE"
+                f"{('batch', *expected[0])}, and one output, float32 "
+                f"{('batch', *expected[1])}. Wrap a foreign model first: edgecat export "
+                "MODEL.onnx --labels FILE"
             )
         fixed = found[0][0]
         sizes = (self.options.min_batch, self.options.opt_batch, self.options.max_batch)
