@@ -121,15 +121,19 @@ def drift_of(reference: Path, place: Place, candidate: Compared) -> Drift | None
     frames = golden_frames(card.height, card.width)
     if cases:
         frames = np.stack([case.frame for case in cases[:_LAYER_FRAMES]])
-    return find_drift(
-        _graph(reference),
-        _graph(candidate.path),
-        frames,
-        names=(str(reference), str(candidate.path)),
-        backends=backends,
-        precision=card.precision,
-        progress=progress,
-    )
+    try:
+        return find_drift(
+            _graph(reference),
+            _graph(candidate.path),
+            frames,
+            names=(str(reference), str(candidate.path)),
+            backends=backends,
+            precision=card.precision,
+            progress=progress,
+        )
+    except UserError as error:  # must not hide that the gate failed
+        warn(f"--layers: {error}")
+        return None
 
 
 def _reference(stack: ExitStack, path: Path, names: Sequence[str]) -> tuple[Place, Classifier]:

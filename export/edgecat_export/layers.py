@@ -144,12 +144,15 @@ class _Side:
         self.values: dict[int, Values] = {}
         self._frames = frames
         self._backend = backend
+        self._needs: dict[int, set[int]] = {}
 
-    def needs(self, index: int) -> list[int]:
+    def needs(self, index: int) -> set[int]:
         """The numbers of the cuts that compute cut number `index`."""
-        stops = [cut.tensor for cut in self.cuts[:index]]
-        inputs = self.graph.inputs(self.cuts[index].tensor, stops)
-        return [stops.index(name) for name in inputs if name != self.graph.input]
+        if index not in self._needs:
+            stops = [cut.tensor for cut in self.cuts[:index]]
+            inputs = self.graph.inputs(self.cuts[index].tensor, stops)
+            self._needs[index] = {stops.index(n) for n in inputs if n != self.graph.input}
+        return self._needs[index]
 
     def layer(self, index: int) -> Callable[[Mapping[int, Values]], Values]:
         """Open the segment that ends at cut number `index`, given values at earlier cuts."""
@@ -183,7 +186,7 @@ def _layer(reference: _Side, candidate: _Side, index: int) -> Layer:
     for side, values in ((reference, expected), (candidate, accumulated)):
         side.values[index] = values
     later = range(index + 1, len(reference.cuts))
-    needed = {index, *(i for side in (reference, candidate) for j in later for i in side.needs(j))}
+    needed = {index}.union(*(side.needs(j) for side in (reference, candidate) for j in later))
     for side in (reference, candidate):
         side.values = {i: values for i, values in side.values.items() if i in needed}
     return Layer(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -74,6 +75,24 @@ def test_layers_looks_at_all_where_none_failed(cli: Cli, pair: tuple[Path, Path]
     assert "every layer of" in ran.out
     alone = cli("verify", pair[0], "--layers", "--backend", "onnxruntime")
     assert (alone.code, "--layers needs two" in alone.err) == (0, True)
+
+
+def test_layers_that_cannot_be_compared_do_not_hide_the_failure(
+    cli: Cli, pair: tuple[Path, Path]
+) -> None:
+    card = read_card(pair[1])
+    model = onnx.load(pair[1])
+    del model.metadata_props[:]
+    operators = {node.op_type: node for node in model.graph.node}
+    operators["Conv"].output[0] = operators["Relu"].input[0] = "x"
+    operators["Relu"].output[0] = operators["GlobalAveragePool"].input[0] = "y"
+    operators["Gemm"].input[0] = "doubled"
+    extra = onnx.helper.make_node("MatMul", ["flat", "eye"], ["doubled"])
+    model.graph.node.insert(len(model.graph.node) - 1, extra)
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(8, dtype=np.float32), "eye"))
+    pair[1].write_bytes(seal_onnx(model.SerializeToString(), card))
+    ran = cli("verify", *pair, "--backend", "onnxruntime", "--layers")
+    assert (ran.code, "none of the same name" in ran.err) == (3, True), ran.err
 
 
 def test_backend_limits_what_is_compared(cli: Cli, pair: tuple[Path, Path]) -> None:

@@ -76,6 +76,14 @@ def test_evidence_keeps_what_differs_first() -> None:
     assert found.cases[0].error == pytest.approx(1.0)
 
 
+def test_a_close_call_comes_before_a_large_error() -> None:
+    found = Evidence(GOLDEN)
+    expected = np.array([[1.0, 0.0], [0.5, 0.49]], np.float32)
+    candidate = np.array([[9.0, 0.0], [0.49, 0.5]], np.float32)
+    found.add(expected, candidate, np.zeros((2, 4, 4, 3), np.uint8))
+    assert [case.index for case in found.cases] == [1, 0]
+
+
 def test_evidence_does_not_grow_with_the_data() -> None:
     found = evidence(wrong=40, n=100)
     assert len(found.cases) == KEPT
