@@ -173,13 +173,13 @@ def _raises(error: Exception) -> Callable[..., Backend]:
 
 
 class Heavy:
-    """Delegates, and holds 60 MB."""
+    """Delegates, and holds 60 MB in small pieces."""
 
     name = "heavy"
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._held = np.ones(60_000_000, np.uint8)
+        self._held = [np.ones(60_000, np.uint8) for _ in range(1000)]
         self.closed = False
 
     def infer(self, frames: np.ndarray) -> np.ndarray:
@@ -197,6 +197,8 @@ def heavy(tiny_onnx: Path) -> BackendEntry:
 
 def test_memory_is_what_opening_took(tiny_onnx: Path, heavy: BackendEntry) -> None:
     plain = backend_entries(tiny_onnx, name="onnxruntime", device="cpu")
+    taken = [np.ones(60_000, np.uint8) for _ in range(3000)]
+    del taken[:-1]  # free below one that is not: what is opened next must not hide there
     with opened([(tiny_onnx, plain), (tiny_onnx, [heavy])]) as (first, second):
         assert 55 < second.memory_mb < 110
         assert first.memory_mb < 55
