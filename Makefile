@@ -7,6 +7,11 @@ OPTIONS ?= -n 2
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TESTABLE := .venv/.testable
+PIP = $(BIN)/python -m pip install --constraint constraints.txt --build-constraint constraints.txt
+
+# TensorRT's real bindings, whose names the tests hold the code to: a CUDA, a colon, a version.
+BINDINGS := cu12:10.3.0 cu13:10.16.1.11 cu13:11.4.0.106
 
 # Two test processes on two cores: one thread each.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
@@ -22,20 +27,20 @@ install: $(INSTALLED) ## set up .venv, if it is not yet
 demo: $(INSTALLED) ## draw pets, train, export, prove and serve them: demo/report.html
 	@$(BIN)/edgecat demo
 
-test: $(INSTALLED) ## all tests
+test: $(TESTABLE) ## all tests
 	@$(ONE_THREAD) $(BIN)/python -m pytest $(OPTIONS) $(TESTS)
 
-lint: $(INSTALLED) ## style, types and the direction of imports
+lint: $(TESTABLE) ## style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(INSTALLED) ## put the code into ruff's form
+format: $(TESTABLE) ## put the code into ruff's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-benchmark: $(INSTALLED) ## speed of command line, runtime and export
+benchmark: $(TESTABLE) ## speed of command line, runtime and export
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || [ $$? = 4 ] || exit; done
 
 clean: ## remove .venv, the demo and all caches; runs/ stays
@@ -52,6 +57,15 @@ $(INSTALLED): pyproject.toml runtime/pyproject.toml export/pyproject.toml constr
 	@echo "Installing into .venv; the first time takes some minutes."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	@$(BIN)/python -m pip install --constraint constraints.txt --build-constraint constraints.txt \
-	  --group dev --editable ./runtime --editable ./export --editable '.[all]'
+	@$(PIP) --editable ./runtime --editable ./export --editable '.[all]'
+	@touch $@
+
+$(TESTABLE): $(INSTALLED)
+	@$(PIP) --group dev --editable './runtime[openvino,tensorrt-rtx]' --editable ./export \
+	  --editable '.[all]'
+	@for pair in $(BINDINGS); do \
+	  $(BIN)/python -m pip install --quiet --no-deps --target .venv/tensorrt-bindings/$${pair#*:} \
+	    tensorrt-$${pair%:*}-bindings==$${pair#*:} \
+	    || echo "no TensorRT $${pair#*:} bindings for this Python: the test of their names skips"; \
+	done
 	@touch $@
