@@ -32,7 +32,10 @@ def camera(
         Path | None,
         typer.Option(help="The model; default: the newest run's.", show_default=False),
     ] = None,
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, opencv or pytorch.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, opencv, ...")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     headless: Annotated[
         bool, typer.Option("--headless", help="No window, even where there is a display.")
     ] = False,
@@ -73,7 +76,10 @@ def camera(
 
         _refuse_overwriting(source, output, events)
         model = engine or default_model((".onnx", ".safetensors"))
-        with Camera.open(source) as frames, open_classifier(model, backend) as classifier:
+        with (
+            Camera.open(source) as frames,
+            open_classifier(model, backend, device=device) as classifier,
+        ):
             sinks = _sinks(frames, output, events, window=not headless)
             pipeline = Pipeline(
                 frames, classifier, sinks, smooth=smooth, max_frames=max_frames, stop=stop

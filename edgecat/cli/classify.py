@@ -14,7 +14,10 @@ def classify(
         Path | None,
         typer.Option(help="The model; default: the newest run's.", show_default=False),
     ] = None,
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, opencv or pytorch.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, opencv, ...")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Say what is in pictures.
@@ -30,7 +33,8 @@ def classify(
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
         paths += inside if path.is_dir() else [path]
     answers, failed = [], None
-    with open_classifier(engine or default_model((".onnx", ".safetensors")), backend) as model:
+    chosen = engine or default_model((".onnx", ".safetensors"))
+    with open_classifier(chosen, backend, device=device) as model:
         for path in paths:
             try:
                 prediction = model.classify(read_picture(path))

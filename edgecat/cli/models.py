@@ -60,11 +60,20 @@ def openable_backends(path: Path) -> tuple[str, ...]:
 
 
 def open_classifier(
-    path: Path, backend: str = "auto", *, threads: int | None = None
+    path: Path, backend: str = "auto", *, device: str = "auto", threads: int | None = None
 ) -> Classifier:
-    """Open a checkpoint or an exported model, self-tested; raises as `Classifier.open`."""
+    """Open a checkpoint or an exported model, self-tested; raises as `Classifier.open`.
+
+    Where several backends were tried, a terminal is told which one answers and why.
+    """
+    import sys
+
+    from edgecat.cli.console import warn
     from edgecat_runtime import Classifier
 
     if path.suffix == ".safetensors":
         import edgecat.torch_backend  # noqa: F401  (registers itself)
-    return Classifier.open(path, backend=backend, threads=threads)
+    classifier = Classifier.open(path, backend=backend, device=device, threads=threads)
+    if classifier.choice and sys.stderr.isatty():
+        warn(classifier.choice)
+    return classifier

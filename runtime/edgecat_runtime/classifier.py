@@ -116,7 +116,7 @@ class Classifier:
                 tried.append(f"{entry.name} on {entry.device} refused: {error}")
                 continue
             seconds = classifier._seconds() if len(entries) > 1 else 0.0
-            tried.append(f"{entry.name} on {entry.device} {seconds * 1e3:.1f} ms a frame")
+            tried.append(f"{entry.name} on {entry.device} {seconds * 1e3:.3g} ms a frame")
             loser: Classifier | None = classifier
             if best is None or seconds < _FASTER * least:
                 best, loser, least = classifier, best, seconds

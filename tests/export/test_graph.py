@@ -98,7 +98,7 @@ def test_exporting_leaves_the_module_as_it_was(build: Callable[..., Built]) -> N
 def test_what_is_exported_proves_itself(build: Callable[..., Built], tmp_path: Path) -> None:
     model, card = build()
     pairs = export_onnx(model, card, tmp_path / "vgg16.onnx")
-    assert [pair.backend for pair in pairs][:2] == ["onnxruntime", "opencv"]
+    assert {"onnxruntime", "opencv"} <= {pair.backend for pair in pairs}
     assert all(pair.passed and pair.n == 4 for pair in pairs)
     assert read_card(tmp_path / "vgg16.onnx").golden == card.golden
     Classifier.open(tmp_path / "vgg16.onnx").close()
