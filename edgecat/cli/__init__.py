@@ -50,6 +50,9 @@ def main() -> None:
     Exit codes: 0 done, 1 the user's mistake, 2 wrong usage of the command line, 3 a gate or
     self-test failed, 4 the device failed, 130 interrupted.
     """
+    # torch's threads else wait for one another spinning, which beside any other program on the same
+    # cores makes training several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except KeyboardInterrupt:
