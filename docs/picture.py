@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_COLUMNS, _ROWS, _WIDTH, _GAP = 4, 2, 400, 8
+_COLUMNS, _ROWS, _WIDTH, _GAP = 4, 2, 360, 8
 
 
 def main(demo: Path) -> None:

@@ -19,7 +19,7 @@ from edgecat_runtime.quiet import quiet_stderr
 
 Image = NDArray[np.uint8]
 
-HEIGHT, WIDTH, FPS = 480, 640, 25
+HEIGHT, WIDTH, FPS = 480, 576, 25
 _DRAWN = 800  # side of the drawing that the camera moves over
 _FADE = 8  # frames in which one scene becomes the next
 _SHAKE = 0.004  # of the drawing's side
@@ -144,8 +144,16 @@ def _scenes(count: int, seed: int) -> Iterator[Scene]:
     species = random.permutation(np.arange(count) % len(LABELS))
     for number, one in enumerate(species.tolist()):
         picture, _ = draw_pet(900_000_000 + seed * 1000 + number, one, _DRAWN)
-        way = [(*random.uniform(0.46, 0.54, 2), random.uniform(0.95, 1.15)) for _ in range(2)]
-        yield Scene(LABELS[one], picture, way[0], way[1], random.uniform(0, 2 * math.pi))
+        start, end = _framing(random), _framing(random)
+        yield Scene(LABELS[one], picture, start, end, random.uniform(0, 2 * math.pi))
+
+
+def _framing(random: np.random.Generator) -> tuple[float, float, float]:
+    """Draw a view, its middle and width, that leaves the drawing by no more than a shake."""
+    width = random.uniform(0.88, 0.99)
+    sideways, upright = (1 - width) / 2, (1 - width * HEIGHT / WIDTH) / 2
+    x = 0.5 + random.uniform(-sideways, sideways)
+    return x, 0.5 + random.uniform(-upright, upright), width
 
 
 def _read(clip: Path, width: int, every: int) -> Iterator[Image]:

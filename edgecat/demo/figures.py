@@ -81,13 +81,18 @@ def timeline(said: Sequence[Said], fps: float) -> str:
     unit = _LINE / len(said)
     parts = [*_scenes(said, unit, colours), *_decisions(said, unit, colours)]
     for second in range(0, int(len(said) / fps) + 1, 2):
-        x = min(second * fps * unit, _LINE - 22)
+        x = second * fps * unit
+        anchor = "end" if x > _LINE - 22 else "start"
         parts.append(
-            f'<text x="{x:.1f}" y="{_HIGH + 15}" fill="#5d6776" font-size="12">{second} s</text>'
+            f'<text x="{x:.1f}" y="{_HIGH + 15}" text-anchor="{anchor}" fill="#5d6776" '
+            f'font-size="12">{second} s</text>'
         )
     name = "What the film shows and what was decided, frame by frame"
     box = f"0 0 {_LINE} {_HIGH + 18}"
-    return f'<svg viewBox="{box}" role="img" aria-label="{name}">{"".join(parts)}</svg>'
+    return (
+        f'<svg viewBox="{box}" shape-rendering="crispEdges" role="img" aria-label="{name}">'
+        f"{''.join(parts)}</svg>"
+    )
 
 
 def _scenes(said: Sequence[Said], unit: float, colours: dict[str, str]) -> Iterator[str]:
@@ -118,13 +123,13 @@ def player(clip: Path) -> str:
     webm = webm_from_clip(clip, width=_PLAYER_WIDTH, every=_EVERY)
     if webm is not None:
         return (
-            '<video controls autoplay loop muted playsinline width="640" '
+            '<video controls autoplay loop muted playsinline style="width:100%" '
             f'src="{data_url(webm, "video/webm")}"></video>'
         )
     frames = jpegs_from_clip(clip, width=_PLAYER_WIDTH, every=_EVERY)
     addresses = ",".join(f'"{data_url(jpeg, "image/jpeg")}"' for jpeg in frames)
     return (
-        '<img id="film" width="640" alt="The recording">'
+        '<img id="film" style="width:100%" alt="The recording">'
         f"<script>const film=[{addresses}];let at=0;"
         'setInterval(()=>{document.getElementById("film").src=film[at++%film.length]},'
         f"{1000 * _EVERY / FPS:.0f})</script>"

@@ -59,9 +59,9 @@ def _head(result: DemoResult) -> dict[str, str]:
         (f"{result.camera.fps:.0f} fps", "through the whole camera loop"),
     ]
     commands = (
-        "edgecat train photos/                  # photos/cat, photos/dog, or any other classes\n"
+        "edgecat train photos/ --name pets      # photos/cat, photos/dog, or any other classes\n"
         "edgecat export                         # the newest run, to ONNX, proved\n"
-        "edgecat verify runs/*/vgg16.safetensors runs/*/vgg16.onnx --data photos/\n"
+        "edgecat verify runs/pets/vgg16.safetensors runs/pets/vgg16.onnx --data photos/\n"
         "edgecat camera --source 0              # a webcam; or a video, or a folder of pictures"
     )
     return {
@@ -85,7 +85,7 @@ def _pictures(result: DemoResult) -> dict[str, str]:
         answers = ", ".join(tile.answer for tile in shown)
         mistakes = (
             f'<figure style="margin-top:20px"><img src="{contact_sheet(shown, _COLUMNS)}" '
-            f'style="width:{100 * len(shown) / _COLUMNS:.2f}%" alt="Pictures that the model got wrong">'
+            f'style="width:{100 * len(shown) / _COLUMNS:.2f}%" alt="Pictures that it got wrong">'
             f"<figcaption>What it got wrong{more}; its answers: {escape(answers)}.</figcaption>"
             "</figure>"
         )
