@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild
+
 if TYPE_CHECKING:
     from edgecat_runtime.camera import Camera
     from edgecat_runtime.pipeline import Answer, Pipeline
@@ -28,14 +30,11 @@ def camera(
             "pictures."
         ),
     ] = "0",
-    engine: Annotated[
-        Path | None,
-        typer.Option(help="The model; default: the newest run's.", show_default=False),
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, opencv, ...")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    engine: Engine = None,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    labels: Labels = None,
+    rebuild: Rebuild = False,
     headless: Annotated[
         bool, typer.Option("--headless", help="No window, even where there is a display.")
     ] = False,
@@ -59,7 +58,7 @@ def camera(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Classify what a camera sees, or a video, or pictures, frame by frame.
 
@@ -78,7 +77,9 @@ def camera(
         model = engine or default_model((".onnx", ".safetensors"))
         with (
             Camera.open(source) as frames,
-            open_classifier(model, backend, device=device) as classifier,
+            open_classifier(
+                model, backend, device=device, labels=labels, rebuild=rebuild
+            ) as classifier,
         ):
             sinks = _sinks(frames, output, events, window=not headless)
             pipeline = Pipeline(

@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
+from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild
+
 
 def classify(
     image: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
-    engine: Annotated[
-        Path | None,
-        typer.Option(help="The model; default: the newest run's.", show_default=False),
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, opencv, ...")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    engine: Engine = None,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    labels: Labels = None,
+    rebuild: Rebuild = False,
+    json: Json = False,
 ) -> None:
     """Say what is in pictures.
 
@@ -34,7 +33,7 @@ def classify(
         paths += inside if path.is_dir() else [path]
     answers, failed = [], None
     chosen = engine or default_model((".onnx", ".safetensors"))
-    with open_classifier(chosen, backend, device=device) as model:
+    with open_classifier(chosen, backend, device=device, labels=labels, rebuild=rebuild) as model:
         for path in paths:
             try:
                 prediction = model.classify(read_picture(path))

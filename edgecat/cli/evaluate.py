@@ -28,15 +28,13 @@ def evaluate(
     Example: `edgecat evaluate runs/pets/vgg16.onnx photos/`
     """
     from edgecat.cli.console import print_json, progress, warn
+    from edgecat.cli.models import open_classifier
     from edgecat.cli.training import warn_skipped
     from edgecat.data.folder import scan
     from edgecat.training.loader import available_cores, served_batches
     from edgecat.training.metrics import evaluate as count
-    from edgecat_runtime import Classifier
 
-    if model.suffix == ".safetensors":
-        import edgecat.torch_backend  # noqa: F401  (registers itself)
-    with Classifier.open(model, backend=backend, threads=threads) as classifier:
+    with open_classifier(model, backend, threads=threads) as classifier:
         pictures = _judged(scan(data, labels=classifier.labels))
         batches = served_batches(
             pictures, classifier.preprocess, batch_size=16, workers=available_cores()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.cli.console import progress, warn
+from edgecat.cli.models import read_labels
 from edgecat.data.folder import Picture, PictureSet, scan, split
 from edgecat_export.gate import Photographs
 from edgecat_export.publish import read_onnx
@@ -74,7 +75,7 @@ def read_model(path: Path, described: Described) -> tuple[bytes, ModelCard]:
                 f"{path} has no model card. Describe it: --labels FILE --mean 0.485,0.456,0.406 "
                 "--std 0.229,0.224,0.225 --size 224"
             ) from error
-    return _read_foreign(path, described)
+    return _read_foreign(path, described.labels, described)
 
 
 def photographs_for(
@@ -112,25 +113,17 @@ def _check_not(described: Described, path: Path) -> None:
         )
 
 
-def _read_foreign(path: Path, described: Described) -> tuple[bytes, ModelCard]:
+def _read_foreign(path: Path, labels: Path, described: Described) -> tuple[bytes, ModelCard]:
     from edgecat_export.foreign import card_for_foreign, onnx_from_foreign
 
     try:
         payload = path.read_bytes()
-        text = (described.labels or path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(
-            f"cannot read {error.filename}: {error.strerror}. Check the path"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{described.labels} is no UTF-8 text; expected one label a line"
-        ) from error
-    labels = [line.strip() for line in text.splitlines() if line.strip()]
+        raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     card = card_for_foreign(
         payload,
         name=path.stem,
-        labels=labels,
+        labels=read_labels(labels),
         mean=_three(described.mean, "--mean"),
         std=_three(described.std, "--std"),
         size=_size(described.size),

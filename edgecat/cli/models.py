@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,20 +61,67 @@ def openable_backends(path: Path) -> tuple[str, ...]:
 
 
 def open_classifier(
-    path: Path, backend: str = "auto", *, device: str = "auto", threads: int | None = None
+    path: Path,
+    backend: str = "auto",
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    labels: Path | None = None,
+    rebuild: bool = False,
 ) -> Classifier:
-    """Open a checkpoint or an exported model, self-tested; raises as `Classifier.open`.
+    """Open a checkpoint or an exported model, self-tested.
 
     Where several backends were tried, a terminal is told which one answers and why.
+
+    Args:
+        path: the model.
+        backend: as `Classifier.open` takes it.
+        device: likewise.
+        threads: likewise.
+        labels: a text file with other names for the classes, one a line.
+        rebuild: whether an engine that does not fit this device is built anew from the ONNX file
+            beside it.
+
+    Raises:
+        EdgecatError: as `Classifier.open`, `read_labels` and `rebuild_engine`.
     """
     import sys
 
     from edgecat.cli.console import warn
     from edgecat_runtime import Classifier
+    from edgecat_runtime.backends.tensorrt import EngineMismatch
 
     if path.suffix == ".safetensors":
         import edgecat.torch_backend  # noqa: F401  (registers itself)
-    classifier = Classifier.open(path, backend=backend, device=device, threads=threads)
+    names = read_labels(labels) if labels else None
+    opened = partial(
+        Classifier.open, path, backend=backend, device=device, labels=names, threads=threads
+    )
+    try:
+        classifier = opened()
+    except EngineMismatch as error:
+        if not rebuild:
+            raise
+        from edgecat_export.engine import rebuild_engine
+
+        warn(f"{error}; rebuilding it")
+        rebuild_engine(path)
+        classifier = opened()
     if classifier.choice and sys.stderr.isatty():
         warn(classifier.choice)
     return classifier
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read a text file with one label a line; empty lines do not count.
+
+    Raises:
+        UserError: it cannot be read, or is no UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no UTF-8 text; expected one label a line") from error
+    return tuple(line.strip() for line in text.splitlines() if line.strip())

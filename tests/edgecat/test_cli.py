@@ -106,6 +106,54 @@ def test_classify_reads_pictures_and_folders(cli: Cli, exported: Path, album: Pa
     assert str(picture) in cli("classify", picture, "--engine", exported).out
 
 
+def test_labels_can_be_renamed(cli: Cli, exported: Path, album: Path, tmp_path: Path) -> None:
+    names = tmp_path / "labels.txt"
+    names.write_text("고양이\n\n개\n", encoding="utf-8")
+    ran = cli(
+        "classify", album / "cat" / "0.png", "--engine", exported, "--labels", names, "--json"
+    )
+    assert list(json.loads(ran.out)[0]["probabilities"]) == ["고양이", "개"]
+    names.write_text("cat\n")
+    ran = cli("classify", album / "cat" / "0.png", "--engine", exported, "--labels", names)
+    assert (ran.code, "got 1 labels; the model has 2 classes" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_an_engine_that_does_not_fit_is_rebuilt_only_when_asked(
+    tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rebuild: bool
+) -> None:
+    """The builder is real; that TensorRT refuses an engine takes a GPU, so that is put in place."""
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+    from edgecat.cli.models import open_classifier
+    from edgecat_export.engine import export_engine
+    from edgecat_runtime import Classifier
+    from edgecat_runtime.backends.tensorrt import EngineMismatch
+
+    engine = tmp_path / "tiny.rtx"
+    shutil.copy(tiny_onnx, tmp_path / "tiny.onnx")
+    export_engine(tmp_path / "tiny.onnx", engine, flavour="tensorrt_rtx")
+    foreign = engine.read_bytes() + b"\0"
+    engine.write_bytes(foreign)
+    really_open = Classifier.open
+    served = really_open(tiny_onnx, backend="onnxruntime")
+
+    def opened(path: Path, **options: object) -> Classifier:
+        if Path(path) != engine:
+            return really_open(path, **options)
+        if path.read_bytes() == foreign:
+            raise EngineMismatch(f"{path} was built elsewhere", tmp_path / "tiny.onnx")
+        return served
+
+    monkeypatch.setattr(Classifier, "open", opened)
+    if rebuild:
+        assert open_classifier(engine, rebuild=True) is served
+        assert read_card(engine).labels == ("cat", "dog")
+    else:
+        with pytest.raises(EngineMismatch):
+            open_classifier(engine)
+        assert engine.read_bytes() == foreign
+
+
 def test_help_answers_without_heavy_imports() -> None:
     program = (
         "import sys\nfrom edgecat.cli import app\n"
