@@ -230,7 +230,7 @@ class _HalfWriter:
         from onnx import helper
 
         self._made.add(name)
-        self._nodes.append(helper.make_node("Cast", [source], [name], name=name, to=to))
+        self._nodes.append(helper.make_node("Cast", [source], [name], name=f"{name}/cast", to=to))
 
 
 def _float_tensors(model: Any) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.parity import AGREEMENT_LIMITS
+from edgecat_export.parity import AGREEMENT_LIMITS, FLOAT_LIMITS
 from edgecat_export.scan import Frames, Logits, Progress, answer
 from edgecat_runtime.card import GOLDEN_CLASSES, ModelCard, Precision
 from edgecat_runtime.classifier import LOGIT_LIMITS, logit_error
@@ -15,9 +15,6 @@ from edgecat_runtime.errors import GateError
 from edgecat_runtime.golden import golden_frames
 
 LOSS_LIMITS: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
-# Against float32's golden logits. Those frames span all grey levels and colours: an int8 graph that
-# cannot hold them (good ones measured 0.01 to 0.2, dull ones 0.4 to 0.6) saw too dull pictures.
-GOLDEN_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.3}
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class GateReport:
     @property
     def golden_passed(self) -> bool:
         """Whether the golden frames are answered closely enough."""
-        return self.golden_error <= GOLDEN_LIMITS[self.precision]
+        return self.golden_error <= FLOAT_LIMITS[self.precision]
 
     @property
     def passed(self) -> bool:
@@ -79,7 +76,7 @@ class GateReport:
     def __str__(self) -> str:
         text = (
             f"{'PASS' if self.passed else 'FAIL'}  {self.precision} against fp32: golden frames "
-            f"{self.golden_error:.1e} off (limit {GOLDEN_LIMITS[self.precision]:.0e})"
+            f"{self.golden_error:.1e} off (limit {FLOAT_LIMITS[self.precision]:.0e})"
         )
         if not self.n:
             return f"{text}, no photographs"

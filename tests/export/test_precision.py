@@ -249,6 +249,13 @@ def test_fp16_keeps_uint8_in_and_float32_out(net: bytes, seen: np.ndarray) -> No
     assert 0 < error(net, half, seen) < 5e-3
 
 
+def test_a_node_may_be_named_like_the_output(net: bytes, seen: np.ndarray) -> None:
+    model = onnx.load_from_string(net)
+    model.graph.node[-1].name = "logits"
+    half, _ = fp16_from_onnx(model.SerializeToString(), frames=seen)
+    assert 0 < error(net, half, seen) < 5e-3
+
+
 def test_layers_that_would_overflow_stay_in_float32(seen: np.ndarray) -> None:
     loud = network(peaks=(1, 1e6, 1e6, 1))
     unsafe, _ = fp16_from_onnx(loud)
