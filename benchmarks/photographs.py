@@ -1,11 +1,12 @@
 """The main job on real photographs, shown from end to end by edgecat's own commands.
 
-    EDGECAT_PHOTOS=cats-dogs python benchmarks/photographs.py [CHECKPOINT] [--frames 200]
+    EDGECAT_PHOTOS=cats-dogs python benchmarks/photographs.py [CHECKPOINT] > photographs.md
 
-Evaluates a checkpoint on `test.tar`, exports it, verifies the export on every backend present on
-500 test photographs, and plays test photographs as a lossless video through the camera loop, whose
-raw answers must be those of `evaluate`, frame by frame. Without CHECKPOINT it trains one first, on
-`train-*.tar`.
+Evaluates a checkpoint on `test.tar`, exports it in fp32, fp16 and int8 (calibrated on
+`train-*.tar`, judged on all of `test.tar` by export's own gate), verifies every file on every
+backend present against PyTorch on 500 test photographs, and plays test photographs as a lossless
+video through the camera loop, whose raw answers must be those of `evaluate`, frame by frame.
+Without CHECKPOINT it trains one first. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -23,51 +25,80 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
+import torch
 
-from edgecat.data.folder import Picture, scan
+from edgecat.data.folder import PictureSet, scan
 from edgecat.training.loader import served_batches
 from edgecat_runtime import Classifier
 from edgecat_runtime.camera import Camera
+from edgecat_runtime.machine import this_machine
 from edgecat_runtime.pictures import decode_picture
 from edgecat_runtime.pipeline import Pipeline
 
 
 def main() -> None:
-    """Run every step and print one table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    """Run every step and print its rows."""
+    parser = argparse.ArgumentParser(description="Show the main job on real photographs.")
     parser.add_argument("checkpoint", nargs="?", type=Path)
     parser.add_argument("--frames", type=int, default=200, help="of the video")
     options = parser.parse_args()
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
+    print("# The main job on photographs\n\nWritten by `benchmarks/photographs.py`.\n")
+    versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    print(f"{this_machine()}. Python {platform.python_version()}, {versions}.\n")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = options.checkpoint or _trained(photos, Path(folder))
-        engine, video = Path(folder) / "vgg16.onnx", Path(folder) / "photographs.avi"
-        test = photos / "test.tar"
-        for model in (checkpoint, engine):
-            if model == engine:
-                _edgecat("export", checkpoint, "--output", engine)
-            answer = _edgecat("evaluate", model, test, "--json")
-            print(f"evaluate  {answer['backend']:<12} {answer['accuracy']:.2%} of {answer['n']}")
-        verified = _edgecat(
-            "verify", checkpoint, engine, "--data", test, "--limit", "500", "--json"
+        answer = _edgecat("evaluate", checkpoint, photos / "test.tar", "--json")
+        print(f"PyTorch: {answer['accuracy']:.2%} of {answer['n']:,} test photographs right.")
+        models = _exported(checkpoint, photos, Path(folder))
+        _verify(checkpoint, models, photos / "test.tar")
+        video = Path(folder) / "photographs.avi"
+        chosen = _spread(scan([photos / "test.tar"]), options.frames)
+        _write_video(video, chosen)
+        print(f"\nThe camera loop {_compared(models[0], video, chosen)}.")
+
+
+def _exported(checkpoint: Path, photos: Path, folder: Path) -> list[Path]:
+    """Export in every precision; the gate's own reports are printed."""
+    print("\n| export | MB | agreement | accuracy | points lost | golden error |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    models = [folder / f"{name}.onnx" for name in ("fp32", "fp16", "int8")]
+    _edgecat("export", checkpoint, "--output", models[0], "--json")
+    print(f"| fp32 | {models[0].stat().st_size / 1e6:.1f} | | | | |")
+    calibration = [part for tar in _training(photos) for part in ("--calibrate", tar)]
+    judged = ("--gate", photos / "test.tar", "--limit", 0)
+    for model in models[1:]:
+        given = (*calibration, *judged, "--precision", model.stem, "--output", model, "--json")
+        gate = _edgecat("export", models[0], *given)["gate"]
+        print(
+            f"| {model.stem} | {model.stat().st_size / 1e6:.1f} | {gate['agreement']:.2%} of "
+            f"{gate['n']:,} | {gate['accuracy']:.2%} | {100 * gate['loss']:.2f} | "
+            f"{gate['golden_error']:.1e} |"
         )
-        for pair in verified["pairs"]:
-            print(
-                f"verify    {pair['backend']:<12} agreement {pair['agreement']:.2%} of "
-                f"{pair['n']}, worst logit error {pair['max_logit_error']:.1e}"
-            )
-        pictures = _spread(scan([test]).pictures, options.frames)
-        _write_video(video, pictures)
-        print(f"camera    {_compared(engine, video, test, options.frames)}")
+    return models
+
+
+def _verify(checkpoint: Path, models: list[Path], test: Path) -> None:
+    """Hold every file on every backend against PyTorch."""
+    print("\n| against PyTorch | backend | agreement | worst logit error | |")
+    print("| --- | --- | --- | --- | --- |")
+    limited = ("--data", test, "--limit", 500, "--json")
+    for pair in _edgecat("verify", checkpoint, *models, *limited)["pairs"]:
+        print(
+            f"| {pair['precision']} | {pair['backend']} | {pair['agreement']:.2%} of {pair['n']} | "
+            f"{pair['max_logit_error']:.1e} | {'pass' if pair['passed'] else 'FAIL'} |"
+        )
+
+
+def _training(photos: Path) -> list[Path]:
+    return sorted(photos.glob("train-*.tar"))
 
 
 def _trained(photos: Path, folder: Path) -> Path:
     start = time.perf_counter()
-    tars = sorted(photos.glob("train-*.tar"))
-    _edgecat("train", *tars, "--output", folder, "--name", "photographs")
-    print(f"train     {(time.perf_counter() - start) / 60:.1f} minutes")
+    _edgecat("train", *_training(photos), "--output", folder, "--name", "photographs")
+    print(f"Trained in {(time.perf_counter() - start) / 60:.1f} minutes.\n")
     return folder / "photographs" / "vgg16.safetensors"
 
 
@@ -79,36 +110,39 @@ def _edgecat(*arguments: object) -> Any:
     return json.loads(ran.stdout) if "--json" in arguments else None
 
 
-def _spread(pictures: tuple[Picture, ...], count: int) -> tuple[Picture, ...]:
-    return tuple(pictures[i * len(pictures) // count] for i in range(count))
+def _spread(found: PictureSet, count: int) -> PictureSet:
+    """Choose pictures evenly, so that every class has its share."""
+    chosen = tuple(found.pictures[i * len(found) // count] for i in range(count))
+    return replace(found, pictures=chosen)
 
 
-def _write_video(path: Path, pictures: tuple[Picture, ...]) -> None:
+def _write_video(path: Path, chosen: PictureSet) -> None:
     """Photographs as a lossless (HFYU) video, each at its own 200x200 pixels."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"HFYU"), 25, (200, 200))
     if not writer.isOpened():
         sys.exit("this OpenCV cannot write HFYU video")
-    for picture in pictures:
+    for picture in chosen.pictures:
         writer.write(decode_picture(picture.read(), picture.name))
     writer.release()
 
 
-def _compared(engine: Path, video: Path, test: Path, count: int) -> str:
+def _compared(engine: Path, video: Path, chosen: PictureSet) -> str:
     """Compare the camera's raw answers with evaluate's for the same photographs."""
-    found = scan([test])
-    chosen = replace(found, pictures=_spread(found.pictures, count))
-    with Classifier.open(engine) as classifier, Camera.open(video) as camera:
+    with Classifier.open(engine, backend="onnxruntime") as classifier, Camera.open(video) as camera:
         batches = served_batches(chosen, classifier.preprocess, batch_size=16)
         expected = np.concatenate([classifier.infer(batch.frames) for batch in batches])
         answers = [answer.raw.logits for answer in Pipeline(camera, classifier)]
-    found_logits = np.array(answers, np.float32)
-    if found_logits.shape != expected.shape:
-        sys.exit(f"the camera answered {len(answers)} of {count} frames")
-    same = int((found_logits.argmax(1) == expected.argmax(1)).sum())
-    worst = float(np.abs(found_logits - expected).max())
-    if same != count:
-        sys.exit(f"the camera agrees with evaluate on {same} of {count} frames only")
-    return f"agrees with evaluate on {same} of {count} frames, worst logit difference {worst:.1e}"
+    if len(answers) != len(chosen):
+        sys.exit(f"the camera answered {len(answers)} of {len(chosen)} frames")
+    found = np.array(answers, np.float32)
+    same = int((found.argmax(1) == expected.argmax(1)).sum())
+    worst = float(np.abs(found - expected).max())
+    if same != len(chosen):
+        sys.exit(f"the camera agrees with evaluate on {same} of {len(chosen)} frames only")
+    return (
+        f"agrees with `evaluate` on {same} of {len(chosen)} frames of a lossless video, before "
+        f"smoothing; the worst logit differs by {worst:.1e}"
+    )
 
 
 if __name__ == "__main__":
