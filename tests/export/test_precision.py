@@ -21,7 +21,8 @@ from edgecat_runtime import Classifier, GateError, ModelCard, UserError
 from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 SIZE = 32
-# Seen from 1.23 to 1.28: fp16 Q/DQ five times as coarse as from 1.30 on, so the gate keeps more float.
+# From 1.23 to 1.28 fp16 Q/DQ was seen to be five times as coarse as from 1.30 on; there the gate
+# refuses TensorRT's int8 form.
 COARSE = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 30)
 WIDTHS = (8, 8, 48, 48)
 
@@ -299,13 +300,15 @@ def test_a_graph_that_is_not_its_card_s_is_no_reference(net: bytes) -> None:
 
 @pytest.mark.parametrize("form", ["cpu", "tensorrt"])
 def test_int8_passes_its_gate_and_is_served(net: bytes, tmp_path, form: Form) -> None:
+    if COARSE and form == "tensorrt":
+        pytest.skip(f"onnxruntime {onnxruntime.__version__} is too coarse in fp16 Q/DQ to judge it")
     judged = labelled(net)
     done = convert(
         net, card_of(net), "int8", form=form, calibration=pictures(64), photographs=judged
     )
     assert done.gate.passed
     assert done.gate.n == len(judged) == done.card.accuracy_n
-    assert done.int8_share == 1 or (COARSE and form == "tensorrt" and done.int8_share > 0.8)
+    assert done.int8_share == 1
     assert "calibrated by" in done.notes[0]
     assert done.card.precision == "int8"
     assert done.card.golden != card_of(net).golden
