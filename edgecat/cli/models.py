@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def default_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path:
-    """Return the newest model of the newest run.
+    """Return the newest model of the run that was trained last.
 
     Args:
         suffixes: file types, the preferred first, such as `(".onnx", ".safetensors")`.
@@ -32,9 +32,15 @@ def default_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path:
             f"no model is named and there is none under {runs}/. Name a file, or make one: "
             "edgecat train photos/"
         )
-    newest = max(found, key=lambda path: path.stat().st_mtime).parent
+    newest = max({path.parent for path in found}, key=_trained_at)
     candidates = [path for path in found if path.parent == newest]
     return min(candidates, key=lambda p: (suffixes.index(p.suffix), -p.stat().st_mtime))
+
+
+def _trained_at(run: Path) -> float:
+    """When a run's best checkpoint was written; exporting an older run does not make it newer."""
+    models = list(run.glob("*.safetensors")) or [p for p in run.iterdir() if p.is_file()]
+    return max(path.stat().st_mtime for path in models)
 
 
 def openable_backends(path: Path) -> tuple[str, ...]:
@@ -46,8 +52,7 @@ def openable_backends(path: Path) -> tuple[str, ...]:
     """
     from edgecat_runtime.backends import available_backends
 
-    if path.suffix == ".safetensors":
-        import edgecat.torch_backend  # noqa: F401  (registers itself)
+    _register_torch(path)
     names = available_backends(path)
     if not names:
         from edgecat_runtime import read_card
@@ -91,8 +96,7 @@ def open_classifier(
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends.tensorrt import EngineMismatch
 
-    if path.suffix == ".safetensors":
-        import edgecat.torch_backend  # noqa: F401  (registers itself)
+    _register_torch(path)
     names = read_labels(labels) if labels else None
     opened = partial(
         Classifier.open, path, backend=backend, device=device, labels=names, threads=threads
@@ -110,6 +114,19 @@ def open_classifier(
     if classifier.choice and sys.stderr.isatty():
         warn(classifier.choice)
     return classifier
+
+
+def _register_torch(path: Path) -> None:
+    """Make checkpoints openable where `path` is one; a bad file is told before a missing torch."""
+    if path.suffix != ".safetensors":
+        return
+    try:
+        import edgecat.torch_backend  # noqa: F401  (registers itself)
+    except ModuleNotFoundError:
+        from edgecat_runtime import read_card
+
+        read_card(path)
+        raise
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+import edgecat
 from edgecat_runtime import read_card
 
 COMMANDS = (
@@ -55,6 +57,22 @@ def test_export_takes_the_newest_run(
     shutil.copy(checkpoint, tmp_path / "runs" / "mine")
     assert cli("export").code == 0
     assert (tmp_path / "runs" / "mine" / "vgg16.onnx").exists()
+
+
+def test_the_newest_run_is_the_one_trained_last(tmp_path: Path) -> None:
+    from edgecat.cli.models import default_model
+
+    old, new = "old/vgg16.safetensors", "new/vgg16.safetensors"
+    for age, name in ((30, old), (20, new), (10, "old/vgg16.onnx")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    found = default_model((".safetensors", ".onnx"), tmp_path)
+    assert found == tmp_path / "new" / "vgg16.safetensors"
+    (tmp_path / "new" / "vgg16.safetensors").rename(tmp_path / "new" / "x.onnx")
+    (tmp_path / "old" / "vgg16.safetensors").unlink()
+    assert default_model((".onnx",), tmp_path).parent.name == "old"
 
 
 def test_inspect_prints_the_card(cli: Cli, checkpoint: Path, exported: Path) -> None:
@@ -172,6 +190,21 @@ def test_every_command_has_an_example(cli: Cli, command: str) -> None:
     ran = cli(command, "--help")
     assert ran.code == 0
     assert f"edgecat {command}" in ran.out.split("Example", 1)[1]
+
+
+def test_the_version_is_told_without_heavy_imports() -> None:
+    program = (
+        "import sys\nfrom edgecat.cli import app\n"
+        "try:\n    app(['--version'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "assert not {'torch', 'numpy', 'cv2'} & set(sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, f"edgecat {edgecat.__version__}\n"), ran.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "classify", "camera"])
+def test_the_backends_are_named(cli: Cli, command: str) -> None:
+    assert "openvino" in cli(command, "--help").out
 
 
 def test_a_closed_pipe_is_quiet(exported: Path) -> None:
