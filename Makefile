@@ -8,7 +8,7 @@ OPTIONS ?= -n 2
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TESTABLE := .venv/.testable
-PIP = $(BIN)/python -m pip install --constraint constraints.txt --build-constraint constraints.txt
+PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 # TensorRT's real bindings, whose names the tests hold the code to: a CUDA, a colon, a version.
 BINDINGS := cu12:10.3.0 cu13:10.16.1.11 cu13:11.4.0.106
@@ -41,7 +41,7 @@ format: $(TESTABLE) ## put the code into ruff's form
 	@$(BIN)/ruff format .
 
 benchmark: $(TESTABLE) ## speed of command line, runtime and export
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || [ $$? = 4 ] || exit; done
+	@for name in cli runtime export; do $(BIN)/python benchmarks/$$name.py || exit; done
 
 clean: ## remove .venv, the demo and all caches; runs/ stays
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -61,6 +61,7 @@ $(INSTALLED): pyproject.toml runtime/pyproject.toml export/pyproject.toml constr
 	@touch $@
 
 $(TESTABLE): $(INSTALLED)
+	@echo "Installing what the tests need into .venv."
 	@$(PIP) --group dev --editable './runtime[openvino,tensorrt-rtx]' --editable ./export \
 	  --editable '.[all]'
 	@for pair in $(BINDINGS); do \

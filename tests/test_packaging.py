@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,15 @@ def test_the_three_versions_are_equal() -> None:
     stated = {name: _project(name)["version"] for name in PROJECTS}
     stated |= {name: importlib.import_module(name).__version__ for name in EXPORTS}
     assert len(set(stated.values())) == 1, stated
+
+
+def test_make_benchmark_runs_the_first_three() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `.*?python benchmarks/(\w+)\.py", page, re.MULTILINE)
+    assert sorted(listed) == sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    loop = re.search(r"for name in (.*?);.*benchmarks/", (ROOT / "Makefile").read_text())
+    assert loop
+    assert loop[1].split() == listed[:3]
 
 
 def test_the_houses_ask_for_each_other_at_this_version() -> None:

@@ -108,8 +108,11 @@ def train(
             device=device,
             precision=precision,
         )
+    remedy = "--threads 1 helps" if resume is None else "close other programs"
+    if config.threads == 1:
+        remedy = ""
     try:
-        with EpochLines(config.epochs, silent=json) as lines:
+        with EpochLines(config.epochs, silent=json, remedy=remedy) as lines:
             result = run_training(config, resume=resume, watcher=lines)
     except Interrupted as interrupted:
         typer.echo(str(interrupted), err=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -27,10 +29,14 @@ class EpochLines(Watcher):
     Args:
         epochs: of the whole run.
         silent: print no lines: standard output is for JSON.
+        remedy: what helps where other programs keep the cores busy; empty: say nothing.
     """
 
-    def __init__(self, epochs: int, *, silent: bool = False) -> None:
+    def __init__(
+        self, epochs: int, *, silent: bool = False, remedy: str = "close other programs"
+    ) -> None:
         self._epochs = epochs
+        self._busy = busy(remedy) if remedy else ""
         self._say: Callable[[str], None] = (lambda text: None) if silent else say
         self._stack = ExitStack()
         self._advance: Callable[..., None] = lambda steps=1, description=None: None
@@ -51,8 +57,10 @@ class EpochLines(Watcher):
     def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
         """Say what is trained on, and where."""
         self._say(f"training on {training}")
-        self._say(f"validating on {validation}")
+        self._say(f"validating on {replace(validation, skipped=())}")
         warn_skipped(training.skipped)
+        if self._busy:
+            warn(self._busy)
         self._say(f"into {folder}")
         sys.stdout.flush()
 
@@ -89,6 +97,24 @@ class EpochLines(Watcher):
     def skipped(self, sentence: str) -> None:
         """Name a picture that could not be decoded."""
         warn(f"skipped: {sentence}")
+
+
+def busy(remedy: str) -> str:
+    """Say that other programs keep the cores busy; empty where they do not, or nobody can tell.
+
+    The threads of an operator wait for one another: one without a core holds up all of them.
+    """
+    cores = os.cpu_count() or 1
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return ""
+    if cores < 2 or load <= cores / 2:
+        return ""
+    return (
+        f"the load of the last minute is {load:.1f} on {cores} cores: beside other programs "
+        f"training may be many times slower; {remedy}"
+    )
 
 
 def warn_skipped(sentences: Sequence[str]) -> None:
@@ -146,7 +172,7 @@ def report(result: TrainResult, *, as_json: bool) -> None:
         print_json(figures)
         return
     if count := len(result.skipped):
-        say("1 picture was left out" if count == 1 else f"{count:,} pictures were left out")
+        say("1 file was left out" if count == 1 else f"{count:,} files were left out")
     say(
         f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
         f"validation pictures (epoch {result.best.epoch})"

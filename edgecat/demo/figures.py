@@ -18,6 +18,7 @@ TILE = 96
 _GREEN, _RED = (87, 139, 46), (59, 66, 200)  # BGR
 _COLOURS, _GREY, _WRONG = ("#2f6db3", "#d9762b"), "#8a8f98", "#c8423b"
 _LINE, _HIGH = 1032, 72  # of the timeline, in its own units
+_TICK, _INSET = 44, 7  # room for "16 s", and off the round corners, in the same units
 _PLAYER_WIDTH, _EVERY = 480, 2
 
 
@@ -41,6 +42,16 @@ def contact_sheet(tiles: Sequence[Tile], columns: int) -> str:
         sheet[y : y + TILE, x : x + TILE] = picture
     return data_url(
         cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes(), "image/jpeg"
+    )
+
+
+def answered_sheet(tiles: Sequence[Tile], columns: int, name: str) -> str:
+    """Tile one row of pictures at most, the model's answer beneath each."""
+    answers = "".join(f"<span>{escape(tile.answer)}</span>" for tile in tiles)
+    return (
+        f'<div style="width:{100 * len(tiles) / columns:.2f}%">'
+        f'<img src="{contact_sheet(tiles, columns)}" style="width:100%" alt="{escape(name)}">'
+        f'<div class="answers">{answers}</div></div>'
     )
 
 
@@ -82,7 +93,8 @@ def timeline(said: Sequence[Said], fps: float) -> str:
     parts = [*_scenes(said, unit, colours), *_decisions(said, unit, colours)]
     for second in range(0, int(len(said) / fps) + 1, 2):
         x = second * fps * unit
-        anchor = "end" if x > _LINE - 22 else "start"
+        last = x > _LINE - _TICK
+        x, anchor = (min(x, _LINE - _INSET), "end") if last else (x + _INSET, "start")
         parts.append(
             f'<text x="{x:.1f}" y="{_HIGH + 15}" text-anchor="{anchor}" fill="#5d6776" '
             f'font-size="12">{second} s</text>'

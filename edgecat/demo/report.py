@@ -8,10 +8,12 @@ from html import escape
 from importlib.metadata import distributions
 from importlib.resources import files
 from pathlib import Path
+from statistics import harmonic_mean
 from string import Template
 
 from edgecat.demo.clip import FPS
 from edgecat.demo.figures import (
+    answered_sheet,
     bars,
     contact_sheet,
     data_url,
@@ -82,12 +84,10 @@ def _pictures(result: DemoResult) -> dict[str, str]:
     if wrong:
         shown = wrong[:_COLUMNS]
         more = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
-        answers = ", ".join(tile.answer for tile in shown)
+        sheet = answered_sheet(shown, _COLUMNS, "Pictures that it got wrong")
         mistakes = (
-            f'<figure style="margin-top:20px"><img src="{contact_sheet(shown, _COLUMNS)}" '
-            f'style="width:{100 * len(shown) / _COLUMNS:.2f}%" alt="Pictures that it got wrong">'
-            f"<figcaption>What it got wrong{more}; its answers: {escape(answers)}.</figcaption>"
-            "</figure>"
+            f'<figure style="margin-top:20px">{sheet}'
+            f"<figcaption>What it got wrong{more}, and what it said.</figcaption></figure>"
         )
     return {
         "sheet": contact_sheet(result.tiles[: _COLUMNS * _ROWS], _COLUMNS),
@@ -103,7 +103,7 @@ def _training(result: DemoResult) -> dict[str, str]:
         f"and global average pooling, for pictures of {config.size} by {config.size} pixels: "
         f"{len(run.history)} epochs of {config.pictures:,} drawings, a tenth of them for "
         f"validation, in {result.seconds['train']:.0f} s "
-        f"({run.history[-1].images_per_second:.0f} pictures a second). "
+        f"({harmonic_mean([row.images_per_second for row in run.history]):.0f} pictures a second). "
         "Training pictures are cropped, flipped and recoloured at random, so they are harder than "
         "the ones it is validated on. The confusion matrix counts the test pictures."
     )

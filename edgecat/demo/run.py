@@ -99,6 +99,8 @@ def _claim(folder: Path) -> None:
         for name in ("pets", "run"):
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
+        for name in ("report.html", "camera.mkv", "clip.mkv"):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
     atomic_write(folder / MARK, "{}\n")

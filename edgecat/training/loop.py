@@ -127,8 +127,9 @@ def _finished(job: Job) -> TrainResult:
     plots.draw_curves(state.history, folder / run.CURVES)
     plots.draw_confusion(evaluation, folder / run.CONFUSION)
     (folder / run.STATE).unlink(missing_ok=True)
+    skipped = (*job.validation.skipped, *state.skipped)
     return TrainResult(
-        folder, job.checkpoint, state.best, tuple(state.history), evaluation, tuple(state.skipped)
+        folder, job.checkpoint, state.best, tuple(state.history), evaluation, skipped
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C while training: everything so far is saved in `folder`, ready to go on."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(f"interrupted; saved. Go on with: edgecat train --resume {folder}")
+        place = shlex.quote(str(folder))
+        super().__init__(f"interrupted; saved. Go on with: edgecat train --resume {place}")
         self.folder = folder
 
 
@@ -62,7 +64,7 @@ class TrainResult:
         best: the best epoch.
         history: every epoch.
         evaluation: the checkpoint's answers to the validation pictures.
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a sentence for each file that is no picture or could not be decoded.
     """
 
     folder: Path
@@ -84,8 +86,9 @@ def new_folder(config: TrainConfig) -> Path:
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
+        place = shlex.quote(str(folder))
         raise UserError(
-            f"{folder} exists. Choose another --name, or go on with --resume {folder}"
+            f"{folder} exists. Choose another --name, or go on with --resume {place}"
         ) from error
     except OSError as error:
         raise write_error(folder, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -115,7 +116,45 @@ def test_train_names_what_it_skips(cli: Cli, album: Path, tmp_path: Path) -> Non
     ran = cli("train", pictures, *QUICK, "--output", tmp_path)
     assert ran.code == 0, ran.err
     assert ran.err.count("torn.jpg") == 1
-    assert "1 picture was left out" in ran.out
+    assert "1 file was left out" in ran.out
+
+
+def test_what_is_left_out_is_counted_once(cli: Cli, album: Path, tmp_path: Path) -> None:
+    """Files that are no pictures are known before training, torn pictures only in it."""
+    pictures = tmp_path / "pictures"
+    shutil.copytree(album, pictures)
+    (pictures / "cat" / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    (pictures / "cat" / "notes.txt").write_text("no picture")
+    ran = cli("train", pictures, *QUICK, "--output", tmp_path)
+    assert ran.out.count("file skipped") == 1
+    assert "2 files were left out" in ran.out
+    ran = cli("train", pictures, *QUICK, "--output", tmp_path, "--name", "again", "--json")
+    assert json.loads(ran.out)["skipped"] == ran.err.count("skipped: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "lines"), [(1.9, 2, 0), (2.1, 2, 1), (2.1, 1, 0), (None, 2, 0)]
+)
+def test_busy_cores_are_told_of(
+    cli: Cli,
+    album: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    load: float | None,
+    threads: int,
+    lines: int,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    if load is None:
+        monkeypatch.delattr(os, "getloadavg", raising=False)
+    else:
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    options = [*QUICK, "--epochs", 1, "--threads", threads]
+    ran = cli("train", album, *options, "--output", tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("\n") == lines
+    assert ("the load of the last minute is 2.1 on 4 cores" in ran.err) == bool(lines)
+    assert ("--threads 1 helps" in ran.err) == bool(lines)
 
 
 def test_a_heap_of_other_files_is_summed_up(cli: Cli, album: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from edgecat.cli import app
 from edgecat.demo import DemoConfig, run_demo
 from edgecat.demo.clip import HEIGHT, WIDTH, webm_from_clip, write_clip
-from edgecat.demo.figures import contact_sheet, player, timeline
+from edgecat.demo.figures import answered_sheet, contact_sheet, player, timeline
 from edgecat.demo.result import Said, Tile
 from edgecat.demo.run import MARK
 from edgecat_runtime import Classifier, UserError
@@ -78,6 +79,16 @@ def test_the_page_needs_nothing_beside_it(ran: Ran) -> None:
     assert "$" not in re.sub(r"base64,[^\"]*", "", ran.html)
 
 
+def test_the_page_names_one_run_and_the_mean_speed(ran: Ran) -> None:
+    assert "runs/pets/vgg16.safetensors runs/pets/vgg16.onnx" in ran.html
+    rows = (ran.config.output / "run" / "metrics.csv").read_text().splitlines()
+    rates = [float(row["images_per_second"]) for row in csv.DictReader(rows)]
+    mean = len(rates) / sum(1 / rate for rate in rates)
+    said = re.search(r"\((\d+) pictures a second\)", ran.html)
+    assert said
+    assert int(said[1]) == pytest.approx(mean, abs=0.6)
+
+
 def test_the_page_shows_what_the_json_holds(ran: Ran) -> None:
     figures = ran.figures
     assert f"{figures['evaluate']['accuracy']:.1%}" in ran.html
@@ -111,6 +122,19 @@ def test_a_second_demo_takes_the_place_of_the_first(tmp_path: Path, ran: Ran) ->
     with pytest.raises(UserError, match="holds something other than a demo"):
         run_demo(DemoConfig(output=tmp_path), print)
     assert (tmp_path / "photo.jpg").read_bytes() == b"mine"
+
+
+def test_an_interrupted_demo_shows_nothing_of_the_one_before(tmp_path: Path) -> None:
+    for name in ("report.html", "camera.mkv", "clip.mkv", MARK):
+        (tmp_path / name).write_text("old")
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(DemoConfig(output=tmp_path), interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == [MARK]
+    assert json.loads((tmp_path / MARK).read_text()) == {}
 
 
 @pytest.mark.parametrize(
@@ -164,6 +188,25 @@ def test_a_browser_can_play_the_film(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_contact_sheet_of_fewer_pictures_than_columns() -> None:
     tile = Tile(np.full((64, 64, 3), 90, np.uint8), "cat", True)
     assert contact_sheet([tile] * 3, 12).startswith("data:image/jpeg;base64,")
+
+
+def test_each_wrong_picture_has_its_answer_beneath() -> None:
+    tiles = [Tile(np.full((64, 64, 3), 90, np.uint8), answer, False) for answer in ("cat", "<b>")]
+    html = answered_sheet(tiles, 12, "wrong")
+    assert "<span>cat</span><span>&lt;b&gt;</span>" in html
+    assert "width:16.67%" in html
+
+
+@pytest.mark.parametrize("frames", [24, 400, 410, 419, 430])
+def test_no_second_of_the_timeline_is_cut_off(frames: int) -> None:
+    """At 12 units high, a character is under 8 wide; the corners are round."""
+    svg = timeline([Said("cat", "cat", "cat", 0.9)] * frames, 25.0)
+    found = re.findall(r'<text x="([\d.]+)" [^>]*text-anchor="(\w+)"[^>]*>(\d+ s)<', svg)
+    assert len(found) == frames // 50 + 1
+    for x, anchor, text in found:
+        left = float(x) - (8 * len(text) if anchor == "end" else 0)
+        assert left >= 6
+        assert left + 8 * len(text) <= 1026
 
 
 def test_the_timeline_marks_what_is_wrong() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -264,6 +265,11 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(config: TrainConfig) -
     assert len(result.history) == best.epoch + 2 < 40
     assert result.evaluation.accuracy == best.val_accuracy
     assert result.evaluation.loss == pytest.approx(best.val_loss, rel=1e-3)
+
+
+def test_the_way_on_can_be_pasted_into_a_shell() -> None:
+    said = str(Interrupted(Path("runs/my run")))
+    assert shlex.split(said.split(": ")[1]) == ["edgecat", "train", "--resume", "runs/my run"]
 
 
 def test_broken_pictures_are_named_once(config: TrainConfig, tmp_path: Path) -> None:
