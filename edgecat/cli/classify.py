@@ -31,15 +31,17 @@ def classify(
     for path in image:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
         paths += inside if path.is_dir() else [path]
-    answers, failed = [], None
+    answers: list[dict[str, object]] = []
+    failed: list[PictureError] = []
     chosen = engine or default_model((".onnx", ".safetensors"))
     with open_classifier(chosen, backend, device=device, labels=labels, rebuild=rebuild) as model:
         for path in paths:
             try:
                 prediction = model.classify(read_picture(path))
             except PictureError as error:
-                failed = error
-                warn(f"skipped: {error}")
+                failed.append(error)
+                if len(paths) > 1:
+                    warn(f"skipped: {error}")
                 continue
             answers.append(
                 {
@@ -53,5 +55,14 @@ def classify(
                 say(f"{path}  {prediction}")
     if json:
         print_json(answers)
-    if failed is not None or not paths:
-        raise failed if failed is not None else PictureError(f"{image[0]} holds no pictures")
+    if not paths:
+        raise PictureError(
+            f"{', '.join(map(str, image))} holds no pictures; expected "
+            f"{' '.join(PICTURE_SUFFIXES)}. Check the path"
+        )
+    if failed and len(paths) == 1:
+        raise failed[0]
+    if failed:
+        raise PictureError(
+            f"{len(failed)} of {len(paths)} pictures could not be read; they are named above"
+        )

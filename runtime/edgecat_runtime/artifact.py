@@ -257,7 +257,7 @@ def _encoded(value: int) -> bytes:
 
 
 def _not_whole(path: Path | str, kind: str) -> str:
-    return f"{path} is not {kind}, or only a part of one. Copy it again or export it again"
+    return f"{path} is not {kind}, or only a part of one. {_again(kind)}"
 
 
 def _no_card(path: Path) -> str:
@@ -268,4 +268,10 @@ def _no_card(path: Path) -> str:
 
 
 def _changed(path: Path) -> str:
-    return f"{path} was changed after it was written: its hash does not match. Export it again"
+    again = _again(path.suffix)
+    return f"{path} was changed after it was written: its hash does not match. {again}"
+
+
+def _again(kind: str) -> str:
+    """How a file comes back whole: a checkpoint is trained, all else exported."""
+    return f"Copy it again or {'train' if 'safetensors' in kind else 'export'} it again"

@@ -20,6 +20,8 @@ from edgecat_runtime.errors import UserError
 
 Image = NDArray[np.uint8]
 
+SOURCES = "a camera number, /dev/videoN, a video file, or a picture, folder or glob of pictures"
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
 
 
@@ -86,20 +88,25 @@ def open_source(text: str | int | Path) -> Source:
             pictures, or what a registered scheme takes.
 
     Raises:
-        UserError: nothing is there, or nothing that can be read.
+        UserError: it is empty, or nothing is there, or nothing that can be read.
         DeviceError: there is no such camera, or it cannot be opened.
     """
     from edgecat_runtime.sources import open_file, open_webcam
 
     text = str(text)
+    if not text:  # else the current folder, as of an empty path
+        raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
         return open_webcam(text)
     match = _SCHEME.match(text)
     if match is None or Path(text).exists():
         return open_file(text)
     if match[1].lower() not in _SCHEMES:
-        known = ", ".join(f"{scheme}:" for scheme in sorted(_SCHEMES)) or "none is registered"
-        raise UserError(f"source {text!r} has an unknown scheme; known: {known}")
+        known = "".join(f", or {scheme}:..." for scheme in sorted(_SCHEMES))
+        raise UserError(
+            f"source {text!r} has an unknown scheme; expected {SOURCES}{known}. Others are added "
+            "with edgecat_runtime.camera.register_source"
+        )
     return _SCHEMES[match[1].lower()](text)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgecat_runtime.camera import Shot, Source
+from edgecat_runtime.camera import SOURCES, Shot, Source
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.opencv import cv2_module
 from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
@@ -145,10 +145,7 @@ def open_file(text: str) -> Source:
         if re.search(r"[*?\[]", text):
             found = (Path(file) for file in glob.glob(text, recursive=True))  # noqa: PTH207
             return _open_pictures(found, f"the pattern {text}")
-        raise UserError(
-            f"there is no source {text}; expected a camera number, /dev/videoN, a video file, or a "
-            "picture, folder or glob of pictures. Check the path"
-        )
+        raise UserError(f"there is no source {text}; expected {SOURCES}. Check the path")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Pictures([path], text)
     return VideoFile(path)
@@ -157,7 +154,9 @@ def open_file(text: str) -> Source:
 def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
     paths = sorted((path for path in found if _is_picture(path)), key=_natural)
     if not paths:
-        raise UserError(f"{name} holds no pictures; expected {' '.join(PICTURE_SUFFIXES)}")
+        raise UserError(
+            f"{name} holds no pictures; expected {' '.join(PICTURE_SUFFIXES)}. Check the path"
+        )
     return Pictures(paths, name)
 
 

@@ -105,7 +105,7 @@ SENTENCES = [
     ("classify text.jpg --engine good.onnx", 1, r"text\.jpg is no picture"),
     ("classify empty.jpg --engine good.onnx", 1, r"empty\.jpg is empty \(0 bytes\)"),
     ("classify cut.png --engine good.onnx", 1, r"cut\.png is cut short"),
-    ("classify empty --engine good.onnx", 1, r"empty holds no pictures"),
+    ("classify empty --engine good.onnx", 1, r"empty holds no pictures; expected .* Check"),
     ("classify text.jpg", 1, r"no model is named and there is none"),
     ("classify text.jpg --engine text.onnx", 1, r"text\.onnx is not an ONNX model"),
     ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. Make one"),
@@ -172,7 +172,39 @@ def test_one_bad_picture_does_not_hide_the_others(cli: Cli, place: Path) -> None
     ran = cli("classify", "cut.png", "album/cat/0.png", "--engine", "good.onnx")
     assert ran.code == 1
     assert "album/cat/0.png" in ran.out
-    assert "cut.png is cut short" in ran.err
+    assert ran.err.splitlines() == [
+        "skipped: cut.png is cut short: its end is missing. Copy it again",
+        "error: 1 of 2 pictures could not be read; they are named above",
+    ]
+
+
+def test_a_bad_picture_alone_is_named_once(cli: Cli, place: Path) -> None:
+    ran = cli("classify", "cut.png", "--engine", "good.onnx")
+    assert ran.err == "error: cut.png is cut short: its end is missing. Copy it again\n"
+
+
+@pytest.mark.parametrize("command", ["classify cut.png --engine", "verify"])
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("missing.safetensors", "missing.safetensors does not exist"),
+        ("text.safetensors", "text.safetensors is not a safetensors file"),
+        ("good.safetensors", "torch is not installed: pip install 'edgecat[train]'"),
+    ],
+)
+def test_without_torch_a_bad_checkpoint_is_told_first(
+    cli: Cli,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    model: str,
+    sentence: str,
+) -> None:
+    monkeypatch.delitem(sys.modules, "edgecat.torch_backend", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    ran = cli(*command.split(), model)
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: {sentence}")
 
 
 @pytest.mark.parametrize("command", ["export good.safetensors --output {}/vgg16.onnx"])

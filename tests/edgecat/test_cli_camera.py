@@ -143,6 +143,12 @@ def test_a_folder_with_a_broken_picture(cli: Cli, tiny_onnx: Path, tmp_path: Pat
     assert ran.err.count("2.png is cut short") == 1
 
 
+def test_an_empty_source_is_not_the_current_folder(cli: Cli, tiny_onnx: Path) -> None:
+    ran = cli("camera", "--source", "", "--engine", tiny_onnx, "--headless")
+    assert ran.code == 1
+    assert ran.err.startswith("error: --source is empty; expected a camera number, ")
+
+
 @pytest.mark.parametrize("other", ["--output", "--events"])
 def test_the_source_is_not_overwritten(cli: Cli, tiny_onnx: Path, clip: Path, other: str) -> None:
     before = clip.read_bytes()

@@ -75,6 +75,26 @@ def test_bytes_behind_the_card_are_refused(sealed: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "weight", "fix"),
+    [
+        ("model.onnx", 400, "Copy it again or export it again"),
+        ("model.safetensors", -1, "Copy it again or train it again"),
+    ],
+)
+def test_the_fix_of_damage_fits_the_kind_of_file(
+    sealed: Path, name: str, weight: int, fix: str
+) -> None:
+    data = bytearray((sealed / name).read_bytes())
+    (sealed / name).write_bytes(data[:5])
+    with pytest.raises(CardError, match=fix):
+        read_card(sealed / name)
+    data[weight] ^= 1
+    (sealed / name).write_bytes(data)
+    with pytest.raises(CardDamaged, match=fix):
+        read_card(sealed / name)
+
+
+@pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
         ("text.onnx", b"This is a text file.\n", "is not an ONNX model"),

@@ -104,7 +104,8 @@ def test_a_broken_picture_is_named_skipped_and_counted(
 
 BAD_SOURCES = [
     ("missing.mp4", UserError, "there is no source missing.mp4; expected a camera number"),
-    ("empty", UserError, "the folder empty holds no pictures; expected .bmp"),
+    ("", UserError, "--source is empty; expected a camera number, .*Is a shell variable unset"),
+    ("empty", UserError, "the folder empty holds no pictures; expected .bmp.* Check the path"),
     ("*.gif", UserError, r"the pattern \*.gif holds no pictures"),
     ("text.txt", UserError, "text.txt is no video that OpenCV can read"),
     ("text.mp4", UserError, "text.mp4 is no video that OpenCV can read"),
@@ -113,7 +114,7 @@ BAD_SOURCES = [
     ("pipe.mp4", UserError, "pipe.mp4 is no regular file"),
     ("text.jpg", UserError, "text.jpg is no picture that can be read"),
     ("broken", UserError, "not one of the 2 pictures of the folder broken can be read"),
-    ("nosuch://x", UserError, "source 'nosuch://x' has an unknown scheme; known: "),
+    ("nosuch://x", UserError, "'nosuch://x' has an unknown scheme; expected a camera number, "),
     ("97", DeviceError, "there is no camera /dev/video97; (found /dev/video|no camera was found)"),
     ("/dev/video97", DeviceError, "there is no camera /dev/video97"),
     ("/dev/null", DeviceError, "camera /dev/null cannot be opened: it is no camera"),

@@ -342,7 +342,10 @@ def test_a_bare_board_can_be_asked(tmp_path: Path) -> None:
         "found = diagnose()\n"
         "assert not can_serve(found)\n"
         "assert not [f for f in found if f.ok is bool(f.fix)], found\n"
-        "print({f.name: f.fix for f in found}['OpenCV'])\n"
+        "by_name = {f.name: f for f in found}\n"
+        "assert by_name['FFmpeg'].value == by_name['GStreamer'].value == 'needs OpenCV'\n"
+        "assert by_name['FFmpeg'].fix == by_name['GStreamer'].fix == by_name['OpenCV'].fix\n"
+        "print(by_name['OpenCV'].fix)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-S", "-c", program]

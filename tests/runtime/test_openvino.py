@@ -141,6 +141,7 @@ def test_auto_takes_the_fastest_that_passes(
     assert [backend.closed for backend in made] == [int(b.name != taken) for b in made]
     if len(seconds) > 1:
         assert classifier.choice.startswith(f"{taken} on cpu answers (b0 on cpu")
+        assert classifier.choice.endswith("; a later one must take 20% less time)")
     assert ("refused" in classifier.choice) == (min(seconds) < 0)
 
 

@@ -55,6 +55,8 @@ def check_opencv_wheels() -> Finding:
 
 def check_ffmpeg() -> Finding:
     """Ask whether OpenCV reads and writes video files."""
+    if missing := _without_opencv("FFmpeg"):
+        return missing
     if _has_video("CAP_FFMPEG"):
         return Finding("FFmpeg", True, "in OpenCV")
     fix = "For video files and recording: pip install opencv-python-headless"
@@ -63,12 +65,20 @@ def check_ffmpeg() -> Finding:
 
 def check_gstreamer() -> Finding:
     """Ask whether OpenCV opens GStreamer pipelines, as a Jetson's ribbon cameras need."""
+    if missing := _without_opencv("GStreamer"):
+        return missing
     if _has_video("CAP_GSTREAMER"):
         return Finding("GStreamer", True, "in OpenCV")
     if jetson() is None:
         return Finding("GStreamer", True, "not in OpenCV; only a Jetson's ribbon cameras need it")
     fix = "Use JetPack's OpenCV, not pip's: a venv made with --system-site-packages"
     return Finding("GStreamer", False, "not in OpenCV", fix)
+
+
+def _without_opencv(name: str) -> Finding | None:
+    """What is found of a part of OpenCV where OpenCV itself is missing; else None."""
+    opencv = check_opencv()
+    return None if opencv.ok else Finding(name, False, "needs OpenCV", opencv.fix)
 
 
 def _has_video(backend: str) -> bool:
