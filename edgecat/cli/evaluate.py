@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecat.cli.options import Backend, Json
+
 if TYPE_CHECKING:
     from edgecat.data.folder import PictureSet
     from edgecat.training.metrics import Evaluation
@@ -17,9 +19,9 @@ def evaluate(
     data: Annotated[
         list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
     ],
-    backend: Annotated[str, typer.Option(help="auto, pytorch, onnxruntime or opencv.")] = "auto",
+    backend: Backend = "auto",
     threads: Annotated[int | None, typer.Option(help="Of the CPU; default: the backend's.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Count a model's right answers on labelled pictures.
 
