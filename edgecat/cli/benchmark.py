@@ -59,8 +59,6 @@ def benchmark(
         progress(len(subjects) + ROUNDS, "measuring") as advance,
     ):
         results = measure(subjects, batch=batch, seconds=seconds, advance=advance)
-    if plot is not None:
-        _draw(results, plot)
     for result in results:
         if not result.steady:
             warn(f"{result.model} on {result.backend} never became steady: close other programs")
@@ -68,6 +66,8 @@ def benchmark(
         print_json([result.to_dict() for result in results])
     else:
         _print(results)
+    if plot is not None:  # last: a full disk must not cost the figures
+        _draw(results, plot)
 
 
 def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequence[BackendEntry]:
@@ -98,7 +98,7 @@ def _print(results: Sequence[Result]) -> None:
     header = ["model", "backend", "precision", "fps", *(f"{name} ms" for name in (*shown, *staged))]
     rows = [
         [
-            *(Path(r.model).name, r.backend, r.precision, f"{r.fps:.1f}"),
+            *(r.model, r.backend, r.precision, f"{r.fps:.1f}"),
             *(f"{r.latency_ms[name]:.2f}" for name in shown),
             *(f"{r.stages_ms[name]:.2f}" if name in r.stages_ms else "-" for name in staged),
             *(f"{r.memory_mb:.0f}", f"{r.speed:.2f}x"),
@@ -112,14 +112,16 @@ def _print(results: Sequence[Result]) -> None:
 
 def _check_plot(path: Path) -> None:
     """Say what is wrong with `--plot` before minutes of measuring."""
-    from importlib.util import find_spec
-
     from edgecat_runtime.errors import BackendMissing, UserError
 
     if path.suffix != ".png":
         raise UserError(f"--plot {path} has no .png ending; expected a .png file")
-    if find_spec("matplotlib") is None:
-        raise BackendMissing("matplotlib is not installed: pip install 'edgecat[report]'")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise BackendMissing(
+            f"--plot needs matplotlib, which does not load ({error}): pip install 'edgecat[report]'"
+        ) from error
 
 
 def _draw(results: Sequence[Result], path: Path) -> None:
@@ -133,7 +135,7 @@ def _draw(results: Sequence[Result], path: Path) -> None:
     axes = figure.subplots()
     for result in results:
         times = np.sort(result.samples_ms)
-        label = f"{Path(result.model).name}, {result.backend}: {result.fps:.1f} frames/s"
+        label = f"{result.model}, {result.backend}: {result.fps:.1f} frames/s"
         axes.step(times, 100 * np.arange(1, len(times) + 1) / len(times), where="post", label=label)
     axes.set_xscale("log")
     axes.set_xlabel(f"latency, host to host, of a batch of {results[0].batch} (ms)")

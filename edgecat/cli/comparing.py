@@ -129,11 +129,27 @@ def drift_of(reference: Path, place: Place, candidate: Compared) -> Drift | None
             names=(str(reference), str(candidate.path)),
             backends=backends,
             precision=card.precision,
+            apart=_apart(reference, candidate.path),
             progress=progress,
         )
     except UserError as error:  # must not hide that the gate failed
         warn(f"--layers: {error}")
         return None
+
+
+def _apart(reference: Path, candidate: Path) -> bool:
+    """Whether two models are known to come from different checkpoints."""
+    return len({_origin(reference), _origin(candidate)} - {""}) == 2
+
+
+def _origin(path: Path) -> str:
+    """Hash of the checkpoint that a model comes from, or is; empty where its card does not say."""
+    from edgecat_runtime import read_card
+
+    card = read_card(path)
+    if path.suffix == ".safetensors":
+        return card.checkpoint_sha256 or card.payload_sha256
+    return card.checkpoint_sha256
 
 
 def _reference(stack: ExitStack, path: Path, names: Sequence[str]) -> tuple[Place, Classifier]:
@@ -164,7 +180,7 @@ def _photographs(
     from edgecat.data.folder import scan
     from edgecat.training.loader import Batch, load_batch, prefetched
 
-    found = scan(data, labels=classifier.labels)
+    found = scan(data, labels=classifier.labels).judged()
     count = min(limit, len(found)) if limit else len(found)
     spread = tuple(found.pictures[i * len(found) // count] for i in range(count))
     chosen: PictureSet = replace(found, pictures=spread)

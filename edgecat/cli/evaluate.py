@@ -10,7 +10,6 @@ import typer
 from edgecat.cli.options import Backend, Json
 
 if TYPE_CHECKING:
-    from edgecat.data.folder import PictureSet
     from edgecat.training.metrics import Evaluation
 
 
@@ -37,7 +36,7 @@ def evaluate(
     from edgecat.training.metrics import evaluate as count
 
     with open_classifier(model, backend, threads=threads) as classifier:
-        pictures = _judged(scan(data, labels=classifier.labels))
+        pictures = scan(data, labels=classifier.labels).judged()
         batches = served_batches(
             pictures, classifier.preprocess, batch_size=16, workers=available_cores()
         )
@@ -57,12 +56,6 @@ def evaluate(
         print_json({"model": str(model), "backend": name, **evaluation.to_dict()})
     else:
         _show(evaluation, model, name)
-
-
-def _judged(pictures: PictureSet) -> PictureSet:
-    """The test pictures, where there are any beside others, else all."""
-    test = pictures.subset("test")
-    return test if len(test) else pictures
 
 
 def _show(evaluation: Evaluation, model: Path, backend: str) -> None:

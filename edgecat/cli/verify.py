@@ -18,7 +18,10 @@ def verify(
     model: Annotated[list[Path], typer.Argument(help="Models; the first is the reference.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Photographs to compare on: folders or tars; default: golden frames."),
+        typer.Option(
+            help="Photographs to compare on: folders or tars, of which those under test/ alone "
+            "count where there are any; default: golden frames."
+        ),
     ] = None,
     limit: Annotated[
         int, typer.Option(min=0, help="At most so many photographs, evenly spread; 0 for all.")
@@ -57,7 +60,10 @@ def verify(
         found += compared
     passed = all(item.pair.passed for item in found)
     drifts = _drifts(model[0], first, found) if layers and first else {}
-    _show(found, drifts, passed=passed, layers=layers, json=json)
+    if json:
+        _print(found, drifts, passed=passed, layers=layers)
+    else:
+        _show(found, drifts, model[0])
     if report is not None:
         from edgecat_export.report import Entry, write_report
         from edgecat_runtime import read_card
@@ -102,22 +108,30 @@ def _drifts(reference: Path, first: Place, found: list[Compared]) -> dict[int, D
     return {i: drift for i, drift in looked.items() if drift is not None}
 
 
-def _show(
-    found: list[Compared], drifts: dict[int, Drift], *, passed: bool, layers: bool, json: bool
-) -> None:
+def _print(found: list[Compared], drifts: dict[int, Drift], *, passed: bool, layers: bool) -> None:
+    """The figures as JSON."""
     from dataclasses import asdict
 
-    from edgecat.cli.console import print_json, say, table
+    from edgecat.cli.console import print_json
 
-    if json:
-        rows = [{**asdict(item.pair), "passed": item.pair.passed} for item in found]
-        extra = {"layers": [_plain(drift) for drift in drifts.values()]} if layers else {}
-        print_json({"passed": passed, "pairs": rows, **extra})
-        return
+    rows = [{**asdict(item.pair), "passed": item.pair.passed} for item in found]
+    extra = {"layers": [_plain(drift) for drift in drifts.values()]} if layers else {}
+    print_json({"passed": passed, "pairs": rows, **extra})
+
+
+def _show(found: list[Compared], drifts: dict[int, Drift], reference: Path) -> None:
+    from edgecat.cli.console import say, table
+
     for item in found:
         say(str(item.pair))
-    for drift in drifts.values():
+    for i, drift in drifts.items():
         say()
+        say(f"{drift.candidate} on {drift.backend} against {drift.reference}, layer by layer")
+        if ".safetensors" in (reference.suffix, found[i].path.suffix):
+            say(
+                "(the checkpoint stands in as its ONNX form, so an exporter's fault does not show "
+                "here; the pairs above compare with PyTorch itself)"
+            )
         lines = [
             (item.name, item.operator, f"{item.own:.1e}", f"{item.accumulated:.1e}")
             for item in drift.layers

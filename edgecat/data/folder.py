@@ -84,6 +84,11 @@ class PictureSet:
         """Keep the pictures of one split: `train`, `val`, `test`, or empty for those of none."""
         return replace(self, pictures=tuple(p for p in self.pictures if p.split == split))
 
+    def judged(self) -> PictureSet:
+        """Keep the pictures to judge a model by: those under `test/` where there are any."""
+        test = self.subset("test")
+        return test if len(test) else self
+
 
 def scan(
     paths: str | Path | Sequence[str | Path], *, labels: Sequence[str] | None = None

@@ -41,7 +41,7 @@ class GateReport:
     Attributes:
         precision: of the candidate; it chooses the limits.
         golden_error: worst logit error on the golden frames, relative to their spread.
-        n: number of photographs, 0 where none were given.
+        n: number of photographs, 0 where none were given; the figures below are None then.
         agreement: share of them with the same best class, 0..1.
         reference_accuracy: of float32 on them, 0..1.
         accuracy: of the candidate on them, 0..1.
@@ -50,13 +50,15 @@ class GateReport:
     precision: Precision
     golden_error: float
     n: int = 0
-    agreement: float = 1.0
-    reference_accuracy: float = 0.0
-    accuracy: float = 0.0
+    agreement: float | None = None
+    reference_accuracy: float | None = None
+    accuracy: float | None = None
 
     @property
-    def loss(self) -> float:
+    def loss(self) -> float | None:
         """Accuracy lost, 0..1; negative where the candidate is the better one."""
+        if self.reference_accuracy is None or self.accuracy is None:
+            return None
         return self.reference_accuracy - self.accuracy
 
     @property
@@ -67,6 +69,8 @@ class GateReport:
     @property
     def passed(self) -> bool:
         """Whether every limit of the precision is kept."""
+        if self.agreement is None or self.loss is None:
+            return self.golden_passed
         return (
             self.golden_passed
             and self.agreement >= AGREEMENT_LIMITS[self.precision]
@@ -78,12 +82,12 @@ class GateReport:
             f"{'PASS' if self.passed else 'FAIL'}  {self.precision} against fp32: golden frames "
             f"{self.golden_error:.1e} off (limit {FLOAT_LIMITS[self.precision]:.0e})"
         )
-        if not self.n:
-            return f"{text}, no photographs"
+        if self.loss is None:
+            return f"{text}; no photographs were given, so the golden frames alone judged"
         return (
             f"{text}; {self.n} photographs: agreement {self.agreement:.2%} (limit "
             f"{AGREEMENT_LIMITS[self.precision]:.1%}), accuracy {self.reference_accuracy:.2%} to "
-            f"{self.accuracy:.2%}, loss {self.loss * 100:.2f} points (limit "
+            f"{self.accuracy:.2%}, accuracy lost {self.loss * 100:.2f} points (limit "
             f"{LOSS_LIMITS[self.precision] * 100:.1f})"
         )
 

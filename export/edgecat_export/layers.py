@@ -59,6 +59,7 @@ class Drift:
         split: relative difference between the candidate run in segments and run whole, on the same
             frames. It shows that cutting has not changed what is under test; where a runtime
             computes fp16 graphs in float32, rounding at the cuts shows here (3e-4).
+        apart: whether the two come from different trainings, so that no layer is to blame.
     """
 
     reference: str
@@ -67,16 +68,25 @@ class Drift:
     limit: float
     layers: tuple[Layer, ...]
     split: float
+    apart: bool = False
 
     @property
     def first(self) -> Layer | None:
-        """The first layer whose own error is over the limit."""
+        """The first layer whose own error is over the limit; None where the two are `apart`."""
+        if self.apart:
+            return None
         return next((layer for layer in self.layers if not layer.own <= self.limit), None)
 
     @property
     def verdict(self) -> str:
         """A sentence for people."""
         name = f"{self.candidate} on {self.backend}"
+        if self.apart:
+            return (
+                f"these come from two different trainings: the cards of {self.candidate} and "
+                f"{self.reference} name different checkpoints, so their layers differ from the "
+                "first one on. Compare a model with the checkpoint that it was made from"
+            )
         if self.first is not None:
             return (
                 f"{name} starts to drift from {self.reference} at {self.first.name} "
@@ -104,6 +114,7 @@ def find_drift(
     names: tuple[str, str] = ("the reference", "the candidate"),
     backends: tuple[str, str] = ("onnxruntime", "onnxruntime"),
     precision: Precision = "fp32",
+    apart: bool = False,
     progress: Progress = lambda total, description: nullcontext(lambda *a: None),
 ) -> Drift:
     """Compare two graphs layer by layer.
@@ -115,6 +126,7 @@ def find_drift(
         names: of both, for the report.
         backends: that run both; see `SEGMENT_BACKENDS`.
         precision: of the candidate; it chooses the limit.
+        apart: whether they come from different trainings.
         progress: called with the number of layers and a description; gives what advances.
 
     Raises:
@@ -133,7 +145,8 @@ def find_drift(
     whole = open_segment(Segment(candidate, (sides[1].graph.input,), ""), backends[1])
     split = relative_error(whole({sides[1].graph.input: frames}), sides[1].values[count - 1])
     title = f"{names[0]} on {backends[0]}"
-    return Drift(title, names[1], backends[1], LAYER_LIMITS[precision], tuple(layers), split)
+    limit = LAYER_LIMITS[precision]
+    return Drift(title, names[1], backends[1], limit, tuple(layers), split, apart)
 
 
 class _Side:

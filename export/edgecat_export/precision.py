@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.golden import golden_frames, golden_rows
 
 INT8_SHARE = 0.8
+JUDGES_TENSORRT = (1, 30)  # before, ONNX Runtime computes fp16 Q/DQ five times as coarsely
 LEVELS = 192  # of the 256 that a camera gives; photographs span nearly all of them
 _T = TypeVar("_T", np.uint8, np.float32)
 _SCANNED = 64  # photographs of the overflow scan, and for ranking layers
@@ -67,7 +69,8 @@ def convert(
         progress: told after each batch what is being done.
 
     Raises:
-        UserError: not a float32 model, or int8 without calibration.
+        UserError: not a float32 model, int8 without calibration, or an ONNX Runtime that cannot
+            judge TensorRT's int8.
         GateError: it answers too differently; the message says by how much and what to do.
     """
     if card.precision != "fp32":
@@ -75,6 +78,10 @@ def convert(
             f"this model is {card.precision} already; only an fp32 model can be converted to "
             f"{precision}. Give the checkpoint or its fp32 .onnx file"
         )
+    if precision == "int8" and form == "tensorrt":
+        import onnxruntime
+
+        check_judge(onnxruntime.__version__)
     gate = Gate(payload, card, photographs, progress=progress)
     if precision == "fp16":
         conversion = _half(payload, card, gate, calibration, photographs, progress)
@@ -87,6 +94,24 @@ def convert(
         _check_contrast(calibration)
         conversion = _Int8(payload, card, gate, form, calibration, progress).convert()
     return replace(conversion, card=_described(conversion, card, precision))
+
+
+def check_judge(version: str) -> None:
+    """Refuse an ONNX Runtime whose fp16 Q/DQ is too coarse to judge TensorRT's int8 form by.
+
+    Args:
+        version: such as `1.23.2`.
+
+    Raises:
+        UserError: it is before 1.30.
+    """
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if found < JUDGES_TENSORRT:
+        raise UserError(
+            f"ONNX Runtime {version} computes fp16 too coarsely to judge TensorRT's int8 form; "
+            "expected 1.30 or later. Convert on a machine with Python 3.11 or later and a newer "
+            "onnxruntime, then build the engine here from the .onnx file that stays beside it"
+        )
 
 
 def _check_contrast(calibration: Frames) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,10 +38,38 @@ def test_people_get_a_table_with_the_ratio(cli: Cli, checkpoint: Path, tiny_onnx
     assert ran.code == 0, ran.err
     header, first, second, machine = (line.split() for line in ran.out.splitlines())
     assert header[:3] + header[-1:] == ["model", "backend", "precision", "speed"]
-    assert first[:3] + first[-1:] == [checkpoint.name, "pytorch", "fp32", "1.00x"]
-    assert second[0] == tiny_onnx.name
+    assert first[:3] + first[-1:] == [str(checkpoint), "pytorch", "fp32", "1.00x"]
+    assert second[0] == str(tiny_onnx)
     assert f"{second[1]} on cpu answers (" in ran.err  # auto says what it took
     assert machine[:4] == ["batch", "1", "on", "cpu"]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_plot_that_cannot_be_written_costs_no_figures(
+    cli: Cli, tiny_onnx: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_text("")
+    plot = ("--plot", tmp_path / "file" / "latency.png")
+    arguments = ("--backend", "onnxruntime", "--seconds", 0.1, *options)
+    ran = cli("benchmark", tiny_onnx, *arguments, *plot)
+    assert (ran.code, "latency.png" in ran.err) == (1, True), ran.err
+    if options:
+        assert json.loads(ran.out)[0]["model"] == str(tiny_onnx)
+    else:
+        assert ran.out.splitlines()[1].split()[:2] == [str(tiny_onnx), "onnxruntime"]
+
+
+def test_a_plot_without_matplotlib_is_refused_before_measuring(
+    cli: Cli, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(
+        "edgecat_runtime.benchmark.measure", lambda *_, **__: pytest.fail("measured")
+    )
+    ran = cli("benchmark", tiny_onnx, "--plot", "latency.png")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("error: --plot needs matplotlib")
+    assert ran.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

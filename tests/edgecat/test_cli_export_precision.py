@@ -74,6 +74,17 @@ def test_fp16_is_written_beside_the_model(cli: Cli, model: Path, photographs: Pa
     assert read_card(model.with_name("net.fp16.onnx")).precision == "fp16"
 
 
+def test_fp16_without_photographs_invents_no_figures(cli: Cli, model: Path) -> None:
+    ran = cli("export", model, "--precision", "fp16", "--json")
+    assert ran.code == 0, ran.err
+    gate = json.loads(ran.out)["gate"]
+    assert (gate["n"], gate["passed"], gate["golden_error"] < 5e-3) == (0, True, True)
+    figures = ("agreement", "reference_accuracy", "accuracy", "loss")
+    assert {name: gate[name] for name in figures} == dict.fromkeys(figures)
+    ran = cli("export", model, "--precision", "fp16")
+    assert "no photographs were given, so the golden frames alone judged" in ran.out
+
+
 def test_int8_calibrates_on_train_and_is_judged_on_test(
     cli: Cli, model: Path, photographs: Path
 ) -> None:

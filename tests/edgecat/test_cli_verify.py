@@ -142,6 +142,16 @@ def test_the_report_names_the_right_photographs(
     assert html.count("data:image/jpeg") == len(shown)
 
 
+def test_of_data_with_a_test_level_only_that_counts(
+    cli: Cli, pair: tuple[Path, Path], album: Path, tmp_path: Path
+) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(album, tmp_path / "photos" / part)
+    (tmp_path / "photos" / "test" / "cat" / "0.png").unlink()
+    ran = cli("verify", pair[0], pair[0], "--data", tmp_path / "photos", "--json")
+    assert {item["n"] for item in json.loads(ran.out)["pairs"]} == {11}
+
+
 def test_a_report_that_cannot_be_written_is_the_users_mistake(
     cli: Cli, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -167,3 +177,22 @@ def test_a_checkpoints_layers_have_pytorchs_names(
     assert [layer["name"] for layer in drift["layers"]] == [
         *("features.0", "features.4", "classifier.1")
     ]
+    assert drift["apart"] is False
+    ran = cli("verify", checkpoint, exported, *options[:-1])
+    assert "the checkpoint stands in as its ONNX form" in ran.out
+
+
+def test_two_trainings_blame_no_layer(
+    cli: Cli, tiny_card: ModelCard, checkpoint: Path, tmp_path: Path
+) -> None:
+    own, other = tmp_path / "own.safetensors", tmp_path / "other.onnx"
+    card = replace(read_card(checkpoint), golden=(), payload_bytes=0, payload_sha256="")
+    save_checkpoint(own, build_model(card), card)
+    assert cli("export", checkpoint, "--output", other).code == 0
+    for options in ((), ("--json",)):
+        ran = cli("verify", own, other, "--backend", "onnxruntime", "--layers", *options)
+        assert ran.code == 3, ran.err
+        assert "these come from two different trainings" in ran.out
+        assert "starts to drift" not in ran.out
+    (drift,) = json.loads(ran.out)["layers"]
+    assert (drift["apart"], drift["first"]) == (True, None)

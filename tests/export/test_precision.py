@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecat_export.fp16 import fp16_from_onnx
 from edgecat_export.gate import Gate, GateReport, Photographs
 from edgecat_export.int8 import Form, int8_from_onnx, int8_layers, layers
-from edgecat_export.precision import convert
+from edgecat_export.precision import check_judge, convert
 from edgecat_export.publish import read_onnx, save_onnx
 from edgecat_export.scan import METHODS, Distribution, answer, scan
 from edgecat_runtime import Classifier, GateError, ModelCard, UserError
@@ -291,6 +291,10 @@ def test_the_report_holds_every_limit() -> None:
     assert not replace(good, golden_error=float("nan")).passed
     assert GateReport("fp16", 1e-3, 1000, 0.9995, 0.92, 0.9191).passed
     assert not GateReport("fp16", 1e-3, 1000, 0.9995, 0.92, 0.918).passed
+    assert "accuracy lost 0.40 points" in str(good)
+    alone = GateReport("fp16", 1e-3)
+    assert (alone.passed, alone.loss, "golden frames alone" in str(alone)) == (True, None, True)
+    assert not replace(alone, golden_error=0.5).passed
 
 
 def test_a_graph_that_is_not_its_card_s_is_no_reference(net: bytes) -> None:
@@ -317,6 +321,20 @@ def test_int8_passes_its_gate_and_is_served(net: bytes, tmp_path, form: Form) ->
     assert read_onnx(tmp_path / "net.int8.onnx")[0] == done.payload
     with Classifier.open(tmp_path / "net.int8.onnx") as classifier:
         assert classifier.card.precision == "int8"
+
+
+@pytest.mark.parametrize("version", ["1.23.2", "1.9.0", "1.28.0.dev20260101", "1.29.1"])
+def test_a_coarse_onnx_runtime_does_not_judge_tensorrts_int8(
+    net: bytes, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.__version__", version)
+    with pytest.raises(UserError, match=rf"ONNX Runtime {version} .* expected 1\.30 or later"):
+        convert(net, card_of(net), "int8", form="tensorrt", calibration=pictures(64))
+
+
+@pytest.mark.parametrize("version", ["1.30.0", "1.32.0.dev20261101", "1.100.0", "2.0"])
+def test_a_later_onnx_runtime_judges_it(version: str) -> None:
+    check_judge(version)
 
 
 def test_fp16_passes_its_gate_with_golden_frames_alone(net: bytes) -> None:
