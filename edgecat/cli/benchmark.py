@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecat.cli.options import Json
+
 if TYPE_CHECKING:
     from edgecat_runtime.backends import BackendEntry
     from edgecat_runtime.benchmark import Result
@@ -35,7 +37,7 @@ def benchmark(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the distributions of latency as a .png.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure how fast models are here: frames a second and latency, host to host.
 

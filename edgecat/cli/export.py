@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgecat.cli.options import Json
+
 _GATE = "Precision and its gate"
 _FOREIGN = "Foreign ONNX models"
 _ENGINE = "TensorRT engines"
@@ -97,7 +99,7 @@ def export(
         bool,
         typer.Option("--strip", help="Leave the weights to a refit.", rich_help_panel=_ENGINE),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Export to ONNX or a TensorRT engine; nothing is written that answers too differently.
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edgecat.cli.options import Json
+
 
 def _network(**options: Any) -> Any:
     return typer.Option(rich_help_panel="The network", **options)
@@ -64,7 +66,7 @@ def train(
     precision: Annotated[
         str, _run(help="auto (what the device is fast in), fp32, bf16 or fp16.")
     ] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Train a classifier on labelled pictures.
 

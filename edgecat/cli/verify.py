@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecat.cli.options import Json
+
 if TYPE_CHECKING:
     from edgecat.cli.comparing import Compared
     from edgecat.cli.places import Place
@@ -37,7 +39,7 @@ def verify(
     layers: Annotated[
         bool, typer.Option("--layers", help="Find the layer at which a candidate starts to drift.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Prove that models, on every backend present, give the same answer.
 

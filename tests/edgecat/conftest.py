@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.checkpoint import save_checkpoint
+from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models import architecture, build_model
+from edgecat_export.graph import export_onnx
 from edgecat_runtime.card import ModelCard
 
 
@@ -29,6 +30,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("run") / "vgg16.safetensors"
     save_checkpoint(path, build_model(card), card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`checkpoint` as ONNX."""
+    path = tmp_path_factory.mktemp("exported") / "vgg16.onnx"
+    export_onnx(*load_checkpoint(checkpoint), path)
     return path
 
 

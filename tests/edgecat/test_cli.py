@@ -27,16 +27,6 @@ PAIR_KEYS = [
 Cli = Callable[..., "object"]
 
 
-@pytest.fixture(scope="module")
-def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from edgecat.checkpoint import load_checkpoint
-    from edgecat_export.graph import export_onnx
-
-    path = tmp_path_factory.mktemp("exported") / "vgg16.onnx"
-    export_onnx(*load_checkpoint(checkpoint), path)
-    return path
-
-
 def test_export_writes_beside_the_checkpoint(cli: Cli, checkpoint: Path, tmp_path: Path) -> None:
     shutil.copy(checkpoint, tmp_path)
     ran = cli("export", tmp_path / checkpoint.name)

@@ -11,19 +11,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save
 
-from edgecat.checkpoint import load_checkpoint
-from edgecat_export.graph import export_onnx
 from edgecat_runtime import read_card
 from edgecat_runtime.artifact import seal_safetensors
 
 Cli = Callable[..., "object"]
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("exported") / "vgg16.onnx"
-    export_onnx(*load_checkpoint(checkpoint), path)
-    return path
 
 
 def test_json_has_its_shape(cli: Cli, checkpoint: Path, album: Path) -> None:
