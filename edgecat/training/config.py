@@ -30,7 +30,10 @@ class TrainConfig:
         name: the run's folder inside `output`; empty for architecture, date and time.
         output: folder of the runs.
         arch: name of the architecture.
-        size: height and width of the network's input in pixels.
+        size: height and width of the network's input in pixels, when validated and served.
+        progressive: sizes to train at in turn, `64:10,96:8,128:5` for ten epochs at 64 x 64 and so
+            on, the last one to the end; empty for `size` throughout. Training a little smaller than
+            serving pays, since random crops show things larger (https://arxiv.org/abs/1906.06423).
         width: channel multiplier.
         head: `gap` (global average pooling) or `dense`, as published.
         batch_norm: normalise after each convolution.
@@ -43,6 +46,8 @@ class TrainConfig:
         weight_decay: of weights; biases and batch norm are left alone.
         warmup: share of all steps over which the rate climbs, 0..1; a cosine brings it to 0.
         label_smoothing: 0..1.
+        ema: decay of the weights' moving average, which is then what is validated and saved; 0 for
+            the weights themselves.
         augment: random resized crop, flip and colour; off for fitting a few pictures.
         val: share of each class to validate on, where the data has no `val/` folder.
         seed: of weights, split, order, augmentation and dropout.
@@ -60,6 +65,7 @@ class TrainConfig:
     output: str = "runs"
     arch: str = "vgg16"
     size: int = 64
+    progressive: str = ""
     width: float = 0.5
     head: str = "gap"
     batch_norm: bool = True
@@ -72,6 +78,7 @@ class TrainConfig:
     weight_decay: float = 5e-4
     warmup: float = 0.1
     label_smoothing: float = 0.1
+    ema: float = 0.0
     augment: bool = True
     val: float = 0.1
     seed: int = 0
@@ -93,11 +100,33 @@ class TrainConfig:
             raise UserError(
                 f"--name is {self.name!r}; expected a plain name. Use --output for where"
             )
+        if self.stages and self.head == "dense":
+            raise UserError("--progressive needs a network for any size. Use --head gap")
 
     @property
     def peak_rate(self) -> float:
         """The highest learning rate of the run."""
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Sizes in pixels and for how many epochs, from `progressive`."""
+        try:
+            stages = [tuple(map(int, s.split(":"))) for s in self.progressive.split(",") if s]
+            return tuple((size, epochs) for size, epochs in stages if _sane(size, epochs))
+        except ValueError as error:
+            raise UserError(
+                f"--progressive is {self.progressive!r}; expected sizes from 32 to 1024 pixels and "
+                "epochs, such as 64:10,96:8,128:5"
+            ) from error
+
+    def size_at(self, epoch: int) -> int:
+        """Height and width in pixels to train at in an epoch, counted from 0."""
+        for size, epochs in self.stages:
+            if epoch < epochs:
+                return size
+            epoch -= epochs
+        return self.stages[-1][0] if self.stages else self.size
 
     @property
     def head_dropout(self) -> float:
@@ -140,10 +169,17 @@ _RANGES = (
     ("weight_decay", 0, 10),
     ("warmup", 0, 1),
     ("label_smoothing", 0, 0.9),
+    ("ema", 0, 0.99999),
     ("seed", 0, 2**32 - 1),
     ("patience", 1, 100_000),
     ("threads", 1, 1024),
 )
+
+
+def _sane(size: int, epochs: int) -> bool:
+    if not (32 <= size <= 1024 and epochs >= 1):
+        raise ValueError
+    return True
 
 
 def _option(name: str) -> str:

@@ -14,6 +14,7 @@ from edgecat.data.folder import PictureSet, scan, split
 from edgecat.models import architecture, build_model
 from edgecat.training import run
 from edgecat.training.augment import Augmentation
+from edgecat.training.average import WeightAverage
 from edgecat.training.config import TrainConfig
 from edgecat.training.loader import Loader, available_cores
 from edgecat.training.metrics import write_metrics
@@ -35,6 +36,7 @@ class Job:
         card: the model's, before training.
         model: in channels-last layout.
         optimizer: over its parameters.
+        average: of the model's weights, where the configuration asks for it.
         scaler: of the gradients in fp16; does nothing in other precisions.
         loader: of the training pictures.
         validation: the validation pictures.
@@ -48,6 +50,7 @@ class Job:
     card: ModelCard
     model: nn.Module
     optimizer: Optimizer
+    average: WeightAverage | None
     scaler: GradScaler
     loader: Loader
     validation: PictureSet
@@ -60,6 +63,17 @@ class Job:
         return self.folder / f"{self.config.arch}.safetensors"
 
     @property
+    def served(self) -> nn.Module:
+        """The module that is validated and saved."""
+        return self.average.module if self.average else self.model
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The modules that the next step depends on, by their names in the state."""
+        average = {"average": self.average.module} if self.average else {}
+        return {"model": self.model, **average}
+
+    @property
     def over(self) -> bool:
         """Whether every epoch is done, or too many went by without a better one."""
         state, config = self.state, self.config
@@ -68,7 +82,7 @@ class Job:
 
     def save(self) -> None:
         """Write the state, so that `resume` can take it up; raises as `save_state`."""
-        save_state(self.folder / run.STATE, self.state, self.model, self.optimizer, self.scaler)
+        save_state(self.folder / run.STATE, self.state, self.models, self.optimizer, self.scaler)
 
     def note(self, skipped: tuple[str, ...]) -> None:
         """Tell the watcher of pictures that could not be decoded, of each one once."""
@@ -108,6 +122,7 @@ def prepare(config: TrainConfig, *, resume: Path | None, watcher: run.Watcher) -
         optimizer=make_optimizer(
             model, config.optimizer, lr=config.peak_rate, weight_decay=config.weight_decay
         ),
+        average=WeightAverage(model, config.ema) if config.ema else None,
         scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
         loader=_loader(config, training),
         validation=validation,
@@ -163,7 +178,7 @@ def _take_up(job: Job) -> None:
     if (job.folder / run.CONFUSION).exists() and not path.exists():
         raise UserError(f"{job.folder} is finished: there is nothing to resume. Start a new run")
     if path.exists():
-        state = load_state(path, job.model, job.optimizer, job.scaler)
+        state = load_state(path, job.models, job.optimizer, job.scaler)
         if state.pictures != job.state.pictures:
             raise UserError(
                 f"the pictures are not those that {job.folder} was started with; expected the same "

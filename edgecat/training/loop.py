@@ -46,13 +46,14 @@ def train(
         Interrupted: Ctrl-C; the state is saved. A second Ctrl-C raises KeyboardInterrupt at once.
     """
     job = prepare(config, resume=resume, watcher=watcher or Watcher())
-    state, loader, model = job.state, job.loader, job.model
+    config, state, loader, model = job.config, job.state, job.loader, job.model
     with run.ctrl_c_waits() as ctrl_c:
         while not job.over:
             job.watcher.epoch_started(state.epoch + 1, loader.steps, state.step)
             totals = torch.tensor(state.totals, device=job.device)
             started = time.perf_counter() - state.seconds
             model.train()
+            loader = replace(loader, size=config.size_at(state.epoch))
             for batch in loader.batches(state.epoch, state.step):
                 job.note(batch.skipped)
                 if len(batch.labels) > 1:
@@ -67,13 +68,13 @@ def train(
                     _check(totals, job)
             _check(totals, job)
             trained = time.perf_counter() - started
-            evaluation = _validated(job, model)
+            evaluation = _validated(job, job.served)
             job.note(evaluation.skipped)
             row = _row(job, totals, evaluation, trained, time.perf_counter() - started)
             best = state.next_epoch(row)
             if best:
                 card = replace(job.card, accuracy=evaluation.accuracy, accuracy_n=evaluation.n)
-                save_checkpoint(job.checkpoint, model, card)
+                save_checkpoint(job.checkpoint, job.served, card)
             job.save()
             append_metrics(job.folder / run.METRICS, row)
             job.watcher.epoch_finished(row, best=best)
@@ -101,6 +102,8 @@ def step(job: Job, batch: Batch) -> Tensor:
     job.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     job.scaler.step(job.optimizer)
     job.scaler.update()
+    if job.average:
+        job.average.update(job.model, number)
     n = len(labels)
     right = (logits.detach().argmax(1) == labels).sum()
     return torch.stack([loss.detach() * n, right.float(), torch.tensor(n, device=job.device)])

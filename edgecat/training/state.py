@@ -7,6 +7,7 @@ metadata. One file and one rename: a `kill -9` leaves the old state or the new o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,15 +64,23 @@ class RunState:
 
 
 def save_state(
-    path: Path, state: RunState, model: nn.Module, optimizer: Optimizer, scaler: GradScaler
+    path: Path,
+    state: RunState,
+    models: Mapping[str, nn.Module],
+    optimizer: Optimizer,
+    scaler: GradScaler,
 ) -> None:
-    """Write everything that the next step depends on.
+    """Write everything that the next step depends on; `models` by their names in the file.
 
     Raises:
         UserError: the file cannot be written.
     """
     stepped = optimizer.state_dict()
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {
+        f"{key}.{name}": tensor
+        for key, model in models.items()
+        for name, tensor in model.state_dict().items()
+    }
     plain: dict[str, Any] = {}
     for index, slots in stepped["state"].items():
         for name, value in slots.items():
@@ -92,7 +101,9 @@ def save_state(
     atomic_write(path, save(whole, {_KEY: text}))
 
 
-def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler) -> RunState:
+def load_state(
+    path: Path, models: Mapping[str, nn.Module], optimizer: Optimizer, scaler: GradScaler
+) -> RunState:
     """Put back what `save_state` wrote, and say how far the run had come.
 
     Raises:
@@ -102,7 +113,8 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradS
         with safe_open(path, "pt") as file:
             values = json.loads(file.metadata()[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model.load_state_dict(_under(tensors, "model."))
+        for key, model in models.items():
+            model.load_state_dict(_under(tensors, f"{key}."))
         optimizer.load_state_dict(_optimizer_state(tensors, values))
         scaler.load_state_dict(values["scaler"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
