@@ -13,6 +13,7 @@ from edgecat.cli.benchmark import benchmark
 from edgecat.cli.camera import camera
 from edgecat.cli.classify import classify
 from edgecat.cli.console import say
+from edgecat.cli.data import data
 from edgecat.cli.demo import demo
 from edgecat.cli.doctor import doctor
 from edgecat.cli.evaluate import evaluate
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(data)
 
 
 def _show_version(asked: bool) -> None:

@@ -1,0 +1,18 @@
+"""`edgecat data`: one file per sub-command, heavy imports inside the one that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+_COMMANDS: tuple[Callable[..., None], ...] = ()
+
+data = typer.Typer(
+    name="data",
+    help="Fetch, check, split and gather labelled pictures.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+for _command in _COMMANDS:
+    data.command()(_command)
