@@ -37,6 +37,33 @@ class Augmentation:
     saturation: float = 0.3
 
 
+@dataclass(frozen=True)
+class View:
+    """What one draw decides: rectangle to cut out, in pixels, mirroring, and change of colour.
+
+    Attributes:
+        top: first row of the crop.
+        left: first column.
+        height: rows.
+        width: columns.
+        flip: left and right change places.
+        colour: float32 (3, 4), an affine map of BGR values.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+    colour: NDArray[np.float32]
+
+
+def draw_view(height: int, width: int, how: Augmentation, random: np.random.Generator) -> View:
+    """Draw the view of a picture of `height` by `width` pixels; arguments as for `augment`."""
+    crop = random_crop(height, width, how, random)
+    return View(*crop, flip=random.random() < how.flip, colour=colour_matrix(how, random))
+
+
 def augment(image: Image, size: int, how: Augmentation, random: np.random.Generator) -> Image:
     """Draw one training view of a picture.
 
@@ -49,11 +76,12 @@ def augment(image: Image, size: int, how: Augmentation, random: np.random.Genera
     Returns:
         uint8 (size, size, 3), BGR.
     """
-    top, left, height, width = random_crop(image.shape[0], image.shape[1], how, random)
-    view = shrink(image[top : top + height, left : left + width], size, size)
-    if random.random() < how.flip:
+    drawn = draw_view(image.shape[0], image.shape[1], how, random)
+    rows = slice(drawn.top, drawn.top + drawn.height)
+    view = shrink(image[rows, drawn.left : drawn.left + drawn.width], size, size)
+    if drawn.flip:
         view = cv2_module().flip(view, 1)
-    return np.asarray(cv2_module().transform(view, colour_matrix(how, random)), np.uint8)
+    return np.asarray(cv2_module().transform(view, drawn.colour), np.uint8)
 
 
 def random_crop(
