@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -52,3 +57,77 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = rng.integers(0, 256, (40, 50, 3), np.uint8)
             cv2.imwrite(str(folder / label / f"{i}.png"), picture)
     return folder
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A web server for the folder `web.folder`; downloads are kept under `tmp_path`."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("EDGECAT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "site").mkdir()
+    with serving(tmp_path / "site") as server:
+        yield server
+
+
+@dataclass
+class Web:
+    """A small web server with ranges, as official ones have, and with their faults.
+
+    Attributes:
+        folder: of the files.
+        address: of the server.
+        ranges: answer ranges.
+        breaks_after: close the connection after so many bytes of each answer; 0: never.
+        fails_with: answer with this status; 0: serve.
+        asked: paths and ranges of the requests so far.
+    """
+
+    folder: Path
+    address: str = ""
+    ranges: bool = True
+    breaks_after: int = 0
+    fails_with: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Web]:
+    """Serve the files in a folder on the loopback address."""
+    web = Web(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            _answer(self, web)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    web.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answer(request: BaseHTTPRequestHandler, web: Web) -> None:
+    wanted = request.headers.get("Range", "")
+    web.asked.append((request.path, wanted))
+    path = web.folder / request.path.lstrip("/")
+    if web.fails_with or not path.is_file():
+        request.send_error(web.fails_with or 404)
+        return
+    data, start = path.read_bytes(), 0
+    if wanted and web.ranges:
+        start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start >= len(data):
+            request.send_error(416)
+            return
+    request.send_response(206 if start else 200)
+    request.send_header("Content-Length", str(len(data) - start))
+    request.end_headers()
+    request.wfile.write(data[start : start + (web.breaks_after or len(data))])
