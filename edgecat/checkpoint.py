@@ -20,13 +20,17 @@ from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 
-def save_checkpoint(path: str | Path, model: nn.Module, card: ModelCard) -> ModelCard:
+def save_checkpoint(
+    path: str | Path, model: nn.Module, card: ModelCard, *, half: bool = False
+) -> ModelCard:
     """Write a checkpoint whose card holds the model's answers to the golden frames.
 
     Args:
         path: the file, ending in `.safetensors`.
         model: a module that `build_model(card)` can hold; its mode and device are left alone.
         card: the card so far; golden logits, tool versions and payload hash are filled in.
+        half: keep the weights of convolutions and dense layers as float16, in half the space. They
+            are rounded in `model` too; it still computes in float32.
 
     Returns:
         The card as written.
@@ -37,13 +41,18 @@ def save_checkpoint(path: str | Path, model: nn.Module, card: ModelCard) -> Mode
     """
     if Path(path).suffix != ".safetensors":
         raise CardError(f"a checkpoint cannot be named {path}; expected it to end in .safetensors")
+    if half:
+        _round(model)
     card = replace(
         card,
         golden=golden_logits(model, card),
         preprocess_golden=preprocess_fingerprint(card.height, card.width, card.fit),
         tools={"torch": torch.__version__, "python": platform.python_version()},
     )
-    tensors = {name: _plain(tensor) for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: _plain(tensor.half() if half and tensor.ndim > 1 else tensor)
+        for name, tensor in model.state_dict().items()
+    }
     atomic_write(path, seal_safetensors(save(tensors), card))
     return read_card(path)
 
@@ -86,6 +95,13 @@ def golden_logits(model: nn.Module, card: ModelCard) -> tuple[tuple[float, ...],
     with torch.inference_mode():
         logits: Tensor = reference(input_from_frames(frames, card))
     return golden_rows(logits.numpy())
+
+
+@torch.no_grad()
+def _round(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.copy_(parameter.half())
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -69,12 +69,12 @@ def camera(
     """
     with _stopped_by_signals() as stop, _warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
-        from edgecat.cli.models import default_model, open_classifier
+        from edgecat.cli.models import model_to_serve, open_classifier
         from edgecat_runtime.camera import Camera
         from edgecat_runtime.pipeline import Pipeline
 
         _refuse_overwriting(source, output, events)
-        model = engine or default_model((".onnx", ".safetensors"))
+        model = engine or model_to_serve()
         with (
             Camera.open(source) as frames,
             open_classifier(

@@ -24,7 +24,7 @@ def classify(
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
     from edgecat.cli.console import print_json, say, warn
-    from edgecat.cli.models import default_model, open_classifier
+    from edgecat.cli.models import model_to_serve, open_classifier
     from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
 
     paths: list[Path] = []
@@ -33,7 +33,7 @@ def classify(
         paths += inside if path.is_dir() else [path]
     answers: list[dict[str, object]] = []
     failed: list[PictureError] = []
-    chosen = engine or default_model((".onnx", ".safetensors"))
+    chosen = engine or model_to_serve()
     with open_classifier(chosen, backend, device=device, labels=labels, rebuild=rebuild) as model:
         for path in paths:
             try:

@@ -108,10 +108,10 @@ def export(
     from edgecat.cli.console import print_json, say
     from edgecat.cli.export_sources import Described
     from edgecat.cli.exporting import Job, batches
-    from edgecat.cli.models import default_model
+    from edgecat.cli.models import model_to_export
 
     job = Job(
-        source=file or default_model((".safetensors", ".onnx")),
+        source=file or model_to_export(),
         to=to,
         precision=precision,
         output=output,

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgecat.cli.console import progress
 from edgecat.cli.export_sources import Described, photographs_for, read_model
+from edgecat.pretrained import shipped
 from edgecat_export.parity import Pair
 from edgecat_export.precision import Conversion, convert
 from edgecat_export.publish import save_onnx
@@ -71,7 +72,7 @@ class Job:
         source: a checkpoint or an ONNX file.
         to: `onnx`, `trt` or `trt-rtx`.
         precision: None for the source's own.
-        output: the file to write; None for one beside the source.
+        output: the file to write; None for one beside the source, or here for the shipped model.
         described: what a foreign model's file does not say.
         calibrate: photographs for int8's ranges.
         gate: photographs to judge by.
@@ -159,7 +160,9 @@ class Job:
         """The file to write: `vgg16.onnx`, `vgg16.int8.onnx`, `vgg16.trt` or `vgg16.rtx`."""
         suffix = SUFFIXES[self.to]
         named = f".{precision}" if self.to == "onnx" and precision != "fp32" else ""
-        target = self.output or self.source.with_name(self.source.stem + named + suffix)
+        folder = Path() if shipped(self.source) else self.source.parent
+        stem = self.source.name.split(".")[0] if shipped(self.source) else self.source.stem
+        target = self.output or folder / (stem + named + suffix)
         if target.suffix != suffix:
             raise UserError(f"--output {target} has no {suffix} ending; expected a {suffix} file")
         if target.resolve() != self.source.resolve():

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat_runtime.errors import BackendMissing, UserError
 
 if TYPE_CHECKING:
     from edgecat_runtime import Classifier
 
 
-def default_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path:
-    """Return the newest model of the run that was trained last.
+def model_to_serve() -> Path:
+    """The newest run's model, else the one that ships with edgecat in its fastest form for CPUs."""
+    return newest_model((".onnx", ".safetensors")) or INT8
+
+
+def model_to_export() -> Path:
+    """The newest run's checkpoint, else the one that ships; without torch, its fp16 ONNX form."""
+    shipped = CHECKPOINT if find_spec("torch") else FP16
+    return newest_model((".safetensors", ".onnx")) or shipped
+
+
+def newest_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path | None:
+    """Return the newest model of the run that was trained last; None where there is none.
 
     Args:
         suffixes: file types, the preferred first, such as `(".onnx", ".safetensors")`.
         runs: the folder that `edgecat train` writes into.
-
-    Raises:
-        UserError: there is none.
     """
     found = [
         path
@@ -28,10 +38,7 @@ def default_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path:
         if path.suffix in suffixes and not path.name.startswith((".", "resume"))
     ]
     if not found:
-        raise UserError(
-            f"no model is named and there is none under {runs}/. Name a file, or make one: "
-            "edgecat train photos/"
-        )
+        return None
     newest = max({path.parent for path in found}, key=_trained_at)
     candidates = [path for path in found if path.parent == newest]
     return min(candidates, key=lambda p: (suffixes.index(p.suffix), -p.stat().st_mtime))

@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 Engine = Annotated[
-    Path | None, typer.Option(help="The model; default: the newest run's.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="The model; default: the newest run's, else the one that ships.", show_default=False
+    ),
 ]
 Backend = Annotated[
     str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, opencv, ...")

@@ -106,7 +106,7 @@ SENTENCES = [
     ("classify empty.jpg --engine good.onnx", 1, r"empty\.jpg is empty \(0 bytes\)"),
     ("classify cut.png --engine good.onnx", 1, r"cut\.png is cut short"),
     ("classify empty --engine good.onnx", 1, r"empty holds no pictures; expected .* Check"),
-    ("classify text.jpg", 1, r"no model is named and there is none"),
+    ("classify text.jpg", 1, r"text\.jpg is no picture"),
     ("classify text.jpg --engine text.onnx", 1, r"text\.onnx is not an ONNX model"),
     ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. Make one"),
     ("classify text.jpg --engine half.onnx", 1, r"half\.onnx is not an ONNX model, or only a part"),

@@ -42,15 +42,26 @@ def test_export_takes_the_newest_run(
 ) -> None:
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    ran = cli("export")
-    assert (ran.code, "no model is named and there is none under runs/" in ran.err) == (1, True)
     shutil.copy(checkpoint, tmp_path / "runs" / "mine")
     assert cli("export").code == 0
     assert (tmp_path / "runs" / "mine" / "vgg16.onnx").exists()
 
 
+def test_without_a_run_the_shipped_model_is_exported_here(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgecat.pretrained import CHECKPOINT
+
+    monkeypatch.chdir(tmp_path)
+    ran = cli("export")
+    assert ran.code == 0, ran.err
+    written = read_card(tmp_path / "vgg16.onnx")
+    assert written.checkpoint_sha256 == read_card(CHECKPOINT).payload_sha256
+    assert written.labels == ("cat", "dog")
+
+
 def test_the_newest_run_is_the_one_trained_last(tmp_path: Path) -> None:
-    from edgecat.cli.models import default_model
+    from edgecat.cli.models import newest_model
 
     old, new = "old/vgg16.safetensors", "new/vgg16.safetensors"
     for age, name in ((30, old), (20, new), (10, "old/vgg16.onnx")):
@@ -58,11 +69,12 @@ def test_the_newest_run_is_the_one_trained_last(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.touch()
         os.utime(path, (1000 - age, 1000 - age))
-    found = default_model((".safetensors", ".onnx"), tmp_path)
+    found = newest_model((".safetensors", ".onnx"), tmp_path)
     assert found == tmp_path / "new" / "vgg16.safetensors"
     (tmp_path / "new" / "vgg16.safetensors").rename(tmp_path / "new" / "x.onnx")
     (tmp_path / "old" / "vgg16.safetensors").unlink()
-    assert default_model((".onnx",), tmp_path).parent.name == "old"
+    assert newest_model((".onnx",), tmp_path) == tmp_path / "old" / "vgg16.onnx"
+    assert newest_model((".trt",), tmp_path) is None
 
 
 def test_inspect_prints_the_card(cli: Cli, checkpoint: Path, exported: Path) -> None:

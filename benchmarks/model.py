@@ -1,0 +1,130 @@
+"""The model that ships, made by one command: trained, calibrated, exported, judged.
+
+    EDGECAT_PHOTOS=cats-dogs python benchmarks/model.py [--run runs/shipped] > docs/results/model.md
+
+Trains on `train-*.tar` from random weights (or takes up the run where it stands), sets temperature
+and energy threshold on the run's own validation photographs, writes the three files of
+`edgecat/pretrained`, and judges each on `test.tar`, which nothing before has seen. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.pretrained import CHECKPOINT, FP16, INT8
+from edgecat.training import run
+from edgecat_runtime import Classifier
+from edgecat_runtime.machine import this_machine
+
+RECIPE = (
+    *("--arch", "vgg16", "--width", 0.5, "--head", "gap", "--batch-norm"),
+    *("--size", 160, "--progressive", "64:12,96:9,128:6", "--epochs", 27),
+    *("--batch-size", 64, "--lr", 0.05, "--ema", 0.998, "--val", 0.05, "--seed", 1),
+)
+
+
+def main() -> None:
+    """Make the model and print what it scores."""
+    parser = argparse.ArgumentParser(description="Make the model that ships with edgecat.")
+    parser.add_argument("--run", type=Path, default=Path("runs/shipped"))
+    options = parser.parse_args()
+    photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
+    tars = sorted(photos.glob("train-*.tar"))
+    checkpoint = trained(options.run, tars)
+    ship(checkpoint, options.run, tars)
+    print("# The model that ships, judged\n\nWritten by `benchmarks/model.py`.\n")
+    versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    print(f"{this_machine()}. Python {platform.python_version()}, {versions}.\n")
+    print_history(options.run)
+    judge(photos / "test.tar")
+    print_speed()
+
+
+def trained(folder: Path, tars: list[Path]) -> Path:
+    """Train, go on with an interrupted run, or take a finished one."""
+    if (folder / run.STATE).exists():
+        edgecat("train", "--resume", folder)
+    elif not folder.exists():
+        edgecat("train", *tars, *RECIPE, "--output", folder.parent, "--name", folder.name)
+    return folder / "vgg16.safetensors"
+
+
+def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
+    """Write the three files of `edgecat/pretrained`."""
+    calibrated = folder / "calibrated" / "vgg16.safetensors"
+    calibrated.parent.mkdir(exist_ok=True)
+    shutil.copy(checkpoint, calibrated)
+    edgecat("evaluate", calibrated, "--calibrate", folder)
+    model, card = load_checkpoint(calibrated)
+    save_checkpoint(CHECKPOINT, model, card, half=True)
+    photographs = [part for tar in tars for part in ("--calibrate", tar)]
+    for path, precision in ((FP16, "fp16"), (INT8, "int8")):
+        edgecat("export", CHECKPOINT, "--precision", precision, *photographs, "--output", path)
+
+
+def print_history(folder: Path) -> None:
+    """The run's epochs."""
+    config = json.loads((folder / run.CONFIG).read_text())
+    keys = ("seed", "batch_size", "optimizer", "precision", "threads", "device")
+    print("`edgecat train train-*.tar", *map(str, RECIPE), end="`\n\n")
+    print(", ".join(f"{key} {config[key]}" for key in keys), end=".\n\n```\n")
+    print((folder / run.METRICS).read_text(), end="```\n\n")
+
+
+def judge(test: Path) -> None:
+    """Each form's answers to every test photograph."""
+    print("| file | MB | backend | test photographs right | |\n| --- | --- | --- | --- | --- |")
+    for path in (CHECKPOINT, FP16, INT8):
+        report = edgecat("evaluate", path, test, "--json")
+        size = path.stat().st_size / 1e6
+        classes = ", ".join(f"{k} {v['accuracy']:.2%}" for k, v in report["per_class"].items())
+        print(
+            f"| {path.name} | {size:.1f} | {report['backend']} | {report['accuracy']:.2%} of "
+            f"{report['n']:,} | {classes} |"
+        )
+
+
+def print_speed(rounds: int = 5, seconds: float = 3.0) -> None:
+    """Frames a second from a 1280 x 720 frame to the answer, batch 1."""
+    frame = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
+    with Classifier.open(INT8) as classifier:
+        rates = []
+        for _ in range(rounds):
+            start, count = time.perf_counter(), 0
+            while time.perf_counter() < start + seconds:
+                classifier.classify(frame)
+                count += 1
+            rates.append(count / (time.perf_counter() - start))
+        print(
+            f"\n{INT8.name} on {classifier.backend}, from a 1280x720 frame to the answer, batch 1: "
+            f"**{statistics.median(rates):.0f} frames/s** (median of {rounds} rounds; "
+            f"{min(rates):.0f} to {max(rates):.0f})."
+        )
+
+
+def edgecat(*arguments: object) -> Any:
+    """Run a command of edgecat's; its JSON, where asked for."""
+    command = [sys.executable, "-m", "edgecat", *map(str, arguments)]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if ran.returncode:
+        sys.exit(f"edgecat {arguments[0]} ended with {ran.returncode}")
+    return json.loads(ran.stdout) if "--json" in arguments else None
+
+
+if __name__ == "__main__":
+    main()
