@@ -49,6 +49,7 @@ class ModelCard:
         mean: subtracted from RGB values in 0..1.
         std: divides RGB values in 0..1, after the mean.
         temperature: the softmax is taken of logits / temperature.
+        energy_limit: a frame whose energy is higher is answered `unsure`; None: none is.
         precision: `fp32`, `fp16` or `int8`.
         golden: reference logits, 4 golden frames by the first 16 classes.
         preprocess_golden: base64 of 8 x 8 pixels of the preprocessed golden scene.
@@ -73,6 +74,7 @@ class ModelCard:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     temperature: float = 1.0
+    energy_limit: float | None = None
     precision: Precision = "fp32"
     golden: tuple[tuple[float, ...], ...] = ()
     preprocess_golden: str = ""

@@ -22,6 +22,7 @@ from edgecat_runtime.preprocess import preprocess
 # Worst logit error relative to the spread of the golden logits, by precision.
 LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}
 PREPROCESS_LIMIT = 1.0
+UNSURE = "unsure"
 # How much faster than the preferred backend another must be for `auto` to take it: less is noise.
 _FASTER = 0.8
 
@@ -31,19 +32,35 @@ class Prediction:
     """The answer to one frame.
 
     Attributes:
-        label: the most probable class.
-        confidence: its probability, 0..1.
-        probabilities: by label, in the order of the logits; they add up to 1.
+        label: the most probable class, or `unsure` where the card has an energy limit and the
+            energy is above it: the frame shows none of the classes.
+        confidence: the label's probability, 0..1; 0 where it is `unsure`, so that nobody acts on
+            it.
+        probabilities: by class, in the order of the logits; they add up to 1.
         logits: the network's raw output.
+        energy: -T log(sum(exp(logits / T))) at the card's temperature T: the lower, the more the
+            frame is like what was trained on (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
+            equation 4); NaN where nobody worked it out.
     """
 
     label: str
     confidence: float
     probabilities: dict[str, float]
     logits: tuple[float, ...]
+    energy: float = math.nan
+
+    @property
+    def best(self) -> str:
+        """The most probable class, also where the frame is taken to show none."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the frame is taken to show none of the classes."""
+        return self.label == UNSURE and not self.confidence
 
     def __str__(self) -> str:
-        return f"{self.label} {self.confidence:.1%}"
+        return self.label if self.unsure else f"{self.label} {self.confidence:.1%}"
 
 
 class Classifier:
@@ -172,19 +189,24 @@ class Classifier:
         return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
-        """Turn one row of logits (classes,) into a prediction, softmax at the temperature.
+        """Turn one row of logits (classes,) into a prediction: softmax and energy at the temperature.
 
         Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
         takes longer than the sum.
         """
         values: list[float] = logits.tolist()
         top = max(values)
-        exponents = [math.exp((value - top) / self.card.temperature) for value in values]
+        temperature, limit = self.card.temperature, self.card.energy_limit
+        exponents = [math.exp((value - top) / temperature) for value in values]
         total = sum(exponents)
         shares = [exponent / total for exponent in exponents]
-        best = values.index(top)
+        place = values.index(top)
         probabilities = dict(zip(self.labels, shares, strict=True))
-        return Prediction(self.labels[best], shares[best], probabilities, tuple(values))
+        energy = -top - temperature * math.log(total)
+        label, confidence = self.labels[place], shares[place]
+        if limit is not None and not energy <= limit:
+            label, confidence = UNSURE, 0.0
+        return Prediction(label, confidence, probabilities, tuple(values), energy)
 
     def classify(self, frame: NDArray[np.uint8]) -> Prediction:
         """Classify one frame: uint8 (h, w, 3) BGR.

@@ -34,7 +34,7 @@ def draw_overlay(image: Image, label: str, confidence: float, fps: float) -> Non
     Args:
         image: uint8 (h, w, 3) BGR, contiguous; changed in place.
         label: any text; see `legible`.
-        confidence: 0..1.
+        confidence: 0..1; 0, an answer that is `unsure`, is not shown.
         fps: frames a second; 0 is not shown.
     """
     cv2 = cv2_module()
@@ -47,7 +47,7 @@ def draw_overlay(image: Image, label: str, confidence: float, fps: float) -> Non
     reach = round(min(max(confidence, 0.0), 1.0) * width)
     band[bar - line :, :reach] = color
     pen = _Pen(cv2, band, (bar - line) / 40, round((bar - line) * 0.72))
-    answer = f"{confidence:.0%}"
+    answer = f"{confidence:.0%}" if confidence > 0 else ""
     rate = f"{fps:.1f} fps" if fps > 0 else ""
     margin = bar // 4
     free = width - 2 * margin

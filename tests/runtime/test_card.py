@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -27,11 +28,21 @@ def _rewritten(card: ModelCard, **changes: object) -> str:
     [
         CARD,
         replace(CARD, labels=("고양이", "собака"), accuracy=0.97, accuracy_n=2500),
+        replace(CARD, temperature=1.3, energy_limit=-2.125),
         replace(CARD, golden=(), layers=(), precision="int8", fit="letterbox"),
     ],
 )
 def test_a_card_reads_back_as_it_was_written(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
+
+
+def test_a_card_from_before_a_field_was_added_still_reads() -> None:
+    values = CARD.to_dict()
+    for name in ("digest", "energy_limit"):
+        del values[name]
+    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    values["digest"] = hashlib.sha256(canonical.encode()).hexdigest()
+    assert ModelCard.from_json(json.dumps(values)) == CARD
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,36 @@ def test_a_prediction_is_a_softmax_at_the_temperature(
     assert str(prediction) == "dog 73.1%"
 
 
+@pytest.mark.parametrize(
+    ("temperature", "limit", "logits", "label"),
+    [
+        (1.0, None, [-50.0, -50.0], "cat"),
+        (1.0, -1.0, [0.0, 3.0], "dog"),
+        (1.0, -1.0, [-3.0, 0.0], "unsure"),
+        (1.0, -3.1, [0.0, 3.0], "unsure"),
+        (5.0, -3.1, [0.0, 3.0], "dog"),  # the warmer, the lower the energy of the same logits
+        (1.0, 9.0, [float("nan"), 0.0], "unsure"),
+    ],
+)
+def test_high_energy_is_answered_unsure(
+    tiny_onnx: Path, temperature: float, limit: float | None, logits: list[float], label: str
+) -> None:
+    with Classifier.open(tiny_onnx) as classifier:
+        classifier.card = replace(classifier.card, temperature=temperature, energy_limit=limit)
+        prediction = classifier.predict(np.array(logits, np.float32))
+    energy = -temperature * np.log(np.exp(np.array(logits) / temperature).sum())
+    assert prediction.label == label
+    assert prediction.energy == pytest.approx(energy, nan_ok=True)
+    assert prediction.unsure is (label == "unsure")
+    assert (prediction.confidence == 0) is prediction.unsure
+    if prediction.unsure:
+        assert str(prediction) == "unsure"
+        assert prediction.best in prediction.probabilities
+    else:
+        assert prediction.confidence == max(prediction.probabilities.values())
+        assert prediction.best == label
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_negated_convolution_is_refused_though_every_hash_fits(
     tmp_path: Path, make_tiny: Callable[..., bytes], backend: str

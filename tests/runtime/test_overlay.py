@@ -105,3 +105,11 @@ def test_colours_are_told_apart_at_the_threshold() -> None:
     at, below = overlay.UNSURE_BELOW, overlay.UNSURE_BELOW - 0.01
     assert tuple(_drawn(100, 100, confidence=at)[-1, 0]) == SURE
     assert tuple(_drawn(100, 100, confidence=below)[-1, 0]) == UNSURE
+
+
+def test_an_unsure_answer_has_no_share_beside_it() -> None:
+    unsure, sure = (
+        _drawn(300, 400, label="unsure", confidence=share).astype(int) for share in (0.0, 0.01)
+    )
+    assert (_drawn(300, 400, label="unsure", confidence=0.0) > 200).any(), "the word is drawn"
+    assert (unsure > 200).sum() < (sure > 200).sum()
