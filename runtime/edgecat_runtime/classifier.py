@@ -189,7 +189,7 @@ class Classifier:
         return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
-        """Turn one row of logits (classes,) into a prediction: softmax and energy at the temperature.
+        """Turn one row of logits (classes,) into a prediction, at the temperature.
 
         Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
         takes longer than the sum.
