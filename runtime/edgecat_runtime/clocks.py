@@ -16,17 +16,24 @@ class Clock:
     """Durations of one stage, of which a fixed number is kept.
 
     Up to `KEPT` durations are kept as they are; of more, a uniform random sample is (Vitter 1985,
-    algorithm R), so that percentiles speak of the whole run, however long.
+    algorithm R), so that percentiles speak of the whole run, however long. Another thread may read
+    while one adds.
+
+    Attributes:
+        count: durations so far.
+        total: their sum in seconds.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.total = 0.0
         self._kept = array("d")
         self._random = random.Random(0)
 
     def add(self, seconds: float) -> None:
         """Take one duration in."""
         self.count += 1
+        self.total += seconds
         if self.count <= KEPT:
             self._kept.append(seconds)
         elif (slot := int(self._random.random() * self.count)) < KEPT:
@@ -34,9 +41,8 @@ class Clock:
 
     def percentile_ms(self, percent: float) -> float:
         """Return a percentile in milliseconds, rounded to a microsecond; 0 of no durations."""
-        if not self._kept:
-            return 0.0
-        return round(float(np.percentile(np.array(self._kept), percent)) * 1e3, 3)
+        kept = self._kept[:]  # an array that NumPy looks into cannot grow
+        return round(float(np.percentile(np.array(kept), percent)) * 1e3, 3) if kept else 0.0
 
 
 class Rate:

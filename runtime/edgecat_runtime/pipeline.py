@@ -149,6 +149,8 @@ class Pipeline:
         ]
         start = perf_counter()
         try:
+            for sink in self._sinks:
+                sink.begin(self)
             while (frame := self._next_frame()) is not None:
                 answer = self._answer(frame)
                 self._hand_over(answer)
@@ -161,9 +163,24 @@ class Pipeline:
                 output.close()
 
     @property
+    def camera(self) -> Camera:
+        """Where its frames come from."""
+        return self._camera
+
+    @property
+    def classifier(self) -> Classifier:
+        """What answers them."""
+        return self._classifier
+
+    @property
+    def clocks(self) -> dict[str, Clock]:
+        """Durations of each stage by name, and `age`: from capture to answer."""
+        return {"capture": self._camera.clock, **self._clocks}
+
+    @property
     def summary(self) -> Summary:
         """What was done so far."""
-        clocks = {"capture": self._camera.clock, **self._clocks}
+        clocks = self.clocks
         age = clocks.pop("age")
         return Summary(
             frames=self._frames,

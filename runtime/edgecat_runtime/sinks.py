@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from edgecat_runtime.pipeline import Answer
+    from edgecat_runtime.pipeline import Answer, Pipeline
 
 Image = NDArray[np.uint8]
 
@@ -42,6 +42,9 @@ class Sink:
     wants_picture: bool = False
     only_changes: bool = False
     inline: bool = False
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """Be told of the loop, in its own thread, before its first frame; may raise."""
 
     def write(self, answer: Answer, picture: Image) -> None:
         """Take one answer.
