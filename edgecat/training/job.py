@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from edgecat.training import run
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.config import TrainConfig
+from edgecat.training.distributed import ALONE, World
 from edgecat.training.loader import Loader, available_cores
 from edgecat.training.metrics import write_metrics
 from edgecat.training.optim import choose_device, choose_precision, make_optimizer
@@ -42,6 +44,8 @@ class Job:
         validation: the validation pictures.
         state: how far the run has come.
         watcher: told of the progress.
+        forward: what a training step calls: the model, or what wraps it and shares its weights.
+        world: the processes of the run.
     """
 
     config: TrainConfig
@@ -56,6 +60,8 @@ class Job:
     validation: PictureSet
     state: RunState
     watcher: run.Watcher
+    forward: nn.Module
+    world: World = ALONE
 
     @property
     def checkpoint(self) -> Path:
@@ -82,6 +88,8 @@ class Job:
 
     def save(self) -> None:
         """Write the state, so that `resume` can take it up; raises as `save_state`."""
+        if not self.world.leader:
+            return
         save_state(self.folder / run.STATE, self.state, self.models, self.optimizer, self.scaler)
 
     def note(self, skipped: tuple[str, ...]) -> None:
@@ -92,18 +100,20 @@ class Job:
                 self.watcher.skipped(sentence)
 
 
-def prepare(config: TrainConfig, *, resume: Path | None, watcher: run.Watcher) -> Job:
+def prepare(
+    config: TrainConfig, *, resume: Path | None, watcher: run.Watcher, world: World = ALONE
+) -> Job:
     """Split the pictures, build the model, and make the run's folder or take up where it stands.
 
     Raises:
         UserError: the pictures, the options or the folder cannot be used.
         DeviceError: the device is not there.
     """
-    device = choose_device(config.device)
+    device = world.device(choose_device(config.device))
     config = replace(
         config,
         data=tuple(str(Path(path).absolute()) for path in config.data),
-        threads=config.threads or available_cores(),
+        threads=config.threads or world.cores(available_cores()),
         device=str(device),
         precision=choose_precision(config.precision, device),
     )
@@ -111,11 +121,11 @@ def prepare(config: TrainConfig, *, resume: Path | None, watcher: run.Watcher) -
     torch.manual_seed(config.seed)
     training, validation = split(scan(config.data), val=config.val, seed=config.seed)
     card = card_of(config, training.labels)
-    model = build_model(card).to(device)
+    model = world.prepared(build_model(card), device).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     job = Job(
         config=config,
-        folder=run.new_folder(config) if resume is None else resume,
+        folder=resume or world.led(partial(run.new_folder, config)),
         device=device,
         card=card,
         model=model,
@@ -124,14 +134,19 @@ def prepare(config: TrainConfig, *, resume: Path | None, watcher: run.Watcher) -
         ),
         average=WeightAverage(model, config.ema) if config.ema else None,
         scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
-        loader=_loader(config, training),
+        loader=_loader(config, training, world),
         validation=validation,
         state=RunState(run.digest_of(training, validation)),
         watcher=watcher,
+        forward=world.wrapped(model, device),
+        world=world,
     )
-    _take_up(job) if resume else atomic_write(job.folder / run.CONFIG, config.to_json())
+    _take_up(job) if resume else None
+    world.check_same(job.state.pictures)
+    if world.leader:
+        atomic_write(job.folder / run.CONFIG, config.to_json())
+        write_metrics(job.folder / run.METRICS, job.state.history)
     job.save()
-    write_metrics(job.folder / run.METRICS, job.state.history)
     watcher.started(job.folder, training, validation)
     return job
 
@@ -160,7 +175,7 @@ def card_of(config: TrainConfig, labels: tuple[str, ...]) -> ModelCard:
     )
 
 
-def _loader(config: TrainConfig, training: PictureSet) -> Loader:
+def _loader(config: TrainConfig, training: PictureSet, world: World) -> Loader:
     return Loader(
         training,
         config.size,
@@ -168,7 +183,8 @@ def _loader(config: TrainConfig, training: PictureSet) -> Loader:
         config.seed,
         how=Augmentation() if config.augment else None,
         fit=config.fit,
-        workers=available_cores(),
+        workers=world.cores(available_cores()),
+        part=world.part,
     )
 
 

@@ -58,6 +58,7 @@ class Loader:
         how: the augmentation; None gives each picture as it will be served.
         fit: how a picture meets the frame when served.
         workers: threads.
+        part: this process and the number of processes that share each batch.
     """
 
     pictures: PictureSet
@@ -67,6 +68,7 @@ class Loader:
     how: Augmentation | None = None
     fit: Fit = "crop"
     workers: int = 2
+    part: tuple[int, int] = (0, 1)
 
     @property
     def steps(self) -> int:
@@ -76,7 +78,9 @@ class Loader:
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from number `start` on."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.pictures))
-        chosen = np.array_split(order, self.steps)[start:]
+        rank, processes = self.part
+        whole = np.array_split(order, self.steps)[start:]
+        chosen = [np.array_split(indices, processes)[rank] for indices in whole]
 
         def view(image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
             if self.how is None:

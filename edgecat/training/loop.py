@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.data.folder import PictureSet
 from edgecat.models.frames import input_from_frames
 from edgecat.torch_backend import TorchBackend
 from edgecat.training import plots, run
 from edgecat.training.config import TrainConfig
+from edgecat.training.distributed import filled, joined
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, served_batches
 from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
@@ -45,46 +47,56 @@ def train(
         DeviceError: the device is not there.
         Interrupted: Ctrl-C; the state is saved. A second Ctrl-C raises KeyboardInterrupt at once.
     """
-    job = prepare(config, resume=resume, watcher=watcher or Watcher())
-    config, state, loader, model = job.config, job.state, job.loader, job.model
+    with joined(config.device) as world:
+        told = watcher if watcher and world.leader else Watcher()
+        return _trained(prepare(config, resume=resume, watcher=told, world=world))
+
+
+def _trained(job: Job) -> TrainResult:
+    config, state, loader, model, world = job.config, job.state, job.loader, job.model, job.world
     with run.ctrl_c_waits() as ctrl_c:
         while not job.over:
             job.watcher.epoch_started(state.epoch + 1, loader.steps, state.step)
-            totals = torch.tensor(state.totals, device=job.device)
+            totals = torch.tensor(state.totals, device=job.device) * world.leader
             started = time.perf_counter() - state.seconds
             model.train()
             loader = replace(loader, size=config.size_at(state.epoch))
             for batch in loader.batches(state.epoch, state.step):
                 job.note(batch.skipped)
-                if len(batch.labels) > 1:
+                if len(batch.labels) > 1 or world.size > 1:
                     totals += step(job, batch)
                 state.step += 1
                 job.watcher.stepped(len(batch.labels), partial(_mean, totals))
-                if ctrl_c():
-                    state.totals, state.seconds = totals.tolist(), time.perf_counter() - started
+                if world.any(ctrl_c()):
+                    state.totals = world.summed(totals).tolist()
+                    state.seconds = time.perf_counter() - started
                     job.save()
                     raise Interrupted(job.folder)
                 if state.step % _CHECK_EVERY == 0:
-                    _check(totals, job)
+                    _check(world.summed(totals), job)
+            totals = world.summed(totals)
+            for skipped in world.gathered(tuple(state.skipped)):
+                job.note(skipped)
             _check(totals, job)
             trained = time.perf_counter() - started
             evaluation = _validated(job, job.served)
             job.note(evaluation.skipped)
             row = _row(job, totals, evaluation, trained, time.perf_counter() - started)
             best = state.next_epoch(row)
-            if best:
+            if best and world.leader:
                 card = replace(job.card, accuracy=evaluation.accuracy, accuracy_n=evaluation.n)
                 save_checkpoint(job.checkpoint, job.served, card)
             job.save()
-            append_metrics(job.folder / run.METRICS, row)
+            if world.leader:
+                append_metrics(job.folder / run.METRICS, row)
             job.watcher.epoch_finished(row, best=best)
-            if ctrl_c() and not job.over:
+            if world.any(ctrl_c()) and not job.over:
                 raise Interrupted(job.folder)
-    return _finished(job)
+    return world.led(partial(_finished, job))
 
 
 def step(job: Job, batch: Batch) -> Tensor:
-    """Take one step on a batch of two pictures or more.
+    """Take one step on a batch of two pictures or more; alone, in several processes, on a part.
 
     Returns:
         float32 (3,) on the job's device: summed loss, right answers and pictures.
@@ -93,32 +105,38 @@ def step(job: Job, batch: Batch) -> Tensor:
     number = job.state.epoch * steps + job.state.step
     rate = learning_rate(number, config.epochs * steps, peak=config.peak_rate, warmup=config.warmup)
     set_learning_rate(job.optimizer, rate)
+    pictures = len(batch.labels)
+    weight = job.world.weight(pictures)
+    batch = batch if job.world.size == 1 else filled(batch, job.loader.size)
     frames = torch.from_numpy(batch.frames).to(job.device, non_blocking=True)
     labels = torch.from_numpy(batch.labels).to(job.device, non_blocking=True)
     with autocast(config.precision, job.device):
-        logits = job.model(input_from_frames(frames, job.card)).float()
+        logits = job.forward(input_from_frames(frames, job.card)).float()
         loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
     job.optimizer.zero_grad(set_to_none=True)
-    job.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    job.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
     job.scaler.step(job.optimizer)
     job.scaler.update()
     if job.average:
         job.average.update(job.model, number)
-    n = len(labels)
-    right = (logits.detach().argmax(1) == labels).sum()
-    return torch.stack([loss.detach() * n, right.float(), torch.tensor(n, device=job.device)])
+    right = (logits.detach().argmax(1) == labels).float().mean()
+    return torch.stack([loss.detach(), right, torch.ones_like(right)]) * pictures
 
 
 def _validated(job: Job, model: nn.Module) -> Evaluation:
     """Evaluate on the validation pictures, prepared and normalised as a device will."""
     card = job.card
-    batches = served_batches(
-        job.validation,
-        partial(preprocess, height=card.height, width=card.width, fit=card.fit),
-        batch_size=max(64, job.config.batch_size),
-        workers=job.loader.workers,
-    )
-    return evaluate(TorchBackend(model, card).infer, batches, card.labels)
+
+    def evaluated(pictures: PictureSet) -> Evaluation:
+        batches = served_batches(
+            pictures,
+            partial(preprocess, height=card.height, width=card.width, fit=card.fit),
+            batch_size=max(64, job.config.batch_size),
+            workers=job.loader.workers,
+        )
+        return evaluate(TorchBackend(model, card).infer, batches, card.labels)
+
+    return job.world.evaluated(job.validation, evaluated, model)
 
 
 def _finished(job: Job) -> TrainResult:
