@@ -84,6 +84,17 @@ class Copies:
     splits: tuple[str, ...]
     labels: tuple[str, ...]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is special about it, in a few words each."""
+        several = tuple(
+            f"{name} {' and '.join(each or 'none' for each in values)}"
+            for name, values in (("splits", self.splits), ("labels", self.labels))
+            if len(values) > 1
+        )
+        how = (("the same file", self.identical), ("mirrored", self.mirrored))
+        return (*several, *(text for text, so in how if so))
+
 
 @dataclass(frozen=True)
 class Findings:

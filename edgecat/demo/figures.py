@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
@@ -12,6 +11,7 @@ import numpy as np
 
 from edgecat.demo.clip import FPS, jpegs_from_clip, webm_from_clip
 from edgecat.demo.result import Said, Tile
+from edgecat.page import data_url, table
 from edgecat_runtime.opencv import cv2_module
 
 TILE = 96
@@ -20,12 +20,6 @@ _COLOURS, _GREY, _WRONG = ("#2f6db3", "#d9762b"), "#8a8f98", "#c8423b"
 _LINE, _HIGH = 1032, 72  # of the timeline, in its own units
 _TICK, _INSET = 44, 7  # room for "16 s", and off the round corners, in the same units
 _PLAYER_WIDTH, _EVERY = 480, 2
-
-
-def data_url(source: Path | bytes, kind: str = "image/png") -> str:
-    """Put a file into an address, so that the page needs nothing beside it."""
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int) -> str:
@@ -53,19 +47,6 @@ def answered_sheet(tiles: Sequence[Tile], columns: int, name: str) -> str:
         f'<img src="{contact_sheet(tiles, columns)}" style="width:100%" alt="{escape(name)}">'
         f'<div class="answers">{answers}</div></div>'
     )
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int]) -> str:
-    """Lay out cells, which are HTML already; columns not in `left` are numbers."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}>{cell}</{tag}>" if i in left else f'<{tag} class="number">{cell}</{tag}>'
-            for i, cell in enumerate(cells)
-        )
-
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def bars(rows: Sequence[tuple[str, str, float, float]]) -> str:

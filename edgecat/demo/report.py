@@ -16,12 +16,11 @@ from edgecat.demo.figures import (
     answered_sheet,
     bars,
     contact_sheet,
-    data_url,
     player,
-    table,
     timeline,
 )
 from edgecat.demo.result import DemoResult
+from edgecat.page import cards, data_url, stylesheet, table
 from edgecat_runtime.atomic import atomic_write
 from edgecat_runtime.classifier import LOGIT_LIMITS
 from edgecat_runtime.machine import this_machine
@@ -39,6 +38,7 @@ def write_report(result: DemoResult) -> Path:
     """
     page = Template(files("edgecat.demo").joinpath("page.html").read_text(encoding="utf-8"))
     parts = {
+        "style": stylesheet(),
         **_head(result),
         **_pictures(result),
         **_training(result),
@@ -54,7 +54,7 @@ def write_report(result: DemoResult) -> Path:
 def _head(result: DemoResult) -> dict[str, str]:
     best = min(result.timings, key=lambda row: row.latency_ms["p50"])
     worst = max(pair.max_logit_error for pair in result.pairs)
-    cards = [
+    facts = [
         (f"{result.evaluation.accuracy:.1%}", f"right, of {result.evaluation.n:,} new pictures"),
         (f"{worst:.0e}", f"worst logit error; {LOGIT_LIMITS['fp32']:.0e} is allowed"),
         (f"{best.latency_ms['p50']:.1f} ms", f"a frame on {best.backend}"),
@@ -69,9 +69,7 @@ def _head(result: DemoResult) -> dict[str, str]:
     return {
         "subtitle": "edgecat did all of this without a photograph, a camera, a GPU or a download, "
         f"in {sum(result.seconds.values()):.0f} seconds.",
-        "cards": "".join(
-            f'<div class="card"><b>{value}</b><span>{text}</span></div>' for value, text in cards
-        ),
+        "cards": cards(facts),
         "commands": escape(commands),
         "footer": f"Seed {result.config.seed}. Measured on {escape(str(this_machine()))}; "
         f"{escape(', '.join(_versions()))}.",

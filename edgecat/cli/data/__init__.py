@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import typer
 
-_COMMANDS: tuple[Callable[..., None], ...] = ()
+from edgecat.cli.data.check import check
+
+_COMMANDS: tuple[Callable[..., None], ...] = (check,)
 
 data = typer.Typer(
     name="data",

@@ -1,0 +1,147 @@
+"""`edgecat data check`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecat.cli.options import Json
+
+if TYPE_CHECKING:
+    from edgecat.data.checks import Findings, Judge
+    from edgecat.data.folder import PictureSet
+
+_NAMED = 10
+
+
+def check(
+    data: Annotated[
+        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="What doubts the labels; default: the newest run's, else the one that ships, "
+            "if it knows them.",
+            show_default=False,
+        ),
+    ] = None,
+    doubts: Annotated[bool, typer.Option(help="Let a model doubt the labels.")] = True,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the findings, with pictures, as a .html page.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 where anything is found.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Find corrupt pictures, copies (also across splits), imbalance and doubtful labels.
+
+    Copies are found re-encoded, resized, mirrored, brighter or darker. A label is doubtful where a
+    trained model gives it less than 5 %; look at those, and do not believe the model blindly.
+
+    Example: `edgecat data check photos/ --report check.html`
+    """
+    from edgecat.cli.console import print_json, progress
+    from edgecat.data.checks import check as run
+    from edgecat.data.folder import scan
+    from edgecat_runtime.errors import GateError, UserError
+
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--report {report} has no .html ending; expected a .html file")
+    pictures = scan(data)
+    with ExitStack() as stack:
+        judge = _judge(model, pictures, stack) if doubts or model else None
+        with progress(len(pictures), "checking") as advance:
+            findings = run(pictures, judge=judge, on_batch=advance)
+    print_json(findings.to_dict()) if json else _show(findings)
+    if report is not None:
+        _write(report, findings, silent=json)
+    if strict and findings:
+        raise GateError(f"the pictures have faults: {'; '.join(findings.problems)}")
+
+
+def _judge(path: Path | None, pictures: PictureSet, stack: ExitStack) -> Judge | None:
+    """Open the model that doubts labels; where none was named, one that does not fit is left."""
+    from edgecat.cli.console import warn
+    from edgecat.cli.models import model_to_serve, open_classifier
+    from edgecat.data.checks import Judge
+    from edgecat_runtime.errors import EdgecatError, UserError
+
+    chosen = path or model_to_serve()
+    try:
+        model = stack.enter_context(open_classifier(chosen))
+        if unknown := sorted(set(pictures.labels) - set(model.labels)):
+            raise UserError(
+                f"{chosen} knows {', '.join(model.labels)}; the pictures also show "
+                f"{', '.join(unknown)}. Name a model with --model that was trained on them"
+            )
+    except EdgecatError as error:
+        if path is not None:
+            raise
+        warn(f"no label is doubted: {error}")
+        return None
+    return Judge(
+        chosen.name, tuple(model.labels), model.preprocess, model.infer, model.card.temperature
+    )
+
+
+def _show(findings: Findings) -> None:
+    """Print what was found, the first few of each kind by name."""
+    from edgecat.cli.console import say, table
+
+    pictures, labels = findings.pictures.pictures, findings.pictures.labels
+    rows = [
+        [split or "no split", *(f"{count:,}" for count in row.values())]
+        for split, row in findings.counts.items()
+    ]
+    table(["", *labels], rows)
+    _list("corrupt", [sentence for _, sentence in findings.corrupt])
+    _list("no pictures", list(findings.pictures.skipped))
+    _list(
+        "copies",
+        [
+            f"{' = '.join(pictures[i].name for i in group.members)}{_notes(group.notes)}"
+            for group in findings.copies
+        ],
+    )
+    _list(
+        "doubtful labels",
+        [
+            f"{pictures[d.picture].name}: {findings.model} says {d.said}, and gives "
+            f"{labels[pictures[d.picture].label]} {d.given:.2%}"
+            for d in findings.doubts
+        ],
+    )
+    say()
+    for sentence in findings.problems:
+        say(sentence)
+    if not findings:
+        say(f"nothing wrong with {findings.pictures}")
+
+
+def _notes(notes: tuple[str, ...]) -> str:
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _list(title: str, lines: list[str]) -> None:
+    from edgecat.cli.console import say
+
+    if lines:
+        say(f"\n{title}")
+    for line in lines[:_NAMED]:
+        say(f"  {line}")
+    if len(lines) > _NAMED:
+        say(f"  and {len(lines) - _NAMED:,} more: --report or --json names all")
+
+
+def _write(path: Path, findings: Findings, *, silent: bool) -> None:
+    from edgecat.cli.console import say
+    from edgecat.data.check_report import write_report
+
+    write_report(path, findings)
+    if not silent:
+        say(f"the pictures are on {path}")
