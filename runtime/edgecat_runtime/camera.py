@@ -2,132 +2,52 @@
 
 from __future__ import annotations
 
-import re
+import logging
+import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 from time import perf_counter
 from types import TracebackType
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from edgecat_runtime.clocks import Clock
-from edgecat_runtime.errors import UserError
+from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.frames import Frame, Signal
+from edgecat_runtime.source import (
+    NO_OPTIONS,
+    Shot,
+    Source,
+    SourceOptions,
+    open_source,
+    redacted,
+    register_source,
+)
+from edgecat_runtime.view import View
 
-Image = NDArray[np.uint8]
+__all__ = [
+    "Camera",
+    "Frame",
+    "Shot",
+    "Signal",
+    "Source",
+    "SourceOptions",
+    "open_source",
+    "register_source",
+]
 
-SOURCES = "a camera number, /dev/videoN, a video file, or a picture, folder or glob of pictures"
+log = logging.getLogger("edgecat_runtime")
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
+State = Literal["waiting", "live", "no signal", "ended"]
 
-
-class Shot(NamedTuple):
-    """What a source reads: a picture (h, w, 3) BGR uint8 and, where it has one, its name."""
-
-    image: Image
-    name: str = ""
-
-
-class Source:
-    """Where frames come from; subclass it and `register_source` it.
-
-    `read` and `close` are called from one thread, the camera's; `close` only once.
-
-    Attributes:
-        name: for sentences, such as `camera /dev/video0`.
-        live: frames pass whether they are read or not, so the newest wins; else every frame counts.
-        stills: frames have nothing to do with one another, so nothing is smoothed over them.
-        fps: frames a second as the source states them; 0 unknown.
-        skipped: frames that could not be read and were left out so far.
-    """
-
-    name: str = "source"
-    live: bool = False
-    stills: bool = False
-    fps: float = 0.0
-    skipped: int = 0
-
-    def read(self) -> Shot | None:
-        """Return the next frame, in a new array; None at the end.
-
-        Raises:
-            DeviceError: a live source has vanished.
-            UserError: a file holds nothing that can be read.
-        """
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Let the device or file go."""
-
-
-SourceOpener = Callable[[str], Source]
-_SCHEMES: dict[str, SourceOpener] = {}
-
-
-def register_source(scheme: str, open_function: SourceOpener) -> None:
-    """Make `scheme:...` a source, as in `synthetic://pets`.
-
-    Args:
-        scheme: two characters or more, without the colon.
-        open_function: called with the whole text; returns an open source or raises an EdgecatError.
-    """
-    if not _SCHEME.fullmatch(f"{scheme}:"):
-        raise ValueError(f"scheme is {scheme!r}; expected two or more letters, digits, + . -")
-    _SCHEMES[scheme.lower()] = open_function
-
-
-def open_source(text: str | int | Path) -> Source:
-    """Open a source named by a text.
-
-    Args:
-        text: a camera number, a `/dev/videoN`, a video file, a picture, a folder or a glob of
-            pictures, or what a registered scheme takes.
-
-    Raises:
-        UserError: it is empty, or nothing is there, or nothing that can be read.
-        DeviceError: there is no such camera, or it cannot be opened.
-    """
-    from edgecat_runtime.sources import open_file, open_webcam
-
-    text = str(text)
-    if not text:  # else the current folder, as of an empty path
-        raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
-    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
-        return open_webcam(text)
-    match = _SCHEME.match(text)
-    if match is None or Path(text).exists():
-        return open_file(text)
-    if match[1].lower() not in _SCHEMES:
-        known = "".join(f", or {scheme}:..." for scheme in sorted(_SCHEMES))
-        raise UserError(
-            f"source {text!r} has an unknown scheme; expected {SOURCES}{known}. Others are added "
-            "with edgecat_runtime.camera.register_source"
-        )
-    return _SCHEMES[match[1].lower()](text)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One frame.
-
-    Attributes:
-        image: uint8 (h, w, 3), BGR.
-        index: its number at the source, from 0; dropped frames have numbers too.
-        captured: when, in seconds of `time.perf_counter`. A frame of a file does not age while it
-            waits to be read.
-        time: when, in seconds since 1970.
-        name: of the picture, where the source names them.
-    """
-
-    image: Image
-    index: int
-    captured: float
-    time: float
-    name: str = ""
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 0.5  # a source's own timeout comes before the camera's
+_LONGEST_PAUSE = 1.0
+_ABANDONED = 2  # threads that may hang in a driver before no other is started
 
 
 class Camera:
@@ -136,9 +56,22 @@ class Camera:
     A live source overwrites the slot, and what was overwritten is counted as dropped. A file waits
     until the slot is free, so no frame is lost, and the next is decoded while this one is answered.
 
-    Attributes:
+    A live source that can be opened again survives its loss: when it fails, or gives no frame for
+    `options.stall` seconds, it is opened anew until it is back, with pauses of at most a second. A
+    thread that hangs in a driver is left to itself.
+
+    Args:
         source: what is read.
-        dropped: frames of a live source that came and went unread.
+        reopen: opens it again; None: its loss is an error.
+        options: how its pictures are looked at, and what counts as a stall.
+        give_up: seconds without a frame after which a loss is an error; None never.
+
+    Attributes:
+        source: what is read now.
+        number: of this camera among several.
+        state: `waiting` for the first frame, `live`, `no signal` or `ended`.
+        losses: how often a source that had given frames was lost.
+        signals: what happened to the source and nobody has taken yet; the oldest first.
         clock: durations of the source's `read`.
 
     Example:
@@ -147,26 +80,79 @@ class Camera:
         ...         print(frame.index, frame.image.shape)
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        reopen: Callable[[], Source] | None = None,
+        options: SourceOptions = NO_OPTIONS,
+        give_up: float | None = None,
+    ) -> None:
         self.source = source
-        self.dropped = 0
+        self.number = 0
+        self.state: State = "waiting"
+        self.losses = 0
+        self.signals: deque[Signal] = deque(maxlen=64)
         self.clock = Clock()
+        self._reopen = reopen if source.live and source.reopens else None
+        self._stall = options.stall
+        self._view = View(options.rotate, options.flip, options.roi)
+        self._give_up = give_up
         self._slot: Frame | None = None
-        self._count = 0
-        self._ended = self._closed = False
+        self._count = self._dropped = self._gone_dropped = self._gone_skipped = 0
+        self._closed = False
         self._error: Exception | None = None
-        self._changed = Condition()
+        self._reason: Exception | None = None
+        self._lost_at = 0.0
+        self._tries = 0
+        self._since = 0.0  # the last sign of life: a frame, or an attempt to open
+        self._turn = 0
         self._thread: Thread | None = None
+        self._abandoned: list[Thread] = []
+        self._changed = Condition()
 
     @classmethod
-    def open(cls, source: str | int | Path | Source) -> Camera:
-        """Open a source, by its text (see `open_source`, also for what it raises) or itself."""
-        return cls(source if isinstance(source, Source) else open_source(source))
+    def open(
+        cls,
+        source: str | int | Path | Source,
+        *,
+        options: SourceOptions = NO_OPTIONS,
+        give_up: float | None = None,
+        wait: bool = False,
+    ) -> Camera:
+        """Open a source, by its text (see `open_source`, also for what it raises) or itself.
+
+        Args:
+            source: a live one that is named by a text is opened again when it is lost.
+            options: how to open it.
+            give_up: as for the camera.
+            wait: whether a source that is not there yet is waited for as one that was lost.
+        """
+        if isinstance(source, Source):
+            return cls(source, options=options, give_up=give_up)
+        reopen = partial(open_source, source, options)
+        try:
+            opened = reopen()
+        except DeviceError as error:
+            if not wait:
+                raise
+            opened = _Absent(redacted(str(source)), error)
+        return cls(opened, reopen=reopen, options=options, give_up=give_up)
 
     @property
     def fps(self) -> float:
         """The constant frame rate; 0 of a live source, whose frames come when they come."""
         return 0.0 if self.source.live else self.source.fps or 25.0
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that came and went unread."""
+        return self._dropped + self._gone_dropped + self.source.dropped
+
+    @property
+    def skipped(self) -> int:
+        """Frames that could not be decoded."""
+        return self._gone_skipped + self.source.skipped
 
     def read(self, timeout: float | None = None) -> Frame | None:
         """Return the next frame, of a live source the newest; None at the end.
@@ -178,24 +164,12 @@ class Camera:
 
         Raises:
             TimeoutError: no frame came in time.
-            DeviceError: a live source has vanished; frames that came before are given first.
+            DeviceError: a live source has vanished, for good or for longer than `give_up`; frames
+                that came before are given first.
             UserError: a file holds nothing that can be read.
         """
-        if self._thread is None and not self._closed:
-            self._thread = Thread(target=self._capture, name="edgecat-camera", daemon=True)
-            self._thread.start()
-        with self._changed:
-            if not self._changed.wait_for(self._is_ready, timeout):
-                raise TimeoutError(f"{self.source.name} gave no frame in {timeout} s")
-            frame, self._slot = self._slot, None
-            self._changed.notify_all()
-        if self._closed:
-            return None
-        if frame is None and self._error is not None:
-            raise self._error
-        if frame is None or self.source.live:
-            return frame
-        return replace(frame, captured=perf_counter())
+        frames = read_newest([self], self._changed, timeout)
+        return frames[0] if frames else None
 
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self.read()) is not None:
@@ -203,14 +177,16 @@ class Camera:
 
     def close(self) -> None:
         """Stop capturing and close the source; calling it twice is harmless."""
-        if self._closed:
-            return
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
+            self.state = "ended"
             self._changed.notify_all()
         if self._thread is None:
             self.source.close()
         else:
+            self.source.cancel()
             self._thread.join(timeout=2.0)  # a hung driver must not hang the program
 
     def __enter__(self) -> Camera:
@@ -224,34 +200,223 @@ class Camera:
     ) -> None:
         self.close()
 
-    def _is_ready(self) -> bool:
-        return self._slot is not None or self._ended or self._closed
+    # For one who reads several cameras; all are called with their common condition held.
 
-    def _capture(self) -> None:
-        """Read the source until it ends, fails or is closed: the capture thread."""
+    @property
+    def changed(self) -> Condition:
+        """What is notified with every frame."""
+        return self._changed
+
+    def share(self, changed: Condition, number: int) -> None:
+        """Become camera `number` of several that tell of frames through one condition."""
+        if self._thread is not None:
+            raise ValueError(f"{self.source.name} was read before it became one of several cameras")
+        self._changed, self.number = changed, number
+
+    def start(self) -> None:
+        """Start capturing, if that has not been done yet."""
+        if self._thread is None and not self._closed:
+            self._start(self.source)
+
+    def take(self) -> Frame | None:
+        """Return the frame in the slot, if there is one, and free the slot."""
+        frame, self._slot = self._slot, None
+        if frame is None or self._closed:
+            return None
+        self._changed.notify_all()
+        return frame if self.source.live else replace(frame, captured=perf_counter())
+
+    def check(self) -> None:
+        """Look after a source that stands still or is gone for too long; raise what ended it."""
+        now = perf_counter()
+        if self._reopen is not None and self.state != "ended":
+            if self._lost_at and self._give_up is not None and now - self._lost_at >= self._give_up:
+                self._end(self._turn, self._final_error(self._give_up))
+            elif now - self._since > self._stall + _GRACE_SECONDS:
+                self._abandon(now)
+        if self._slot is None and self._error is not None and not self._closed:
+            raise self._error
+
+    # The capture thread.
+
+    def _start(self, source: Source | None) -> None:
+        """Start a capture thread; what an older one still brings counts no more."""
+        self._turn += 1
+        self._since = perf_counter()
+        self._thread = Thread(
+            target=self._capture, args=(source, self._turn), name="edgecat-camera", daemon=True
+        )
+        self._thread.start()
+
+    def _capture(self, source: Source | None, turn: int) -> None:
+        """Read the source, and open it again where that can be done, until it ends for good."""
+        error: Exception | None = None
         try:
-            while not self._closed:
-                start = perf_counter()
-                shot = self.source.read()
-                if shot is None:
+            while self._is_current(turn):
+                try:
+                    source = source or self._open_again(turn)
+                    self._read_out(source, turn)
                     break
-                self.clock.add(perf_counter() - start)
-                self._hand_over(shot)
-        except Exception as error:
-            self._error = error  # raised again where the camera is read
+                except UserError:
+                    raise
+                except Exception as loss:
+                    if self._reopen is None:
+                        raise
+                    if source is not None:
+                        source.close()
+                    source = None
+                    self._pause(loss, turn)
+        except Exception as fatal:
+            error = fatal  # raised again where the camera is read
         finally:
-            self.source.close()
+            if source is not None:
+                source.close()
             with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+                self._end(turn, error)
 
-    def _hand_over(self, shot: Shot) -> None:
-        frame = Frame(shot.image, self._count, perf_counter(), time.time(), shot.name)
-        self._count += 1
+    def _open_again(self, turn: int) -> Source:
+        assert self._reopen is not None
+        self._since = perf_counter()
+        try:
+            source = self._reopen()
+        except UserError as error:  # it was right once: perhaps it will be again
+            raise DeviceError(str(error)) from error
         with self._changed:
+            if self._is_current(turn):
+                self._gone_dropped += self.source.dropped
+                self._gone_skipped += self.source.skipped
+                self.source = source
+                self._since = perf_counter()
+        return source
+
+    def _read_out(self, source: Source, turn: int) -> None:
+        while self._is_current(turn):
+            start = perf_counter()
+            shot = source.read()
+            if shot is None:
+                return
+            self.clock.add(perf_counter() - start)
+            self._hand_over(shot, turn)
+
+    def _hand_over(self, shot: Shot, turn: int) -> None:
+        now = perf_counter()
+        image = self._view(shot.image)
+        with self._changed:
+            if not self._is_current(turn):
+                return
+            frame = Frame(
+                image, self._count, now, time.time(), shot.name, self.source.name, self.number
+            )
+            self._count += 1
+            self._since = now
+            if self.state != "live":
+                self._come_back(now)
             if not self.source.live:
                 self._changed.wait_for(lambda: self._slot is None or self._closed)
             elif self._slot is not None:
-                self.dropped += 1
+                self._dropped += 1
             self._slot = frame
             self._changed.notify_all()
+
+    def _is_current(self, turn: int) -> bool:
+        return turn == self._turn and not self._closed
+
+    # Losses; the condition is held.
+
+    def _lose(self, error: Exception) -> None:
+        """Note that the source is lost; a loss is told once, however many attempts it takes."""
+        self._reason = error
+        self._tries += 1
+        if self.state == "no signal":
+            return
+        self.losses += self.state == "live"
+        self.state, self._lost_at = "no signal", perf_counter()
+        self._tell("lost", 0.0)
+        if self._give_up != 0:
+            log.warning("no signal, trying again: %s", error)
+
+    def _come_back(self, now: float) -> None:
+        if self.state == "no signal":
+            self._tell("back", now - self._lost_at)
+            log.warning("%s is back after %.1f s", self.source.name, now - self._lost_at)
+        self.state, self._lost_at, self._tries = "live", 0.0, 0
+
+    def _tell(self, state: Literal["lost", "back"], seconds: float) -> None:
+        name, reason = self.source.name, str(self._reason)
+        self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
+
+    def _pause(self, loss: Exception, turn: int) -> None:
+        """Wait before the next attempt: longer each time, never in step with other programs."""
+        with self._changed:
+            if not self._is_current(turn):
+                return
+            self._lose(loss)
+            pause = min(_LONGEST_PAUSE, 0.05 * 2 ** min(self._tries, 5)) * random.uniform(0.5, 1)
+            self._since = perf_counter() + pause
+            self._changed.wait_for(lambda: not self._is_current(turn), pause)
+
+    def _abandon(self, now: float) -> None:
+        """Leave a thread that hangs in its driver to itself, and start another one."""
+        self._since = now
+        self._lose(DeviceError(f"{self.source.name} has given no frame for {self._stall:g} s"))
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        if self._thread is not None and len(self._abandoned) < _ABANDONED:
+            self.source.cancel()
+            self._abandoned.append(self._thread)
+            self._start(None)
+
+    def _final_error(self, give_up: float) -> Exception | None:
+        if not give_up:
+            return self._reason
+        return DeviceError(f"{self._reason}; given up after {give_up:g} s")
+
+    def _end(self, turn: int, error: Exception | None) -> None:
+        if turn == self._turn:
+            self._turn += 1
+            self._error = error
+            self.state = "ended"
+            self._changed.notify_all()
+
+
+class _Absent(Source):
+    """A live source that could not be opened yet."""
+
+    live = True
+
+    def __init__(self, name: str, error: DeviceError) -> None:
+        self.name = name
+        self._error = error
+
+    def read(self) -> Shot | None:
+        raise self._error
+
+
+def read_newest(
+    cameras: Sequence[Camera], changed: Condition, timeout: float | None
+) -> list[Frame]:
+    """Return a frame of each camera that has one, waiting for the first; none when all have ended.
+
+    Args:
+        cameras: that share `changed`.
+        changed: notified with every frame.
+        timeout: seconds to wait; None waits as long as it takes.
+
+    Raises:
+        TimeoutError: no frame came in time.
+        EdgecatError: what ended one of them.
+    """
+    deadline = perf_counter() + (float("inf") if timeout is None else timeout)
+    with changed:
+        for camera in cameras:
+            camera.start()
+        while True:
+            for camera in cameras:
+                camera.check()
+            frames = [frame for camera in cameras if (frame := camera.take()) is not None]
+            if frames or all(camera.state == "ended" for camera in cameras):
+                return frames
+            left = deadline - perf_counter()
+            if left <= 0:
+                names = ", ".join(camera.source.name for camera in cameras)
+                raise TimeoutError(f"{names} gave no frame in {timeout} s")
+            changed.wait(min(left, _POLL_SECONDS))

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import Event
+from threading import Condition, Event
 from time import perf_counter
 from typing import Any
 
-from edgecat_runtime.camera import Camera, Frame
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.camera import Camera, read_newest
 from edgecat_runtime.classifier import Classifier, Prediction
 from edgecat_runtime.clocks import Clock, Rate
+from edgecat_runtime.errors import DeviceError, EdgecatError
+from edgecat_runtime.frames import Frame
 from edgecat_runtime.overlay import draw_overlay
 from edgecat_runtime.sinks import Output, Sink, Stop, output_from_sink
 from edgecat_runtime.smoothing import Smoother
 
+log = logging.getLogger("edgecat_runtime")
+
+REOPEN_SECONDS = 60.0
 _POLL_SECONDS = 0.2  # how soon a stop is heard while no frame comes
 
 
@@ -50,8 +58,10 @@ class Summary:
         fps: frames a second over the whole run.
         dropped: frames of a live source that newer ones replaced before they were answered.
         stages_ms: medians in milliseconds of `capture` (reading and decoding; of a live source also
-            the wait for it), `preprocess`, `infer` and `output` (decision, overlay, hand-over).
+            the wait for it), `wait` (a frame's, until the loop takes it), `preprocess`, `infer` and
+            `output` (decision, overlay, hand-over).
         frame_age_ms: `p50` and `p95` of the time from capture to answer, in milliseconds.
+        losses: how often a live source was lost.
         skipped: frames that could not be read.
         not_recorded: answers that an output was too slow for.
         failures: a sentence for each output that stopped on an error.
@@ -63,19 +73,21 @@ class Summary:
     dropped: int
     stages_ms: dict[str, float]
     frame_age_ms: dict[str, float]
+    losses: int = 0
     skipped: int = 0
     not_recorded: int = 0
     failures: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures that `edgecat camera --json` promises, and no others."""
-        names = ("frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms")
+        names = ("frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses")
         return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
         counts = [f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} fps"]
         for count, what in (
             (self.dropped, "dropped"),
+            (self.losses, "losses of the source"),
             (self.skipped, "skipped"),
             (self.not_recorded, "not recorded"),
             (len(self.failures), "outputs failed"),
@@ -86,16 +98,31 @@ class Summary:
         return f"{', '.join(counts)}\nms (median): {stages}\nframe age, ms: {age}"
 
 
+class _Channel:
+    """What the loop remembers of one camera."""
+
+    def __init__(self, camera: Camera, smooth: bool | None) -> None:
+        smooths = not camera.source.stills if smooth is None else smooth
+        self.camera = camera
+        self.smoother = Smoother() if smooths else None
+        self.label: str | None = None
+        self.rate = Rate()
+
+
 class Pipeline:
-    """Camera, classifier and outputs in one loop.
+    """Cameras, classifier and outputs in one loop.
+
+    Several cameras share the classifier: the newest frames of those that have one are answered as
+    one batch.
 
     Args:
-        camera: left open at the end, as is the classifier.
-        classifier: answers each frame.
+        camera: one, or several that have not been read yet. Left open at the end.
+        classifier: answers each frame; left open at the end.
         outputs: closed at the end. Each runs in a thread of its own, unless it is inline.
         smooth: whether to smooth over frames; None: unless the frames are unrelated pictures.
         max_frames: after how many to end; None: with the source.
         stop: set it, or call `stop`, from any thread or signal handler to end the loop.
+        reopen: opens the classifier again when it fails, at most once in `REOPEN_SECONDS`.
 
     Example:
         >>> with Camera.open(0) as camera, Classifier.open(path) as classifier:  # doctest: +SKIP
@@ -105,25 +132,27 @@ class Pipeline:
 
     def __init__(
         self,
-        camera: Camera,
+        camera: Camera | Sequence[Camera],
         classifier: Classifier,
         outputs: Sequence[Sink] = (),
         *,
         smooth: bool | None = None,
         max_frames: int | None = None,
         stop: Event | None = None,
+        reopen: Callable[[], Classifier] | None = None,
     ) -> None:
-        smooths = not camera.source.stills if smooth is None else smooth
-        self._camera = camera
+        self.cameras, self._changed = _together(camera)
+        self._channels = [_Channel(camera, smooth) for camera in self.cameras]
         self._classifier = classifier
+        self._reopen = reopen
+        self._reopened_at = float("-inf")
+        self._own: Classifier | None = None
         self._sinks = tuple(outputs)
         self._outputs: list[Output] = []
-        self._smoother = Smoother() if smooths else None
         self._max_frames = max_frames
         self._stop = stop or Event()
-        self._clocks = {name: Clock() for name in ("preprocess", "infer", "output", "age")}
-        self._rate = Rate()
-        self._label: str | None = None
+        names = ("wait", "preprocess", "infer", "output", "age")
+        self._clocks = {name: Clock() for name in names}
         self._frames = 0
         self._seconds = 0.0
 
@@ -144,28 +173,28 @@ class Pipeline:
             DeviceError: the camera has vanished or the engine has failed; outputs are closed first.
             UserError: the source holds nothing that can be read.
         """
-        self._outputs = [
-            output_from_sink(sink, not self._camera.source.live) for sink in self._sinks
-        ]
+        self._outputs = [output_from_sink(sink, not self._drops(sink)) for sink in self._sinks]
         start = perf_counter()
         try:
             for sink in self._sinks:
                 sink.begin(self)
-            while (frame := self._next_frame()) is not None:
-                answer = self._answer(frame)
-                self._hand_over(answer)
-                self._frames += 1
-                self._seconds = perf_counter() - start
-                yield answer
+            while frames := self._next_frames():
+                for answer in self._answers(frames):
+                    self._hand_over(answer)
+                    self._frames += 1
+                    self._seconds = perf_counter() - start
+                    yield answer
             self._linger()
         finally:
             for output in self._outputs:
                 output.close()
+            if self._own is not None:
+                self._own.close()
 
     @property
     def camera(self) -> Camera:
-        """Where its frames come from."""
-        return self._camera
+        """Where its frames come from; of several cameras the first."""
+        return self.cameras[0]
 
     @property
     def classifier(self) -> Classifier:
@@ -174,8 +203,12 @@ class Pipeline:
 
     @property
     def clocks(self) -> dict[str, Clock]:
-        """Durations of each stage by name, and `age`: from capture to answer."""
-        return {"capture": self._camera.clock, **self._clocks}
+        """Durations of each stage by name, and `age`: from capture to answer.
+
+        `capture` is that of the camera with the most frames.
+        """
+        busiest = max((camera.clock for camera in self.cameras), key=lambda clock: clock.count)
+        return {"capture": busiest, **self._clocks}
 
     @property
     def summary(self) -> Summary:
@@ -186,40 +219,95 @@ class Pipeline:
             frames=self._frames,
             seconds=round(self._seconds, 3),
             fps=round(self._frames / self._seconds, 3) if self._seconds else 0.0,
-            dropped=self._camera.dropped,
+            dropped=sum(camera.dropped for camera in self.cameras),
             stages_ms={name: clock.percentile_ms(50) for name, clock in clocks.items()},
             frame_age_ms={"p50": age.percentile_ms(50), "p95": age.percentile_ms(95)},
-            skipped=self._camera.source.skipped,
+            losses=sum(camera.losses for camera in self.cameras),
+            skipped=sum(camera.skipped for camera in self.cameras),
             not_recorded=sum(output.dropped for output in self._outputs),
             failures=tuple(output.failure for output in self._outputs if output.failure),
         )
 
-    def _next_frame(self) -> Frame | None:
-        while not self._stop.is_set() and self._frames != self._max_frames:
-            with suppress(TimeoutError):
-                return self._camera.read(timeout=_POLL_SECONDS)
-        return None
+    def _drops(self, sink: Sink) -> bool:
+        """Whether a slow sink misses answers: it must where a live source would be held up."""
+        return any(
+            camera.source.live
+            for camera in self.cameras
+            if sink.only_camera in (None, camera.number)
+        )
 
-    def _answer(self, frame: Frame) -> Answer:
+    def _next_frames(self) -> list[Frame]:
+        left = None if self._max_frames is None else self._max_frames - self._frames
+        while left != 0 and not self._stop.is_set():
+            frames = self._frames_soon()
+            self._tell_signals()
+            if frames is not None:
+                return frames[:left]
+        return []
+
+    def _frames_soon(self) -> list[Frame] | None:
+        try:
+            return read_newest(self.cameras, self._changed, _POLL_SECONDS)
+        except TimeoutError:
+            return None
+
+    def _tell_signals(self) -> None:
+        for channel in self._channels:
+            while channel.camera.signals:
+                signal = channel.camera.signals.popleft()
+                for output in self._outputs:
+                    output.signal(signal)
+                if channel.smoother is not None:
+                    channel.smoother.reset()  # the scene may have changed meanwhile
+
+    def _answers(self, frames: Sequence[Frame]) -> Iterator[Answer]:
+        """Answer the newest frames of some cameras as one batch."""
         started = perf_counter()
-        pixels = self._classifier.preprocess(frame.image)
+        pixels = [self._classifier.preprocess(frame.image) for frame in frames]
+        batch = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
         ready = perf_counter()
-        logits = self._classifier.infer(pixels[None])[0]
+        logits = self._infer(batch)
         answered = perf_counter()
         self._clocks["preprocess"].add(ready - started)
         self._clocks["infer"].add(answered - ready)
-        self._clocks["age"].add(answered - frame.captured)
-        raw = self._classifier.predict(logits)
-        smoothed = self._classifier.predict(self._smoother(logits)) if self._smoother else raw
-        changed, self._label = smoothed.label != self._label, smoothed.label
-        rate = self._rate.tick(answered)
-        return Answer(frame, raw, smoothed, changed, answered - frame.captured, rate)
+        for frame, row in zip(frames, logits, strict=True):
+            self._clocks["wait"].add(started - frame.captured)
+            self._clocks["age"].add(answered - frame.captured)
+            yield self._answer(frame, row, answered)
+
+    def _answer(self, frame: Frame, logits: NDArray[np.float32], now: float) -> Answer:
+        channel = self._channels[frame.camera]
+        raw = smoothed = self._classifier.predict(logits)
+        if channel.smoother is not None:
+            smoothed = self._classifier.predict(channel.smoother(logits))
+        changed, channel.label = smoothed.label != channel.label, smoothed.label
+        return Answer(frame, raw, smoothed, changed, now - frame.captured, channel.rate.tick(now))
+
+    def _infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Ask the engine; one that fails is opened again, and asked once more."""
+        try:
+            return self._classifier.infer(batch)
+        except Exception as error:
+            if self._reopen is None or perf_counter() - self._reopened_at < REOPEN_SECONDS:
+                raise _engine_error(error) from error
+            log.warning("the engine failed and is opened again: %s", error)
+        self._classifier.close()
+        try:
+            self._classifier = self._own = self._reopen()
+            self._reopened_at = perf_counter()
+            return self._classifier.infer(batch)
+        except Exception as error:
+            raise _engine_error(error, " again after it was reopened") from error
 
     def _hand_over(self, answer: Answer) -> None:
         """Give the answer to every output that wants it; draw the overlay once, if at all."""
         start = perf_counter()
         image = picture = answer.frame.image
-        wanted = [output for output in self._outputs if output.wants(changed=answer.changed)]
+        wanted = [
+            output
+            for output in self._outputs
+            if output.wants(changed=answer.changed, camera=answer.frame.camera)
+        ]
         if any(output.sink.wants_picture for output in wanted):
             picture = image.copy()
             draw_overlay(picture, answer.smoothed.label, answer.smoothed.confidence, answer.fps)
@@ -232,6 +320,23 @@ class Pipeline:
 
     def _linger(self) -> None:
         """Leave a picture in its window until the user has seen it; a film just ends."""
-        if self._camera.source.stills and self._frames != self._max_frames:
+        stills = any(camera.source.stills for camera in self.cameras)
+        if stills and self._frames != self._max_frames:
             for output in self._outputs:
                 output.sink.linger(self._stop)
+
+
+def _together(camera: Camera | Sequence[Camera]) -> tuple[tuple[Camera, ...], Condition]:
+    """Return cameras that tell of their frames through one condition, and the condition."""
+    if isinstance(camera, Camera):
+        return (camera,), camera.changed
+    changed = Condition()
+    for number, one in enumerate(camera):
+        one.share(changed, number)
+    return tuple(camera), changed
+
+
+def _engine_error(error: Exception, when: str = "") -> EdgecatError:
+    if isinstance(error, EdgecatError) and not when:
+        return error
+    return DeviceError(f"the engine failed{when}: {str(error) or type(error).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from edgecat_runtime.frames import Signal
     from edgecat_runtime.pipeline import Answer, Pipeline
 
 Image = NDArray[np.uint8]
@@ -19,6 +21,7 @@ log = logging.getLogger("edgecat_runtime")
 
 QUEUED = 4
 CLOSE_SECONDS = 10.0
+SIGNAL_SECONDS = 0.1
 
 
 class Stop(Exception):
@@ -36,12 +39,14 @@ class Sink:
         wants_picture: whether `write` needs the frame with its overlay.
         only_changes: whether to call `write` only for the first answer and for a new label.
         inline: whether to call it in the loop's own thread, where a slow `write` slows the loop.
+        only_camera: number of the only camera whose answers it is given; None: those of all.
     """
 
     name: str = "output"
     wants_picture: bool = False
     only_changes: bool = False
     inline: bool = False
+    only_camera: int | None = None
 
     def begin(self, pipeline: Pipeline) -> None:
         """Be told of the loop, in its own thread, before its first frame; may raise."""
@@ -55,6 +60,9 @@ class Sink:
                 where `wants_picture`, else it is the frame itself.
         """
         raise NotImplementedError
+
+    def signal(self, signal: Signal) -> None:
+        """Take the news that a live source was lost, or is back."""
 
     def close(self) -> None:
         """Finish what was written."""
@@ -77,9 +85,10 @@ class Output:
         self.dropped = 0
         self.failure = ""
 
-    def wants(self, *, changed: bool) -> bool:
-        """Whether the next answer, which changed the label or not, is for this output."""
-        return not self.failure and (changed or not self.sink.only_changes)
+    def wants(self, *, changed: bool, camera: int = 0) -> bool:
+        """Whether an answer to a camera's frame, which changed the label or not, is for this."""
+        ours = self.sink.only_camera in (None, camera)
+        return ours and not self.failure and (changed or not self.sink.only_changes)
 
     def write(self, answer: Answer, picture: Image) -> None:
         """Give the sink an answer; raises Stop when the sink does."""
@@ -87,6 +96,13 @@ class Output:
             self.sink.write(answer, picture)
         except Stop:
             raise
+        except Exception as error:
+            self._fail(error)
+
+    def signal(self, signal: Signal) -> None:
+        """Tell the sink about the source."""
+        try:
+            self.sink.signal(signal)
         except Exception as error:
             self._fail(error)
 
@@ -114,7 +130,7 @@ class BackgroundOutput(Output):
     def __init__(self, sink: Sink, *, wait: bool) -> None:
         super().__init__(sink)
         self._wait = wait
-        self._queue: queue.Queue[tuple[Answer, Image] | None] = queue.Queue(QUEUED)
+        self._queue: queue.Queue[tuple[Answer, Image] | Signal | None] = queue.Queue(QUEUED)
         self._thread = Thread(target=self._work, name=f"edgecat {sink.name}", daemon=True)
         self._thread.start()
 
@@ -124,6 +140,11 @@ class BackgroundOutput(Output):
             self._queue.put((answer, picture), block=self._wait)
         except queue.Full:
             self.dropped += 1
+
+    def signal(self, signal: Signal) -> None:
+        """Hand the news over to the thread; a sink that is too slow for it goes without."""
+        with suppress(queue.Full):
+            self._queue.put(signal, timeout=SIGNAL_SECONDS)
 
     def close(self) -> None:
         """Let the sink finish what it was given, and close it."""
@@ -138,8 +159,12 @@ class BackgroundOutput(Output):
     def _work(self) -> None:
         """Write until the queue is closed; after an error only empty it."""
         while (item := self._queue.get()) is not None:
-            if not self.failure:
+            if self.failure:
+                continue
+            if isinstance(item, tuple):
                 super().write(*item)
+            else:
+                super().signal(item)
         super().close()
 
 

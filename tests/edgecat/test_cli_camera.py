@@ -21,7 +21,7 @@ from edgecat_runtime.camera import Shot, Source, register_source
 from edgecat_runtime.errors import DeviceError
 
 Cli = Callable[..., Any]
-STAGES = ["capture", "preprocess", "infer", "output"]
+STAGES = ["capture", "wait", "preprocess", "infer", "output"]
 
 
 @pytest.fixture(autouse=True)
@@ -177,9 +177,9 @@ class Vanishing(Source):
 def test_a_camera_that_vanishes_is_exit_4_with_all_closed(
     cli: Cli, tiny_onnx: Path, tmp_path: Path
 ) -> None:
-    register_source("vanishing", lambda text: Vanishing())
+    register_source("vanishing", lambda text, options: Vanishing())
     output = tmp_path / "clip.mkv"
-    arguments = ["--source", "vanishing:", "--engine", tiny_onnx, "--output", output]
+    arguments = ["--source", "vanishing:", "--give-up", 0, "--engine", tiny_onnx, "--output", output]
     ran = cli("camera", *arguments, "--json", "--headless")
     assert ran.code == 4
     assert ran.err == "error: camera five gives no more frames. Was it unplugged?\n"
@@ -213,7 +213,7 @@ class Endless(Source):
         time.sleep(0.01)
         return Shot(np.full((64, 96, 3), 200, np.uint8))
 
-register_source("endless", lambda text: Endless())
+register_source("endless", lambda text, options: Endless())
 sys.argv = ["edgecat", "camera", "--source", "endless:", *sys.argv[1:]]
 main()
 """

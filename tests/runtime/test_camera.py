@@ -15,7 +15,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera, Shot, Source, open_source, register_source
+from edgecat_runtime.camera import (
+    Camera,
+    Shot,
+    Source,
+    SourceOptions,
+    open_source,
+    register_source,
+)
 from edgecat_runtime.errors import DeviceError, UserError
 
 Scripting = Callable[..., Any]
@@ -270,7 +277,7 @@ def test_a_registered_scheme_is_given_the_whole_text(
 ) -> None:
     texts = []
 
-    def open_it(text: str) -> Source:
+    def open_it(text: str, options: SourceOptions) -> Source:
         texts.append(text)
         return scripted([grey(5)])
 
@@ -283,7 +290,7 @@ def test_a_registered_scheme_is_given_the_whole_text(
 @pytest.mark.parametrize("scheme", ["", "C", "a b", "1a", "x:"])
 def test_a_scheme_that_could_be_a_path_is_refused(scripted: Scripting, scheme: str) -> None:
     with pytest.raises(ValueError, match="expected two or more letters"):
-        register_source(scheme, lambda text: scripted([]))
+        register_source(scheme, lambda text, options: scripted([]))
 
 
 def test_a_file_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from edgecat_runtime.recorder import Recorder
 from edgecat_runtime.sinks import Sink, Stop
 
 Make = Callable[..., Any]
-SUMMARY_KEYS = ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms"]
+SUMMARY_KEYS = ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses"]
 
 
 def grey(level: int) -> np.ndarray:
@@ -130,7 +130,7 @@ def test_the_summary_has_the_promised_figures(scripted: Make, brightness: Make) 
     summary = loop.run()
     figures = summary.to_dict()
     assert list(figures) == SUMMARY_KEYS
-    assert list(figures["stages_ms"]) == ["capture", "preprocess", "infer", "output"]
+    assert list(figures["stages_ms"]) == ["capture", "wait", "preprocess", "infer", "output"]
     assert list(figures["frame_age_ms"]) == ["p50", "p95"]
     json.dumps(figures)
     assert figures["frames"] + figures["dropped"] == 40

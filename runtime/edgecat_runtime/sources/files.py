@@ -1,4 +1,4 @@
-"""The sources that OpenCV opens: webcams, video files and pictures."""
+"""Video files and pictures."""
 
 from __future__ import annotations
 
@@ -8,42 +8,21 @@ import logging
 import os
 import re
 import stat
-import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgecat_runtime.camera import SOURCES, Shot, Source
-from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.errors import UserError
 from edgecat_runtime.opencv import cv2_module
 from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
 from edgecat_runtime.quiet import quiet_stderr
+from edgecat_runtime.source import NO_OPTIONS, SOURCES, Shot, Source, SourceOptions
+from edgecat_runtime.sources.capture import stated_fps
 
 log = logging.getLogger("edgecat_runtime")
 
 _TEXT_PROBE = 4096
-
-
-class Webcam(Source):
-    """A camera of the machine, through the operating system's own driver interface."""
-
-    live = True
-
-    def __init__(self, capture: Any, name: str) -> None:
-        self.name = name
-        self.fps = _stated_fps(capture)
-        self._capture = capture
-
-    def read(self) -> Shot | None:
-        """Wait for the next frame; raises DeviceError when the camera gives none any more."""
-        there, image = self._capture.read()
-        if not there:
-            raise DeviceError(f"{self.name} gives no more frames. Was it unplugged?")
-        return Shot(image)
-
-    def close(self) -> None:
-        """Let the camera go."""
-        self._capture.release()
 
 
 class VideoFile(Source):
@@ -53,7 +32,7 @@ class VideoFile(Source):
         self.name = str(path)
         self._capture = _open_video(path)
         self._count = 0
-        self.fps = _stated_fps(self._capture)
+        self.fps = stated_fps(self._capture)
 
     def read(self) -> Shot | None:
         """Decode the next frame; raises UserError where there is not even a first one."""
@@ -103,40 +82,48 @@ class Pictures(Source):
             ) from error
 
 
-def open_webcam(text: str) -> Webcam:
-    """Open a camera by its number or its device file.
+class Realtime(Source):
+    """A file played at its own rate as if it were live: what nobody reads in time is lost."""
 
-    Raises:
-        DeviceError: there is no such camera, or it is busy, forbidden or no camera at all.
-    """
-    path = Path(f"/dev/video{text}" if text.isdigit() else text)
-    on_linux = sys.platform.startswith("linux")
-    name = f"camera {path}" if on_linux else f"camera {text}"
-    if on_linux and not path.exists():
-        raise DeviceError(f"there is no {name}; {_cameras_found()}")
-    if on_linux and not os.access(path, os.R_OK | os.W_OK):
-        raise DeviceError(f"{name} may not be opened by this user. Join its group, often `video`")
-    cv2 = cv2_module()
-    with quiet_stderr():
-        if on_linux:  # by name, since OpenCV may else prefer GStreamer for a number
-            capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
-        else:
-            capture = cv2.VideoCapture(int(text) if text.isdigit() else text)
-    if not capture.isOpened():
-        raise DeviceError(
-            f"{name} cannot be opened: it is no camera, or another program uses it; "
-            f"{_cameras_found()}"
-        )
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the driver's queue is a queue too
-    return Webcam(capture, name)
+    live = True
+    reopens = False
+
+    def __init__(self, source: Source) -> None:
+        self.name, self.stills = source.name, source.stills
+        self.fps = source.fps or 25.0
+        self._source = source
+        self._due = 0.0
+
+    def read(self) -> Shot | None:
+        """Return the next frame when its time has come; raises as the file does."""
+        shot = self._source.read()
+        self.skipped = self._source.skipped
+        now = time.perf_counter()
+        self._due = max(self._due + 1 / self.fps, now - 1 / self.fps) if self._due else now
+        time.sleep(max(0.0, self._due - now))
+        return shot
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
 
 
-def open_file(text: str) -> Source:
+def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
     """Open a video file, a picture, a folder of pictures or a glob.
 
     Raises:
-        UserError: nothing is there, or nothing that can be read.
+        UserError: nothing is there, or nothing that can be read; or a size or rate is asked for.
     """
+    source = _open_file(text)
+    try:
+        options.refuse(text, "width", "height", "fps", instead="a file has its own size and rate")
+    except UserError:
+        source.close()
+        raise
+    return Realtime(source) if options.realtime else source
+
+
+def _open_file(text: str) -> Source:
     path = Path(text)
     if path.is_dir():
         found = (Path(root) / file for root, _, files in os.walk(path) for file in files)
@@ -152,7 +139,7 @@ def open_file(text: str) -> Source:
 
 
 def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
-    paths = sorted((path for path in found if _is_picture(path)), key=_natural)
+    paths = sorted((path for path in found if _is_picture(path)), key=natural_key)
     if not paths:
         raise UserError(
             f"{name} holds no pictures; expected {' '.join(PICTURE_SUFFIXES)}. Check the path"
@@ -165,7 +152,7 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not hidden
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_key(path: Path) -> list[tuple[int, str]]:
     """Sort key by which frame_2 comes before frame_10."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
@@ -199,15 +186,3 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return b"\0" not in head
-
-
-def _stated_fps(capture: Any) -> float:
-    fps = float(capture.get(cv2_module().CAP_PROP_FPS))
-    return fps if 0 < fps <= 1000 else 0.0
-
-
-def _cameras_found() -> str:
-    found = sorted(Path("/dev").glob("video*"), key=_natural)
-    if found:
-        return f"found {', '.join(map(str, found))}"
-    return "no camera was found (/dev/video*). Plug one in, or give a file with --source"

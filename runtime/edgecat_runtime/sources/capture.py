@@ -1,0 +1,44 @@
+"""What the sources on OpenCV's VideoCapture share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgecat_runtime.errors import DeviceError
+from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.source import Shot, Source
+
+
+class LiveCapture(Source):
+    """A live source behind an open `cv2.VideoCapture`.
+
+    Args:
+        capture: released with the source.
+        name: for sentences.
+        lost: what to say, after the name, when no more frames come.
+    """
+
+    live = True
+
+    def __init__(self, capture: Any, name: str, lost: str) -> None:
+        self.name = name
+        self.fps = stated_fps(capture)
+        self._capture = capture
+        self._lost = lost
+
+    def read(self) -> Shot | None:
+        """Wait for the next frame; raises DeviceError when none comes any more."""
+        there, image = self._capture.read()
+        if not there:
+            raise DeviceError(f"{self.name} {self._lost}")
+        return Shot(image)
+
+    def close(self) -> None:
+        """Let the device or the connection go."""
+        self._capture.release()
+
+
+def stated_fps(capture: Any) -> float:
+    """Return the frame rate that a capture states; 0 where that is nonsense."""
+    fps = float(capture.get(cv2_module().CAP_PROP_FPS))
+    return fps if 0 < fps <= 1000 else 0.0
