@@ -63,7 +63,7 @@ $(INSTALLED): pyproject.toml runtime/pyproject.toml export/pyproject.toml constr
 $(TESTABLE): $(INSTALLED)
 	@echo "Installing what the tests need into .venv."
 	@$(PIP) --group dev --editable './runtime[openvino,tensorrt-rtx]' --editable ./export \
-	  --editable '.[all]'
+	  --editable '.[all,tensorboard]'
 	@for pair in $(BINDINGS); do \
 	  $(BIN)/python -m pip install --quiet --no-deps --target .venv/tensorrt-bindings/$${pair#*:} \
 	    tensorrt-$${pair%:*}-bindings==$${pair#*:} \

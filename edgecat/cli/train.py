@@ -45,15 +45,36 @@ def train(
     ] = "crop",
     epochs: Annotated[int, _recipe(help="Passes over the pictures.")] = 20,
     batch_size: Annotated[int, _recipe(help="Pictures a step.")] = 64,
-    optimizer: Annotated[str, _recipe(help="sgd or adamw.")] = "sgd",
+    accumulate: Annotated[int, _recipe(help="Batches whose gradients make one step.")] = 1,
+    optimizer: Annotated[
+        str,
+        _recipe(
+            help="gd, sgd, momentum, nag (Nesterov's), adagrad, rmsprop, adadelta, adam, adamw "
+            "or nadam."
+        ),
+    ] = "nag",
     lr: Annotated[
         float | None, _recipe(help="Peak learning rate; default: the optimiser's own.")
     ] = None,
+    schedule: Annotated[
+        str, _recipe(help="Of the rate: cosine, one-cycle, linear, step or constant.")
+    ] = "cosine",
+    clip: Annotated[float | None, _recipe(help="Longest gradient that a step takes.")] = None,
     weight_decay: Annotated[float, _recipe(help="Of weights, not of biases.")] = 5e-4,
     warmup: Annotated[float, _recipe(help="Share of the steps while the rate climbs.")] = 0.1,
     label_smoothing: Annotated[float, _recipe(help="0 to 0.9.")] = 0.1,
     ema: Annotated[float, _recipe(help="Decay of the weights' average; 0: none.")] = 0.0,
     augment: Annotated[bool, _recipe(help="Random crop, flip and colour.")] = True,
+    erase: Annotated[float, _recipe(help="Chance that a rectangle becomes noise.")] = 0.0,
+    mixup: Annotated[float, _recipe(help="Blend pictures in pairs: alpha, such as 0.2.")] = 0.0,
+    cutmix: Annotated[
+        float, _recipe(help="Paste rectangles from picture to picture: alpha, such as 1.")
+    ] = 0.0,
+    teacher: Annotated[
+        Path | None, _recipe(help="A checkpoint whose answers are learnt beside the labels.")
+    ] = None,
+    teacher_temperature: Annotated[float, _recipe(help="Softens its answers.")] = 4.0,
+    teacher_weight: Annotated[float, _recipe(help="Share of its answers in the loss.")] = 0.9,
     val: Annotated[float, _recipe(help="Share to validate on where no val/ folder is.")] = 0.1,
     seed: Annotated[int, _recipe(help="Of weights, split, order and augmentation.")] = 0,
     patience: Annotated[
@@ -66,6 +87,9 @@ def train(
     resume: Annotated[
         Path | None, _run(help="Folder of an interrupted run: go on as it was started.")
     ] = None,
+    tensorboard: Annotated[
+        bool, _run(help="Write event files into the run's folder.", show_default=False)
+    ] = False,
     threads: Annotated[int | None, _run(help="Of torch; default: one a core.")] = None,
     device: Annotated[str, _run(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[
@@ -103,16 +127,26 @@ def train(
             fit=fit,  # type: ignore[arg-type]  # checked by TrainConfig
             epochs=epochs,
             batch_size=batch_size,
+            accumulate=accumulate,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
+            clip=clip,
             weight_decay=weight_decay,
             warmup=warmup,
             label_smoothing=label_smoothing,
             ema=ema,
             augment=augment,
+            erase=erase,
+            mixup=mixup,
+            cutmix=cutmix,
+            teacher=str(teacher or ""),
+            teacher_temperature=teacher_temperature,
+            teacher_weight=teacher_weight,
             val=val,
             seed=seed,
             patience=patience,
+            tensorboard=tensorboard,
             threads=threads,
             device=device,
             precision=precision,
@@ -125,5 +159,5 @@ def train(
             result = run_training(config, resume=resume, watcher=lines)
     except Interrupted as interrupted:
         typer.echo(str(interrupted), err=True)
-        raise typer.Exit(130) from interrupted
+        raise typer.Exit(interrupted.exit_code) from interrupted
     report(result, as_json=json)

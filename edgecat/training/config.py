@@ -10,11 +10,24 @@ from pathlib import Path
 from edgecat_runtime.card import Fit
 from edgecat_runtime.errors import UserError
 
-LEARNING_RATES = {"sgd": 0.05, "adamw": 0.001}
+LEARNING_RATES = {
+    "gd": 0.1,
+    "sgd": 0.1,
+    "momentum": 0.05,
+    "nag": 0.05,
+    "adagrad": 0.01,
+    "rmsprop": 0.001,
+    "adadelta": 1.0,
+    "adam": 0.001,
+    "adamw": 0.001,
+    "nadam": 0.001,
+}
+SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
 _CHOICES = {
     "head": ("dense", "gap"),
     "fit": ("crop", "letterbox", "stretch"),
     "optimizer": tuple(LEARNING_RATES),
+    "schedule": SCHEDULES,
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 
@@ -41,17 +54,33 @@ class TrainConfig:
         fit: how photographs meet the input when served: `crop`, `letterbox` or `stretch`.
         epochs: passes over the training pictures.
         batch_size: pictures a step, at most; an epoch's batches are of even size.
-        optimizer: `sgd` (Nesterov momentum 0.9) or `adamw`.
+        accumulate: batches whose gradients are averaged before a step, for larger batches than
+            the memory holds; `gd` takes all of an epoch.
+        optimizer: `nag` (stochastic gradient descent with Nesterov's momentum), `gd`, `sgd`,
+            `momentum`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw` or `nadam`.
         lr: peak learning rate; None for the optimiser's own default.
+        schedule: the rate's course after the warm-up: half a `cosine` or a `linear` fall to 0, a
+            tenth at each `step` (at half and three quarters of the run), `constant`; or
+            `one-cycle`, a cosine up and a deeper one down.
+        clip: the norm that a step's gradient is shortened to; None for as long as it comes.
         weight_decay: of weights; biases and batch norm are left alone.
-        warmup: share of all steps over which the rate climbs, 0..1; a cosine brings it to 0.
+        warmup: share of all steps over which the rate climbs, 0..1.
         label_smoothing: 0..1.
         ema: decay of the weights' moving average, which is then what is validated and saved; 0 for
             the weights themselves.
         augment: random resized crop, flip and colour; off for fitting a few pictures.
+        erase: chance that a rectangle of a picture becomes noise, 0..1.
+        mixup: strength (alpha of the Beta distribution) of blending pictures in pairs, or 0.
+        cutmix: strength of pasting a rectangle of one picture into another, or 0; with `mixup`
+            as well, each batch has either.
+        teacher: a checkpoint of the same labels whose answers are learnt beside the labels; empty
+            for the labels alone.
+        teacher_temperature: softens both answers before they are compared.
+        teacher_weight: of the teacher's answers in the loss, 0..1; the rest is the labels'.
         val: share of each class to validate on, where the data has no `val/` folder.
         seed: of weights, split, order, augmentation and dropout.
         patience: stop after so many epochs without a better one; None never stops early.
+        tensorboard: write event files into the run's folder.
         threads: of torch; None for one a core.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: of the arithmetic: `fp32`, `bf16`, `fp16`, or `auto`: what the device is fast in.
@@ -73,16 +102,26 @@ class TrainConfig:
     fit: Fit = "crop"
     epochs: int = 20
     batch_size: int = 64
-    optimizer: str = "sgd"
+    accumulate: int = 1
+    optimizer: str = "nag"
     lr: float | None = None
+    schedule: str = "cosine"
+    clip: float | None = None
     weight_decay: float = 5e-4
     warmup: float = 0.1
     label_smoothing: float = 0.1
     ema: float = 0.0
     augment: bool = True
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    teacher: str = ""
+    teacher_temperature: float = 4.0
+    teacher_weight: float = 0.9
     val: float = 0.1
     seed: int = 0
     patience: int | None = None
+    tensorboard: bool = False
     threads: int | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -102,6 +141,8 @@ class TrainConfig:
             )
         if self.stages and self.head == "dense":
             raise UserError("--progressive needs a network for any size. Use --head gap")
+        if self.optimizer == "gd" and self.accumulate > 1:
+            raise UserError("gd takes one step an epoch. Leave out --accumulate, or use sgd")
 
     @property
     def peak_rate(self) -> float:
@@ -165,11 +206,18 @@ _RANGES = (
     ("dropout", 0, 0.95),
     ("epochs", 1, 100_000),
     ("batch_size", 2, 65_536),
+    ("accumulate", 1, 65_536),
     ("lr", 1e-8, 100),
+    ("clip", 1e-6, 1e6),
     ("weight_decay", 0, 10),
     ("warmup", 0, 1),
     ("label_smoothing", 0, 0.9),
     ("ema", 0, 0.99999),
+    ("erase", 0, 1),
+    ("mixup", 0, 100),
+    ("cutmix", 0, 100),
+    ("teacher_temperature", 0.1, 100),
+    ("teacher_weight", 0, 1),
     ("seed", 0, 2**32 - 1),
     ("patience", 1, 100_000),
     ("threads", 1, 1024),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,13 @@ from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
+from edgecat.training.events import EventLog, writer_class
 from edgecat.training.loader import Loader, available_cores
 from edgecat.training.metrics import write_metrics
 from edgecat.training.optim import choose_device, choose_precision, make_optimizer
+from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState, load_state, save_state
+from edgecat.training.teacher import Teacher, load_teacher
 from edgecat_runtime.atomic import atomic_write
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
@@ -39,9 +43,11 @@ class Job:
         model: in channels-last layout.
         optimizer: over its parameters.
         average: of the model's weights, where the configuration asks for it.
+        teacher: whose answers are learnt, where the configuration names one.
         scaler: of the gradients in fp16; does nothing in other precisions.
         loader: of the training pictures.
         validation: the validation pictures.
+        rate: the learning rate of an update, counted from 0 over the whole run.
         state: how far the run has come.
         watcher: told of the progress.
         forward: what a training step calls: the model, or what wraps it and shares its weights.
@@ -55,9 +61,11 @@ class Job:
     model: nn.Module
     optimizer: Optimizer
     average: WeightAverage | None
+    teacher: Teacher | None
     scaler: GradScaler
     loader: Loader
     validation: PictureSet
+    rate: Callable[[int], float]
     state: RunState
     watcher: run.Watcher
     forward: nn.Module
@@ -67,6 +75,22 @@ class Job:
     def checkpoint(self) -> Path:
         """The best epoch's file."""
         return self.folder / f"{self.config.arch}.safetensors"
+
+    @property
+    def group(self) -> int:
+        """Batches that one update of the weights takes; an epoch's last ones may be fewer."""
+        steps = self.loader.steps
+        return steps if self.config.optimizer == "gd" else min(self.config.accumulate, steps)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights in an epoch."""
+        return -(-self.loader.steps // self.group)
+
+    @property
+    def update(self) -> int:
+        """Number of the update that the present batch belongs to, over the whole run."""
+        return self.state.epoch * self.updates + self.state.step // self.group
 
     @property
     def served(self) -> nn.Module:
@@ -109,10 +133,34 @@ def prepare(
         UserError: the pictures, the options or the folder cannot be used.
         DeviceError: the device is not there.
     """
+    if config.tensorboard:
+        writer_class()
+    job = assemble(config, watcher=watcher, world=world)
+    job.folder = resume or world.led(partial(run.new_folder, job.config))
+    _take_up(job) if resume else None
+    world.check_same(job.state.pictures)
+    if world.leader:
+        atomic_write(job.folder / run.CONFIG, job.config.to_json())
+        write_metrics(job.folder / run.METRICS, job.state.history)
+        if config.tensorboard:
+            job.watcher = run.Watchers(watcher, EventLog(job))
+    job.save()
+    watcher.started(job.folder, job.loader.pictures, job.validation)
+    return job
+
+
+def assemble(config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE) -> Job:
+    """Split the pictures and build the model; nothing is written, and the folder is nowhere.
+
+    Raises:
+        UserError: the pictures or the options cannot be used.
+        DeviceError: the device is not there.
+    """
     device = world.device(choose_device(config.device))
     config = replace(
         config,
         data=tuple(str(Path(path).absolute()) for path in config.data),
+        teacher=str(Path(config.teacher).absolute()) if config.teacher else "",
         threads=config.threads or world.cores(available_cores()),
         device=str(device),
         precision=choose_precision(config.precision, device),
@@ -125,7 +173,7 @@ def prepare(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     job = Job(
         config=config,
-        folder=resume or world.led(partial(run.new_folder, config)),
+        folder=Path(),
         device=device,
         card=card,
         model=model,
@@ -133,21 +181,23 @@ def prepare(
             model, config.optimizer, lr=config.peak_rate, weight_decay=config.weight_decay
         ),
         average=WeightAverage(model, config.ema) if config.ema else None,
+        teacher=_teacher(config, card.labels, device) if config.teacher else None,
         scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
         loader=_loader(config, training, world),
         validation=validation,
+        rate=lambda update: 0.0,
         state=RunState(run.digest_of(training, validation)),
         watcher=watcher,
         forward=world.wrapped(model, device),
         world=world,
     )
-    _take_up(job) if resume else None
-    world.check_same(job.state.pictures)
-    if world.leader:
-        atomic_write(job.folder / run.CONFIG, config.to_json())
-        write_metrics(job.folder / run.METRICS, job.state.history)
-    job.save()
-    watcher.started(job.folder, training, validation)
+    job.rate = partial(
+        learning_rate,
+        steps=config.epochs * job.updates,
+        peak=config.peak_rate,
+        warmup=config.warmup,
+        schedule=config.schedule,
+    )
     return job
 
 
@@ -185,6 +235,16 @@ def _loader(config: TrainConfig, training: PictureSet, world: World) -> Loader:
         fit=config.fit,
         workers=world.cores(available_cores()),
         part=world.part,
+    )
+
+
+def _teacher(config: TrainConfig, labels: tuple[str, ...], device: torch.device) -> Teacher:
+    return load_teacher(
+        config.teacher,
+        labels,
+        device,
+        temperature=config.teacher_temperature,
+        weight=config.teacher_weight,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -22,7 +23,8 @@ from edgecat.training.distributed import filled, joined
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, served_batches
 from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
-from edgecat.training.optim import autocast, learning_rate, set_learning_rate
+from edgecat.training.mixing import draw_mix, erased
+from edgecat.training.optim import autocast, set_learning_rate
 from edgecat.training.run import Interrupted, TrainResult, Watcher
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.preprocess import preprocess
@@ -45,7 +47,8 @@ def train(
         UserError: the pictures, the options or the folder cannot be used, the disk is full, or the
             loss is no number any more.
         DeviceError: the device is not there.
-        Interrupted: Ctrl-C; the state is saved. A second Ctrl-C raises KeyboardInterrupt at once.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved. A second one raises KeyboardInterrupt
+            at once.
     """
     with joined(config.device) as world:
         told = watcher if watcher and world.leader else Watcher()
@@ -54,7 +57,7 @@ def train(
 
 def _trained(job: Job) -> TrainResult:
     config, state, loader, model, world = job.config, job.state, job.loader, job.model, job.world
-    with run.ctrl_c_waits() as ctrl_c:
+    with run.signals_wait() as signalled:
         while not job.over:
             job.watcher.epoch_started(state.epoch + 1, loader.steps, state.step)
             totals = torch.tensor(state.totals, device=job.device) * world.leader
@@ -63,15 +66,14 @@ def _trained(job: Job) -> TrainResult:
             loader = replace(loader, size=config.size_at(state.epoch))
             for batch in loader.batches(state.epoch, state.step):
                 job.note(batch.skipped)
-                if len(batch.labels) > 1 or world.size > 1:
-                    totals += step(job, batch)
+                totals += step(job, batch)
                 state.step += 1
                 job.watcher.stepped(len(batch.labels), partial(_mean, totals))
-                if world.any(ctrl_c()):
+                if world.any(bool(signalled())):
                     state.totals = world.summed(totals).tolist()
                     state.seconds = time.perf_counter() - started
                     job.save()
-                    raise Interrupted(job.folder)
+                    raise Interrupted(job.folder, signalled())
                 if state.step % _CHECK_EVERY == 0:
                     _check(world.summed(totals), job)
             totals = world.summed(totals)
@@ -90,37 +92,65 @@ def _trained(job: Job) -> TrainResult:
             if world.leader:
                 append_metrics(job.folder / run.METRICS, row)
             job.watcher.epoch_finished(row, best=best)
-            if world.any(ctrl_c()) and not job.over:
-                raise Interrupted(job.folder)
+            if world.any(bool(signalled())) and not job.over:
+                raise Interrupted(job.folder, signalled())
     return world.led(partial(_finished, job))
 
 
 def step(job: Job, batch: Batch) -> Tensor:
-    """Take one step on a batch of two pictures or more; alone, in several processes, on a part.
+    """Learn from a batch, or this process's part of it; the last of a group updates the weights.
 
     Returns:
         float32 (3,) on the job's device: summed loss, right answers and pictures.
     """
-    config, steps = job.config, job.loader.steps
-    number = job.state.epoch * steps + job.state.step
-    rate = learning_rate(number, config.epochs * steps, peak=config.peak_rate, warmup=config.warmup)
-    set_learning_rate(job.optimizer, rate)
+    totals = torch.zeros(3, device=job.device)
+    if len(batch.labels) > 1 or job.world.size > 1:  # batch norm needs two
+        totals += _backward(job, batch)
+    done = job.state.step + 1
+    if done % job.group == 0 or done == job.loader.steps:
+        _update(job)
+    return totals
+
+
+def _backward(job: Job, batch: Batch) -> Tensor:
+    """Add a batch's gradient to its group's; returns as `step`."""
+    config, state = job.config, job.state
     pictures = len(batch.labels)
     weight = job.world.weight(pictures)
     batch = batch if job.world.size == 1 else filled(batch, job.loader.size)
     frames = torch.from_numpy(batch.frames).to(job.device, non_blocking=True)
     labels = torch.from_numpy(batch.labels).to(job.device, non_blocking=True)
+    random = np.random.default_rng((config.seed, state.epoch, state.step, *job.world.part))
+    if config.erase:
+        frames = erased(frames, config.erase, random)
+    mix = draw_mix(*frames.shape[:2], mixup=config.mixup, cutmix=config.cutmix, random=random)
+    frames = mix.frames(frames) if mix else frames
     with autocast(config.precision, job.device):
         logits = job.forward(input_from_frames(frames, job.card)).float()
-        loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-    job.optimizer.zero_grad(set_to_none=True)
-    job.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
+        entropy = partial(cross_entropy, label_smoothing=config.label_smoothing)
+        loss = mix.loss(entropy, logits, labels) if mix else entropy(logits, labels)
+        if job.teacher:
+            loss = job.teacher.loss(loss, logits, frames)
+    in_group = min(job.group, job.loader.steps - state.step // job.group * job.group)
+    job.scaler.scale(loss * weight / in_group).backward()  # type: ignore[no-untyped-call]
+    shown = mix.labels(labels) if mix else labels
+    right = (logits.detach().argmax(1) == shown).float().mean()
+    return torch.stack([loss.detach(), right, torch.ones_like(right)]) * pictures
+
+
+def _update(job: Job) -> None:
+    """Step along the gradient of the group, unless none of its pictures could be decoded."""
+    if all(parameter.grad is None for parameter in job.model.parameters()):
+        return
+    set_learning_rate(job.optimizer, job.rate(job.update))
+    if job.config.clip is not None:
+        job.scaler.unscale_(job.optimizer)
+        nn.utils.clip_grad_norm_(job.model.parameters(), job.config.clip)
     job.scaler.step(job.optimizer)
     job.scaler.update()
+    job.optimizer.zero_grad(set_to_none=True)
     if job.average:
-        job.average.update(job.model, number)
-    right = (logits.detach().argmax(1) == labels).float().mean()
-    return torch.stack([loss.detach(), right, torch.ones_like(right)]) * pictures
+        job.average.update(job.model, job.update)
 
 
 def _validated(job: Job, model: nn.Module) -> Evaluation:

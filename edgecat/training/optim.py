@@ -1,14 +1,39 @@
-"""Optimisers, the learning rate's course, and the arithmetic that a device is fast in."""
+"""Optimisers by the names of their papers, and the arithmetic that a device is fast in."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 from edgecat_runtime.errors import DeviceError, UserError
+
+# gd and sgd differ in how many pictures a step sees: the loop's matter. Sources:
+# gd: Cauchy, 1847, Comptes rendus 25, 536-538; sgd: Robbins and Monro, 1951,
+# https://doi.org/10.1214/aoms/1177729586; momentum: Polyak, 1964,
+# https://doi.org/10.1016/0041-5553(64)90137-5; nag: Nesterov, 1983, in the form of Sutskever et
+# al., 2013, https://proceedings.mlr.press/v28/sutskever13.html; adagrad: Duchi et al., 2011,
+# https://jmlr.org/papers/v12/duchi11a.html; rmsprop: Hinton, 2012, lecture 6e of Neural Networks
+# for Machine Learning, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf;
+# adadelta: Zeiler, 2012, https://arxiv.org/abs/1212.5701; adam: Kingma and Ba, 2014,
+# https://arxiv.org/abs/1412.6980; adamw: Loshchilov and Hutter, 2017,
+# https://arxiv.org/abs/1711.05101; nadam: Dozat, 2016,
+# https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.
+_KINDS: dict[str, Callable[..., Optimizer]] = {
+    "gd": SGD,
+    "sgd": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "nag": partial(SGD, momentum=0.9, nesterov=True),
+    "adagrad": Adagrad,
+    "rmsprop": partial(RMSprop, alpha=0.9),
+    "adadelta": partial(Adadelta, rho=0.95),
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": NAdam,
+}
 
 
 def make_optimizer(model: nn.Module, name: str, *, lr: float, weight_decay: float) -> Optimizer:
@@ -16,35 +41,18 @@ def make_optimizer(model: nn.Module, name: str, *, lr: float, weight_decay: floa
 
     Args:
         model: whose parameters it steps.
-        name: `sgd` (Nesterov momentum 0.9) or `adamw`.
+        name: `gd`, `sgd`, `momentum`, `nag`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw` or
+            `nadam`; momentum is 0.9, other settings are their papers'.
         lr: the first learning rate.
-        weight_decay: of tensors with more than one dimension.
+        weight_decay: of tensors with more than one dimension; `adamw` takes it off the weights,
+            all others add it to the gradient.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    if name == "sgd":
-        return SGD(groups, lr=lr, momentum=0.9, nesterov=True)
-    return AdamW(groups, lr=lr)
-
-
-def learning_rate(step: int, steps: int, *, peak: float, warmup: float) -> float:
-    """Climb linearly to the peak, then follow half a cosine down to zero.
-
-    Args:
-        step: 0 .. steps - 1.
-        steps: of the whole run.
-        peak: the highest rate.
-        warmup: share of the steps that climb, 0..1.
-
-    Source: Loshchilov and Hutter, 2016, https://arxiv.org/abs/1608.03983.
-    """
-    climbing = warmup * steps
-    if step < climbing:
-        return peak * (step + 1) / (climbing + 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - climbing) / max(steps - climbing, 1)))
+    return _KINDS[name](groups, lr=lr)
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

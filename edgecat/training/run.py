@@ -1,4 +1,4 @@
-"""A run's folder, who watches it, and how Ctrl-C ends it."""
+"""A run's folder, who watches it, and how Ctrl-C and SIGTERM end it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ CONFUSION = "confusion.png"
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while training: everything so far is saved in `folder`, ready to go on."""
+    """Ctrl-C or SIGTERM while training: all is saved in `folder`, ready to go on.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        folder: of the run.
+        exit_code: what a shell expects of a process that the signal ended.
+    """
+
+    def __init__(self, folder: Path, number: int = signal.SIGINT) -> None:
         place = shlex.quote(str(folder))
         super().__init__(f"interrupted; saved. Go on with: edgecat train --resume {place}")
         self.folder = folder
+        self.exit_code = 128 + (number or signal.SIGINT)  # 0: it came to another process
 
 
 class Watcher:
@@ -52,6 +58,38 @@ class Watcher:
 
     def skipped(self, sentence: str) -> None:
         """A picture could not be decoded; said once for each."""
+
+
+class Watchers(Watcher):
+    """Tells several watchers, in order."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.started(folder, training, validation)
+
+    def epoch_started(self, epoch: int, steps: int, done: int) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.epoch_started(epoch, steps, done)
+
+    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.stepped(pictures, loss)
+
+    def epoch_finished(self, row: Epoch, *, best: bool) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.epoch_finished(row, best=best)
+
+    def skipped(self, sentence: str) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.skipped(sentence)
 
 
 @dataclass(frozen=True)
@@ -123,20 +161,28 @@ def digest_of(*parts: PictureSet) -> str:
 
 
 @contextmanager
-def ctrl_c_waits() -> Iterator[Callable[[], bool]]:
-    """Only note the first Ctrl-C; what is yielded says whether it came. A second one raises."""
-    came = threading.Event()
+def signals_wait() -> Iterator[Callable[[], int]]:
+    """Only note the first Ctrl-C or SIGTERM; a second one raises KeyboardInterrupt.
+
+    Yields:
+        A function that gives the signal's number once one came, before that 0.
+    """
+    came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if came.is_set():
+        if came:
             raise KeyboardInterrupt
-        came.set()
+        came.append(number)
+
+    def number() -> int:
+        return came[0] if came else 0
 
     if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
+        yield number
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came.is_set
+        yield number
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        for each, handler in before.items():
+            signal.signal(each, handler or signal.SIG_DFL)

@@ -7,7 +7,7 @@ metadata. One file and one rename: a `kill -9` leaves the old state or the new o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ def save_state(
 ) -> None:
     """Write everything that the next step depends on; `models` by their names in the file.
 
+    Gradients are there where batches are accumulated and the step is still to come.
+
     Raises:
         UserError: the file cannot be written.
     """
@@ -81,6 +83,7 @@ def save_state(
         for key, model in models.items()
         for name, tensor in model.state_dict().items()
     }
+    tensors |= {f"gradient.{name}": gradient for name, gradient in _gradients(models)}
     plain: dict[str, Any] = {}
     for index, slots in stepped["state"].items():
         for name, value in slots.items():
@@ -115,6 +118,7 @@ def load_state(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for key, model in models.items():
             model.load_state_dict(_under(tensors, f"{key}."))
+        _put_gradients(models, _under(tensors, "gradient."))
         optimizer.load_state_dict(_optimizer_state(tensors, values))
         scaler.load_state_dict(values["scaler"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -127,6 +131,20 @@ def load_state(
     history = [Epoch(**row) for row in values["state"].pop("history")]
     best = values["state"].pop("best")
     return RunState(**values["state"], history=history, best=Epoch(**best) if best else None)
+
+
+def _gradients(models: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
+    for key, model in models.items():
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                yield f"{key}.{name}", parameter.grad
+
+
+def _put_gradients(models: Mapping[str, nn.Module], gradients: Mapping[str, Tensor]) -> None:
+    for key, model in models.items():
+        for name, parameter in model.named_parameters():
+            if (gradient := gradients.get(f"{key}.{name}")) is not None:
+                parameter.grad = torch.empty_like(parameter.data).copy_(gradient)
 
 
 def _optimizer_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> dict[str, Any]:

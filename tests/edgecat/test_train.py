@@ -137,10 +137,13 @@ def test_variants_train(config: TrainConfig, options: dict[str, object]) -> None
 @pytest.mark.parametrize(
     "options",
     [
-        {"optimizer": "sgd", "dropout": 0.3},
+        {"optimizer": "nag", "dropout": 0.3},
         {"optimizer": "adamw", "lr": 1e-3},
         {"precision": "bf16"},
         {"precision": "fp16"},
+        {"progressive": "32:1,40:1", "ema": 0.9},
+        {"optimizer": "gd", "clip": 0.5, "precision": "fp16"},
+        {"accumulate": 2, "mixup": 0.4, "cutmix": 1.0, "erase": 0.5, "schedule": "one-cycle"},
     ],
     ids=str,
 )
@@ -335,7 +338,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(config: TrainConfig, full_d
         ({"lr": float("nan")}, "--lr is nan"),
         ({"epochs": 0}, "--epochs is 0; expected 1 to"),
         ({"batch_size": 1}, "--batch-size is 1; expected 2 to"),
-        ({"optimizer": "sgdm"}, "optimizer is 'sgdm'; expected one of sgd, adamw"),
+        ({"optimizer": "sgdm"}, "optimizer is 'sgdm'; expected one of gd, sgd, momentum, nag"),
         ({"head": "none"}, "head is 'none'; expected one of dense, gap"),
         ({"name": "a/b"}, "expected a plain name"),
         ({"threads": 0}, "--threads is 0"),
