@@ -7,8 +7,9 @@ from collections.abc import Callable
 import typer
 
 from edgecat.cli.data.check import check
+from edgecat.cli.data.split import split
 
-_COMMANDS: tuple[Callable[..., None], ...] = (check,)
+_COMMANDS: tuple[Callable[..., None], ...] = (check, split)
 
 data = typer.Typer(
     name="data",
