@@ -3,72 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgecat.cli.options import Backend, Json
 
-if TYPE_CHECKING:
-    from edgecat.training.metrics import Evaluation
-
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
     data: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Folders of class folders, or .tar files with the same."),
+    ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Photographs, or a training run's folder for its own: set the checkpoint's "
+            "temperature and the energy above which it answers unsure.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Of --calibrate; default: the checkpoint itself.", show_default=False),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page with curves, robustness and the worst mistakes.", show_default=False
+        ),
+    ] = None,
     backend: Backend = "auto",
     threads: Annotated[int | None, typer.Option(help="Of the CPU; default: the backend's.")] = None,
     json: Json = False,
 ) -> None:
-    """Count a model's right answers on labelled pictures.
+    """Say how good a model is on labelled pictures, and how far it can be believed.
 
     Where the data has a test/ folder, only its pictures count.
 
-    Example: `edgecat evaluate runs/pets/vgg16.onnx photos/`
+    Example: `edgecat evaluate runs/pets/vgg16.onnx photos/ --report evaluation.html`
     """
-    from edgecat.cli.console import print_json, progress, warn
-    from edgecat.cli.models import open_classifier
-    from edgecat.cli.training import warn_skipped
-    from edgecat.data.folder import scan
-    from edgecat.training.loader import available_cores, served_batches
-    from edgecat.training.metrics import evaluate as count
+    from edgecat.cli.console import print_json
+    from edgecat.cli.evaluating import calibrated, check_request, evaluated
 
-    with open_classifier(model, backend, threads=threads) as classifier:
-        pictures = scan(data, labels=classifier.labels).judged()
-        batches = served_batches(
-            pictures, classifier.preprocess, batch_size=16, workers=available_cores()
-        )
-        with progress(len(pictures), "evaluating") as advance:
-            evaluation = count(
-                classifier.infer,
-                batches,
-                classifier.labels,
-                temperature=classifier.card.temperature,
-                on_batch=advance,
-            )
-        name = classifier.backend
-    warn_skipped(pictures.skipped)
-    for sentence in evaluation.skipped:
-        warn(f"skipped: {sentence}")
+    check_request(model, data, calibrate, output, report)
+    figures = {}
+    if calibrate:
+        figures["calibration"] = calibrated(model, calibrate, output, silent=json)
+    if data:
+        served = output if calibrate and output else model
+        figures |= evaluated(served, data, backend, threads, report, silent=json)
     if json:
-        print_json({"model": str(model), "backend": name, **evaluation.to_dict()})
-    else:
-        _show(evaluation, model, name)
-
-
-def _show(evaluation: Evaluation, model: Path, backend: str) -> None:
-    from edgecat.cli.console import say, table
-
-    labels = evaluation.labels
-    rows = []
-    for i, (label, row) in enumerate(zip(labels, evaluation.confusion.tolist(), strict=True)):
-        share = f"{row[i] / sum(row):.2%}" if sum(row) else "-"
-        rows.append([label, str(sum(row)), share, *map(str, row)])
-    table(["shown", "n", "right", *(f"said {label}" for label in labels)], rows)
-    say()
-    say(
-        f"{model} on {backend}: {evaluation.accuracy:.2%} of {evaluation.n:,} pictures, "
-        f"loss {evaluation.loss:.4f}"
-    )
+        print_json(figures)

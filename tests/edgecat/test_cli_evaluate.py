@@ -22,13 +22,17 @@ def test_json_has_its_shape(cli: Cli, checkpoint: Path, album: Path) -> None:
     assert ran.code == 0, ran.err
     figures = json.loads(ran.out)
     assert list(figures) == [
-        *("model", "backend", "n", "accuracy", "loss", "per_class", "confusion"),
+        *("model", "backend", "n", "accuracy", "interval", "loss", "auc", "ece"),
+        *("ece_uncalibrated", "temperature", "answered", "per_class", "confusion"),
     ]
     assert (figures["model"], figures["backend"], figures["n"]) == (str(checkpoint), "pytorch", 12)
     assert list(figures["per_class"]) == ["cat", "dog"]
     correct = [figures["confusion"][i][i] for i in range(2)]
     assert [row["correct"] for row in figures["per_class"].values()] == correct
     assert figures["accuracy"] == sum(correct) / 12
+    assert figures["interval"][0] < figures["accuracy"] < figures["interval"][1]
+    assert list(figures["auc"]) == ["dog"]
+    assert (figures["answered"], figures["temperature"]) == (1.0, 1.0)
     assert [sum(row) for row in figures["confusion"]] == [6, 6]
 
 
@@ -49,11 +53,12 @@ def test_every_backend_counts_the_same(
 
 def test_people_get_a_table(cli: Cli, checkpoint: Path, album: Path) -> None:
     ran = cli("evaluate", checkpoint, album)
-    header, cat, dog, _, summary = ran.out.splitlines()
+    header, cat, dog, _, summary, more = ran.out.splitlines()
     assert header.split() == ["shown", "n", "right", "said", "cat", "said", "dog"]
     assert (cat.split()[:2], dog.split()[:2]) == (["cat", "6"], ["dog", "6"])
     assert "on pytorch" in summary
-    assert "of 12 pictures" in summary
+    assert "of 12 pictures (95 % confidence: " in summary
+    assert "area under ROC: dog " in more
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,177 @@
+"""A model's answers to labelled pictures, kept one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat.data.folder import Picture, PictureSet
+from edgecat.evaluation.curves import Roc, energies, reliability, roc, softmax, wilson
+from edgecat.training.loader import Batch, Prepare, available_cores, load_batch, prefetched
+from edgecat.training.metrics import Evaluation, cross_entropy
+from edgecat_runtime.errors import UserError
+
+Frames = NDArray[np.uint8]
+Infer = Callable[[Frames], NDArray[np.float32]]
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said to each picture.
+
+    Attributes:
+        labels: the classes, in the order of the logits.
+        pictures: those that could be decoded.
+        logits: float32 (n, classes).
+        temperature: of the softmax and the energy.
+        energy_limit: above it a picture is answered `unsure`; None: none is.
+        skipped: a sentence for each picture that could not be decoded.
+    """
+
+    labels: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    logits: NDArray[np.float32]
+    temperature: float = 1.0
+    energy_limit: float | None = None
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """What each picture shows, (n,)."""
+        return np.array([picture.label for picture in self.pictures], np.int64)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the most probable class is what each picture shows, (n,)."""
+        return np.asarray(self.logits.argmax(1) == self.truth)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """At the temperature, (n, classes)."""
+        return softmax(self.logits, self.temperature)
+
+    @property
+    def answered(self) -> float:
+        """Share of the pictures that are not answered `unsure`, 0..1."""
+        if self.energy_limit is None:
+            return 1.0
+        return float((energies(self.logits, self.temperature) <= self.energy_limit).mean())
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The answers, counted."""
+        classes = len(self.labels)
+        confusion = np.zeros((classes, classes), np.int64)
+        np.add.at(confusion, (self.truth, self.logits.argmax(1)), 1)
+        loss = cross_entropy(self.logits / np.float32(self.temperature), self.truth).mean()
+        return Evaluation(self.labels, confusion, float(loss), self.skipped)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % confidence interval."""
+        return wilson(int(self.right.sum()), len(self.pictures))
+
+    def rocs(self) -> dict[str, Roc]:
+        """Each class against the rest; of two classes the second alone, the first mirrors it."""
+        scores = self.probabilities if len(self.labels) > 2 else self.margins()
+        first = 1 if len(self.labels) == 2 else 0
+        curves = {
+            label: roc(scores[:, i], self.truth == i)
+            for i, label in enumerate(self.labels)
+            if i >= first
+        }
+        return {label: curve for label, curve in curves.items() if curve is not None}
+
+    def margins(self) -> NDArray[np.float64]:
+        """Each logit less the largest other one: ranks as the probability, but never saturates."""
+        best = np.sort(self.logits.astype(np.float64), 1)
+        rival = np.where(self.logits == best[:, -1:], best[:, -2:-1], best[:, -1:])
+        return np.asarray(self.logits - rival)
+
+    def ece(self, temperature: float | None = None) -> float:
+        """Expected calibration error, 0..1; at the answers' own temperature by default."""
+        shares = softmax(self.logits, temperature or self.temperature)
+        return reliability(shares.max(1), self.right).ece
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `edgecat evaluate --json` prints, after the model and the backend."""
+        counted = self.evaluation.to_dict()
+        for row in counted["per_class"].values():
+            row["interval"] = wilson(row["correct"], row["n"])
+        return {
+            "n": counted["n"],
+            "accuracy": counted["accuracy"],
+            "interval": self.interval,
+            "loss": counted["loss"],
+            "auc": {label: curve.auc for label, curve in self.rocs().items()},
+            "ece": self.ece(),
+            "ece_uncalibrated": self.ece(1.0),
+            "temperature": self.temperature,
+            "answered": self.answered,
+            "per_class": counted["per_class"],
+            "confusion": counted["confusion"],
+        }
+
+
+def answers_to(
+    pictures: PictureSet,
+    infer: Infer,
+    prepare: Prepare,
+    *,
+    temperature: float = 1.0,
+    energy_limit: float | None = None,
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> Answers:
+    """Ask a model about every picture.
+
+    Args:
+        pictures: labelled ones.
+        infer: from frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
+        prepare: makes a frame from a decoded picture and its place in the set: `preprocess` with
+            the model's input size and fit, after any change to the picture.
+        temperature: as its card says.
+        energy_limit: likewise.
+        on_batch: told how many pictures each batch was given, those skipped included.
+
+    Raises:
+        UserError: no picture could be decoded; the message is the first one's.
+    """
+    shown: list[Picture] = []
+    logits: list[NDArray[np.float32]] = []
+    skipped: list[str] = []
+
+    def load(start: int) -> tuple[Batch, list[int]]:
+        seen: list[int] = []
+
+        def view(picture: Frames, index: int) -> Frames:
+            frame = prepare(picture, index)
+            seen.append(index)
+            return frame
+
+        indices = range(start, min(start + _BATCH, len(pictures)))
+        return load_batch(pictures.pictures, indices, view), seen
+
+    starts = range(0, len(pictures), _BATCH)
+    for batch, seen in prefetched(load, starts, workers=available_cores()):
+        skipped += batch.skipped
+        shown += [pictures.pictures[index] for index in seen]
+        if seen:
+            logits.append(infer(batch.frames))
+        on_batch(len(seen) + len(batch.skipped))
+    if not logits:
+        first = f": {skipped[0]}" if skipped else ""
+        raise UserError(f"none of {len(skipped)} pictures could be decoded{first}")
+    return Answers(
+        pictures.labels,
+        tuple(shown),
+        np.concatenate(logits),
+        temperature,
+        energy_limit,
+        tuple(skipped),
+    )

@@ -1,0 +1,293 @@
+"""Calibration: the temperature of the softmax, and the energy above which a frame is `unsure`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.outliers import KINDS, draw_outlier
+from edgecat.evaluation.curves import energies, reliability, softmax
+from edgecat.evaluation.known import Features, Head, fit_known
+from edgecat.training.loader import Batch, available_cores, load_batch, prefetched
+from edgecat.training.metrics import cross_entropy
+from edgecat.training.run import CONFIG, read_config
+from edgecat_runtime.card import ModelCard
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.preprocess import preprocess
+
+PASS = 0.99
+"""Share of the validation photographs that the energy limit lets through."""
+FITTED, DRAWN, FRESH = 1500, 200, 100
+"""Photographs to fit on at most, and drawn frames of each kind to fit on and to try."""
+FIT_SEED, TRY_SEED = 1_000_000, 2_000_000
+LEAST = 100
+_BATCH = 32
+_COLDEST, _WARMEST = 0.05, 20.0
+_SECTIONS, _GOLDEN = 40, 0.6180339887498949
+
+Energies = NDArray[np.float64]
+Frames = NDArray[np.uint8]
+Tell = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration found.
+
+    Attributes:
+        temperature: that minimises the mean cross entropy of the validation photographs.
+        energy_limit: that at least 99 % of them are not above.
+        n: validation photographs.
+        fitted: photographs that the energy was fitted on, none of them among those.
+        loss: mean cross entropy in nats, at the temperature 1 and at the one found.
+        ece: expected calibration error, 0..1, likewise.
+        answered: share of the validation photographs within the limit.
+        plain: share of fresh drawn frames that plain energy, nothing fitted, would call `unsure`
+            at the same share of photographs, by kind.
+        unsure: share of them that are `unsure` now, by kind.
+        unseen: likewise, had the kind been left out when the energy was fitted.
+        skipped: a sentence for each photograph that could not be decoded.
+    """
+
+    temperature: float
+    energy_limit: float
+    n: int
+    fitted: int
+    loss: tuple[float, float]
+    ece: tuple[float, float]
+    answered: float
+    plain: dict[str, float]
+    unsure: dict[str, float]
+    unseen: dict[str, float]
+    skipped: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `edgecat evaluate --calibrate --json` prints."""
+        return {**asdict(self), "skipped": len(self.skipped)}
+
+
+def photographs_to_calibrate(
+    paths: Sequence[Path], labels: Sequence[str]
+) -> tuple[PictureSet, PictureSet]:
+    """Photographs to fit the energy on, and others to set temperature and limit on.
+
+    Of the folder of a training run: its training pictures, and the validation pictures that it held
+    back. Of other folders and tars: one half of the pictures each. Never those under `test/`.
+
+    Raises:
+        UserError: no such pictures, other labels, or too few.
+    """
+    runs = [path for path in paths if (path / CONFIG).is_file()]
+    if runs and len(paths) > 1:
+        raise UserError(f"--calibrate got {len(paths)} paths; expected one run's folder, or data")
+    if runs:
+        config = read_config(runs[0])
+        fitting, held = split(scan(config.data, labels=labels), val=config.val, seed=config.seed)
+    else:
+        fitting, held = split(scan(paths, labels=labels), val=0.5)
+    if len(held) < LEAST:
+        raise UserError(
+            f"{len(held)} photographs are left to set the energy limit on; expected {LEAST} or "
+            "more, since it lets 99 of 100 pass. Give more pictures"
+        )
+    return fitting, held
+
+
+def frames_to_see(fitting: PictureSet, validation: PictureSet) -> int:
+    """How many frames `calibrate` will run through the network."""
+    return min(len(fitting), FITTED) + len(validation) + len(KINDS) * (DRAWN + FRESH)
+
+
+def calibrate(
+    path: Path,
+    fitting: PictureSet,
+    validation: PictureSet,
+    *,
+    output: Path | None = None,
+    tell: Tell = lambda what, frames: None,
+) -> Calibration:
+    """Write temperature, energy limit and a fitted energy into a checkpoint.
+
+    Probabilities change by the temperature only; no answer to any picture becomes another class.
+    Calibrating twice gives the same as calibrating once.
+
+    Args:
+        path: the checkpoint.
+        fitting: photographs of the classes to fit the energy on.
+        validation: others, to set temperature and limit on.
+        output: the file to write; None writes the checkpoint anew, whole or not at all.
+        tell: told what is being done to how many frames, after each batch.
+
+    Raises:
+        CardError: no checkpoint.
+        UserError: a network that does not end in a dense layer, pictures that cannot be read, or a
+            file that cannot be written.
+    """
+    model, card = load_checkpoint(path)
+    head, half = Head(model, card), _is_half(path)
+    skipped: list[str] = []
+    seen, _ = _photographs(head, _spread(fitting, FITTED), card, tell, skipped)
+    held, truth = _photographs(head, validation, card, tell, skipped)
+    drawn = {kind: _drawn(head, kind, FIT_SEED, DRAWN, card, tell) for kind in KINDS}
+    fresh = {kind: _drawn(head, kind, TRY_SEED, FRESH, card, tell) for kind in KINDS}
+    temperature = best_temperature(held.logits, truth)
+    plain = _shares(lambda found: energies(found.logits, temperature), held, fresh)
+    head.share(fit_known(seen, joined(drawn.values()), temperature), half=half)
+
+    def served(found: Features) -> Energies:
+        return head.energies(found, temperature)
+
+    limit = limit_of(served(held))
+    card = replace(card, temperature=temperature, energy_limit=limit)
+    save_checkpoint(output or path, model, card, half=half)
+    return Calibration(
+        temperature=temperature,
+        energy_limit=limit,
+        n=len(held),
+        fitted=len(seen),
+        loss=_both(lambda t: float(cross_entropy(held.logits / t, truth).mean()), temperature),
+        ece=_both(lambda t: _ece(held.logits / t, truth), temperature),
+        answered=float((served(held) <= limit).mean()),
+        plain=plain,
+        unsure=_shares(served, held, fresh),
+        unseen=_unseen(seen, held, drawn, fresh, temperature),
+        skipped=tuple(skipped),
+    )
+
+
+def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """The temperature that minimises the mean cross entropy, by golden sections of its logarithm.
+
+    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
+
+    Args:
+        logits: (n, classes).
+        truth: (n,).
+    """
+
+    def loss(power: float) -> float:
+        return float(cross_entropy(logits / np.float32(np.exp(power)), truth).mean())
+
+    low, high = np.log(_COLDEST), np.log(_WARMEST)
+    for _ in range(_SECTIONS):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return _rounded(np.exp((low + high) / 2))
+
+
+def limit_of(energy: Energies, share: float = PASS) -> float:
+    """An energy that at least `share` of those given (n,) are not above: midway to the next."""
+    rising = np.sort(energy)
+    last = int(np.ceil(share * len(rising) - 1e-9)) - 1
+    return _rounded(rising[last : last + 2].mean())
+
+
+def joined(parts: Iterable[Features]) -> Features:
+    """All frames of several sets as one."""
+    sets = list(parts)
+    return Features(
+        np.concatenate([part.values for part in sets]),
+        np.concatenate([part.logits for part in sets]),
+    )
+
+
+def _unseen(
+    seen: Features,
+    held: Features,
+    drawn: dict[str, Features],
+    fresh: dict[str, Features],
+    temperature: float,
+) -> dict[str, float]:
+    """Share of each kind that would be `unsure`, had it been left out of the fit."""
+    shares: dict[str, float] = {}
+    for kind in drawn:
+        others = joined(part for name, part in drawn.items() if name != kind)
+        known = fit_known(seen, others, temperature)
+        shares |= _shares(
+            partial(known.energies, temperature=temperature), held, {kind: fresh[kind]}
+        )
+    return shares
+
+
+def _shares(
+    energy: Callable[[Features], Energies], held: Features, fresh: dict[str, Features]
+) -> dict[str, float]:
+    """Share of each kind above the limit that lets 99 % of the photographs pass."""
+    limit = limit_of(energy(held))
+    return {kind: float((energy(found) > limit).mean()) for kind, found in fresh.items()}
+
+
+def _both(measure: Callable[[np.float32], float], temperature: float) -> tuple[float, float]:
+    """Before and after the temperature."""
+    return measure(np.float32(1)), measure(np.float32(temperature))
+
+
+def _ece(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    return reliability(softmax(logits).max(1), logits.argmax(1) == truth).ece
+
+
+def _photographs(
+    head: Head, pictures: PictureSet, card: ModelCard, tell: Tell, skipped: list[str]
+) -> tuple[Features, NDArray[np.int64]]:
+    """What the last layer sees of photographs, and what they show."""
+    truth: list[NDArray[np.int64]] = []
+
+    def load(start: int) -> Batch:
+        indices = range(start, min(start + _BATCH, len(pictures)))
+        return load_batch(pictures.pictures, indices, lambda picture, _: _fitted(picture, card))
+
+    def frames() -> Iterator[Frames]:
+        starts = range(0, len(pictures), _BATCH)
+        for batch in prefetched(load, starts, workers=available_cores()):
+            skipped.extend(batch.skipped)
+            if len(batch.labels):
+                truth.append(batch.labels)
+                yield batch.frames
+            tell("looking at photographs", len(batch.labels) + len(batch.skipped))
+
+    return head.features(frames()), np.concatenate(truth)
+
+
+def _drawn(head: Head, kind: str, seed: int, count: int, card: ModelCard, tell: Tell) -> Features:
+    """What the last layer sees of drawn frames."""
+
+    def frames() -> Iterator[Frames]:
+        for start in range(seed, seed + count, _BATCH):
+            seeds = range(start, min(start + _BATCH, seed + count))
+            yield np.stack([_fitted(draw_outlier(kind, each), card) for each in seeds])
+            tell(f"looking at {kind}", len(seeds))
+
+    return head.features(frames())
+
+
+def _fitted(picture: Frames, card: ModelCard) -> Frames:
+    return preprocess(picture, card.height, card.width, card.fit)
+
+
+def _spread(pictures: PictureSet, count: int) -> PictureSet:
+    """At most `count` of the pictures, evenly spread."""
+    n = len(pictures)
+    if n <= count:
+        return pictures
+    return replace(
+        pictures, pictures=tuple(pictures.pictures[i * n // count] for i in range(count))
+    )
+
+
+def _is_half(path: Path) -> bool:
+    """Whether a checkpoint's weights are float16."""
+    with safe_open(path, "pt") as file:
+        return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.9g}")

@@ -1,0 +1,112 @@
+"""Intervals and curves: Wilson's interval, ROC with its area, calibration with ECE."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+_Z95 = 1.959963984540054
+BINS = 15
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share, 0..1 (Wilson 1927, score interval).
+
+    Args:
+        right: how many of `n`.
+        n: 0 gives the whole range.
+    """
+    if not n:
+        return 0.0, 1.0
+    share, square = right / n, _Z95**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    reach = _Z95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+@dataclass(frozen=True)
+class Roc:
+    """One class against the rest, over every threshold of its score.
+
+    Attributes:
+        false: false positive rates, rising from 0 to 1.
+        true: true positive rates at the same thresholds.
+        auc: area under the curve, 0..1: the chance that a picture of the class scores higher than
+            one of another.
+    """
+
+    false: Numbers
+    true: Numbers
+    auc: float
+
+
+def roc(scores: Numbers, positive: NDArray[np.bool_]) -> Roc | None:
+    """Trace the ROC curve; None where there is no picture of the class, or of no other.
+
+    Args:
+        scores: (n,), higher for the class; ties share one point.
+        positive: (n,), which pictures show the class.
+    """
+    n, total = len(positive), int(positive.sum())
+    if total in (0, n):
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), n - 1)
+    hits = np.cumsum(positive[order])[ends]
+    true = np.concatenate([[0.0], hits / total])
+    false = np.concatenate([[0.0], (ends + 1 - hits) / (n - total)])
+    area = float(((true[1:] + true[:-1]) / 2 * np.diff(false)).sum())
+    return Roc(false, true, area)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often answers of each confidence are right (Guo et al. 2017, section 2).
+
+    Attributes:
+        confidence: mean confidence in each bin that holds a picture, 0..1.
+        accuracy: share of right answers there.
+        counts: pictures there.
+        ece: expected calibration error, 0..1: the mean distance of the two, by pictures.
+    """
+
+    confidence: Numbers
+    accuracy: Numbers
+    counts: NDArray[np.int64]
+    ece: float
+
+
+def reliability(confidence: Numbers, right: NDArray[np.bool_], bins: int = BINS) -> Reliability:
+    """Compare confidences (n,) in 0..1 with whether each answer is right, in bins of even width.
+
+    Source: https://arxiv.org/abs/1706.04599, equations 2, 3 and 5.
+    """
+    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    held = counts > 0
+    means = np.bincount(places, confidence, bins)[held] / counts[held]
+    shares = np.bincount(places, right.astype(np.float64), bins)[held] / counts[held]
+    ece = float((np.abs(means - shares) * counts[held]).sum() / max(len(right), 1))
+    return Reliability(means, shares, counts[held], ece)
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> Numbers:
+    """Probabilities (n, classes) of logits (n, classes)."""
+    scaled = logits.astype(np.float64) / temperature
+    exponents = np.exp(scaled - scaled.max(1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(1, keepdims=True))
+
+
+def energies(logits: NDArray[np.float32], temperature: float = 1.0) -> Numbers:
+    """-T log(sum(exp(logits / T))), (n,), as the runtime works it out for one frame.
+
+    Source: Liu et al. 2020, https://arxiv.org/abs/2010.03759, equation 4.
+    """
+    scaled = logits.astype(np.float64) / temperature
+    top = scaled.max(1)
+    return np.asarray(-temperature * (top + np.log(np.exp(scaled - top[:, None]).sum(1))))

@@ -1,0 +1,201 @@
+"""Energy that knows what it does not know: a share of the last layer that all classes have.
+
+Softmax does not see what is added to every logit alike, but the energy does. So the last layer
+W f + b becomes (W + 1 v) f + b + 1 c: the same probabilities, and an energy lower by v f + c.
+v and c are fitted by logistic regression, so that photographs have low energy and frames that show
+none of the classes have high energy: outlier exposure (Hendrycks et al. 2019,
+https://arxiv.org/abs/1812.04606) in energy's terms (Liu et al. 2020,
+https://arxiv.org/abs/2010.03759, section 3.2), of the last layer alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgecat.evaluation.curves import energies
+from edgecat.models.frames import input_from_frames
+from edgecat_runtime.card import ModelCard
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.golden import golden_frames
+
+Floats = NDArray[np.float32]
+
+STRENGTH = 1e-4
+INSIDE = 0.9
+_STEPS = 200
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is added to every logit: `features @ weights + bias`.
+
+    Attributes:
+        weights: float32 (features,).
+        bias: a number.
+    """
+
+    weights: Floats
+    bias: float
+
+    def energies(self, features: Features, temperature: float) -> NDArray[np.float64]:
+        """The energies (n,) of frames once this is in the last layer."""
+        shift = features.values.astype(np.float64) @ self.weights.astype(np.float64) + self.bias
+        return np.asarray(energies(features.centred, temperature) - shift)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the last layer sees of frames, and what it says to them.
+
+    Attributes:
+        values: float32 (n, features).
+        logits: float32 (n, classes).
+    """
+
+    values: Floats
+    logits: Floats
+
+    @property
+    def centred(self) -> Floats:
+        """The logits less their mean over the classes, which no probability depends on."""
+        return np.asarray(self.logits - self.logits.mean(1, keepdims=True))
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self.values)
+
+
+class Head:
+    """The last dense layer of a network, of which a shared part can be taken or given.
+
+    Args:
+        model: in evaluation mode.
+        card: its card.
+
+    Raises:
+        UserError: the logits are not a dense layer's.
+    """
+
+    def __init__(self, model: nn.Module, card: ModelCard) -> None:
+        self._model, self._card = model, card
+        self.layer = _last_dense(model, card)
+
+    def features(self, batches: Iterable[NDArray[np.uint8]]) -> Features:
+        """Run frames, uint8 (n, height, width, 3) BGR a batch, up to the last layer."""
+        values: list[Floats] = []
+        logits: list[Floats] = []
+
+        def keep(module: nn.Module, given: tuple[Tensor, ...], answer: Tensor) -> None:
+            values.append(given[0].float().numpy().copy())
+            logits.append(answer.float().numpy().copy())
+
+        handle = self.layer.register_forward_hook(keep)
+        try:
+            with torch.inference_mode():
+                for frames in batches:
+                    self._model(input_from_frames(torch.from_numpy(frames), self._card))
+        finally:
+            handle.remove()
+        return Features(np.concatenate(values), np.concatenate(logits))
+
+    @torch.no_grad()
+    def energies(self, features: Features, temperature: float) -> NDArray[np.float64]:
+        """The energies (n,) that the last layer gives as it is now."""
+        logits = self.layer(torch.from_numpy(features.values)).numpy()
+        return energies(logits, temperature)
+
+    @torch.no_grad()
+    def share(self, known: Known, *, half: bool = False) -> None:
+        """Give the last layer this shared part in place of the one it has.
+
+        Args:
+            known: the shared part.
+            half: round the weights as a float16 file will.
+        """
+        layer = self.layer
+        weight = layer.weight.double()
+        layer.weight.copy_(weight - weight.mean(0) + torch.from_numpy(known.weights).double())
+        if half:
+            layer.weight.copy_(layer.weight.half())
+        bias = layer.bias.double()
+        layer.bias.copy_(bias - bias.mean() + known.bias)
+
+
+def fit_known(
+    inside: Features, outside: Features, temperature: float, strength: float = STRENGTH
+) -> Known:
+    """Fit the shared part by logistic regression on frames inside and outside what is known.
+
+    Minimises the cross entropy of "inside", whose log odds are the negative energy, plus `strength`
+    times the squared weights of the scaled features. Photographs have 0.9 of the weight: of them
+    one in a hundred may be lost, of the others one in ten.
+
+    Args:
+        inside: photographs of the classes.
+        outside: frames that show none.
+        temperature: of the energy.
+        strength: of the penalty; it keeps the shared part no larger than it need be, for int8 and
+            fp16 round it together with the rest.
+    """
+    values = np.concatenate([inside.values, outside.values]).astype(np.float64)
+    mean, variance = values.mean(0), values.var(0)
+    deviation = np.sqrt(variance + variance.mean() + np.finfo(np.float64).tiny)
+    offset = -np.concatenate([energies(f.centred, temperature) for f in (inside, outside)])
+    sides = [torch.ones(len(inside)), -torch.ones(len(outside))]
+    weights, bias = _regression(
+        torch.from_numpy((values - mean) / deviation), torch.from_numpy(offset), sides, strength
+    )
+    scaled = weights / deviation
+    return Known(scaled.astype(np.float32), float(bias - scaled @ mean))
+
+
+def _regression(
+    values: Tensor, offset: Tensor, sides: list[Tensor], strength: float
+) -> tuple[NDArray[np.float64], float]:
+    sign = torch.cat(sides).double()
+    shares = zip(sides, (INSIDE, 1 - INSIDE), strict=True)
+    share = torch.cat([torch.full_like(side, part / len(side)) for side, part in shares]).double()
+    weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        odds = offset + values @ weights + bias
+        total = (share * functional.softplus(-sign * odds)).sum() + strength * (weights @ weights)
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return weights.detach().numpy(), float(bias.detach())
+
+
+def _last_dense(model: nn.Module, card: ModelCard) -> nn.Linear:
+    """The dense layer whose output is the model's."""
+    seen: list[tuple[nn.Linear, Tensor]] = []
+    handles = [
+        module.register_forward_hook(lambda m, _, answer: seen.append((m, answer)))
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        with torch.inference_mode():
+            frames = torch.from_numpy(golden_frames(card.height, card.width)[:1])
+            logits = model(input_from_frames(frames, card))
+    finally:
+        for handle in handles:
+            handle.remove()
+    for layer, answer in reversed(seen):
+        if layer.bias is not None and torch.equal(answer, logits):
+            return layer
+    raise UserError(
+        f"the logits of this {card.architecture} do not come from a dense layer with a bias, so "
+        "its energy cannot be calibrated; expected a network that ends in one"
+    )
