@@ -14,6 +14,10 @@ def _network(**options: Any) -> Any:
     return typer.Option(rich_help_panel="The network", **options)
 
 
+def _transfer(**options: Any) -> Any:
+    return typer.Option(rich_help_panel="Starting from other weights", **options)
+
+
 def _recipe(**options: Any) -> Any:
     return typer.Option(rich_help_panel="The recipe", **options)
 
@@ -75,6 +79,18 @@ def train(
     ] = None,
     teacher_temperature: Annotated[float, _recipe(help="Softens its answers.")] = 4.0,
     teacher_weight: Annotated[float, _recipe(help="Share of its answers in the loss.")] = 0.9,
+    weights: Annotated[
+        str, _transfer(help="imagenet, a .safetensors checkpoint or a .pth file of weights.")
+    ] = "",
+    freeze: Annotated[
+        str, _transfer(help="Stages that do not learn: a number from the input, or features.")
+    ] = "0",
+    unfreeze_at: Annotated[
+        int | None, _transfer(help="Epoch in which they begin to learn.")
+    ] = None,
+    lr_decay: Annotated[
+        float, _transfer(help="Rate of each stage relative to the next towards the head.")
+    ] = 1.0,
     val: Annotated[float, _recipe(help="Share to validate on where no val/ folder is.")] = 0.1,
     seed: Annotated[int, _recipe(help="Of weights, split, order and augmentation.")] = 0,
     patience: Annotated[
@@ -104,7 +120,13 @@ def train(
 
     Example: `edgecat train photos/ --epochs 10`
     """
-    from edgecat.cli.training import EpochLines, check_data, check_resume, report
+    from edgecat.cli.training import (
+        EpochLines,
+        check_data,
+        check_resume,
+        check_weights,
+        report,
+    )
     from edgecat.training.config import TrainConfig
     from edgecat.training.loop import train as run_training
     from edgecat.training.run import Interrupted, read_config
@@ -113,6 +135,7 @@ def train(
         check_resume(context)
         config = read_config(resume)
     else:
+        check_weights(context, weights)
         config = TrainConfig(
             data=check_data(data),
             name=name,
@@ -143,6 +166,10 @@ def train(
             teacher=str(teacher or ""),
             teacher_temperature=teacher_temperature,
             teacher_weight=teacher_weight,
+            weights=weights,
+            freeze=freeze,
+            unfreeze_at=unfreeze_at,
+            lr_decay=lr_decay,
             val=val,
             seed=seed,
             patience=patience,

@@ -14,7 +14,9 @@ from types import TracebackType
 import typer
 
 from edgecat.cli.console import print_json, progress, say, warn
+from edgecat.cli.downloading import download_bar
 from edgecat.data.folder import PictureSet
+from edgecat.download import Progress
 from edgecat.training.metrics import Epoch
 from edgecat.training.run import TrainResult, Watcher
 from edgecat_runtime.errors import UserError
@@ -39,6 +41,7 @@ class EpochLines(Watcher):
         self._busy = busy(remedy) if remedy else ""
         self._say: Callable[[str], None] = (lambda text: None) if silent else say
         self._stack = ExitStack()
+        self._fetching: Progress | None = None
         self._advance: Callable[..., None] = lambda steps=1, description=None: None
         self._epoch = self._pictures = 0
         self._started = self._shown = 0.0
@@ -53,6 +56,17 @@ class EpochLines(Watcher):
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """Open the bar of the download, and move it."""
+        if self._fetching is None:
+            self._fetching = self._stack.enter_context(download_bar("fetching the weights"))
+        self._fetching(done, total)
+
+    def told(self, sentence: str) -> None:
+        """Leave a line."""
+        self._stack.close()
+        self._say(sentence)
 
     def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
         """Say what is trained on, and where."""
@@ -155,6 +169,24 @@ def check_resume(context: typer.Context) -> None:
         raise UserError(
             f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
         )
+
+
+def check_weights(context: typer.Context, weights: str) -> None:
+    """Refuse options that describe the network beside a checkpoint, which does so itself.
+
+    Raises:
+        UserError: one was given.
+    """
+    described = ("width", "head", "batch_norm", "activation")
+    given = [name for name in described if _given(context, name)]
+    if given and weights.endswith(".safetensors"):
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"{weights} says itself what network it holds. Leave out {names}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def report(result: TrainResult, *, as_json: bool) -> None:

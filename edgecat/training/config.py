@@ -77,6 +77,13 @@ class TrainConfig:
             for the labels alone.
         teacher_temperature: softens both answers before they are compared.
         teacher_weight: of the teacher's answers in the loss, 0..1; the rest is the labels'.
+        weights: to start from: `imagenet` for the official ones, a `.pth` file of such, or a
+            `.safetensors` checkpoint, whose widths, head, batch norm, activation and normalisation
+            then count and not those asked for here; empty for random ones.
+        freeze: stages that keep the weights they start with: so many from the input, or `features`
+            for all but the head.
+        unfreeze_at: the epoch, from 1, in which they begin to learn after all.
+        lr_decay: the rate of each stage relative to the next one towards the head, 0..1.
         val: share of each class to validate on, where the data has no `val/` folder.
         seed: of weights, split, order, augmentation and dropout.
         patience: stop after so many epochs without a better one; None never stops early.
@@ -118,6 +125,10 @@ class TrainConfig:
     teacher: str = ""
     teacher_temperature: float = 4.0
     teacher_weight: float = 0.9
+    weights: str = ""
+    freeze: str = "0"
+    unfreeze_at: int | None = None
+    lr_decay: float = 1.0
     val: float = 0.1
     seed: int = 0
     patience: int | None = None
@@ -143,6 +154,15 @@ class TrainConfig:
             raise UserError("--progressive needs a network for any size. Use --head gap")
         if self.optimizer == "gd" and self.accumulate > 1:
             raise UserError("gd takes one step an epoch. Leave out --accumulate, or use sgd")
+
+        if self.freeze != "0" and not self.weights:
+            raise UserError("--freeze keeps the weights that a run starts with. Name --weights too")
+        if self.unfreeze_at and self.freeze == "0":
+            raise UserError("--unfreeze-at needs something frozen. Add --freeze features")
+
+    def frozen_at(self, epoch: int) -> str:
+        """The stages frozen in an epoch, counted from 0; as in `freeze`."""
+        return self.freeze if self.unfreeze_at is None or epoch + 1 < self.unfreeze_at else "0"
 
     @property
     def peak_rate(self) -> float:
@@ -218,6 +238,8 @@ _RANGES = (
     ("cutmix", 0, 100),
     ("teacher_temperature", 0.1, 100),
     ("teacher_weight", 0, 1),
+    ("unfreeze_at", 2, 100_000),
+    ("lr_decay", 0.01, 1),
     ("seed", 0, 2**32 - 1),
     ("patience", 1, 100_000),
     ("threads", 1, 1024),

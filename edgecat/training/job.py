@@ -26,6 +26,8 @@ from edgecat.training.optim import choose_device, choose_precision, make_optimiz
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState, load_state, save_state
 from edgecat.training.teacher import Teacher, load_teacher
+from edgecat.training.transfer import begin, spread
+from edgecat.weights import IMAGENET, described
 from edgecat_runtime.atomic import atomic_write
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
@@ -135,7 +137,8 @@ def prepare(
     """
     if config.tensorboard:
         writer_class()
-    job = assemble(config, watcher=watcher, world=world)
+    fresh = resume is None or not (resume / run.STATE).exists()
+    job = assemble(config, watcher=watcher, world=world, fresh=fresh)
     job.folder = resume or world.led(partial(run.new_folder, job.config))
     _take_up(job) if resume else None
     world.check_same(job.state.pictures)
@@ -149,8 +152,16 @@ def prepare(
     return job
 
 
-def assemble(config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE) -> Job:
+def assemble(
+    config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE, fresh: bool = True
+) -> Job:
     """Split the pictures and build the model; nothing is written, and the folder is nowhere.
+
+    Args:
+        config: of the run.
+        watcher: told of the weights that it starts from.
+        world: the processes of the run.
+        fresh: load these weights; not where the state of an interrupted run follows.
 
     Raises:
         UserError: the pictures or the options cannot be used.
@@ -161,6 +172,7 @@ def assemble(config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE)
         config,
         data=tuple(str(Path(path).absolute()) for path in config.data),
         teacher=str(Path(config.teacher).absolute()) if config.teacher else "",
+        weights=_absolute(config.weights),
         threads=config.threads or world.cores(available_cores()),
         device=str(device),
         precision=choose_precision(config.precision, device),
@@ -169,7 +181,10 @@ def assemble(config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE)
     torch.manual_seed(config.seed)
     training, validation = split(scan(config.data), val=config.val, seed=config.seed)
     card = card_of(config, training.labels)
-    model = world.prepared(build_model(card), device).to(device)
+    drawn = build_model(card)
+    if fresh:
+        begin(config, drawn, card, watcher)
+    model = world.prepared(drawn, device).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     job = Job(
         config=config,
@@ -191,6 +206,7 @@ def assemble(config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE)
         forward=world.wrapped(model, device),
         world=world,
     )
+    spread(job.optimizer, model, config.lr_decay)
     job.rate = partial(
         learning_rate,
         steps=config.epochs * job.updates,
@@ -223,6 +239,10 @@ def card_of(config: TrainConfig, labels: tuple[str, ...]) -> ModelCard:
         dropout=config.head_dropout,
         fit=config.fit,
     )
+
+
+def _absolute(weights: str) -> str:
+    return weights if weights in ("", IMAGENET) else str(Path(weights).absolute())
 
 
 def _loader(config: TrainConfig, training: PictureSet, world: World) -> Loader:

@@ -26,6 +26,7 @@ from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
 from edgecat.training.mixing import draw_mix, erased
 from edgecat.training.optim import autocast, set_learning_rate
 from edgecat.training.run import Interrupted, TrainResult, Watcher
+from edgecat.training.transfer import hold
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.preprocess import preprocess
 
@@ -63,6 +64,7 @@ def _trained(job: Job) -> TrainResult:
             totals = torch.tensor(state.totals, device=job.device) * world.leader
             started = time.perf_counter() - state.seconds
             model.train()
+            hold(job)
             loader = replace(loader, size=config.size_at(state.epoch))
             for batch in loader.batches(state.epoch, state.step):
                 job.note(batch.skipped)

@@ -56,9 +56,9 @@ def make_optimizer(model: nn.Module, name: str, *, lr: float, weight_decay: floa
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every parameter group the same rate."""
+    """Give every parameter group the rate, or its `share` of it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def choose_device(name: str) -> torch.device:

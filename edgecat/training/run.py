@@ -44,6 +44,12 @@ class Interrupted(KeyboardInterrupt):
 class Watcher:
     """What a run tells while it goes; the command line draws it, others override what they like."""
 
+    def fetching(self, done: int, total: int | None) -> None:
+        """So many bytes of the weights to start from are there, of so many where that is known."""
+
+    def told(self, sentence: str) -> None:
+        """Something worth a line, such as which weights the run starts from."""
+
     def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
         """The pictures are split, the model is built."""
 
@@ -65,6 +71,16 @@ class Watchers(Watcher):
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.fetching(done, total)
+
+    def told(self, sentence: str) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.told(sentence)
 
     def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
         """Pass it on."""
