@@ -109,8 +109,7 @@ def write_division(
     Raises:
         UserError: the folder holds something, cannot be written, or links to inside a tar.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists and is not empty; expected a new folder. Name another")
+    check_output(output)
     inside = [p.name for p in division.pictures.pictures if p.offset or p.path.suffix == ".tar"]
     if link and inside:
         raise UserError(
@@ -124,6 +123,12 @@ def write_division(
                 place = _free(PurePath(side, label), picture, taken)
                 _put(picture, temporary / place, link=link)
             on_picture(1)
+
+
+def check_output(output: Path) -> None:
+    """Raise UserError unless a folder can become `output`: new, or empty."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists and is not empty; expected a new folder. Name another")
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import typer
 
 from edgecat.cli.data.check import check
+from edgecat.cli.data.fetch import fetch
 from edgecat.cli.data.split import split
 
-_COMMANDS: tuple[Callable[..., None], ...] = (check, split)
+_COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split)
 
 data = typer.Typer(
     name="data",
