@@ -9,6 +9,10 @@ import typer
 
 from edgecat.cli.options import Json
 
+_ARCHITECTURES = (
+    "alexnet, googlenet, inception_v3, resnet18, resnet34, resnet50, vgg11, vgg13, vgg16 or vgg19."
+)
+
 
 def _network(**options: Any) -> Any:
     return typer.Option(rich_help_panel="The network", **options)
@@ -32,7 +36,7 @@ def train(
         list[Path] | None,
         typer.Argument(help="Folders of class folders, or .tar files with the same inside."),
     ] = None,
-    arch: Annotated[str, _network(help="Architecture.")] = "vgg16",
+    arch: Annotated[str, _network(help=_ARCHITECTURES)] = "vgg16",
     size: Annotated[int, _network(help="Height and width of its input, in pixels.")] = 64,
     progressive: Annotated[
         str,
@@ -42,8 +46,9 @@ def train(
     head: Annotated[str, _network(help="gap (global average pooling) or dense.")] = "gap",
     batch_norm: Annotated[bool, _network(help="Normalise after each convolution.")] = True,
     dropout: Annotated[
-        float | None, _network(help="Rate in the head; default: 0.5 dense, 0 gap.")
+        float | None, _network(help="Rate in the head; default: as published, 0 in a VGG's gap.")
     ] = None,
+    activation: Annotated[str, _network(help="relu, leaky_relu, sigmoid, tanh or gelu.")] = "relu",
     fit: Annotated[
         str, _network(help="How photographs meet the input: crop, letterbox or stretch.")
     ] = "crop",
@@ -147,6 +152,7 @@ def train(
             head=head,
             batch_norm=batch_norm,
             dropout=dropout,
+            activation=activation,
             fit=fit,  # type: ignore[arg-type]  # checked by TrainConfig
             epochs=epochs,
             batch_size=batch_size,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from edgecat.models.registry import build_model
 from edgecat_runtime.card import ModelCard
+from edgecat_runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,7 @@ class Cost:
     """The cost of one frame.
 
     Attributes:
-        weights: number of weights, without biases.
+        weights: number of weights, without biases, norms and what only training uses.
         macs: number of multiply-adds.
     """
 
@@ -22,22 +27,25 @@ class Cost:
 
 
 def cost_of(card: ModelCard) -> Cost | None:
-    """Count for a VGG, from the widths in its card; None for another family.
+    """Count over convolutions and dense layers; None where the card describes no network of ours.
 
-    Source: Simonyan and Zisserman, 2014, https://arxiv.org/abs/1409.1556, table 1: 3x3
-    convolutions, halving at each "M", then dense layers.
+    The network is built and run without memory or arithmetic, on torch's `meta` device.
     """
-    if "M" not in card.layers:
+    try:
+        with torch.device("meta"):
+            model = build_model(card).eval()
+    except UserError:
         return None
-    split = len(card.layers) - card.layers[::-1].index("M")
-    channels, pixels, weights, macs = 3, [card.height, card.width], 0, 0
-    for layer in card.layers[:split]:
-        if layer == "M":
-            pixels = [size // 2 for size in pixels]
-            continue
-        kernel = 9 * channels * int(layer)
-        weights, macs = weights + kernel, macs + kernel * pixels[0] * pixels[1]
-        channels = int(layer)
-    first = channels * (49 if card.head == "dense" else 1)
-    dense = sum(a * b for a, b in pairwise([first, *map(int, card.layers[split:]), card.classes]))
-    return Cost(weights + dense, macs + dense)
+    counts: dict[nn.Module, tuple[int, int]] = {}
+
+    def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        weights = module.get_parameter("weight").numel()
+        places = output[0].numel() // output.shape[1]
+        counts[module] = (weights, weights * places)
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.empty(1, 3, card.height, card.width, device="meta"))
+    return Cost(sum(w for w, _ in counts.values()), sum(m for _, m in counts.values()))

@@ -7,20 +7,37 @@ and shapes are torchvision's (`features.N`, `classifier.N`), so that official we
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-Layers = tuple[int | str, ...]
+from edgecat.models.parts import (
+    AdaptiveAveragePool,
+    GlobalAveragePool,
+    Layers,
+    activation,
+    initialise,
+    split_head,
+)
+from edgecat_runtime.card import ModelCard
 
-# Configuration D: widths of the 3x3 convolutions, "M" for a 2x2 max pool.
+# Widths of the 3x3 convolutions, "M" for a 2x2 max pool: configurations A, B, D and E.
+VGG11: Layers = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
+VGG13: Layers = (64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
 VGG16: Layers = (
     *(64, 64, "M"),
     *(128, 128, "M"),
     *(256, 256, 256, "M"),
     *(512, 512, 512, "M"),
     *(512, 512, 512, "M"),
+)  # fmt: skip
+VGG19: Layers = (
+    *(64, 64, "M"),
+    *(128, 128, "M"),
+    *(256, 256, 256, 256, "M"),
+    *(512, 512, 512, 512, "M"),
+    *(512, 512, 512, 512, "M"),
 )  # fmt: skip
 DENSE: Layers = (4096, 4096)
 POOLED = 7
@@ -39,9 +56,11 @@ class VGG(nn.Module):
             pooling and one dense layer in place of 124 M parameters.
         batch_norm: normalise after each convolution (torchvision's `vgg16_bn`).
         dropout: rate in the head while training; 0.5 as published.
+        active: the activation, by its name in `edgecat.models.parts.ACTIVATIONS`.
 
     Raises:
-        ValueError: an unknown head, dense widths with `gap`, or an input too small for the pools.
+        ValueError: an unknown head or activation, dense widths with `gap`, or an input too small
+            for the pools.
     """
 
     def __init__(
@@ -54,16 +73,16 @@ class VGG(nn.Module):
         head: str = "dense",
         batch_norm: bool = False,
         dropout: float = 0.5,
+        active: str = "relu",
     ) -> None:
         """Build the network with freshly drawn weights (`initialise`)."""
         super().__init__()
-        split = len(layers) - layers[::-1].index("M")
-        convolutions, dense = layers[:split], [int(w) for w in layers[split:]]
+        convolutions, dense = split_head(layers)
         pools = convolutions.count("M")
         rows, columns = height >> pools, width >> pools
         if head not in ("dense", "gap") or (head == "gap" and dense) or not rows or not columns:
             raise ValueError(f"no VGG with head {head!r}, {dense=}, input {height}x{width}")
-        self.features = _features(convolutions, batch_norm=batch_norm)
+        self.features = _features(convolutions, batch_norm=batch_norm, active=active)
         channels = [int(w) for w in convolutions if w != "M"][-1]
         self.avgpool: nn.Module
         if head == "gap":
@@ -72,8 +91,8 @@ class VGG(nn.Module):
         else:
             self.avgpool = AdaptiveAveragePool(rows, columns, POOLED)
             widths = [channels * POOLED * POOLED, *dense, classes]
-            self.classifier = _classifier(widths, dropout)
-        self.apply(initialise)
+            self.classifier = _classifier(widths, dropout, active)
+        self.apply(partial(initialise, active=active))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits.
@@ -89,65 +108,21 @@ class VGG(nn.Module):
         return logits
 
 
-class AdaptiveAveragePool(nn.Module):
-    """`nn.AdaptiveAvgPool2d` for inputs of one known size, as two constant averaging matrices.
-
-    The same values, but it exports as two matrix products rather than as hundreds of gathers.
-    """
-
-    rows: Tensor
-    columns: Tensor
-
-    def __init__(self, height: int, width: int, pooled: int) -> None:
-        """Pool maps of (height, width) to (pooled, pooled)."""
-        super().__init__()
-        self.identity = height == width == pooled
-        self.register_buffer("rows", averaging_matrix(height, pooled), persistent=False)
-        self.register_buffer("columns", averaging_matrix(width, pooled).T, persistent=False)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Pool float (n, c, height, width) to (n, c, pooled, pooled)."""
-        return maps if self.identity else self.rows @ maps @ self.columns
+def from_card(card: ModelCard) -> VGG:
+    """Build the VGG that a card describes; raises as `VGG`."""
+    return VGG(
+        card.layers,
+        card.classes,
+        height=card.height,
+        width=card.width,
+        head=card.head,
+        batch_norm=card.batch_norm,
+        dropout=card.dropout,
+        active=card.activation,
+    )
 
 
-class GlobalAveragePool(nn.Module):
-    """The mean of each channel: float (n, c, h, w) to (n, c)."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Average over height and width."""
-        return maps.mean((2, 3))
-
-
-def averaging_matrix(size: int, pooled: int) -> Tensor:
-    """Return the (pooled, size) matrix whose product averages PyTorch's adaptive windows.
-
-    Window i reaches from floor(i * size / pooled) to ceil((i + 1) * size / pooled), exclusive.
-    """
-    matrix = torch.zeros(pooled, size)
-    for i in range(pooled):
-        start, end = i * size // pooled, -(-(i + 1) * size // pooled)
-        matrix[i, start:end] = 1 / (end - start)
-    return matrix
-
-
-def scaled(layers: Layers, factor: float) -> Layers:
-    """Multiply every width by `factor`, to the nearest multiple of 8 and at least 8."""
-    return tuple(w if isinstance(w, str) else max(8, round(w * factor / 8) * 8) for w in layers)
-
-
-def initialise(module: nn.Module) -> None:
-    """Draw weights as torchvision does: Kaiming for convolutions, N(0, 0.01) for dense layers."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, 0, 0.01)
-    else:
-        return
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
-def _features(layers: Layers, *, batch_norm: bool) -> nn.Sequential:
+def _features(layers: Layers, *, batch_norm: bool, active: str) -> nn.Sequential:
     modules: list[nn.Module] = []
     channels = 3
     for width in layers:
@@ -156,13 +131,13 @@ def _features(layers: Layers, *, batch_norm: bool) -> nn.Sequential:
             continue
         modules.append(nn.Conv2d(channels, width, 3, padding=1))
         modules += [nn.BatchNorm2d(width)] if batch_norm else []
-        modules.append(nn.ReLU(inplace=True))
+        modules.append(activation(active))
         channels = width
     return nn.Sequential(*modules)
 
 
-def _classifier(widths: Sequence[int], dropout: float) -> nn.Sequential:
+def _classifier(widths: Sequence[int], dropout: float, active: str) -> nn.Sequential:
     modules: list[nn.Module] = []
     for inputs, outputs in pairwise(widths[:-1]):
-        modules += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        modules += [nn.Linear(inputs, outputs), activation(active), nn.Dropout(dropout)]
     return nn.Sequential(*modules, nn.Linear(widths[-2], widths[-1]))

@@ -25,6 +25,7 @@ LEARNING_RATES = {
 SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
 _CHOICES = {
     "head": ("dense", "gap"),
+    "activation": ("relu", "leaky_relu", "sigmoid", "tanh", "gelu"),
     "fit": ("crop", "letterbox", "stretch"),
     "optimizer": tuple(LEARNING_RATES),
     "schedule": SCHEDULES,
@@ -50,7 +51,8 @@ class TrainConfig:
         width: channel multiplier.
         head: `gap` (global average pooling) or `dense`, as published.
         batch_norm: normalise after each convolution.
-        dropout: rate in the head; None for the published 0.5 (dense) or 0 (gap).
+        dropout: rate in the head; None for the published one, or 0 with another head than that.
+        activation: of the hidden layers: `relu`, `leaky_relu`, `sigmoid`, `tanh` or `gelu`.
         fit: how photographs meet the input when served: `crop`, `letterbox` or `stretch`.
         epochs: passes over the training pictures.
         batch_size: pictures a step, at most; an epoch's batches are of even size.
@@ -106,6 +108,7 @@ class TrainConfig:
     head: str = "gap"
     batch_norm: bool = True
     dropout: float | None = None
+    activation: str = "relu"
     fit: Fit = "crop"
     epochs: int = 20
     batch_size: int = 64
@@ -188,12 +191,6 @@ class TrainConfig:
                 return size
             epoch -= epochs
         return self.stages[-1][0] if self.stages else self.size
-
-    @property
-    def head_dropout(self) -> float:
-        """The dropout rate in the head."""
-        published = 0.5 if self.head == "dense" else 0.0
-        return published if self.dropout is None else self.dropout
 
     def to_json(self) -> str:
         """The configuration as readable JSON."""

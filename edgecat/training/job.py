@@ -221,22 +221,23 @@ def card_of(config: TrainConfig, labels: tuple[str, ...]) -> ModelCard:
     """Describe the model that a configuration asks for.
 
     Raises:
-        UserError: an unknown architecture, or an input too small for it.
+        UserError: an unknown architecture, an input too small for it, or a head that it has not.
     """
     known = architecture(config.arch)
-    if config.size < known.smallest:
+    least = min([config.size, *(size for size, _ in config.stages)])
+    if least < known.smallest:
         raise UserError(
-            f"--size is {config.size}; {config.arch} needs at least {known.smallest} pixels"
+            f"the input has {least} pixels a side; {config.arch} needs at least {known.smallest}. "
+            "Give a larger --size, and larger sizes in --progressive"
         )
-    return ModelCard(
-        architecture=config.arch,
-        labels=labels,
-        height=config.size,
-        width=config.size,
-        layers=known.widths(head=config.head, factor=config.width),
+    return known.card(
+        labels,
+        size=config.size,
         head=config.head,
+        factor=config.width,
         batch_norm=config.batch_norm,
-        dropout=config.head_dropout,
+        dropout=config.dropout,
+        activation=config.activation,
         fit=config.fit,
     )
 

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.data.folder import PictureSet
+from edgecat.models.auxiliary import training_loss
 from edgecat.models.frames import input_from_frames
 from edgecat.torch_backend import TorchBackend
 from edgecat.training import plots, run
@@ -128,9 +129,10 @@ def _backward(job: Job, batch: Batch) -> Tensor:
     mix = draw_mix(*frames.shape[:2], mixup=config.mixup, cutmix=config.cutmix, random=random)
     frames = mix.frames(frames) if mix else frames
     with autocast(config.precision, job.device):
-        logits = job.forward(input_from_frames(frames, job.card)).float()
+        output = job.forward(input_from_frames(frames, job.card))
         entropy = partial(cross_entropy, label_smoothing=config.label_smoothing)
-        loss = mix.loss(entropy, logits, labels) if mix else entropy(logits, labels)
+        of_labels = partial(mix.loss, entropy) if mix else entropy
+        loss, logits = training_loss(output, lambda logits: of_labels(logits, labels))
         if job.teacher:
             loss = job.teacher.loss(loss, logits, frames)
     in_group = min(job.group, job.loader.steps - state.step // job.group * job.group)

@@ -41,10 +41,12 @@ class ModelCard:
         labels: class names in the order of the logits.
         height: input height in pixels.
         width: input width in pixels.
-        layers: widths of a VGG's convolutions with "M" for a max pool; empty for other families.
+        layers: widths of the convolutions, in the order that the architecture has them in; a VGG's
+            and an AlexNet's with "M" for a max pool.
         head: `dense` or `gap` (global average pooling).
         batch_norm: whether the PyTorch module has batch normalisation.
         dropout: rate in the head while training.
+        activation: of the hidden layers: `relu`, `leaky_relu`, `sigmoid`, `tanh` or `gelu`.
         fit: how a frame meets the input size: `crop`, `letterbox` or `stretch`.
         mean: subtracted from RGB values in 0..1.
         std: divides RGB values in 0..1, after the mean.
@@ -70,6 +72,7 @@ class ModelCard:
     head: str = ""
     batch_norm: bool = False
     dropout: float = 0.0
+    activation: str = "relu"
     fit: Fit = "crop"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)

@@ -82,7 +82,7 @@ def test_ctrl_c_saves_and_resume_goes_on(album: Path, tmp_path: Path) -> None:
     [
         ([], "no pictures named"),
         (["missing"], "missing does not exist"),
-        (["ALBUM", "--arch", "vgg99"], "architecture 'vgg99' is unknown; expected one of vgg16"),
+        (["ALBUM", "--arch", "vgg99"], "architecture 'vgg99' is unknown; expected one of alexnet"),
         (["ALBUM", "--size", "16"], "--size is 16; expected 32 to 1024"),
         (["ALBUM", "--head", "none"], "head is 'none'; expected one of dense, gap"),
         (["ALBUM", "--device", "toaster"], "--device is 'toaster'"),

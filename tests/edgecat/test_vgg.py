@@ -12,7 +12,8 @@ from torch import nn
 
 from edgecat.models import VGG, architecture, build_model
 from edgecat.models.frames import input_from_frames
-from edgecat.models.vgg import DENSE, VGG16, AdaptiveAveragePool, averaging_matrix, scaled
+from edgecat.models.parts import AdaptiveAveragePool, averaging_matrix, scaled
+from edgecat.models.vgg import DENSE, VGG16
 from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.errors import UserError
 
@@ -150,7 +151,7 @@ def test_build_model_follows_the_card() -> None:
     assert [m.out_channels for m in model.features if isinstance(m, nn.Conv2d)] == [
         w for w in CARD.layers if w != "M"
     ]
-    with pytest.raises(UserError, match="'vgg99' is unknown; expected one of vgg16"):
+    with pytest.raises(UserError, match="'vgg99' is unknown; expected one of alexnet"):
         build_model(ModelCard("vgg99", ("a", "b"), 32, 32))
     with pytest.raises(CardError, match="describes no vgg16"):
         build_model(ModelCard("vgg16", ("a", "b"), 32, 32, layers=(8, "M"), head="none"))

@@ -1,0 +1,79 @@
+"""Auxiliary classifiers: side exits that help a deep network to learn, and are gone when it serves.
+
+In training mode the networks that have them return a `TrainingOutput`, else plain logits.
+Source: Szegedy et al., 2014, https://arxiv.org/abs/1409.4842, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class TrainingOutput(NamedTuple):
+    """What a network with auxiliary classifiers returns in training mode.
+
+    Attributes:
+        logits: float (n, classes).
+        auxiliary: as `logits`, of each auxiliary classifier.
+        share: how much the loss of each of them counts.
+    """
+
+    logits: Tensor
+    auxiliary: tuple[Tensor, ...]
+    share: float
+
+
+def training_loss(
+    output: Tensor | TrainingOutput, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The loss of whatever a network returns in training mode.
+
+    Args:
+        output: logits, or a `TrainingOutput`.
+        loss: of float32 logits (n, classes).
+
+    Returns:
+        The loss, auxiliary classifiers included, and the float32 logits (n, classes).
+    """
+    if isinstance(output, Tensor):
+        logits = output.float()
+        return loss(logits), logits
+    logits = output.logits.float()
+    total = loss(logits)
+    for auxiliary in output.auxiliary:
+        total = total + output.share * loss(auxiliary.float())
+    return total, logits
+
+
+class Trunk(nn.Module):
+    """Stages one after another, to global average pooling, dropout and one dense layer `fc`.
+
+    Attributes:
+        stages: names of the submodules, in order.
+        side_exits: for some stages, the name of the auxiliary classifier that its maps feed.
+        share: how much the loss of an auxiliary classifier counts.
+    """
+
+    stages: tuple[str, ...]
+    side_exits: Mapping[str, str]
+    share: float
+
+    def forward(self, images: Tensor) -> Tensor | TrainingOutput:
+        """Return logits, float (n, classes); in training mode, with those of the side exits.
+
+        Args:
+            images: float (n, 3, height, width), RGB, normalised by mean and std.
+        """
+        maps, auxiliary = images, []
+        for name in self.stages:
+            maps = getattr(self, name)(maps)
+            if self.training and name in self.side_exits:
+                auxiliary.append(getattr(self, self.side_exits[name])(maps))
+        logits: Tensor = self.fc(self.dropout(maps.mean((2, 3))))
+        return TrainingOutput(logits, tuple(auxiliary), self.share) if self.training else logits
+
+    fc: nn.Module
+    dropout: nn.Module
