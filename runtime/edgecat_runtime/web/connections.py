@@ -1,0 +1,89 @@
+"""Bounds on connections: how many, how long one may take to ask, and how slowly it may read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+REQUEST_SECONDS = 5.0  # to send a whole request
+ANSWER_SECONDS = 30.0  # to take the answer, unless it is a stream
+WRITE_SECONDS = 5.0  # for a stream's viewer to take one picture
+_POLL_SECONDS = 0.02
+
+
+class Doorman:
+    """Makes the protocol of each connection, with a deadline; beyond `most` it answers 503.
+
+    Each connection serves one request (`Connection: close`), so one deadline holds all of it.
+    """
+
+    def __init__(self, server: web.Server, most: int) -> None:
+        self._server = server
+        self._most = most
+        self._deadlines: dict[Any, asyncio.TimerHandle] = {}
+
+    def __call__(self) -> asyncio.Protocol:
+        """Return the protocol for a new connection."""
+        if len(self._server.connections) >= self._most:
+            return _Busy()
+        handler = self._server()
+        self._set(handler, REQUEST_SECONDS)
+        return handler
+
+    def extend(self, request: web.Request, seconds: float | None) -> None:
+        """Give a request that has come in more time from now on; None: no end."""
+        if (timer := self._deadlines.pop(request.protocol, None)) is not None:
+            timer.cancel()
+        if seconds is not None:
+            self._set(request.protocol, seconds)
+
+    def _set(self, handler: web.RequestHandler, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadlines[handler] = loop.call_later(seconds, self._expire, handler)
+
+    def _expire(self, handler: web.RequestHandler) -> None:
+        del self._deadlines[handler]
+        if handler.transport is not None:
+            handler.transport.abort()
+
+
+class _Busy(asyncio.Protocol):
+    """Says that there is no place, and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        transport.close()
+
+
+async def send(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Write to a viewer and wait until the kernel has all of it.
+
+    A viewer who does not read is cut off after a while; until then nothing more is written, so at
+    most one value lies in memory for each.
+
+    Raises:
+        ConnectionError: the viewer has gone, or has not read for too long.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the viewer has gone")
+    try:
+        await asyncio.wait_for(_flushed(transport, response, data), WRITE_SECONDS)
+    except asyncio.TimeoutError:
+        transport.abort()
+        raise ConnectionAbortedError("the viewer does not read") from None
+
+
+async def _flushed(
+    transport: asyncio.WriteTransport, response: web.StreamResponse, data: bytes
+) -> None:
+    await response.write(data)
+    while transport.get_write_buffer_size():
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,0 +1,175 @@
+"""What the server knows of the loop: written by the loop's thread, read by the server's."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import asdict
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+from edgecat_runtime import __version__
+
+if TYPE_CHECKING:
+    from edgecat_runtime.camera import Camera
+    from edgecat_runtime.classifier import Prediction
+    from edgecat_runtime.pipeline import Answer, Pipeline
+
+HISTORY_SECONDS = 300.0
+SAMPLE_SECONDS = 0.5
+LEAST_SILENCE = 3.0
+_CLASSES = 5
+
+
+class CameraView:
+    """The newest answer to one camera, and what is counted of all.
+
+    Attributes:
+        newest: answer; None before the first one.
+        labels: answers by label.
+        changes: of the label, the first answer included.
+        history: seconds since 1970, label and confidence, sampled over the last minutes.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self.newest: Answer | None = None
+        self.labels: Counter[str] = Counter()
+        self.changes = 0
+        self.history: deque[tuple[float, str, float]] = deque(
+            maxlen=int(HISTORY_SECONDS / SAMPLE_SECONDS)
+        )
+        self.ended = False
+        self._put_at = perf_counter()
+
+    def put(self, answer: Answer) -> None:
+        """Take an answer: in the loop's thread, and all that the loop pays for."""
+        self.newest = answer
+        self._put_at = perf_counter()
+        self.labels[answer.smoothed.label] += 1
+        self.changes += answer.changed
+
+    def sample(self) -> None:
+        """Add the newest answer to the history, if frames flow."""
+        if (answer := self.newest) is not None and self.state == "live":
+            smoothed = answer.smoothed
+            self.history.append((round(time(), 2), smoothed.label, round(smoothed.confidence, 4)))
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the newest answer; since the start where there is none."""
+        return perf_counter() - self._put_at
+
+    @property
+    def state(self) -> str:
+        """`waiting` for the first frame, `live`, `no signal` or `stopped`."""
+        if self.ended:
+            return "stopped"
+        if self.camera.state == "no signal":
+            return "no signal"
+        answer = self.newest
+        if answer is None:
+            return "waiting"
+        expected = 4 / answer.fps if answer.fps else 0.0
+        return "live" if self.silence < max(LEAST_SILENCE, expected) else "no signal"
+
+    def to_dict(self) -> dict[str, Any]:
+        """State, newest answer and counts, JSON-ready."""
+        answer, state = self.newest, self.state
+        view: dict[str, Any] = {
+            "camera": self.camera.number,
+            "source": self.camera.source.name,
+            "state": state,
+            "silence_s": round(self.silence, 2),
+            "frames": sum(self.labels.copy().values()),
+            "dropped": self.camera.dropped,
+            "skipped": self.camera.skipped,
+            "losses": self.camera.losses,
+            "changes": self.changes,
+        }
+        if answer is not None:
+            height, width = answer.frame.image.shape[:2]
+            view |= {
+                "frame": answer.frame.index,
+                "time": round(answer.frame.time, 3),
+                "picture": answer.frame.name,
+                "size": f"{width}x{height}",
+                "label": answer.smoothed.label,
+                "confidence": round(answer.smoothed.confidence, 4),
+                "probabilities": _most_probable(answer.smoothed),
+                "fps": round(answer.fps, 1) if state == "live" else 0.0,
+            }
+        return view
+
+
+class Feed:
+    """A loop as the server sees it, with a view of each of its cameras.
+
+    Attributes:
+        pipeline: the loop.
+        views: in the order of the cameras' numbers.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.views = [CameraView(camera) for camera in pipeline.cameras]
+        self._start = perf_counter()
+
+    def put(self, answer: Answer) -> None:
+        """Take an answer: in the loop's thread."""
+        self.views[answer.frame.camera].put(answer)
+
+    def sample(self) -> None:
+        """Add to the history of every camera."""
+        for view in self.views:
+            view.sample()
+
+    def end(self) -> None:
+        """Every camera is stopped from now on."""
+        for view in self.views:
+            view.ended = True
+
+    @property
+    def state(self) -> str:
+        """`live` only if every camera is; else the state of the first that is not."""
+        return next((view.state for view in self.views if view.state != "live"), "live")
+
+    @property
+    def silence(self) -> float:
+        """The longest silence of any camera, in seconds."""
+        return max(view.silence for view in self.views)
+
+    def cameras(self) -> list[dict[str, Any]]:
+        """What changes with every frame, by camera."""
+        return [view.to_dict() for view in self.views]
+
+    def engine(self) -> dict[str, str]:
+        """What answers."""
+        classifier = self.pipeline.classifier
+        card = classifier.card
+        return {
+            "architecture": card.architecture,
+            "precision": card.precision,
+            "backend": classifier.backend,
+            "device": classifier.device,
+            "input": f"{card.width}x{card.height}",
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Counts and clocks of the run so far: some milliseconds' work."""
+        return asdict(self.pipeline.summary)
+
+    def status(self) -> dict[str, Any]:
+        """All of it, as `/api/status` gives it."""
+        return {
+            "version": __version__,
+            "state": self.state,
+            "uptime_s": round(perf_counter() - self._start, 1),
+            "engine": self.engine(),
+            **self.figures(),
+            "cameras": [{**view.to_dict(), "answers": view.labels.copy()} for view in self.views],
+        }
+
+
+def _most_probable(prediction: Prediction) -> list[tuple[str, float]]:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    return [(label, round(share, 4)) for label, share in ranked[:_CLASSES]]

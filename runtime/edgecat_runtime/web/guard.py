@@ -1,0 +1,161 @@
+"""Who may see the page: address, token, Host and Origin."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from edgecat_runtime.errors import UserError
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; object-src 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to serve: `host` is a name or an IP address without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address_from_text(text: str) -> Address:
+    """Read `[HOST:]PORT`, as in `8080`, `0.0.0.0:8080` or `[::1]:8080`.
+
+    Raises:
+        UserError: it is nothing of that kind.
+    """
+    match = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):)?([0-9]{1,5})", text)
+    if match is None or int(match[2]) > 65535:
+        raise UserError(
+            f"--web is {text!r}; expected [HOST:]PORT, such as 8080, 0.0.0.0:8080 or [::]:8080"
+        )
+    return Address((match[1] or "127.0.0.1").strip("[]"), int(match[2]))
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises:
+        UserError: the port is taken or forbidden, or the host is none of this machine's.
+    """
+    try:
+        family, *_, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise _cannot_serve(address, error) from error
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Viewers inherit it: what the kernel holds back for a slow one is old pictures.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 17)
+        sock.bind(place)
+        sock.listen(128)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise _cannot_serve(address, error) from error
+    return sock
+
+
+def _cannot_serve(address: Address, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"cannot serve at {address}: {reason}. Name another port or host with --web")
+
+
+class Guard:
+    """Decides which requests are answered.
+
+    Args:
+        address: as it was asked for; its host may be named in Host headers.
+        sock: that listens. On a loopback address no token is needed.
+        token: to demand; empty: a new one where one is needed.
+    """
+
+    def __init__(self, address: Address, sock: socket.socket, token: str = "") -> None:
+        bound = ipaddress.ip_address(sock.getsockname()[0])
+        self.port = int(sock.getsockname()[1])
+        self.token = token or ("" if bound.is_loopback else secrets.token_urlsafe(32))
+        self.cookie = f"edgecat-{self.port}"  # cookies do not tell ports apart
+        self._any_ip = not bound.is_loopback
+        self._hosts = {"localhost", "127.0.0.1", "::1", address.host.lower()}
+        if not bound.is_loopback:
+            name = socket.gethostname().lower()
+            self._hosts |= {name, f"{name.partition('.')[0]}.local"}
+        shown = _reachable(bound) if bound.is_unspecified else address.host
+        self.url = f"http://{Address(shown, self.port)}/"
+
+    @property
+    def url_with_token(self) -> str:
+        """The address that opens the page, once, for the one who runs it."""
+        return f"{self.url}?token={self.token}" if self.token else self.url
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a Host header is this server's own.
+
+        A page elsewhere whose name was bound to this address (DNS rebinding) says its own name.
+        """
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return name in self._hosts or (self._any_ip and _is_ip(name))
+
+    def is_token(self, token: str) -> bool:
+        """Compare in a time that tells nothing about the token."""
+        return hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
+
+    def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
+        """Whether a request holds the token: in the cookie, or as `Authorization: Bearer`."""
+        scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+        given = bearer.strip() if scheme.lower() == "bearer" else cookies.get(self.cookie, "")
+        return not self.token or self.is_token(given)
+
+
+def is_own_origin(headers: Mapping[str, str]) -> bool:
+    """Whether a request that changes something comes from the page itself."""
+    origin = urlsplit(headers.get("Origin", ""))
+    return origin.scheme in ("http", "https") and origin.netloc == headers.get("Host")
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether another site's page asks for a part of this one; following a link to it is fine."""
+    crosses = headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+    return crosses and headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _reachable(bound: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """This machine's address towards the network, else its name; nothing is sent."""
+    family, probe = (
+        (socket.AF_INET, "192.0.2.1") if bound.version == 4 else (socket.AF_INET6, "2001:db8::1")
+    )
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((probe, 9))
+            return str(sock.getsockname()[0])
+        except OSError:
+            return socket.gethostname()

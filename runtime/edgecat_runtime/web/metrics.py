@@ -1,0 +1,106 @@
+"""Prometheus metrics, worked out of the loop's clocks and counts when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from edgecat_runtime.errors import BackendMissing
+
+if TYPE_CHECKING:
+    from edgecat_runtime.web.feed import Feed
+
+_QUANTILES = (0.5, 0.95, 0.99)
+_LABELS = ["camera", "source"]
+_COUNTERS = {
+    "frames": "Frames answered.",
+    "frames_dropped": "Frames that newer ones replaced unanswered.",
+    "frames_skipped": "Frames that could not be decoded.",
+    "losses": "How often the source was lost.",
+    "changes": "Changes of the label, the first one included.",
+}
+_GAUGES = {"up": "1 while frames flow.", "silence_seconds": "Time since the newest answer."}
+
+
+def exposition(feed: Feed, viewers: Callable[[], int]) -> Callable[[], tuple[bytes, str]]:
+    """Return a function that gives the metrics' text and its content type.
+
+    The registry is its own: nothing of the process's other metrics gets in.
+
+    Raises:
+        BackendMissing: prometheus-client is not installed.
+    """
+    try:
+        import prometheus_client
+    except ImportError as error:
+        raise BackendMissing(
+            "prometheus-client is not installed: pip install 'edgecat-runtime[metrics]'"
+        ) from error
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(_Collector(feed, viewers))
+    return lambda: (
+        prometheus_client.generate_latest(registry),
+        prometheus_client.CONTENT_TYPE_LATEST,
+    )
+
+
+class _Collector:
+    """Makes the metrics of one loop anew for each scrape."""
+
+    def __init__(self, feed: Feed, viewers: Callable[[], int]) -> None:
+        self._feed = feed
+        self._viewers = viewers
+
+    def collect(self) -> Iterator[Any]:
+        """Yield every metric."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            InfoMetricFamily,
+        )
+
+        counters = {
+            name: CounterMetricFamily(f"edgecat_{name}", text, labels=_LABELS)
+            for name, text in _COUNTERS.items()
+        }
+        gauges = {
+            name: GaugeMetricFamily(f"edgecat_{name}", text, labels=_LABELS)
+            for name, text in _GAUGES.items()
+        }
+        answers = CounterMetricFamily(
+            "edgecat_answers", "Frames by label.", labels=[*_LABELS, "label"]
+        )
+        for view in self._feed.views:
+            figures = view.to_dict()
+            values = [str(figures["camera"]), figures["source"]]
+            for name, counter in counters.items():
+                counter.add_metric(values, figures[name.removeprefix("frames_")])
+            for label, count in view.labels.copy().items():
+                answers.add_metric([*values, label], count)
+            gauges["up"].add_metric(values, float(figures["state"] == "live"))
+            gauges["silence_seconds"].add_metric(values, view.silence)
+        yield from counters.values()
+        yield answers
+        yield from gauges.values()
+        yield GaugeMetricFamily("edgecat_viewers", "Who watches.", value=self._viewers())
+        yield InfoMetricFamily("edgecat_engine", "What answers.", value=self._feed.engine())
+        yield from self._clocks()
+
+    def _clocks(self) -> Iterator[Any]:
+        """Yield the stages and the frame age as summaries; quantiles are those of the whole run."""
+        from prometheus_client.core import SummaryMetricFamily
+
+        clocks = dict(self._feed.pipeline.clocks)
+        age = clocks.pop("age")
+        stages = SummaryMetricFamily(
+            "edgecat_stage_seconds", "Durations of the loop's stages.", labels=["stage"]
+        )
+        ages = SummaryMetricFamily("edgecat_frame_age_seconds", "From capture to answer.")
+        rows = [(stages, {"stage": name}, clock) for name, clock in clocks.items()]
+        for family, labels, clock in [*rows, (ages, {}, age)]:
+            family.add_metric(list(labels.values()), clock.count, clock.total)
+            for quantile in _QUANTILES:
+                seconds = clock.percentile_ms(100 * quantile) / 1e3
+                family.add_sample(family.name, {**labels, "quantile": str(quantile)}, seconds)
+        yield stages
+        yield ages

@@ -1,0 +1,105 @@
+"""The web page as an output of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.sinks import Sink
+from edgecat_runtime.web.application import Application, Controls
+from edgecat_runtime.web.feed import Feed
+from edgecat_runtime.web.guard import Guard, address_from_text, listen
+from edgecat_runtime.web.panels import registered_panels
+from edgecat_runtime.web.server import Server, web_module
+
+if TYPE_CHECKING:
+    from edgecat_runtime.pipeline import Answer, Pipeline
+
+MOST_VIEWERS = 64
+
+
+class WebPage(Sink):
+    """The camera in a browser, and its figures for machines.
+
+    The loop only swaps a reference; pictures are made in the server's threads, while someone
+    watches. The address is taken at once, answers are given from the loop's start to its end.
+
+    Args:
+        address: `[HOST:]PORT`; port 0 takes a free one. On another address than a loopback one a
+            token is demanded.
+        control: whether viewers may stop the loop and switch the source.
+        sources: that they may switch to, by name.
+        switch: called with one of them from the server's thread.
+        token: to demand in place of a new one; on a loopback address too.
+        most_viewers: of the picture at once; the next one is answered 503.
+
+    Attributes:
+        url: of the page; the first time with the token, so for the operator only.
+
+    Raises:
+        UserError: the address is none, or taken.
+        BackendMissing: aiohttp is not installed.
+
+    Example:
+        >>> page = WebPage("8080")  # doctest: +SKIP
+        >>> Pipeline(camera, classifier, [page]).run()  # doctest: +SKIP
+    """
+
+    name = "the web page"
+    inline = True
+
+    def __init__(
+        self,
+        address: str = "8080",
+        *,
+        control: bool = False,
+        sources: tuple[str, ...] = (),
+        switch: Callable[[str], None] | None = None,
+        token: str = "",
+        most_viewers: int = MOST_VIEWERS,
+    ) -> None:
+        web_module()
+        place = address_from_text(address)
+        self._sock = listen(place)
+        self._guard = Guard(place, self._sock, token)
+        self.url = self._guard.url_with_token
+        self._control = control
+        self._sources = sources if control else ()
+        self._switch = switch
+        self._most_viewers = most_viewers
+        self._feed: Feed | None = None
+        self._server: Server | None = None
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """Start to serve."""
+        feed = self._feed = Feed(pipeline)
+        controls = Controls(
+            pipeline.stop if self._control else None,
+            self._sources,
+            self._switch if self._sources else None,
+        )
+        panels = registered_panels()
+        self._server = Server(
+            self._sock,
+            lambda: Application(
+                feed, self._guard, controls, panels, most_viewers=self._most_viewers
+            ),
+            most=2 * self._most_viewers + 32,
+        )
+        self._server.start()
+
+    def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
+        """Remember the answer."""
+        if self._feed is not None:
+            self._feed.put(answer)
+
+    def close(self) -> None:
+        """End every stream and the server."""
+        if self._feed is not None:
+            self._feed.end()
+        if self._server is not None:
+            self._server.stop()
+        self._sock.close()

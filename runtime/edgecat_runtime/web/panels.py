@@ -1,0 +1,71 @@
+"""Panels: parts that others add to the camera's page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Action = Callable[[dict[str, Any]], dict[str, Any]]
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the page with a picture and actions of its own.
+
+    Its functions are called from a thread of the server's, never from the loop's, one at a time.
+    Whoever may watch may act: an action should change no more than what the panel shows.
+
+    Attributes:
+        name: letters, digits and `-`, as in its addresses.
+        title: its heading.
+        html: a fragment, trusted. `/panels/NAME/stream?width=640&fps=10` is its picture.
+        script: the text of a JavaScript module, run once the fragment is there. The page forbids
+            inline scripts and anything from elsewhere.
+        style: CSS.
+        actions: by name: POST a JSON object to `/panels/NAME/ACTION`, get what it returns as JSON.
+            An EdgecatError that it raises is answered 400 with its sentence.
+        picture: returns the newest picture, uint8 (h, w, 3) BGR, or None where there is none or the
+            same array as before where it has not changed.
+
+    Example:
+        >>> count = {"presses": 0}
+        >>> def press(message):
+        ...     count["presses"] += 1
+        ...     return count
+        >>> panel = Panel("button", "A button", "<button>Press</button>", actions={"press": press})
+    """
+
+    name: str
+    title: str
+    html: str = ""
+    script: str = ""
+    style: str = ""
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    picture: Callable[[], NDArray[np.uint8] | None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.actions):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"the panel's name or action is {name!r}; expected a-z, 0-9, -")
+        if "stream" in self.actions:
+            raise ValueError("a panel's action cannot be named stream: that is its picture")
+
+
+_PANELS: dict[str, Panel] = {}
+
+
+def register_panel(panel: Panel) -> None:
+    """Add a panel to every page that is opened from now on; one of the same name is replaced."""
+    _PANELS[panel.name] = panel
+
+
+def registered_panels() -> tuple[Panel, ...]:
+    """The panels, in the order in which they were registered."""
+    return tuple(_PANELS.values())

@@ -1,0 +1,93 @@
+"""JPEG pictures for viewers: encoded while someone watches, once for all of one size and rate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.web.broadcast import Broadcast, Produce
+
+WIDTHS = (320, 480, 640, 960, 1280, 1920)
+RATES = (1, 2, 5, 10, 15, 30)
+WIDTH, RATE = 640, 10
+STREAM_QUALITY, SNAPSHOT_QUALITY = 80, 92
+
+Image = NDArray[np.uint8]
+Picture = Callable[[], Image | None]
+
+
+class Encoders:
+    """One broadcast of JPEG pictures for each (name, width, rate) that is watched.
+
+    Args:
+        pool: where pictures are encoded, off the event loop.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._broadcasts: dict[tuple[str, int, int], Broadcast] = {}
+
+    def broadcast(self, name: str, picture: Picture, width: int, rate: int) -> Broadcast:
+        """Return what sends `picture()`; equal arguments share one."""
+        key = (name, width, rate)
+        if key not in self._broadcasts:
+            self._broadcasts[key] = Broadcast(
+                f"the picture of {name}", lambda: self._start(picture, width), 1 / rate
+            )
+        return self._broadcasts[key]
+
+    def end(self) -> None:
+        """Let go of everyone who watches."""
+        for broadcast in self._broadcasts.values():
+            broadcast.put(None)
+
+    def _start(self, picture: Picture, width: int) -> Produce:
+        loop = asyncio.get_running_loop()
+        shown: Image | None = None
+
+        async def produce() -> bytes | None:
+            nonlocal shown
+            shown, data = await loop.run_in_executor(self._pool, _newer, picture, shown, width)
+            return data
+
+        return produce
+
+
+def jpeg(image: Image, quality: int = SNAPSHOT_QUALITY) -> bytes:
+    """Encode a picture (h, w, 3) BGR uint8 as JPEG."""
+    cv2 = cv2_module()
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data)
+
+
+def choice(text: str | None, choices: tuple[int, ...], default: int) -> int:
+    """Return the least of `choices` that is at least what a query asks for, else the greatest.
+
+    Raises:
+        ValueError: the text is no number.
+    """
+    wanted = default if text is None else int(text)
+    return next((value for value in choices if value >= wanted), choices[-1])
+
+
+def _newer(picture: Picture, shown: Image | None, width: int) -> tuple[Image | None, bytes | None]:
+    image = picture()
+    if image is None or image is shown:
+        return shown, None
+    return image, _narrowed(image, width)
+
+
+def _narrowed(image: Image, width: int) -> bytes:
+    """Encode at most `width` pixels wide; pictures are never enlarged."""
+    height, own = image.shape[:2]
+    if own > width:
+        cv2: Any = cv2_module()
+        size = (width, max(1, round(height * width / own)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return jpeg(image, STREAM_QUALITY)

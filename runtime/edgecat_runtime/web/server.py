@@ -1,0 +1,93 @@
+"""The server's thread: an event loop of its own beside the camera's."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from threading import Event, Thread
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.web.connections import Doorman
+
+if TYPE_CHECKING:
+    from edgecat_runtime.web.application import Application
+
+STOP_SECONDS = 0.2
+_JOIN_SECONDS = 3.0
+
+
+def web_module() -> ModuleType:
+    """Return `aiohttp.web`; raises BackendMissing where aiohttp is not installed."""
+    try:
+        from aiohttp import web
+    except ImportError as error:
+        raise BackendMissing(
+            "aiohttp is not installed: pip install 'edgecat-runtime[web]'"
+        ) from error
+    module: ModuleType = web
+    return module
+
+
+class Server:
+    """An aiohttp application in a thread.
+
+    Args:
+        sock: that listens; the server closes it.
+        make: makes the application, in that thread's event loop.
+        most: connections at once.
+    """
+
+    def __init__(self, sock: socket.socket, make: Callable[[], Application], *, most: int) -> None:
+        self._sock = sock
+        self._make = make
+        self._most = most
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._ready = Event()
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._run, name="edgecat web", daemon=True)
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self._thread.start()
+        self._ready.wait()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End all streams and the thread, within a second."""
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_JOIN_SECONDS)
+        self._sock.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        application = self._make()
+        runner = web_module().AppRunner(
+            application.app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=STOP_SECONDS,
+            lingering_time=STOP_SECONDS,
+            max_line_size=4096,
+            max_field_size=8190,
+        )
+        await runner.setup()
+        application.doorman = Doorman(runner.server, self._most)
+        server = await self._loop.create_server(application.doorman, sock=self._sock)
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        await runner.cleanup()

@@ -1,0 +1,242 @@
+import { Chart, remember } from "/chart.js";
+
+const by = id => document.getElementById(id);
+const percent = share => `${(100 * share).toFixed(share < 0.9995 ? 1 : 0)} %`;
+const fill = (bar, share) => { bar.style.width = `${100 * share}%`; };
+const STATES = {
+  live: "live", "no signal": "no signal", waiting: "waiting", stopped: "stopped", lost: "offline",
+};
+const NOTICES = {
+  "no signal": "No signal: trying again", waiting: "Waiting for the first picture",
+  stopped: "The camera was stopped", lost: "The connection is lost: trying again",
+};
+
+let labels = []; // in the order of the network's answers
+const hue = label => {
+  let index = labels.indexOf(label);
+  if (index < 0 && label !== "unsure") index = labels.push(label) - 1;
+  return label === "unsure" ? "--c7" : `--c${index % 7}`;
+};
+const paint = (element, label) => element.style.setProperty("--hue", `var(${hue(label)})`);
+const chart = new Chart(by("chart"), hue);
+
+// Live data, by server-sent events; the browser itself connects again.
+
+let events = null;
+let ended = false;
+
+function connect() {
+  disconnect();
+  watch();
+  events = new EventSource("/events");
+  events.addEventListener("hello", event => hello(JSON.parse(event.data)));
+  events.addEventListener("news", event => news(JSON.parse(event.data)));
+  events.addEventListener("end", () => { ended = true; show("stopped"); });
+  events.addEventListener("error", () => {
+    if (!ended) show("lost");
+    if (events?.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+  });
+}
+
+function disconnect() {
+  events?.close();
+  events = null;
+  by("picture").removeAttribute("src");
+}
+
+// The query differs each time, or the browser would go on with a picture that has ended.
+function watch() {
+  by("picture").src = `/stream?camera=${shown}&width=${wanted()}&fps=10&at=${Date.now()}`;
+  by("snapshot").href = `/snapshot.jpg?camera=${shown}`;
+}
+
+const wanted = () => Math.min(1280, Math.round(by("screen").clientWidth * (devicePixelRatio || 1)));
+
+// A hidden page watches nothing, so that nothing is encoded for it.
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+addEventListener("pagehide", disconnect);
+
+function hello(data) {
+  const again = ended || by("state").dataset.state === "lost";
+  ended = false;
+  labels = [...data.labels];
+  histories = data.history;
+  by("stop").hidden = !data.control;
+  offer(by("sources"), data.sources.map(name => [name, name]));
+  offer(by("cameras"), data.cameras.map(camera => [camera.camera, camera.source]));
+  view(Math.min(shown, data.cameras.length - 1));
+  if (again) watch();
+  news(data);
+}
+
+let shown = 0; // the number of the camera that is looked at
+let histories = [];
+
+function view(number) {
+  shown = number;
+  chart.points = histories[number];
+}
+
+function offer(choice, options) {
+  choice.hidden = options.length < 2;
+  const texts = options.map(([value, text]) => new Option(text, value));
+  choice.querySelector("select").replaceChildren(...texts);
+}
+
+function news(data) {
+  data.cameras.forEach(({ state, label, confidence }, number) => {
+    if (state === "live") remember(histories[number], data.now, label, confidence);
+  });
+  const camera = data.cameras[shown];
+  show(camera.state);
+  by("source").textContent = camera.source;
+  if (camera.label !== undefined) answer(camera, data.now);
+  stages(data.stages_ms, data.frame_age_ms);
+  facts(data, camera);
+}
+
+function show(state) {
+  const pill = by("state");
+  if (pill.dataset.state !== state) {
+    pill.dataset.state = state;
+    pill.textContent = STATES[state];
+  }
+  document.title = `${state === "live" ? by("label").textContent : STATES[state]} · edgecat`;
+  by("notice").hidden = state === "live";
+  by("notice").textContent = NOTICES[state] ?? "";
+  by("screen").classList.toggle("stale", state !== "live");
+  by("screen").classList.toggle("empty", state === "waiting");
+  by("answer").hidden = state !== "live";
+  by("stop").disabled = state === "stopped" || state === "lost";
+}
+
+function answer(data, now) {
+  const text = by("label");
+  if (text.textContent !== data.label) text.textContent = data.label;
+  by("confidence").textContent = data.label === "unsure" ? "" : percent(data.confidence);
+  fill(by("meter"), data.confidence);
+  paint(by("meter"), data.label);
+  const [width, height] = data.size.split("x");
+  by("screen").style.setProperty("--shape", `${Math.max(width, height)} / ${height}`);
+  classes(data);
+  chart.draw(now);
+  legend();
+}
+
+// The rows stay where they are, so that their bars can glide.
+function classes({ probabilities }) {
+  const shown = [...probabilities].sort((a, b) => labels.indexOf(a[0]) - labels.indexOf(b[0]));
+  const rows = rowsOf(by("classes"), shown.length, row => {
+    row.className = "row";
+    row.innerHTML = '<span></span><span class="number"></span><div class="track"><i></i></div>';
+  });
+  shown.forEach(([label, share], index) => {
+    const [name, value, track] = rows[index].children;
+    name.textContent = label;
+    value.textContent = percent(share);
+    fill(track.firstChild, share);
+    paint(track.firstChild, label);
+    rows[index].classList.toggle("first", label === probabilities[0][0]);
+  });
+}
+
+function rowsOf(parent, count, make, tag = "div") {
+  while (parent.children.length > count) parent.lastChild.remove();
+  while (parent.children.length < count) make(parent.appendChild(document.createElement(tag)));
+  return parent.children;
+}
+
+function legend() {
+  const seen = labels.concat("unsure").filter(label => chart.points.some(point => point[1] === label));
+  const parts = rowsOf(by("legend"), seen.length, () => {}, "span");
+  seen.forEach((label, index) => {
+    parts[index].textContent = label;
+    paint(parts[index], label);
+  });
+  const last = chart.points.at(-1);
+  if (last) by("chart").setAttribute("aria-label",
+    `Confidence over the last five minutes; now ${last[1]} ${percent(last[2])}`);
+}
+
+const STAGE_HUES = ["--c7", "--c5", "--c2", "--c0", "--c3", "--c1", "--c4"];
+
+function stages(medians, age) {
+  const rows = Object.entries(medians).map(([name, ms], index) =>
+    [name, milliseconds(ms), STAGE_HUES[index % STAGE_HUES.length]]);
+  const parts = rowsOf(by("strip"), rows.length, () => {}, "i");
+  rows.forEach(([name, , tone], index) => {
+    parts[index].style.setProperty("--hue", `var(${tone})`);
+    parts[index].style.flexGrow = name === "capture" || name === "wait" ? 0 : medians[name];
+  });
+  list(by("stages"), rows);
+  by("total").textContent = age.p50 ? `frame age ${milliseconds(age.p50)}` : "";
+}
+
+const milliseconds = ms => `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
+
+function facts({ engine, viewers, frame_age_ms }, data) {
+  const count = number => number.toLocaleString("en");
+  const rows = [
+    ["Frames", count(data.frames)],
+    ["Rate", data.fps !== undefined && `${data.fps.toFixed(1)} / s`],
+    ["Dropped for newer ones", count(data.dropped)],
+    ["Unreadable", count(data.skipped)],
+    ["Signal lost", data.losses && `${count(data.losses)} times`],
+    ["Changes of label", count(data.changes)],
+    ["Frame age, p95", milliseconds(frame_age_ms.p95)],
+    ["Picture", data.size && data.size.replace("x", " × ")],
+    ["Network", `${engine.architecture} ${engine.precision}, ${engine.input.replace("x", " × ")}`],
+    ["Engine", `${engine.backend} on ${engine.device}`],
+    ["Viewers", count(viewers)],
+  ];
+  list(by("facts"), rows.filter(([, value]) => value && value !== "0"));
+}
+
+function list(element, rows) {
+  const cells = rowsOf(element, rows.length, () => {});
+  rows.forEach(([name, value, tone], index) => {
+    const [term, detail] = [rowsOf(cells[index], 2, () => {}, "span")].flatMap(parts => [...parts]);
+    if (term.textContent !== name) term.textContent = name;
+    if (detail.textContent !== value) detail.textContent = value;
+    if (tone) term.style.setProperty("--hue", `var(${tone})`);
+  });
+}
+
+// Buttons.
+
+async function post(path, message) {
+  by("said").textContent = "";
+  try {
+    const answer = await fetch(path, { method: "POST", body: JSON.stringify(message) });
+    if (!answer.ok) by("said").textContent = (await answer.json()).error;
+    return answer.ok;
+  } catch {
+    by("said").textContent = "The camera cannot be reached.";
+    return false;
+  }
+}
+
+by("full").hidden = !document.fullscreenEnabled;
+by("full").addEventListener("click", () => by("screen").requestFullscreen());
+by("stop").addEventListener("click", () => by("sure").showModal());
+by("keep").addEventListener("click", () => by("sure").close());
+by("really").addEventListener("click", async () => {
+  by("sure").close();
+  if (await post("/api/stop", {})) {
+    ended = true;
+    show("stopped");
+  }
+});
+by("cameras").addEventListener("change", event => {
+  view(Number(event.target.value));
+  watch();
+});
+by("sources").addEventListener("change", async event => {
+  event.target.disabled = true;
+  await post("/api/source", { source: event.target.value });
+  event.target.disabled = false;
+});
+
+// Not before the page has loaded: a picture without an end would keep it loading for ever.
+if (document.readyState === "complete") connect();
+else addEventListener("load", connect);
