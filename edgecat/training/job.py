@@ -181,6 +181,8 @@ def assemble(
     torch.manual_seed(config.seed)
     training, validation = split(scan(config.data), val=config.val, seed=config.seed)
     card = card_of(config, training.labels)
+    if config.weights:
+        card = described(config.weights, card)
     drawn = build_model(card)
     if fresh:
         begin(config, drawn, card, watcher)
