@@ -20,7 +20,7 @@ from edgecat.models.frames import input_from_frames
 from edgecat.torch_backend import TorchBackend
 from edgecat.training import plots, run
 from edgecat.training.config import TrainConfig
-from edgecat.training.distributed import filled, joined
+from edgecat.training.distributed import ALONE, filled, joined
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, served_batches
 from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
@@ -97,7 +97,7 @@ def _trained(job: Job) -> TrainResult:
             job.watcher.epoch_finished(row, best=best)
             if world.any(bool(signalled())) and not job.over:
                 raise Interrupted(job.folder, signalled())
-    return world.led(partial(_finished, job))
+    return world.led(partial(_finished, replace(job, world=ALONE)))
 
 
 def step(job: Job, batch: Batch) -> Tensor:
