@@ -133,6 +133,7 @@ def train(
         report,
     )
     from edgecat.training.config import TrainConfig
+    from edgecat.training.distributed import started_by_torchrun
     from edgecat.training.loop import train as run_training
     from edgecat.training.run import Interrupted, read_config
 
@@ -184,6 +185,7 @@ def train(
             device=device,
             precision=precision,
         )
+    leader = started_by_torchrun().leader
     remedy = "--threads 1 helps" if resume is None else "close other programs"
     if config.threads == 1:
         remedy = ""
@@ -191,6 +193,8 @@ def train(
         with EpochLines(config.epochs, silent=json, remedy=remedy) as lines:
             result = run_training(config, resume=resume, watcher=lines)
     except Interrupted as interrupted:
-        typer.echo(str(interrupted), err=True)
+        if leader:
+            typer.echo(str(interrupted), err=True)
         raise typer.Exit(interrupted.exit_code) from interrupted
-    report(result, as_json=json)
+    if leader:
+        report(result, as_json=json)
