@@ -12,7 +12,7 @@ from edgecat.data.sources import Entry, folder_entries, printable, tar_entries
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.pictures import PICTURE_SUFFIXES
 
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 class Found(NamedTuple):
@@ -103,10 +103,10 @@ def _source(prefix: str, above: tuple[str, ...], entries: Iterable[Entry]) -> So
     placed = []
     for entry in entries:
         folders = entry.parts if entry.is_folder else entry.parts[:-1]
-        part = _SPLITS.get(above[0].lower(), "") if above else ""
+        part = SPLIT_NAMES.get(above[0].lower(), "") if above else ""
         for depth, folder in enumerate(folders):
-            if folder.lower() in _SPLITS:
-                part, folders = _SPLITS[folder.lower()], folders[depth + 1 :]
+            if folder.lower() in SPLIT_NAMES:
+                part, folders = SPLIT_NAMES[folder.lower()], folders[depth + 1 :]
                 break
         placed.append(_Placed(entry, part, folders, _problem(entry)))
     return Source(prefix, tuple(placed))

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import typer
 
+from edgecat.cli.data.capture import capture
 from edgecat.cli.data.check import check
 from edgecat.cli.data.fetch import fetch
 from edgecat.cli.data.split import split
 
-_COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split)
+_COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split, capture)
 
 data = typer.Typer(
     name="data",

@@ -1,0 +1,100 @@
+"""`edgecat data capture`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecat.cli.options import Json
+
+if TYPE_CHECKING:
+    from edgecat.data.gather import Album, Trigger
+    from edgecat_runtime.camera import Camera
+
+_GIVE_UP = 10.0  # seconds without a camera
+
+
+def capture(
+    label: Annotated[str, typer.Option(help="The class that is shown: its folder's name.")],
+    source: Annotated[
+        str, typer.Option(help="A camera number, a video, pictures: as edgecat camera takes it.")
+    ] = "0",
+    output: Annotated[Path, typer.Option(help="The folder of all classes.")] = Path("photos"),
+    every: Annotated[
+        float, typer.Option(min=0, help="Seconds between two pictures, without a window.")
+    ] = 0.5,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="End after so many.", show_default=False)
+    ] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No window, even where there is a display.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Take pictures of one class with any camera, into `photos/<label>/`.
+
+    In the window of a live camera, space takes a picture and q ends; without one, a picture is
+    taken every half second. Blurred ones, and those like one that is there, are not kept; no file
+    is ever overwritten. Ctrl-C ends, and what was taken stays.
+
+    Example: `edgecat data capture --label mug --source 0 --count 200`
+    """
+    from edgecat.cli.camera_sources import open_cameras
+    from edgecat.cli.console import print_json, say
+    from edgecat.cli.signals import stopped_by_signals, warnings_shown
+    from edgecat.data.gather import Album, gather
+    from edgecat_runtime.source import SourceOptions
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+    album = Album(output, label)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stopped_by_signals())
+        stack.enter_context(warnings_shown())
+        (camera,) = stack.enter_context(
+            open_cameras([source], SourceOptions(), give_up=_GIVE_UP, wait=False)
+        )
+        wanted = _trigger(camera, stack, every=every, window=not headless)
+        show = _shown(album, stack)
+        try:
+            gather(camera, album, wanted, count=count, stop=stop, on_verdict=lambda _: show())
+        finally:
+            stack.close()
+            if json:
+                print_json({"folder": str(album.folder), **_counts(album)})
+            else:
+                say(str(album))
+
+
+def _counts(album: Album) -> dict[str, int]:
+    return {verdict: album.counts[verdict] for verdict in ("taken", "alike", "blurred")}
+
+
+def _trigger(camera: Camera, stack: ExitStack, *, every: float, window: bool) -> Trigger:
+    """The window's space bar, where a live camera has one; else the time."""
+    from edgecat.cli.console import warn
+    from edgecat.cli.data.viewfinder import viewfinder
+    from edgecat.data.gather import Every
+    from edgecat_runtime.display import why_no_window
+
+    if window and camera.source.live:
+        if not (reason := why_no_window()):
+            return stack.enter_context(viewfinder("edgecat data capture"))
+        warn(f"no window: {reason}; a picture is taken every {every:g} s")
+    return Every(every, camera.fps, camera.source.stills)
+
+
+def _shown(album: Album, stack: ExitStack) -> Callable[[], None]:
+    """What shows the counts on one line of the terminal; silent without a terminal."""
+    if not sys.stderr.isatty():
+        return lambda: None
+    from rich.console import Console
+    from rich.text import Text
+
+    status = stack.enter_context(Console(stderr=True).status("waiting for the first frame"))
+    return lambda: status.update(Text(str(album)))
