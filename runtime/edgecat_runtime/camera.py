@@ -46,7 +46,7 @@ State = Literal["waiting", "live", "no signal", "ended"]
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 0.5  # a source's own timeout comes before the camera's
-_LONGEST_PAUSE = 1.0
+_LONGEST_PAUSE = 0.5
 _ABANDONED = 2  # threads that may hang in a driver before no other is started
 
 
@@ -57,7 +57,7 @@ class Camera:
     until the slot is free, so no frame is lost, and the next is decoded while this one is answered.
 
     A live source that can be opened again survives its loss: when it fails, or gives no frame for
-    `options.stall` seconds, it is opened anew until it is back, with pauses of at most a second. A
+    `options.stall` seconds, it is opened anew until it is back, with pauses of at most half a second. A
     thread that hangs in a driver is left to itself.
 
     Args:
@@ -95,6 +95,7 @@ class Camera:
         self.signals: deque[Signal] = deque(maxlen=64)
         self.clock = Clock()
         self._reopen = reopen if source.live and source.reopens else None
+        self._options = options
         self._stall = options.stall
         self._view = View(options.rotate, options.flip, options.roi)
         self._give_up = give_up
@@ -174,6 +175,32 @@ class Camera:
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self.read()) is not None:
             yield frame
+
+    def switch(self, source: str) -> None:
+        """Read another source from now on; may be called from any thread.
+
+        Raises:
+            UserError, DeviceError: as `open_source` does; the old source stays.
+        """
+        reopen = partial(open_source, source, self._options)
+        opened = reopen()
+        with self._changed:
+            if self._closed:
+                opened.close()
+                return
+            before, started = self.source, self._thread is not None
+            self._gone_dropped += before.dropped
+            self._gone_skipped += before.skipped
+            self.source, self._slot, self._error = opened, None, None
+            self._reopen = reopen if opened.live and opened.reopens else None
+            self.state, self._lost_at, self._tries = "waiting", 0.0, 0
+            if started:
+                self._start(opened)
+            self._changed.notify_all()
+        if started:
+            before.cancel()  # its thread closes it
+        else:
+            before.close()
 
     def close(self) -> None:
         """Stop capturing and close the source; calling it twice is harmless."""
@@ -260,7 +287,7 @@ class Camera:
                 except UserError:
                     raise
                 except Exception as loss:
-                    if self._reopen is None:
+                    if self._reopen is None or self._give_up == 0:
                         raise
                     if source is not None:
                         source.close()
@@ -312,7 +339,9 @@ class Camera:
             if self.state != "live":
                 self._come_back(now)
             if not self.source.live:
-                self._changed.wait_for(lambda: self._slot is None or self._closed)
+                self._changed.wait_for(lambda: self._slot is None or not self._is_current(turn))
+                if not self._is_current(turn):
+                    return
             elif self._slot is not None:
                 self._dropped += 1
             self._slot = frame

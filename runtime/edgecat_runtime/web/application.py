@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+log = logging.getLogger("edgecat_runtime")
+
 MOST_BODY = 4096
 _NEWS_SECONDS = 0.2
 _FIGURES_EVERY = 5
@@ -40,12 +43,12 @@ class Controls:
     Attributes:
         stop: ends the loop; None: they may not.
         sources: that they may switch to, by name.
-        switch: switches to one of them; raises an EdgecatError where it cannot.
+        switch: switches a camera to one of them; raises an EdgecatError where it cannot.
     """
 
-    stop: Callable[[], None] | None = None
-    sources: tuple[str, ...] = ()
-    switch: Callable[[str], None] | None = None
+    stop: Callable[[], None] | None
+    sources: tuple[str, ...]
+    switch: Callable[[int, str], None]
 
 
 class Application:
@@ -122,6 +125,9 @@ class Application:
             response = self._error(error.status, error.reason)
         except EdgecatError as error:
             response = self._error(400, str(error))
+        except Exception as error:
+            log.error("the web page could not answer %s: %r", request.path, error)
+            response = self._error(500, "edgecat failed; its log says how")
         return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -343,13 +349,14 @@ class Application:
         return self._json({"state": "stopped"})
 
     async def _switch(self, request: web.Request) -> web.StreamResponse:
-        if self._controls.switch is None:
-            return self._error(403, "the operator named no sources to switch to")
+        if not self._controls.sources:
+            return self._error(403, "the operator named no sources to switch to: --web-source does")
+        camera = self._view(request).camera
         name = (await self._message(request)).get("source")
         if name not in self._controls.sources:
             return self._error(400, f"source is {name!r}; expected one of {self._controls.sources}")
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._acts, self._controls.switch, name)
+        await loop.run_in_executor(self._acts, self._controls.switch, camera.number, name)
         return self._json({"source": name})
 
     async def _act(self, request: web.Request) -> web.StreamResponse:

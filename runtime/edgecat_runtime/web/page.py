@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.sinks import Sink
+from edgecat_runtime.source import redacted
 from edgecat_runtime.web.application import Application, Controls
 from edgecat_runtime.web.feed import Feed
 from edgecat_runtime.web.guard import Guard, address_from_text, listen
@@ -31,8 +32,7 @@ class WebPage(Sink):
         address: `[HOST:]PORT`; port 0 takes a free one. On another address than a loopback one a
             token is demanded.
         control: whether viewers may stop the loop and switch the source.
-        sources: that they may switch to, by name.
-        switch: called with one of them from the server's thread.
+        sources: that they may switch to, as `open_source` takes them; they see no passwords.
         token: to demand in place of a new one; on a loopback address too.
         most_viewers: of the picture at once; the next one is answered 503.
 
@@ -56,8 +56,7 @@ class WebPage(Sink):
         address: str = "8080",
         *,
         control: bool = False,
-        sources: tuple[str, ...] = (),
-        switch: Callable[[str], None] | None = None,
+        sources: Sequence[str] = (),
         token: str = "",
         most_viewers: int = MOST_VIEWERS,
     ) -> None:
@@ -67,8 +66,7 @@ class WebPage(Sink):
         self._guard = Guard(place, self._sock, token)
         self.url = self._guard.url_with_token
         self._control = control
-        self._sources = sources if control else ()
-        self._switch = switch
+        self._sources = {redacted(text): text for text in sources} if control else {}
         self._most_viewers = most_viewers
         self._feed: Feed | None = None
         self._server: Server | None = None
@@ -78,8 +76,8 @@ class WebPage(Sink):
         feed = self._feed = Feed(pipeline)
         controls = Controls(
             pipeline.stop if self._control else None,
-            self._sources,
-            self._switch if self._sources else None,
+            tuple(self._sources),
+            lambda number, name: pipeline.cameras[number].switch(self._sources[name]),
         )
         panels = registered_panels()
         self._server = Server(

@@ -90,6 +90,9 @@ function news(data) {
   const camera = data.cameras[shown];
   show(camera.state);
   by("source").textContent = camera.source;
+  const chosen = by("sources").querySelector("select");
+  const known = [...chosen.options].some(option => option.value === camera.source);
+  if (known && document.activeElement !== chosen) chosen.value = camera.source;
   if (camera.label !== undefined) answer(camera, data.now);
   stages(data.stages_ms, data.frame_age_ms);
   facts(data, camera);
@@ -233,7 +236,7 @@ by("cameras").addEventListener("change", event => {
 });
 by("sources").addEventListener("change", async event => {
   event.target.disabled = true;
-  await post("/api/source", { source: event.target.value });
+  await post(`/api/source?camera=${shown}`, { source: event.target.value });
   event.target.disabled = false;
 });
 
