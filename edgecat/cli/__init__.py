@@ -12,6 +12,7 @@ from edgecat import __version__
 from edgecat.cli.benchmark import benchmark
 from edgecat.cli.camera import camera
 from edgecat.cli.classify import classify
+from edgecat.cli.compress import compress
 from edgecat.cli.console import say
 from edgecat.cli.data import data
 from edgecat.cli.demo import demo
@@ -29,10 +30,11 @@ _EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "train",
+    "torch_pruning": "compress",
 }
 _COMMANDS = (
     *(demo, train, evaluate, export, verify, benchmark),
-    *(classify, camera, inspect, doctor),
+    *(compress, classify, camera, inspect, doctor),
 )
 
 app = typer.Typer(

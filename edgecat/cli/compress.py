@@ -1,0 +1,124 @@
+"""`edgecat compress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecat.cli.options import Json
+
+if TYPE_CHECKING:
+    from edgecat.compression.run import Compressed
+
+_TUNING = "Fine-tuning"
+
+
+def compress(
+    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a VGG.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures to fine-tune on, as for train; none: only prune."),
+    ] = None,
+    keep: Annotated[float, typer.Option(help="Share of each layer's channels to keep.")] = 0.5,
+    max_loss: Annotated[
+        float, typer.Option(help="Points of accuracy that it may cost, else nothing is written.")
+    ] = 1.0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The file to write; default: NAME.pruned.safetensors beside it."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Passes over the pictures.", rich_help_panel=_TUNING)
+    ] = 5,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.", rich_help_panel=_TUNING)] = 0.02,
+    batch_size: Annotated[int, typer.Option(help="Pictures a step.", rich_help_panel=_TUNING)] = 64,
+    val: Annotated[
+        float,
+        typer.Option(
+            help="Share to validate on, as when the checkpoint was trained.",
+            rich_help_panel=_TUNING,
+        ),
+    ] = 0.1,
+    seed: Annotated[
+        int, typer.Option(help="As when the checkpoint was trained.", rich_help_panel=_TUNING)
+    ] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="Of torch; default: one a core.", rich_help_panel=_TUNING)
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, ...", rich_help_panel=_TUNING)
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Take whole channels out of a VGG and fine-tune what is left.
+
+    The smaller checkpoint is exported, verified and served like any other.
+
+    Example: `edgecat compress runs/pets/vgg16.safetensors photos/ --keep 0.5`
+    """
+    from edgecat.cli.console import print_json, progress, warn
+    from edgecat.cli.training import EpochLines
+    from edgecat.compression.run import compress as run_compression
+    from edgecat.training.config import TrainConfig
+
+    target = output or checkpoint.with_name(f"{checkpoint.stem}.pruned.safetensors")
+    _check_output(target, checkpoint)
+    recipe = None
+    if data:
+        recipe = TrainConfig(
+            data=tuple(map(str, data)),
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            val=val,
+            seed=seed,
+            threads=threads,
+            device=device,
+        )
+    else:
+        warn(
+            "no pictures are named: the network is pruned but neither fine-tuned nor checked, "
+            "and will answer worse"
+        )
+    with EpochLines(epochs, silent=json) as lines, progress(0, "evaluating") as advance:
+        done = run_compression(
+            checkpoint,
+            target,
+            keep=keep,
+            recipe=recipe,
+            max_loss=max_loss,
+            watcher=lines,
+            on_batch=advance,
+        )
+    if json:
+        print_json(done.plain())
+    else:
+        _show(done)
+
+
+def _check_output(output: Path, checkpoint: Path) -> None:
+    from edgecat_runtime.errors import UserError
+
+    if output.suffix != ".safetensors":
+        raise UserError(f"--output {output} has no .safetensors ending; expected a checkpoint")
+    if output.resolve() == checkpoint.resolve():
+        raise UserError(f"--output {output} is the checkpoint itself. Name another file")
+
+
+def _show(done: Compressed) -> None:
+    from edgecat.cli.console import say, table
+
+    before, after = done.before, done.after
+    rows = [
+        ["parameters", f"{before.parameters:,}", f"{after.parameters:,}"],
+        ["MMACs a frame", f"{before.macs / 1e6:,.1f}", f"{after.macs / 1e6:,.1f}"],
+    ]
+    if before.accuracy is not None and after.accuracy is not None:
+        rows.append(["accuracy", f"{before.accuracy:.2%}", f"{after.accuracy:.2%}"])
+    table(["", "before", "after"], rows)
+    say()
+    say(f"widths {' '.join(map(str, done.layers))}")
+    checked = f"  checked on {done.n:,} validation pictures" if done.n else ""
+    say(f"{done.output}{checked}")
