@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecat.cli import camera_sources as sources
+from edgecat.cli import camera_web
 from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild
+from edgecat.cli.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
     from edgecat_runtime.camera import Camera
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
 
 
 def camera(
-    source: Annotated[
-        str,
-        typer.Option(
-            help="A camera number, /dev/videoN, a video file, or a picture, folder or glob of "
-            "pictures."
-        ),
-    ] = "0",
+    source: sources.Sources = None,
+    list_: sources.ListCameras = False,
+    width: sources.Width = 0,
+    height: sources.Height = 0,
+    fps: sources.Fps = 0.0,
+    rotate: sources.Rotate = "0",
+    flip: sources.Flip = None,
+    roi: sources.Roi = None,
+    realtime: sources.Realtime = False,
+    transport: sources.TransportOption = "tcp",
+    stall: sources.Stall = 5.0,
+    give_up: sources.GiveUp = None,
+    wait: sources.Wait = False,
     engine: Engine = None,
     backend: Backend = "auto",
     device: Device = "auto",
@@ -48,6 +55,9 @@ def camera(
     events: Annotated[
         Path | None, typer.Option(help="Add a JSON line for every change of label to this file.")
     ] = None,
+    web: camera_web.Web = None,
+    web_control: camera_web.WebControl = False,
+    web_source: camera_web.WebSource = None,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="End after so many frames.", show_default=False)
     ] = None,
@@ -62,30 +72,54 @@ def camera(
 ) -> None:
     """Classify what a camera sees, or a video, or pictures, frame by frame.
 
-    Of a live camera the newest frame is answered, of a file every one. `q` or Escape closes the
-    window, Ctrl-C ends the command; both finish the recording and print a summary.
+    Of a live camera the newest frame is answered, of a file every one. A live source that is lost
+    is opened again until it is back. `q` or Escape closes the window, Ctrl-C ends the command; both
+    finish the recording and print a summary.
 
     Example: `edgecat camera --source 0 --output clip.mkv --events events.jsonl`
     """
-    with _stopped_by_signals() as stop, _warnings_shown():
+    if list_:
+        return sources.show_sources(json=json)
+    texts = source or ["0"]
+    with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
         from edgecat.cli.models import model_to_serve, open_classifier
-        from edgecat_runtime.camera import Camera
         from edgecat_runtime.pipeline import Pipeline
 
-        _refuse_overwriting(source, output, events)
+        options = sources.source_options(
+            width=width,
+            height=height,
+            fps=fps,
+            rotate=rotate,
+            flip=flip,
+            roi=roi,
+            realtime=realtime,
+            transport=transport,
+            stall=stall,
+        )
+        _refuse_overwriting(texts, output, events)
+        page = camera_web.web_page(web, web_control, texts, web_source)
         model = engine or model_to_serve()
+        opened = partial(
+            open_classifier, model, backend, device=device, labels=labels, rebuild=rebuild
+        )
         with (
-            Camera.open(source) as frames,
-            open_classifier(
-                model, backend, device=device, labels=labels, rebuild=rebuild
-            ) as classifier,
+            sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,
+            opened() as classifier,
         ):
-            sinks = _sinks(frames, output, events, window=not headless)
+            sinks = _sinks(cameras, output, events, window=not headless)
+            sinks += [page] if page is not None else []
             pipeline = Pipeline(
-                frames, classifier, sinks, smooth=smooth, max_frames=max_frames, stop=stop
+                cameras,
+                classifier,
+                sinks,
+                smooth=smooth,
+                max_frames=max_frames,
+                stop=stop,
+                reopen=opened,
             )
             _run(pipeline, json=json)
+    return None
 
 
 def _run(pipeline: Pipeline, *, json: bool) -> None:
@@ -103,70 +137,54 @@ def _run(pipeline: Pipeline, *, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _sinks(frames: Camera, output: Path | None, events: Path | None, *, window: bool) -> list[Sink]:
+def _sinks(
+    cameras: Sequence[Camera], output: Path | None, events: Path | None, *, window: bool
+) -> list[Sink]:
     from edgecat.cli.console import warn
     from edgecat_runtime.display import why_no_window
     from edgecat_runtime.events import Events
-    from edgecat_runtime.recorder import Recorder
-    from edgecat_runtime.window import Window
+    from edgecat_runtime.systemd import Systemd
 
-    sinks: list[Sink] = []
+    sinks: list[Sink] = [Systemd()]
     if events is not None:
         sinks.append(Events(events))
-    if output is not None:
-        sinks.append(Recorder(output, fps=frames.fps))
     if window and (reason := why_no_window()):
         warn(f"no window: {reason}")
-    elif window:
-        sinks.append(Window(f"edgecat: {frames.source.name}"))
+        window = False
+    for number, frames in enumerate(cameras):
+        for sink in _pictures(frames, output and _numbered(output, number, cameras), window=window):
+            sink.only_camera = number
+            sinks.append(sink)
     return sinks
 
 
-def _refuse_overwriting(source: str, *outputs: Path | None) -> None:
+def _pictures(frames: Camera, output: Path | None, *, window: bool) -> Iterator[Sink]:
+    """Yield what shows one camera's pictures: each camera has a file and a window of its own."""
+    from edgecat_runtime.recorder import Recorder
+    from edgecat_runtime.window import Window
+
+    if output is not None:
+        yield Recorder(output, fps=frames.fps)
+    if window:
+        yield Window(f"edgecat: {frames.source.name}")
+
+
+def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
+    """Return the file for one of several cameras: clip-0.mkv, clip-1.mkv, ..."""
+    if len(cameras) == 1:
+        return output
+    return output.with_name(f"{output.stem}-{number}{output.suffix}")
+
+
+def _refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
     """Raise UserError where an output would overwrite what is being read, or another output."""
     from edgecat_runtime.errors import UserError
 
-    taken = [Path(source).resolve()] if Path(source).is_file() else []
+    taken = [Path(text).resolve() for text in texts if Path(text).is_file()]
     for output in outputs:
         if output is not None and output.resolve() in taken:
             raise UserError(f"{output} is named twice: it would be overwritten. Name another file")
         taken += [output.resolve()] if output is not None else []
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[Event]:
-    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one ends at once."""
-    stop = Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, frame: Any) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    for number in signals:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _warnings_shown() -> Iterator[None]:
-    """Print what the runtime reports on the way, such as a skipped picture or a full disk."""
-    from edgecat.cli.console import warn
-
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: warn(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("edgecat_runtime")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -76,6 +76,8 @@ def event_from_answer(answer: Answer) -> dict[str, Any]:
         "raw": _most_probable(answer.raw),
         "smoothed": _most_probable(answer.smoothed),
     }
+    if answer.frame.source:
+        event["source"] = answer.frame.source
     if answer.frame.name:
         event["picture"] = answer.frame.name
     return event

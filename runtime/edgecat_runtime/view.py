@@ -16,6 +16,7 @@ Image = NDArray[np.uint8]
 Rotation = Literal[0, 90, 180, 270]
 Flip = Literal["horizontal", "vertical", "both"]
 
+ROTATIONS: dict[str, Rotation] = {"0": 0, "90": 90, "180": 180, "270": 270}
 _FLIPS: dict[Flip, int] = {"horizontal": 1, "vertical": 0, "both": -1}  # OpenCV's codes
 
 

@@ -6,17 +6,42 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from time import perf_counter
+from typing import Any
 
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.source import SourceOptions, redacted
+from edgecat_runtime.source import Shot, SourceOptions, redacted
 from edgecat_runtime.sources.capture import LiveCapture
 
 _LOCK = Lock()
 _openings: list[str] = []
 _ours: dict[str, str] = {}
-# No queue of old packets, and half a second of looking at the stream before the first picture.
-_NEWEST = "fflags;nobuffer|analyzeduration;500000"
+# The size is known at once; to guess the frame rate as well would hold back the first picture.
+_SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
+_DECODERS = 2  # each further one holds a frame back
+
+
+class NetworkStream(LiveCapture):
+    """A stream behind FFmpeg.
+
+    Args:
+        capture: released with the source.
+        name: for sentences.
+        stall: seconds without a frame after which the stream is lost.
+    """
+
+    def __init__(self, capture: Any, name: str, stall: float) -> None:
+        super().__init__(capture, name, "gives no more frames")
+        self._stall = stall
+
+    def read(self) -> Shot | None:
+        """Wait for the next frame; raises DeviceError when none comes in time."""
+        start = perf_counter()
+        shot = super().read()
+        if perf_counter() - start >= self._stall:  # of a dead stream FFmpeg gives what it held back
+            raise DeviceError(f"{self.name} has sent nothing for {self._stall:g} s")
+        return shot
 
 
 def open_rtsp(text: str, options: SourceOptions) -> LiveCapture:
@@ -26,10 +51,10 @@ def open_rtsp(text: str, options: SourceOptions) -> LiveCapture:
         DeviceError: nothing answers there in time, or no stream that FFmpeg can decode.
         UserError: a size or rate is asked for.
     """
-    return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{_NEWEST}")
+    return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{_SETTINGS}")
 
 
-def open_ffmpeg(text: str, options: SourceOptions, settings: str = _NEWEST) -> LiveCapture:
+def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) -> LiveCapture:
     """Open an address with FFmpeg, its own timeouts set; raises as `open_rtsp`."""
     name = redacted(text)
     options.refuse(name, "width", "height", "fps", instead="set it where the stream is made")
@@ -38,6 +63,11 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = _NEWEST) -> L
         raise UserError(f"{name} needs an OpenCV with FFmpeg; this one has none. Try gst:rtspsrc")
     timeout = max(1, round(options.stall * 1000))
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout]
+    if hasattr(cv2, "CAP_PROP_N_THREADS"):
+        limits += [cv2.CAP_PROP_N_THREADS, _DECODERS]
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        # Each timeout would be a warning on the terminal.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     with _ffmpeg_settings(settings):
         capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
@@ -45,7 +75,7 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = _NEWEST) -> L
             f"{name} gives no stream: nothing answers there within {options.stall:g} s, the name "
             "or password is wrong, or FFmpeg cannot decode it"
         )
-    return LiveCapture(capture, name, "gives no more frames")
+    return NetworkStream(capture, name, options.stall)
 
 
 @contextmanager
