@@ -26,8 +26,8 @@ def _recipe(**options: Any) -> Any:
     return typer.Option(rich_help_panel="The recipe", **options)
 
 
-def _run(**options: Any) -> Any:
-    return typer.Option(rich_help_panel="The run", **options)
+def _run(*names: str, **options: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="The run", **options)
 
 
 def train(
@@ -108,8 +108,16 @@ def train(
     resume: Annotated[
         Path | None, _run(help="Folder of an interrupted run: go on as it was started.")
     ] = None,
+    find_lr: Annotated[
+        bool,
+        _run(
+            "--find-lr",
+            help="Train nothing: try learning rates, suggest one, and plot the losses.",
+            show_default=False,
+        ),
+    ] = False,
     tensorboard: Annotated[
-        bool, _run(help="Write event files into the run's folder.", show_default=False)
+        bool, _run("--tensorboard", help="Write event files too.", show_default=False)
     ] = False,
     threads: Annotated[int | None, _run(help="Of torch; default: one a core.")] = None,
     device: Annotated[str, _run(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
@@ -130,6 +138,7 @@ def train(
         check_data,
         check_resume,
         check_weights,
+        find_rate,
         report,
     )
     from edgecat.training.config import TrainConfig
@@ -185,6 +194,9 @@ def train(
             device=device,
             precision=precision,
         )
+    if find_lr:
+        find_rate(config, as_json=json)
+        return
     leader = started_by_torchrun().leader
     remedy = "--threads 1 helps" if resume is None else "close other programs"
     if config.threads == 1:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -17,12 +18,14 @@ from edgecat.cli.console import print_json, progress, say, warn
 from edgecat.cli.downloading import download_bar
 from edgecat.data.folder import PictureSet
 from edgecat.download import Progress
+from edgecat.training.config import TrainConfig
 from edgecat.training.metrics import Epoch
-from edgecat.training.run import TrainResult, Watcher
+from edgecat.training.run import TrainResult, Watcher, new_folder
 from edgecat_runtime.errors import UserError
 
 _REFRESH = 0.25
 _NAMED = 10
+_RATES = 100
 
 
 class EpochLines(Watcher):
@@ -169,6 +172,27 @@ def check_resume(context: typer.Context) -> None:
         raise UserError(
             f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
         )
+
+
+def find_rate(config: TrainConfig, *, as_json: bool) -> None:
+    """Sweep the learning rate, print the suggestion, and leave table and plot in a folder."""
+    from edgecat.training.finder import PLOT, TABLE, find_learning_rate, save_sweep
+
+    name = config.name or f"rates-{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = new_folder(replace(config, name=name))
+    try:
+        with progress(_RATES, "learning rates") as advance:
+            sweep = find_learning_rate(config, steps=_RATES, on_step=advance)
+    except BaseException:
+        folder.rmdir()
+        raise
+    save_sweep(sweep, folder)
+    if as_json:
+        figures = {"learning_rate": sweep.suggestion, "steps": len(sweep.rates)}
+        print_json({**figures, "table": str(folder / TABLE), "plot": str(folder / PLOT)})
+        return
+    say(f"tried {len(sweep.rates)} rates from {sweep.rates[0]:g} to {sweep.rates[-1]:.2g}")
+    say(f"suggested: --lr {sweep.suggestion:g}  ({folder / PLOT})")
 
 
 def check_weights(context: typer.Context, weights: str) -> None:

@@ -19,7 +19,7 @@ from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
-from edgecat.training.events import EventLog, writer_class
+from edgecat.training.events import EventLog, require_tensorboard
 from edgecat.training.loader import Loader, available_cores
 from edgecat.training.metrics import write_metrics
 from edgecat.training.optim import choose_device, choose_precision, make_optimizer
@@ -136,7 +136,7 @@ def prepare(
         DeviceError: the device is not there.
     """
     if config.tensorboard:
-        writer_class()
+        require_tensorboard()
     fresh = resume is None or not (resume / run.STATE).exists()
     job = assemble(config, watcher=watcher, world=world, fresh=fresh)
     job.folder = resume or world.led(partial(run.new_folder, job.config))

@@ -75,6 +75,44 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     _save(figure, path)
 
 
+def draw_rates(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float,
+    path: Path,
+) -> None:
+    """Draw what a climbing learning rate did to the loss as a PNG.
+
+    Args:
+        rates: climbing.
+        losses: at each rate.
+        smoothed: their moving average.
+        suggestion: the rate to mark.
+        path: the file.
+
+    Raises:
+        BackendMissing: matplotlib is not installed.
+        UserError: the file cannot be written.
+    """
+    figure = _figure(6.4, 3.8)
+    axes = figure.subplots()
+    axes.plot(rates, losses, _GREY, linewidth=0.8, alpha=0.6, label="each step")
+    axes.plot(rates, smoothed, _BLUE, label="smoothed")
+    axes.axvline(suggestion, color=_ORANGE, linewidth=1, linestyle=":")
+    axes.set_xscale("log")
+    least = min(smoothed)
+    fall = max(smoothed[0] - least, 0.01)
+    axes.set_ylim(least - 0.2 * fall, least + 1.6 * fall)
+    axes.set_title(f"Loss: suggested rate {suggestion:g}", fontsize=11, loc="left")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("nats")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
 def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure

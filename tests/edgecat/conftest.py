@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,7 @@ import torch
 
 from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models import architecture, build_model
+from edgecat.training.config import TrainConfig
 from edgecat_export.graph import export_onnx
 from edgecat_runtime.card import ModelCard
 
@@ -131,3 +132,48 @@ def _answer(request: BaseHTTPRequestHandler, web: Web) -> None:
     request.send_header("Content-Length", str(len(data) - start))
     request.end_headers()
     request.wfile.write(data[start : start + (web.breaks_after or len(data))])
+
+
+def _draw(folder: Path, count: int) -> Path:
+    """Draw stripes, lying ones for `cat` and standing ones for `dog`, in colours and noise."""
+    random = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (folder / label).mkdir(parents=True)
+        for i in range(count):
+            wave = 60 * np.sin(np.arange(40) * random.uniform(0.7, 1.1) + random.uniform(0, 6))
+            stripes = wave[:, None] if label == "cat" else wave[None, :]
+            picture = random.uniform(60, 190, 3) + stripes[..., None]
+            picture = picture + random.normal(0, 8, (40, 40, 3))
+            cv2.imwrite(str(folder / label / f"{i:03}.png"), picture.clip(0, 255).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_stripes() -> Callable[[Path, int], Path]:
+    """`draw_stripes(folder, count)`: two classes of drawn pictures that are quickly told apart."""
+    return _draw
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty-eight of them."""
+    return _draw(tmp_path_factory.mktemp("drawn") / "stripes", 24)
+
+
+@pytest.fixture
+def config(stripes: Path, tmp_path: Path) -> TrainConfig:
+    """A run, thin, small and quick; one thread, so that it does not matter what else runs."""
+    return TrainConfig(
+        data=(str(stripes),),
+        output=str(tmp_path / "runs"),
+        name="run",
+        size=32,
+        width=0.05,
+        epochs=3,
+        batch_size=8,
+        lr=0.02,
+        val=0.25,
+        threads=1,
+        device="cpu",
+        precision="fp32",
+    )

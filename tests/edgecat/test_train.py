@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from edgecat.checkpoint import load_checkpoint
@@ -26,44 +24,6 @@ from edgecat.training.state import RunState
 from edgecat_runtime import Classifier, UserError, read_card
 
 FILES = {"config.json", "confusion.png", "curves.png", "metrics.csv", "vgg16.safetensors"}
-
-
-def draw(folder: Path, count: int) -> Path:
-    """Draw stripes, lying ones for `cat` and standing ones for `dog`, in colours and noise."""
-    random = np.random.default_rng(0)
-    for label in ("cat", "dog"):
-        (folder / label).mkdir(parents=True)
-        for i in range(count):
-            wave = 60 * np.sin(np.arange(40) * random.uniform(0.7, 1.1) + random.uniform(0, 6))
-            stripes = wave[:, None] if label == "cat" else wave[None, :]
-            picture = random.uniform(60, 190, 3) + stripes[..., None]
-            picture = picture + random.normal(0, 8, (40, 40, 3))
-            cv2.imwrite(str(folder / label / f"{i:03}.png"), picture.clip(0, 255).astype(np.uint8))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("drawn") / "stripes", 24)
-
-
-@pytest.fixture
-def config(stripes: Path, tmp_path: Path) -> TrainConfig:
-    """Thin, small and quick; one thread, so that it does not matter what else runs."""
-    return TrainConfig(
-        data=(str(stripes),),
-        output=str(tmp_path / "runs"),
-        name="run",
-        size=32,
-        width=0.05,
-        epochs=3,
-        batch_size=8,
-        lr=0.02,
-        val=0.25,
-        threads=1,
-        device="cpu",
-        precision="fp32",
-    )
 
 
 class InterruptedAt(Watcher):
@@ -295,9 +255,14 @@ def test_broken_pictures_are_named_once(config: TrainConfig, tmp_path: Path) -> 
     ],
 )
 def test_few_pictures(
-    config: TrainConfig, tmp_path: Path, count: int, torn: bool, sentence: str | None
+    config: TrainConfig,
+    draw_stripes: Callable[..., Path],
+    tmp_path: Path,
+    count: int,
+    torn: bool,
+    sentence: str | None,
 ) -> None:
-    pictures = draw(tmp_path / "few", count)
+    pictures = draw_stripes(tmp_path / "few", count)
     if torn:
         for path in pictures.glob("*/*"):
             path.write_text("torn")
