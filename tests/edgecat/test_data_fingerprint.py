@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecat.data.fingerprint import alike_pairs, compared, fingerprint, grouped
+from edgecat.data.synthetic import synthetic_pets
+
+Image = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def pets() -> list[Image]:
+    """Twelve drawn pictures, no two the same."""
+    return list(synthetic_pets(12, seed=3, size=96)[0])
+
+
+def encoded(image: Image, quality: int) -> Image:
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
+
+
+CHANGES: dict[str, Callable[[Image], Image]] = {
+    "encoded again": lambda image: encoded(image, 30),
+    "smaller": lambda image: cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA),
+    "larger, of another aspect": lambda image: cv2.resize(image, (300, 200)),
+    "mirrored": lambda image: np.ascontiguousarray(image[:, ::-1]),
+    "darker": lambda image: cv2.convertScaleAbs(image, alpha=0.6),
+    "brighter": lambda image: cv2.convertScaleAbs(image, alpha=1, beta=25),
+    "grey": lambda image: cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR),
+    "softer": lambda image: cv2.GaussianBlur(image, (0, 0), 1.5),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_copy_is_alike(pets: list[Image], change: Callable[[Image], Image]) -> None:
+    for image in pets:
+        likeness = compared(fingerprint(change(image)), fingerprint(image))
+        assert likeness, likeness
+        assert likeness.mirrored == (change is CHANGES["mirrored"])
+
+
+def test_other_pictures_are_not(pets: list[Image]) -> None:
+    assert not list(alike_pairs([fingerprint(image) for image in pets]))
+    assert not list(alike_pairs([]))
+
+
+def test_pictures_of_one_colour_are_like_nothing() -> None:
+    plain = fingerprint(np.full((40, 40, 3), 90, np.uint8))
+    assert not compared(plain, plain)
+
+
+def test_pairs_are_those_of_comparing_each_with_each(
+    pets: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecat.data.fingerprint._BLOCK", 5)
+    images = [*pets, *(np.ascontiguousarray(p[:, ::-1]) for p in pets), *pets[:4]]
+    prints = [fingerprint(image) for image in images]
+    expected = {
+        (i, j)
+        for i in range(len(prints))
+        for j in range(i + 1, len(prints))
+        if compared(prints[i], prints[j])
+    }
+    assert len(expected) == 12 + 4 + 4
+    assert set(alike_pairs(prints)) == expected
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], []),
+        ([(1, 2)], [(1, 2)]),
+        ([(3, 4), (0, 1), (1, 3)], [(0, 1, 3, 4)]),
+        ([(2, 2), (4, 1), (0, 3), (0, 3)], [(0, 3), (1, 4)]),
+    ],
+)
+def test_groups(pairs: list[tuple[int, int]], expected: list[tuple[int, ...]]) -> None:
+    assert grouped(5, iter(pairs)) == expected
