@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecat.cli.console import progress, say, table, warn
 from edgecat.cli.models import open_classifier
 from edgecat.cli.training import warn_skipped
-from edgecat.data.folder import scan
+from edgecat.data.folder import PictureSet, scan
 from edgecat.evaluation.answers import Answers, answers_to
 from edgecat_runtime.artifact import read_card
 from edgecat_runtime.errors import UserError
 
 if TYPE_CHECKING:
     from edgecat.evaluation.calibration import Calibration
+    from edgecat_runtime import Classifier
+
+_HARDER = 400  # pictures that are tried under every change
 
 
 def check_request(
@@ -92,12 +96,38 @@ def evaluated(
                 on_batch=advance,
             )
         figures = {"model": str(model), "backend": classifier.backend, **answers.to_dict()}
+        if report:
+            figures |= _reported(report, classifier, str(model), answers, pictures)
     warn_skipped(pictures.skipped)
     for sentence in answers.skipped:
         warn(f"skipped: {sentence}")
     if not silent:
         _show(answers, f"{model} on {figures['backend']}")
+        if report:
+            say(f"{report} shows it")
     return figures
+
+
+def _reported(
+    path: Path, classifier: Classifier, model: str, answers: Answers, pictures: PictureSet
+) -> dict[str, Any]:
+    """Write the report, and return what it holds beyond the answers."""
+    from edgecat.data.outliers import KINDS
+    from edgecat.evaluation.outliers import FRAMES, outliers
+    from edgecat.evaluation.report import Report, write_report
+    from edgecat.evaluation.robustness import CASES, evenly, hardships
+
+    card, some = classifier.card, evenly(pictures, _HARDER)
+    total = len(CASES) * len(some) + len(KINDS) * FRAMES
+    with progress(total, "making it harder") as advance:
+        rows = hardships(some, classifier.infer, card, on_batch=advance)
+        drawn = outliers(classifier.infer, card, on_batch=advance)
+    write_report(path, Report(model, classifier.backend, answers, rows, len(some), drawn))
+    return {
+        "robustness": [asdict(row) for row in rows],
+        "unsure": {kind.kind: kind.unsure for kind in drawn},
+        "report": str(path),
+    }
 
 
 def _show(answers: Answers, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from edgecat_runtime.preprocess import preprocess
 
 PASS = 0.99
 """Share of the validation photographs that the energy limit lets through."""
-FITTED, DRAWN, FRESH = 1500, 200, 100
+FITTED, DRAWN, FRESH = 1500, 400, 100
 """Photographs to fit on at most, and drawn frames of each kind to fit on and to try."""
 FIT_SEED, TRY_SEED = 1_000_000, 2_000_000
 LEAST = 100
@@ -141,7 +141,7 @@ def calibrate(
     fresh = {kind: _drawn(head, kind, TRY_SEED, FRESH, card, tell) for kind in KINDS}
     temperature = best_temperature(held.logits, truth)
     plain = _shares(lambda found: energies(found.logits, temperature), held, fresh)
-    head.share(fit_known(seen, joined(drawn.values()), temperature), half=half)
+    head.share(fit_known(seen, list(drawn.values()), temperature), half=half)
 
     def served(found: Features) -> Energies:
         return head.energies(found, temperature)
@@ -191,15 +191,6 @@ def limit_of(energy: Energies, share: float = PASS) -> float:
     return _rounded(rising[last : last + 2].mean())
 
 
-def joined(parts: Iterable[Features]) -> Features:
-    """All frames of several sets as one."""
-    sets = list(parts)
-    return Features(
-        np.concatenate([part.values for part in sets]),
-        np.concatenate([part.logits for part in sets]),
-    )
-
-
 def _unseen(
     seen: Features,
     held: Features,
@@ -210,7 +201,7 @@ def _unseen(
     """Share of each kind that would be `unsure`, had it been left out of the fit."""
     shares: dict[str, float] = {}
     for kind in drawn:
-        others = joined(part for name, part in drawn.items() if name != kind)
+        others = [part for name, part in drawn.items() if name != kind]
         known = fit_known(seen, others, temperature)
         shares |= _shares(
             partial(known.energies, temperature=temperature), held, {kind: fresh[kind]}

@@ -10,7 +10,7 @@ https://arxiv.org/abs/2010.03759, section 3.2), of the last layer alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,8 @@ Floats = NDArray[np.float32]
 
 STRENGTH = 1e-4
 INSIDE = 0.9
-_STEPS = 200
+LOST = 0.01
+_STEPS, _ROUNDS = 100, 6
 
 
 @dataclass(frozen=True)
@@ -129,52 +130,87 @@ class Head:
 
 
 def fit_known(
-    inside: Features, outside: Features, temperature: float, strength: float = STRENGTH
+    inside: Features,
+    outside: Sequence[Features],
+    temperature: float,
+    strength: float = STRENGTH,
 ) -> Known:
     """Fit the shared part by logistic regression on frames inside and outside what is known.
 
     Minimises the cross entropy of "inside", whose log odds are the negative energy, plus `strength`
     times the squared weights of the scaled features. Photographs have 0.9 of the weight: of them
-    one in a hundred may be lost, of the others one in ten.
+    one in a hundred may be lost, of the others one in ten. Among the others, kinds that are missed
+    gain weight from round to round, so that none is given up for the rest.
 
     Args:
         inside: photographs of the classes.
-        outside: frames that show none.
+        outside: frames that show none, one set for each kind.
         temperature: of the energy.
         strength: of the penalty; it keeps the shared part no larger than it need be, for int8 and
             fp16 round it together with the rest.
     """
-    values = np.concatenate([inside.values, outside.values]).astype(np.float64)
+    values = np.concatenate([part.values for part in (inside, *outside)]).astype(np.float64)
     mean, variance = values.mean(0), values.var(0)
     deviation = np.sqrt(variance + variance.mean() + np.finfo(np.float64).tiny)
-    offset = -np.concatenate([energies(f.centred, temperature) for f in (inside, outside)])
-    sides = [torch.ones(len(inside)), -torch.ones(len(outside))]
-    weights, bias = _regression(
-        torch.from_numpy((values - mean) / deviation), torch.from_numpy(offset), sides, strength
-    )
-    scaled = weights / deviation
-    return Known(scaled.astype(np.float32), float(bias - scaled @ mean))
+    offset = -np.concatenate([energies(part.centred, temperature) for part in (inside, *outside)])
+    ends = np.cumsum([len(inside), *map(len, outside)])
+    problem = _Regression((values - mean) / deviation, offset, ends, strength)
+    kinds = np.ones(len(outside))
+    for _ in range(_ROUNDS):
+        problem.fit([INSIDE, *(1 - INSIDE) * kinds / kinds.sum()])
+        kinds *= np.sqrt(problem.missed(LOST) + 0.02)
+    weights = problem.weights.detach().numpy() / deviation
+    return Known(weights.astype(np.float32), float(problem.bias.detach()) - float(weights @ mean))
 
 
-def _regression(
-    values: Tensor, offset: Tensor, sides: list[Tensor], strength: float
-) -> tuple[NDArray[np.float64], float]:
-    sign = torch.cat(sides).double()
-    shares = zip(sides, (INSIDE, 1 - INSIDE), strict=True)
-    share = torch.cat([torch.full_like(side, part / len(side)) for side, part in shares]).double()
-    weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+class _Regression:
+    """A logistic regression of the first set of rows against the others.
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        odds = offset + values @ weights + bias
-        total = (share * functional.softplus(-sign * odds)).sum() + strength * (weights @ weights)
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+    Args:
+        values: float64 (n, features), scaled.
+        offset: float64 (n,), log odds to begin with.
+        ends: where each set of rows ends.
+        strength: of the penalty.
+    """
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy(), float(bias.detach())
+    def __init__(
+        self,
+        values: NDArray[np.float64],
+        offset: NDArray[np.float64],
+        ends: NDArray[np.int64],
+        strength: float,
+    ) -> None:
+        self._values, self._offset = torch.from_numpy(values), torch.from_numpy(offset)
+        self._ends, self._strength = ends, strength
+        self._sign = torch.where(torch.arange(len(values)) < int(ends[0]), 1.0, -1.0).double()
+        self.weights = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
+        self.bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+
+    def fit(self, shares: Sequence[float]) -> None:
+        """Go on from where it is, each set having its share of the weight."""
+        sizes = np.diff(self._ends, prepend=0)
+        rows = torch.from_numpy(np.repeat(np.asarray(shares) / sizes, sizes))
+        optimizer = torch.optim.LBFGS(
+            [self.weights, self.bias], max_iter=_STEPS, line_search_fn="strong_wolfe"
+        )
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            losses = functional.softplus(-self._sign * self._odds())
+            total = (rows * losses).sum() + self._strength * (self.weights @ self.weights)
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+
+    def missed(self, lost: float) -> NDArray[np.float64]:
+        """Share of each other set that would pass, if `lost` of the first would not."""
+        sets = np.split(self._odds().detach().numpy(), self._ends[:-1])
+        limit = np.quantile(sets[0], lost)
+        return np.array([(part > limit).mean() for part in sets[1:]])
+
+    def _odds(self) -> Tensor:
+        return self._offset + self._values @ self.weights + self.bias
 
 
 def _last_dense(model: nn.Module, card: ModelCard) -> nn.Linear:

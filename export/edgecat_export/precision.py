@@ -168,10 +168,10 @@ class _Int8:
 
     def convert(self) -> Conversion:
         method, note = self._best_method()
-        judged, kept, payload = self._judge(method, ())
+        judged, kept, payload = self._judge(method, self._exact())
         ranking = [] if judged.passed else self._worst_first(method)
         for layer in ranking:
-            if judged.passed or self._share((*kept, layer)) < INT8_SHARE:
+            if judged.passed or layer in kept or self._share((*kept, layer)) < INT8_SHARE:
                 continue
             judged, kept, payload = self._judge(method, (*kept, layer))
         if not judged.passed:
@@ -181,10 +181,21 @@ class _Int8:
             )
         share = self._share(kept)
         notes = [note, f"{share:.1%} of the multiply-adds are int8"]
-        notes += [f"{name} stays in higher precision: int8 lost most there" for name in kept]
+        notes += [f"{name} stays in higher precision: {self._reason(name)}" for name in kept]
         beside = self._macs.keys() - int8_layers(self._payload, form=self._form, keep=kept)
         notes += [f"{name} stays with it, beside it" for name in sorted(beside - set(kept))]
         return Conversion(payload, self._card, judged, tuple(notes), share)
+
+    def _exact(self) -> tuple[str, ...]:
+        """The last layer, where an energy limit rests on what its logits have in common.
+
+        That part is larger than their differences, which its rounding would drown.
+        """
+        last = tuple(self._macs)[-1:] if self._card.energy_limit is not None else ()
+        return last if self._share(last) >= INT8_SHARE else ()
+
+    def _reason(self, name: str) -> str:
+        return "the energy rests on it" if name in self._exact() else "int8 lost most there"
 
     def _best_method(self) -> tuple[Method, str]:
         """The calibration method whose answers stray least from float32's on these frames."""

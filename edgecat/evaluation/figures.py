@@ -1,0 +1,145 @@
+"""The report's drawings, as inline SVG: ROC, calibration and energies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from edgecat.evaluation.curves import Numbers, Reliability, Roc
+
+COLOURS = ("#2f6db3", "#d9762b", "#2e8b57", "#8a5bb8", "#b0892f", "#c8423b", "#4a9aa8", "#8a8f98")
+_SOFT, _LINE, _RED = "#5d6776", "#e3e7ed", "#c8423b"
+_SIDE, _LEFT, _TOP, _LOW = 300, 46, 10, 40  # of a square plot and its margins
+_WIDE, _HIGH = 1000, 200  # of the histogram
+
+
+def roc_figure(curves: Mapping[str, Roc]) -> str:
+    """Draw ROC curves, of at most eight classes, with their areas."""
+    shown = list(curves.items())[: len(COLOURS)]
+    lines = "".join(
+        _path(curve.false, curve.true, colour)
+        for (_, curve), colour in zip(shown, COLOURS, strict=False)
+    )
+    legend = [f"{label}: area {curve.auc:.4f}" for label, curve in shown]
+    return _square("called so wrongly", "found", _diagonal() + lines + _legend(legend), "ROC")
+
+
+def reliability_figure(before: Reliability, after: Reliability | None) -> str:
+    """Draw how often answers of each confidence are right; `after` is at the temperature."""
+    last = after or before
+    parts = [_diagonal()]
+    legend = [f"error {last.ece:.2%}"]
+    if after is not None:
+        parts.append(_dotted(before, COLOURS[1], 0.55))
+        legend.append(f"before the temperature {before.ece:.2%}")
+    parts.append(_dotted(last, COLOURS[0], 1))
+    return _square("confidence", "right", "".join(parts) + _legend(legend), "Calibration")
+
+
+def energy_figure(groups: Mapping[str, Numbers], limit: float | None) -> str:
+    """Draw the energies of pictures and of drawn frames as two histograms over one axis."""
+    values = np.concatenate(list(groups.values()))
+    low, high = np.quantile(values, (0.002, 0.998))
+    reach = (high - low) * 0.04 or 1.0
+    low, high = low - reach, high + reach
+    edges = np.linspace(low, high, 81)
+    bars = []
+    for (_, energy), colour in zip(groups.items(), COLOURS, strict=False):
+        counts = np.histogram(np.clip(energy, low, high), edges)[0]
+        tall = counts / max(int(counts.max()), 1) * (_HIGH - 24)
+        bars += [
+            f'<rect x="{i * _WIDE / 80:.1f}" y="{_HIGH - h:.1f}" width="{_WIDE / 80 - 1:.1f}" '
+            f'height="{h:.1f}" fill="{colour}" fill-opacity="0.62"/>'
+            for i, h in enumerate(tall.tolist())
+            if h
+        ]
+    parts = [*bars, _axis(low, high)]
+    if limit is not None and low < limit < high:
+        x = (limit - low) / (high - low) * _WIDE
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HIGH}" stroke="{_RED}" '
+            f'stroke-width="1.5" stroke-dasharray="5 4"/><text x="{x + 6:.1f}" y="13" '
+            f'fill="{_RED}" font-size="13">unsure from here on</text>'
+        )
+    return (
+        f'<svg viewBox="0 0 {_WIDE} {_HIGH + 22}" role="img" aria-label="Energies">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def keys(names: Sequence[str]) -> str:
+    """A legend of the colours, as HTML."""
+    return "".join(
+        f'<span class="key" style="background:{colour}"></span>{escape(name)}'
+        for name, colour in zip(names, COLOURS, strict=False)
+    )
+
+
+def _axis(low: float, high: float) -> str:
+    step = 10 ** np.floor(np.log10((high - low) / 4))
+    step *= 5 if (high - low) / step > 30 else 2 if (high - low) / step > 12 else 1
+    marks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    texts = "".join(
+        f'<text x="{(mark - low) / (high - low) * _WIDE:.1f}" y="{_HIGH + 17}" fill="{_SOFT}" '
+        f'font-size="13" text-anchor="middle">{mark:g}</text>'
+        for mark in marks.tolist()
+    )
+    return f'<line x1="0" x2="{_WIDE}" y1="{_HIGH}" y2="{_HIGH}" stroke="{_SOFT}"/>{texts}'
+
+
+def _square(across: str, up: str, inside: str, name: str) -> str:
+    ticks = "".join(
+        f'<line x1="{_x(t)}" x2="{_x(t)}" y1="{_TOP}" y2="{_TOP + _SIDE}" stroke="{_LINE}"/>'
+        f'<line x1="{_LEFT}" x2="{_LEFT + _SIDE}" y1="{_y(t)}" y2="{_y(t)}" stroke="{_LINE}"/>'
+        f'<text x="{_x(t)}" y="{_TOP + _SIDE + 16}" text-anchor="middle">{t:.0%}</text>'
+        f'<text x="{_LEFT - 7}" y="{_y(t) + 4}" text-anchor="end">{t:.0%}</text>'
+        for t in (0.0, 0.25, 0.5, 0.75, 1.0)
+    )
+    return (
+        f'<svg viewBox="0 0 {_LEFT + _SIDE + 14} {_TOP + _SIDE + _LOW}" role="img" '
+        f'aria-label="{name}" font-size="11.5" fill="{_SOFT}">{ticks}'
+        f'<text x="{_x(0.5)}" y="{_TOP + _SIDE + 34}" text-anchor="middle">{across}</text>'
+        f'<text x="{_LEFT + 6}" y="{_TOP + 14}">{up}</text>{inside}</svg>'
+    )
+
+
+def _diagonal() -> str:
+    return (
+        f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" stroke="{_SOFT}" '
+        'stroke-dasharray="3 4" stroke-opacity="0.6"/>'
+    )
+
+
+def _path(across: Numbers, up: Numbers, colour: str) -> str:
+    points = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in zip(across, up, strict=True))
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+
+def _dotted(curve: Reliability, colour: str, opacity: float) -> str:
+    """Draw a curve with a dot for each bin, the larger the more pictures are in it."""
+    largest = max(int(curve.counts.max()), 1)
+    dots = "".join(
+        f'<circle cx="{_x(x):.1f}" cy="{_y(y):.1f}" r="{2.5 + 5 * (n / largest) ** 0.5:.1f}"/>'
+        for x, y, n in zip(curve.confidence, curve.accuracy, curve.counts.tolist(), strict=True)
+    )
+    line = _path(curve.confidence, curve.accuracy, colour)
+    return f'<g fill="{colour}" opacity="{opacity}">{line}{dots}</g>'
+
+
+def _legend(lines: Sequence[str]) -> str:
+    base = _TOP + _SIDE - 10 - 17 * (len(lines) - 1)
+    return "".join(
+        f'<text x="{_LEFT + _SIDE - 8}" y="{base + 17 * i}" text-anchor="end" font-size="13" '
+        f'fill="{colour}">{escape(line)}</text>'
+        for i, (line, colour) in enumerate(zip(lines, COLOURS, strict=False))
+    )
+
+
+def _x(share: float) -> float:
+    return _LEFT + share * _SIDE
+
+
+def _y(share: float) -> float:
+    return _TOP + (1 - share) * _SIDE

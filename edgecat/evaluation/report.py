@@ -1,0 +1,265 @@
+"""The evaluation as one page: figures, curves, robustness, the unknown, the worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat import __version__
+from edgecat.evaluation.answers import Answers
+from edgecat.evaluation.curves import Reliability, energies, reliability, softmax, wilson
+from edgecat.evaluation.figures import (
+    energy_figure,
+    keys,
+    reliability_figure,
+    roc_figure,
+)
+from edgecat.evaluation.outliers import Outliers
+from edgecat.evaluation.robustness import CHANGES, Hardship
+from edgecat.page import cards, data_url, page, table
+from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.pictures import PictureError, decode_picture
+from edgecat_runtime.preprocess import shrink
+
+WORST = 24
+_CLASSES = 20  # more do not fit a page
+_TILE = 120
+_STYLE = """<style>
+.sheet { display: flex; flex-wrap: wrap; gap: 12px; margin-top: 16px; }
+.sheet figure { width: 120px; } .sheet img { width: 120px; height: 120px; object-fit: cover; }
+.sheet figcaption { font-size: 12px; line-height: 1.35; margin-top: 5px; overflow-wrap: anywhere; }
+.strip { display: flex; gap: 8px; } .strip img { width: 96px; height: 72px; }
+.heat td { text-align: center; border-radius: 4px; padding: 8px; }
+.heat small, .sheet small { color: var(--soft); }
+td.here { font-weight: 600; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page is made of.
+
+    Attributes:
+        model: its file.
+        backend: that answered.
+        answers: to the pictures as they are.
+        hardships: to some of them made harder.
+        harder: how many those were.
+        outliers: to drawn frames.
+    """
+
+    model: str
+    backend: str
+    answers: Answers
+    hardships: Sequence[Hardship]
+    harder: int
+    outliers: Sequence[Outliers]
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    atomic_write(path, report_html(report))
+
+
+def report_html(report: Report) -> str:
+    """Return the evaluation as a whole HTML document."""
+    sections = (_head, _classes, _curves, _unknown, _robustness, _mistakes, _foot)
+    body = "\n".join(part(report) for part in sections)
+    return page(f"edgecat evaluate {Path(report.model).name}", _STYLE + body)
+
+
+def _head(report: Report) -> str:
+    answers = report.answers
+    low, high = answers.interval
+    facts = [
+        (f"{answers.evaluation.accuracy:.2%}", f"right; 95 % confidence {low:.2%} to {high:.2%}"),
+        (f"{answers.ece():.2%}", "calibration error: confidence against being right"),
+    ]
+    areas = [curve.auc for curve in answers.rocs().values()]
+    if areas:
+        facts.insert(1, (f"{float(np.mean(areas)):.4f}", "area under the ROC curve"))
+    if answers.energy_limit is not None:
+        drawn = float(np.mean([kind.unsure for kind in report.outliers]))
+        facts.append((f"{answers.answered:.1%}", "of the pictures are answered, not unsure"))
+        facts.append((f"{drawn:.1%}", "of frames that show none of the classes are unsure"))
+    return (
+        f"<h1>{escape(Path(report.model).name)}, evaluated</h1>\n<p>{len(answers.pictures):,} "
+        f"pictures of {escape(', '.join(answers.labels[:_CLASSES]))}, answered on "
+        f"{escape(report.backend)}.</p>\n{cards(facts)}"
+    )
+
+
+def _classes(report: Report) -> str:
+    counted = report.answers.evaluation
+    shown = range(min(len(counted.labels), _CLASSES))
+    rows = []
+    for i in shown:
+        row = counted.confusion[i].tolist()
+        low, high = wilson(row[i], sum(row))
+        share = f"{row[i] / sum(row):.2%}" if sum(row) else "-"
+        said = (f"<b>{row[j]:,}</b>" if i == j else f"{row[j]:,}" for j in shown)
+        between = f"{low:.1%} to {high:.1%}"
+        rows.append((escape(counted.labels[i]), f"{sum(row):,}", share, between, *said))
+    names = (f"said {escape(counted.labels[j])}" for j in shown)
+    return _section(
+        "Class by class",
+        "Rows are what the pictures show, columns what the model said.",
+        table(("shown", "pictures", "right", "95 % confidence", *names), rows, left=(0,)),
+    )
+
+
+def _curves(report: Report) -> str:
+    answers = report.answers
+    plain = _reliability(answers, 1.0)
+    warm = _reliability(answers, answers.temperature) if answers.temperature != 1 else None
+    curves = answers.rocs()
+    figures = [
+        f"<figure>{reliability_figure(plain, warm)}<figcaption>Calibration: of answers with this "
+        "confidence, how many are right. Larger dots stand for more pictures.</figcaption></figure>"
+    ]
+    if curves:
+        figures.insert(
+            0,
+            f"<figure>{roc_figure(curves)}<figcaption>ROC: each class against the others, over "
+            "every threshold.</figcaption></figure>",
+        )
+    text = (
+        f"The softmax is taken at temperature {answers.temperature:.3f}."
+        if warm
+        else "The model is not calibrated: edgecat evaluate MODEL --calibrate PHOTOS does it."
+    )
+    return _section(
+        "How far it can be believed", text, f'<div class="row">{"".join(figures)}</div>'
+    )
+
+
+def _unknown(report: Report) -> str:
+    answers = report.answers
+    groups = {
+        "pictures": energies(answers.logits, answers.temperature),
+        "drawn frames without an animal": np.concatenate([k.energies for k in report.outliers]),
+    }
+    limit = answers.energy_limit
+    text = (
+        "Scenery, textures, pages of text, noise and plain frames, drawn from a seed that was not "
+        "calibrated with. Where the energy is above the limit, the answer is unsure: "
+        f"{1 - answers.answered:.1%} of the pictures above, and of the drawn frames as listed."
+        if limit is not None
+        else "Drawn frames that show none of the classes. The model has no energy limit, so it "
+        "takes each for one of its classes; edgecat evaluate --calibrate sets one."
+    )
+    rows = [
+        (
+            escape(kind.kind),
+            f"{kind.unsure:.0%}",
+            f'<div class="strip">{"".join(_image(f, kind.kind, 96) for f in kind.frames)}</div>',
+        )
+        for kind in report.outliers
+    ]
+    return _section(
+        "What it does not know",
+        text,
+        f"<figure>{energy_figure(groups, limit)}<figcaption>{keys(list(groups))} by energy, each "
+        f"as tall as its own largest bar.</figcaption></figure>"
+        f'<div class="scroll">{table(("", "unsure", ""), rows, left=(0, 2))}</div>',
+    )
+
+
+def _robustness(report: Report) -> str:
+    limited = report.answers.energy_limit is not None
+    rows = []
+    for change in CHANGES:
+        cells = "".join(
+            _heat(row, limited) for row in report.hardships if row.change == change.name
+        )
+        rows.append(f'<tr><td style="text-align:left">{escape(change.name)}</td>{cells}</tr>')
+    also = ", and below it how many are answered at all" if limited else ""
+    return _section(
+        "When pictures get worse",
+        f"Accuracy on {report.harder:,} of the pictures{also}.",
+        f'<div class="scroll"><table class="heat">{"".join(rows)}</table></div>',
+    )
+
+
+def _heat(row: Hardship, limited: bool) -> str:
+    """A cell, the redder the fewer are right: white from 100 %, full at a half and below."""
+    depth = min(1.0, max(0.0, (1 - row.accuracy) * 2)) ** 0.8 * 0.75
+    low, high = row.interval
+    answered = f"<br><small>{row.answered:.0%} answered</small>" if limited else ""
+    return (
+        f'<td style="background:rgba(200,66,59,{depth:.2f})" title="{low:.1%} to {high:.1%}">'
+        f"<small>{escape(row.strength)}</small><br><b>{row.accuracy:.1%}</b>{answered}</td>"
+    )
+
+
+def _mistakes(report: Report) -> str:
+    answers = report.answers
+    wrong = np.flatnonzero(~answers.right)
+    if not len(wrong):
+        return _section("Worst mistakes", "There is none.", "")
+    shares = answers.probabilities
+    worst = wrong[np.argsort(-shares[wrong].max(1), kind="stable")][:WORST]
+    limit = np.inf if answers.energy_limit is None else answers.energy_limit
+    energy = energies(answers.logits, answers.temperature)
+    tiles = "".join(
+        tile for i in worst.tolist() for tile in _mistake(answers, i, shares[i], energy[i] > limit)
+    )
+    return _section(
+        "Worst mistakes",
+        f"Of {len(wrong):,} wrong answers the {len(worst)} surest ones.",
+        f'<div class="sheet">{tiles}</div>',
+    )
+
+
+def _mistake(
+    answers: Answers, index: int, shares: NDArray[np.float64], unsure: bool
+) -> Iterator[str]:
+    """Yield a picture and what was said, or nothing where it vanished meanwhile."""
+    picture = answers.pictures[index]
+    try:
+        image = decode_picture(picture.read(), picture.name)
+    except PictureError:
+        return
+    best = int(shares.argmax())
+    said = f"{escape(answers.labels[best])} {shares[best]:.1%}"
+    yield (
+        f"<figure>{_image(image, picture.name, _TILE)}<figcaption>"
+        f'{escape(answers.labels[picture.label])}; said <b class="fail">{said}</b>'
+        f"{', but unsure' if unsure else ''}<br><small>{escape(Path(picture.name).name)}</small>"
+        "</figcaption></figure>"
+    )
+
+
+def _foot(report: Report) -> str:
+    return (
+        f"<footer>edgecat {escape(__version__)}. Intervals are Wilson's. Calibration error: Guo et "
+        "al. 2017, 15 bins. Energy: Liu et al. 2020.</footer>"
+    )
+
+
+def _section(title: str, text: str, inside: str) -> str:
+    return f"<section><h2>{title}</h2><p>{escape(text)}</p>{inside}</section>"
+
+
+def _reliability(answers: Answers, temperature: float) -> Reliability:
+    return reliability(softmax(answers.logits, temperature).max(1), answers.right)
+
+
+def _image(image: NDArray[np.uint8], name: str, side: int) -> str:
+    """The picture, its shorter side twice `side` at most, as an element."""
+    cv2 = cv2_module()
+    scale = min(1.0, 2 * side / min(image.shape[:2]))
+    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
+    _, data = cv2.imencode(".jpg", shrink(image, height, width), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    url = data_url(data.tobytes(), "image/jpeg")
+    return f'<img alt="{escape(name, quote=True)}" src="{url}">'
