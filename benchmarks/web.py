@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -100,15 +101,28 @@ def _rate(pipeline: Pipeline, command: list[str] | None, seconds: float) -> floa
             assert watchers.stdout is not None
             watchers.stdout.readline()  # all of them are connected
         time.sleep(_SETTLE)
-        before, start = pipeline.clocks["infer"].count, time.perf_counter()
+        before, start, busy = pipeline.clocks["infer"].count, time.perf_counter(), _server_seconds()
         time.sleep(seconds)
-        rate = (pipeline.clocks["infer"].count - before) / (time.perf_counter() - start)
+        passed = time.perf_counter() - start
+        rate = (pipeline.clocks["infer"].count - before) / passed
+        if command is not None:
+            print(f"    the server keeps {(_server_seconds() - busy) / passed:.1%} of a core busy")
     finally:
         if watchers is not None:
             told, _ = watchers.communicate("\n")
             print(f"    {told.strip()}")
     time.sleep(_SETTLE)
     return rate
+
+
+def _server_seconds() -> float:
+    """Processor's time of the page's threads so far; 0 where there is no /proc."""
+    ticks = 0
+    for thread in threading.enumerate():
+        stat = Path(f"/proc/self/task/{thread.native_id}/stat")
+        if thread.name.startswith("edgecat web") and stat.exists():
+            ticks += sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _watch(port: int, viewers: int, deaf: int) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing, EdgecatError
 from edgecat_runtime.web.broadcast import Broadcast, Produce
-from edgecat_runtime.web.connections import ANSWER_SECONDS, Doorman, send
+from edgecat_runtime.web.connections import ANSWER_SECONDS, Doorman
 from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, Feed
 from edgecat_runtime.web.files import page_files
 from edgecat_runtime.web.guard import HEADERS, Guard, is_foreign, is_own_origin
@@ -234,7 +234,7 @@ class Application:
             hello = f"retry: 1000\n\nevent: hello\ndata: {json_text(self._hello())}\n\n".encode()
             await self._send_all(request, response, self._news, bytes, first=hello)
             with suppress(ConnectionError):
-                await send(request, response, b"event: end\ndata: {}\n\n")
+                await self.doorman.send(request, response, b"event: end\ndata: {}\n\n")
         finally:
             self._readers -= 1
         return response
@@ -252,10 +252,10 @@ class Application:
         response.force_close()
         with suppress(ConnectionError):
             await response.prepare(request)
-            await send(request, response, first)
+            await self.doorman.send(request, response, first)
             async with aclosing(broadcast.watch()) as values:
                 async for value in values:
-                    await send(request, response, wrap(value))
+                    await self.doorman.send(request, response, wrap(value))
 
     def _start_news(self) -> Produce:
         turn = 0

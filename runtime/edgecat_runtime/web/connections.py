@@ -40,6 +40,21 @@ class Doorman:
         if seconds is not None:
             self._set(request.protocol, seconds)
 
+    async def send(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+        """Write to a stream's viewer and wait until the kernel has all of it.
+
+        A viewer who does not read is cut off after a while; until then nothing more is written, so
+        at most one value lies in memory for each.
+
+        Raises:
+            ConnectionError: the viewer has gone, or has been cut off.
+        """
+        self.extend(request, WRITE_SECONDS)
+        await response.write(data)
+        while (transport := request.transport) and transport.get_write_buffer_size():
+            await asyncio.sleep(_POLL_SECONDS)
+        self.extend(request, None)
+
     def _set(self, handler: web.RequestHandler, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._deadlines[handler] = loop.call_later(seconds, self._expire, handler)
@@ -60,30 +75,3 @@ class _Busy(asyncio.Protocol):
             b"Connection: close\r\n\r\n"
         )
         transport.close()
-
-
-async def send(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    """Write to a viewer and wait until the kernel has all of it.
-
-    A viewer who does not read is cut off after a while; until then nothing more is written, so at
-    most one value lies in memory for each.
-
-    Raises:
-        ConnectionError: the viewer has gone, or has not read for too long.
-    """
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the viewer has gone")
-    try:
-        await asyncio.wait_for(_flushed(transport, response, data), WRITE_SECONDS)
-    except asyncio.TimeoutError:
-        transport.abort()
-        raise ConnectionAbortedError("the viewer does not read") from None
-
-
-async def _flushed(
-    transport: asyncio.WriteTransport, response: web.StreamResponse, data: bytes
-) -> None:
-    await response.write(data)
-    while transport.get_write_buffer_size():
-        await asyncio.sleep(_POLL_SECONDS)
