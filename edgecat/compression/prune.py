@@ -27,7 +27,7 @@ def pruned(model: nn.Module, card: ModelCard, keep: float) -> tuple[nn.Module, M
     Args:
         model: what `load_checkpoint` gave; left alone.
         card: the model's.
-        keep: share of the channels to keep, above 0 and below 1, to a multiple of 8.
+        keep: share of the channels to keep, above 0 and below 1, down to a multiple of 8.
 
     Returns:
         A smaller model in evaluation mode, and the card that builds it: with the new widths, and

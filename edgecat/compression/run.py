@@ -102,7 +102,7 @@ def compress(
     with TemporaryDirectory() as folder:
         tuned, its = _tuned(small, its, recipe, Path(folder), watcher)
     after = replace(after, accuracy=its.accuracy)
-    _gate(before.accuracy, its.accuracy, max_loss)
+    check_loss(before.accuracy or 0, its.accuracy or 0, max_loss)
     save_checkpoint(output, tuned, its)
     return Compressed(output, its.layers, before, after, its.accuracy_n)
 
@@ -155,8 +155,18 @@ def _tuned(
     return load_checkpoint(train(config, watcher=watcher).checkpoint)
 
 
-def _gate(before: float | None, after: float | None, max_loss: float) -> None:
-    lost = 100 * ((before or 0) - (after or 0))
+def check_loss(before: float, after: float, max_loss: float) -> None:
+    """Refuse a network that lost too much.
+
+    Args:
+        before: accuracy in 0..1.
+        after: accuracy in 0..1.
+        max_loss: points of accuracy.
+
+    Raises:
+        GateError: it lost more than `max_loss` points.
+    """
+    lost = 100 * (before - after)
     if lost > max_loss:
         raise GateError(
             f"the smaller network loses {lost:.2f} points of accuracy ({before:.2%} before, "
