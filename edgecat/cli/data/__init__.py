@@ -9,9 +9,10 @@ import typer
 from edgecat.cli.data.capture import capture
 from edgecat.cli.data.check import check
 from edgecat.cli.data.fetch import fetch
+from edgecat.cli.data.shard import shard
 from edgecat.cli.data.split import split
 
-_COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split, capture)
+_COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split, capture, shard)
 
 data = typer.Typer(
     name="data",
