@@ -188,7 +188,7 @@ def limit_of(energy: Energies, share: float = PASS) -> float:
     """An energy that at least `share` of those given (n,) are not above: midway to the next."""
     rising = np.sort(energy)
     last = int(np.ceil(share * len(rising) - 1e-9)) - 1
-    return _rounded(rising[last : last + 2].mean())
+    return float(rising[last : last + 2].mean())
 
 
 def _unseen(
