@@ -26,7 +26,8 @@ def inspect(
     measured = f"{card.accuracy:.2%} of {card.accuracy_n}" if card.accuracy is not None else "-"
     rows = {
         "architecture": f"{card.architecture} ({card.head or 'head as published'}"
-        f"{', batch norm' if card.batch_norm else ''})",
+        f"{', batch norm' if card.batch_norm else ''}"
+        f"{'' if card.activation == 'relu' else f', {card.activation}'})",
         "labels": ", ".join(card.labels[:12]) + (" ..." if card.classes > 12 else ""),
         "input": f"{card.width}x{card.height} uint8 BGR, {card.fit}",
         "precision": card.precision,

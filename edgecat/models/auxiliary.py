@@ -7,7 +7,7 @@ Source: Szegedy et al., 2014, https://arxiv.org/abs/1409.4842, section 5.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -57,9 +57,11 @@ class Trunk(nn.Module):
         share: how much the loss of an auxiliary classifier counts.
     """
 
-    stages: tuple[str, ...]
-    side_exits: Mapping[str, str]
-    share: float
+    stages: ClassVar[tuple[str, ...]]
+    side_exits: ClassVar[Mapping[str, str]]
+    share: ClassVar[float]
+    dropout: nn.Module
+    fc: nn.Module
 
     def forward(self, images: Tensor) -> Tensor | TrainingOutput:
         """Return logits, float (n, classes); in training mode, with those of the side exits.
@@ -74,6 +76,3 @@ class Trunk(nn.Module):
                 auxiliary.append(getattr(self, self.side_exits[name])(maps))
         logits: Tensor = self.fc(self.dropout(maps.mean((2, 3))))
         return TrainingOutput(logits, tuple(auxiliary), self.share) if self.training else logits
-
-    fc: nn.Module
-    dropout: nn.Module

@@ -9,7 +9,9 @@ normalisation is a card's mean and standard deviation of 0.5.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor, cat, nn
 from torch.nn.functional import adaptive_avg_pool2d
@@ -104,7 +106,7 @@ class GoogLeNet(Trunk):
         *("inception4a", "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4"),
         *("inception5a", "inception5b"),
     )
-    side_exits = {"inception4a": "aux1", "inception4d": "aux2"}  # noqa: RUF012
+    side_exits: ClassVar[Mapping[str, str]] = {"inception4a": "aux1", "inception4d": "aux2"}
     share = 0.3
 
     def __init__(

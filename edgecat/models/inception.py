@@ -8,9 +8,10 @@ and standard deviation of 0.5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor, cat, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d
@@ -116,6 +117,8 @@ class Mixed(nn.Module):
         active: the activation.
     """
 
+    branch_pool: nn.Module
+
     def __init__(self, form: Form, inputs: int, widths: Iterator[int], active: str) -> None:
         super().__init__()
         self._halves = form.halves
@@ -156,8 +159,6 @@ class Mixed(nn.Module):
         pooled = max_pool2d(maps, 3, 2) if self._halves else avg_pool2d(maps, 3, 1, 1)
         results.append(pooled if self._halves else self.branch_pool(pooled))
         return cat(results, 1)
-
-    branch_pool: nn.Module
 
 
 class SideExit(nn.Module):
@@ -203,7 +204,7 @@ class InceptionV3(Trunk):
         *("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
         *(name for name, *_ in BLOCKS),
     )
-    side_exits = {"Mixed_6e": "AuxLogits"}  # noqa: RUF012
+    side_exits: ClassVar[Mapping[str, str]] = {"Mixed_6e": "AuxLogits"}
     share = 0.4
 
     def __init__(
