@@ -117,9 +117,9 @@ def _doubts(findings: Findings) -> str:
         return _section("Doubtful labels", f"{findings.model} doubts no label.")
     shown = findings.doubts[:SHOWN]
     text = (
-        f"Pictures whose label {findings.model} gives under 5 %: a wrong label, a picture that "
-        "shows neither or both, or a mistake of the model. It is surer of pictures that it was "
-        f"trained on.{_more(len(shown), len(findings.doubts))}"
+        f"Pictures whose label {findings.model} denies, those with the highest loss: a wrong "
+        "label, a picture that shows neither or both, or a mistake of the model, which believes "
+        f"the labels that it was trained on.{_more(len(shown), len(findings.doubts))}"
     )
     return _section("Doubtful labels", text, "".join(_doubt(findings, one) for one in shown))
 

@@ -24,7 +24,8 @@ from edgecat.training.loader import available_cores, prefetched
 from edgecat.training.metrics import cross_entropy
 from edgecat_runtime.pictures import PictureError, decode_picture
 
-DOUBT = 0.05  # a label that a model gives less than this is doubtful
+DOUBT = 0.05  # a label that a model denies and gives less than this is doubtful
+WORST = 0.01  # and so is this share of all, those of the highest loss, where it denies them
 UNEVEN = 3.0  # times as many pictures of one label as of another
 SMALL = 64  # pixels
 
@@ -105,7 +106,7 @@ class Findings:
         corrupt: index and sentence of each picture that cannot be decoded whole.
         copies: groups of pictures that show the same, those across splits or labels first.
         sizes: int64 (n, 2), height and width of each picture; 0 of a corrupt one.
-        doubts: labels that the model does not believe, the most doubtful first.
+        doubts: labels that the model denies with a high loss, the highest first.
         model: its name; empty where none judged.
     """
 
@@ -123,10 +124,6 @@ class Findings:
         labels = list(enumerate(self.pictures.labels))
         counts = {split: {name: tally[split, i] for i, name in labels} for split in splits}
         object.__setattr__(self, "counts", counts)
-
-    def __bool__(self) -> bool:
-        """Whether anything was found."""
-        return bool(self.problems)
 
     @cached_property
     def across(self) -> tuple[Copies, ...]:
@@ -147,7 +144,13 @@ class Findings:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """A sentence for each kind of finding; empty where all is well."""
+        """The faults, and how many labels are doubted; empty where all is well."""
+        doubted = f"{len(self.doubts):,} labels are doubted by {self.model}"
+        return (*self.faults, doubted) if self.doubts else self.faults
+
+    @cached_property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each kind of finding that is one for sure, whatever a model says."""
         mixed = sum(len(group.labels) > 1 for group in self.copies)
         extra = sum(len(group.members) - 1 for group in self.copies)
         found = (
@@ -157,7 +160,6 @@ class Findings:
             (len(self.across), "of these groups lie in more than one split"),
             (mixed, "of these groups have more than one label"),
             (len(self.small), f"pictures have a side under {SMALL} pixels"),
-            (len(self.doubts), f"labels are given under {DOUBT:.0%} by {self.model}"),
         )
         sentences = [f"{count:,} {text}" for count, text in found if count]
         sentences += [
@@ -249,7 +251,7 @@ def check(
         tuple((i, one.problem) for i, one in enumerate(seen) if one.problem),
         tuple(_copies(pictures, seen)),
         np.array([one.size for one in seen], np.int64).reshape(-1, 2),
-        tuple(sorted(doubts, key=lambda doubt: doubt.given)),
+        _doubtful(doubts, len(seen)),
         judge.name if judge else "",
     )
 
@@ -321,8 +323,18 @@ def _described(group: tuple[int, ...], pictures: PictureSet, seen: Sequence[Seen
     )
 
 
+def _doubtful(denied: Sequence[Doubt], total: int) -> tuple[Doubt, ...]:
+    """Those with a probability under 5 %, and in any case the worst hundredth of all pictures.
+
+    The second makes up for a model that is less sure than it could be, as label smoothing does.
+    """
+    ordered = sorted(denied, key=lambda doubt: doubt.given)
+    few = -(-total * WORST // 1)
+    return tuple(doubt for i, doubt in enumerate(ordered) if i < few or doubt.given < DOUBT)
+
+
 def _doubts(judge: Judge, pictures: PictureSet, batch: Sequence[Seen], start: int) -> list[Doubt]:
-    """The labels of one batch that the judge does not believe."""
+    """The labels of one batch that the judge denies."""
     chosen = [(start + i, s.frame) for i, s in enumerate(batch) if s.frame is not None]
     if not chosen:
         return []
@@ -334,6 +346,6 @@ def _doubts(judge: Judge, pictures: PictureSet, batch: Sequence[Seen], start: in
     said = logits.argmax(1)
     return [
         Doubt(index, judge.labels[best], float(share))
-        for index, best, share in zip(indices, said.tolist(), given, strict=True)
-        if share < DOUBT
+        for index, best, label, share in zip(indices, said.tolist(), labels, given, strict=True)
+        if best != label
     ]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecat.data import checks
 from edgecat.data.check_report import report_html
 from edgecat.data.checks import Findings, Judge, check
 from edgecat.data.folder import scan
@@ -109,10 +108,10 @@ def brightness_judge(sure: float) -> Judge:
         bright = frames.mean((1, 2, 3)) > 128
         return np.stack([~bright, bright], 1).astype(np.float32) * np.float32(sure)
 
-    return Judge("bright.onnx", ("cat", "dog", "mug"), lambda image: image[:8, :8], infer)
+    return Judge("bright.onnx", ("cat", "dog"), lambda image: image[:8, :8], infer)
 
 
-@pytest.mark.parametrize(("sure", "doubts"), [(10, ["cat/1.png", "dog/0.png"]), (2, [])])
+@pytest.mark.parametrize(("sure", "doubts"), [(10, ["cat/1.png", "dog/0.png"]), (1, ["cat/1.png"])])
 def test_labels_are_doubted_by_the_models_loss(
     tmp_path: Path, sure: float, doubts: list[str]
 ) -> None:
@@ -123,7 +122,8 @@ def test_labels_are_doubted_by_the_models_loss(
             written(tmp_path / label / f"{i}.png", image)
     found = check(scan(tmp_path), judge=brightness_judge(sure))
     assert sorted(names(found, tuple(d.picture for d in found.doubts))) == doubts
-    assert all(doubt.given < checks.DOUBT for doubt in found.doubts)
+    wanted = 1 / (1 + np.exp(sure))  # of two classes; the judge knows no third here
+    assert [doubt.given for doubt in found.doubts] == pytest.approx([wanted] * len(doubts))
 
 
 def test_the_page_is_whole_and_shows_the_copies(findings: Findings) -> None:
@@ -158,7 +158,8 @@ def test_the_command_with_a_model(cli: Callable[..., object], album: Path, tiny_
     ran = cli("data", "check", album, "--model", tiny_onnx, "--json", "--strict")
     answer = json.loads(ran.out)
     assert answer["model"] == "tiny.onnx"
-    assert ran.code == (3 if answer["doubts"] or answer["small"] else 0)
+    assert len(answer["doubts"]) >= 1  # it says one thing of noise, and half is labelled so
+    assert (ran.code, len(answer["small"])) == (3, 12)
 
 
 BAD = {

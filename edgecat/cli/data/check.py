@@ -34,14 +34,15 @@ def check(
         Path | None, typer.Option(help="Write the findings, with pictures, as a .html page.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 where anything is found.")
+        bool, typer.Option("--strict", help="Exit with 3 where anything but doubts is found.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Find corrupt pictures, copies (also across splits), imbalance and doubtful labels.
 
     Copies are found re-encoded, resized, mirrored, brighter or darker. A label is doubtful where a
-    trained model gives it less than 5 %; look at those, and do not believe the model blindly.
+    trained model denies it and gives it less than 5 %, or its loss is among the worst hundredth:
+    look at those, and do not believe the model blindly.
 
     Example: `edgecat data check photos/ --report check.html`
     """
@@ -60,8 +61,8 @@ def check(
     print_json(findings.to_dict()) if json else _show(findings)
     if report is not None:
         _write(report, findings, silent=json)
-    if strict and findings:
-        raise GateError(f"the pictures have faults: {'; '.join(findings.problems)}")
+    if strict and findings.faults:
+        raise GateError(f"the pictures have faults: {'; '.join(findings.faults)}")
 
 
 def _judge(path: Path | None, pictures: PictureSet, stack: ExitStack) -> Judge | None:
@@ -119,7 +120,7 @@ def _show(findings: Findings) -> None:
     say()
     for sentence in findings.problems:
         say(sentence)
-    if not findings:
+    if not findings.problems:
         say(f"nothing wrong with {findings.pictures}")
 
 
