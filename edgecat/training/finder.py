@@ -17,6 +17,7 @@ from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.job import Job, assemble
 from edgecat.training.loop import step
 from edgecat.training.run import Watcher
+from edgecat.training.transfer import hold
 from edgecat_runtime.atomic import atomic_write
 from edgecat_runtime.errors import UserError
 
@@ -133,6 +134,7 @@ def save_sweep(sweep: RateSweep, folder: Path) -> None:
 def _climb(job: Job) -> Iterator[tuple[float, float]]:
     """Train on and on; yield rate and loss of every update until the loss is no number."""
     job.model.train()
+    hold(job)
     loader = replace(job.loader, size=job.config.size_at(0))
     totals = torch.zeros(3, device=job.device)
     for epoch in count():
