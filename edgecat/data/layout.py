@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from edgecat.data.sources import Entry, folder_entries, printable, tar_entries
+from edgecat.data.webdataset import CLASSES, INDEX, class_numbers, expanded, key_of
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.pictures import PICTURE_SUFFIXES
 
@@ -37,10 +38,14 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One folder or tar; `prefix` and an entry's parts make a picture's name."""
+    """One folder or tar; `prefix` and an entry's parts make a picture's name.
+
+    `numbered` holds the classes of a tar in WebDataset's layout, by `key_of` their pictures.
+    """
 
     prefix: str
     placed: tuple[_Placed, ...]
+    numbered: Mapping[str, str] = field(default_factory=dict)
 
     def labelled(self, skipped: list[str]) -> Iterator[Found]:
         """Yield each picture; say in `skipped` why other files are none."""
@@ -48,8 +53,12 @@ class Source:
         for entry, part, folders, problem in self.placed:
             if entry.is_folder:
                 continue
-            name = self.prefix + "/".join(entry.parts)
+            inside = "/".join(entry.parts)
+            name = self.prefix + inside
             label = next((way[-1] for way in _ways(folders) if (part, way) in holding), "")
+            label = self.numbered.get(key_of(inside), label)
+            if problem and key_of(inside) in self.numbered and entry.size:
+                continue  # what else WebDataset keeps of a picture
             if problem or not label:
                 skipped.append(f"{name} {problem or 'lies in no class folder'}")
             else:
@@ -84,7 +93,7 @@ def sources(given: Iterable[str | Path]) -> Iterator[Source]:
     Raises:
         UserError: A path does not exist or cannot be read as a folder or tar.
     """
-    for path in map(Path, given):
+    for path in expanded(given):
         if not path.exists():
             raise UserError(f"{path} does not exist; expected a folder or a .tar file")
         if not path.is_dir():
@@ -93,8 +102,9 @@ def sources(given: Iterable[str | Path]) -> Iterator[Source]:
         root = path.resolve()
         entries = list(folder_entries(root))
         name = printable(root.name)
-        yield _source(name + "/", (name,), (e for e in entries if not _is_tar(e)))
-        for entry in filter(_is_tar, entries):
+        tars = [entry for entry in entries if _is_tar(entry)]
+        yield _source(name + "/", (name,), (e for e in entries if not _beside(e, tars)))
+        for entry in tars:
             yield _source(entry.parts[0] + ":", (), tar_entries(entry.path))
 
 
@@ -109,11 +119,23 @@ def _source(prefix: str, above: tuple[str, ...], entries: Iterable[Entry]) -> So
                 part, folders = SPLIT_NAMES[folder.lower()], folders[depth + 1 :]
                 break
         placed.append(_Placed(entry, part, folders, _problem(entry)))
-    return Source(prefix, tuple(placed))
+    return Source(prefix, tuple(placed), _numbered(placed))
+
+
+def _numbered(placed: Iterable[_Placed]) -> dict[str, str]:
+    """Read the classes of a tar in WebDataset's layout; empty for other sources."""
+    files = [item.entry for item in placed if item.entry.parts[-1].endswith(".cls")]
+    places = [("/".join(entry.parts), entry.offset, entry.size) for entry in files if entry.offset]
+    return class_numbers(files[0].path, places) if places else {}
 
 
 def _ways(folders: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     return (folders[:depth] for depth in range(1, len(folders) + 1))
+
+
+def _beside(entry: Entry, tars: list[Entry]) -> bool:
+    """Tell tars, and what WebDataset writes beside them, in a given folder."""
+    return _is_tar(entry) or (bool(tars) and entry.parts in ((CLASSES,), (INDEX,)))
 
 
 def _is_tar(entry: Entry) -> bool:
