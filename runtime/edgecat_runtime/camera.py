@@ -57,8 +57,8 @@ class Camera:
     until the slot is free, so no frame is lost, and the next is decoded while this one is answered.
 
     A live source that can be opened again survives its loss: when it fails, or gives no frame for
-    `options.stall` seconds, it is opened anew until it is back, with pauses of at most half a second. A
-    thread that hangs in a driver is left to itself.
+    `options.stall` seconds, it is opened anew until it is back, with pauses of at most half a
+    second. A thread that hangs in a driver is left to itself.
 
     Args:
         source: what is read.

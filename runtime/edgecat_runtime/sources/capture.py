@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 from edgecat_runtime.errors import DeviceError
@@ -42,3 +45,13 @@ def stated_fps(capture: Any) -> float:
     """Return the frame rate that a capture states; 0 where that is nonsense."""
     fps = float(capture.get(cv2_module().CAP_PROP_FPS))
     return fps if 0 < fps <= 1000 else 0.0
+
+
+def hush(cv2: ModuleType) -> None:
+    """Let OpenCV print errors only: each timeout and each failed attempt would be a warning.
+
+    What the user has set with OPENCV_LOG_LEVEL wins.
+    """
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        with suppress(AttributeError):
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

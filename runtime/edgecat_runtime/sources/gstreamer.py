@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
 
 from edgecat_runtime.errors import BackendMissing, DeviceError
 from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.quiet import quiet_stderr
 from edgecat_runtime.source import SourceOptions, redacted
-from edgecat_runtime.sources.capture import LiveCapture
+from edgecat_runtime.sources.capture import LiveCapture, hush
 
+START_SECONDS = 10.0
 # The newest frame and no queue; converted to what OpenCV takes.
 NEWEST = "appsink drop=true max-buffers=1 sync=false"
 _TO_BGR = f"videoconvert ! video/x-raw,format=BGR ! {NEWEST}"
@@ -43,7 +49,10 @@ def open_csi(text: str, options: SourceOptions) -> LiveCapture:
         BackendMissing: OpenCV is built without GStreamer.
         DeviceError: there is no such camera, or this is no Jetson.
     """
-    return _open(csi_pipeline(text, options), text)
+    pipeline = csi_pipeline(text, options)
+    if has_gstreamer() and (reason := why_no_csi()):
+        raise DeviceError(f"{text} cannot be opened: {reason}")
+    return _open(pipeline, text)
 
 
 def csi_pipeline(text: str, options: SourceOptions) -> str:
@@ -64,6 +73,12 @@ def csi_pipeline(text: str, options: SourceOptions) -> str:
     )
 
 
+def why_no_csi() -> str:
+    """Return why there can be no CSI camera here; empty where there may be one."""
+    plugins = Path("/usr/lib").glob("*/gstreamer-1.0/libgstnvarguscamerasrc.so")
+    return "" if any(plugins) else "there is no nvarguscamerasrc: this is no Jetson"
+
+
 def has_gstreamer() -> bool:
     """Whether this OpenCV can open a pipeline; `getBackends` would name GStreamer in any case."""
     cv2 = cv2_module()
@@ -78,11 +93,20 @@ def _open(pipeline: str, name: str) -> LiveCapture:
             "system's (JetPack's, or apt install python3-opencv) in a venv made with "
             "--system-site-packages, and pip uninstall opencv-python opencv-python-headless"
         )
-    with quiet_stderr():
-        capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
-    if not capture.isOpened():
+    hush(cv2)
+    capture = _started(lambda: cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER))
+    if capture is None or not capture.isOpened():
         raise DeviceError(
             f"{name} cannot be started: an element is missing, or the camera is not there. Try it: "
             f"gst-launch-1.0 {redacted(pipeline).replace(NEWEST, 'fakesink')}"
         )
     return LiveCapture(capture, name, "gives no more frames")
+
+
+def _started(start: Callable[[], Any]) -> Any:
+    """Return what `start` does, or None where it hangs, as a pipeline with a gap may."""
+    started: Queue[Any] = Queue()
+    Thread(target=lambda: started.put(start()), name="edgecat-gstreamer", daemon=True).start()
+    with suppress(Empty):
+        return started.get(timeout=START_SECONDS)
+    return None

@@ -9,7 +9,7 @@ LARGEST = 32 << 20
 _START = b"\xff\xd8\xff"
 # In compressed data FF is followed by 00 or a restart; anything else is the next marker.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SOI, _SOS = 0xD8, 0xDA
+_SOI, _SOS, _APP0 = 0xD8, 0xDA, 0xE0
 
 
 class JpegStream:
@@ -77,9 +77,15 @@ class JpegStream:
             length = int.from_bytes(buffer[here + 2 : here + 4], "big")
             if marker == _SOI:  # the next picture: this one was cut
                 return -here
-            if buffer[here] != 0xFF or length < 2:
+            if buffer[here] != 0xFF or marker < 0xC0 or length < 2:
                 return -len(_START)
-            self._walked += 2 + length if marker != 0xFF else 1
+            end = here + (2 + length if marker != 0xFF else 1)
+            if marker < _APP0:  # a table: the start of a picture in it means that it was cut
+                if len(buffer) < end:
+                    return None
+                if (cut := buffer.find(_START, here + 2, end)) >= 0:
+                    return -cut
+            self._walked = end
             self._inside = marker == _SOS
 
     def _drop(self, count: int) -> None:

@@ -13,7 +13,7 @@ from edgecat_runtime.opencv import cv2_module
 from edgecat_runtime.source import registered_schemes
 from edgecat_runtime.sources import v4l2
 from edgecat_runtime.sources.files import natural_key
-from edgecat_runtime.sources.gstreamer import has_gstreamer
+from edgecat_runtime.sources.gstreamer import has_gstreamer, why_no_csi
 from edgecat_runtime.sources.screen import why_no_screen
 
 
@@ -89,7 +89,7 @@ def source_kinds() -> list[SourceKind]:
         SourceKind("photos/"),
         SourceKind("rtsp://host/stream", ffmpeg),
         SourceKind("http://host/stream.mjpg"),
-        SourceKind("csi://0", pipelines or _why_no_csi()),
+        SourceKind("csi://0", pipelines or why_no_csi()),
         SourceKind("gst:PIPELINE", pipelines),
         SourceKind("screen", why_no_screen() or _why_no_mss()),
         *(SourceKind(f"{scheme}:...") for scheme in registered_schemes()),
@@ -100,11 +100,6 @@ def _why_no_camera() -> str:
     if sys.platform.startswith("linux") and not find_cameras():
         return "no camera was found (/dev/video*)"
     return ""
-
-
-def _why_no_csi() -> str:
-    plugins = Path("/usr/lib").glob("*/gstreamer-1.0/libgstnvarguscamerasrc.so")
-    return "" if any(plugins) else "there is no nvarguscamerasrc: this is no Jetson"
 
 
 def _why_no_mss() -> str:

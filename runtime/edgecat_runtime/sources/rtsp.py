@@ -12,7 +12,7 @@ from typing import Any
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.opencv import cv2_module
 from edgecat_runtime.source import Shot, SourceOptions, redacted
-from edgecat_runtime.sources.capture import LiveCapture
+from edgecat_runtime.sources.capture import LiveCapture, hush
 
 _LOCK = Lock()
 _openings: list[str] = []
@@ -65,9 +65,7 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) ->
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout]
     if hasattr(cv2, "CAP_PROP_N_THREADS"):
         limits += [cv2.CAP_PROP_N_THREADS, _DECODERS]
-    if "OPENCV_LOG_LEVEL" not in os.environ:
-        # Each timeout would be a warning on the terminal.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    hush(cv2)
     with _ffmpeg_settings(settings):
         capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():

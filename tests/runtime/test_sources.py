@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecat_runtime.camera import Camera, SourceOptions, open_source
+from edgecat_runtime.classifier import Classifier
+from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.pipeline import Answer, Pipeline
+from edgecat_runtime.source import redacted
+from edgecat_runtime.sources import v4l2
+from edgecat_runtime.sources.gstreamer import csi_pipeline, has_gstreamer
+from edgecat_runtime.sources.jpeg_stream import JpegStream
+from edgecat_runtime.sources.listing import source_kinds
+from edgecat_runtime.systemd import Systemd, notify
+from edgecat_runtime.view import Region, View
+
+Make = Callable[..., Any]
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((48, 64, 3), level, np.uint8)
+
+
+# How a picture is looked at.
+
+NUMBERED = np.arange(12, dtype=np.uint8).reshape(3, 4, 1).repeat(3, 2)  # 0 1 2 3 / 4 5 6 7 / ...
+
+
+@pytest.mark.parametrize(
+    ("rotate", "flip", "roi", "seen"),
+    [
+        (0, None, None, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]),
+        (90, None, None, [[8, 4, 0], [9, 5, 1], [10, 6, 2], [11, 7, 3]]),
+        (180, None, None, [[11, 10, 9, 8], [7, 6, 5, 4], [3, 2, 1, 0]]),
+        (270, None, None, [[3, 7, 11], [2, 6, 10], [1, 5, 9], [0, 4, 8]]),
+        (0, "horizontal", None, [[3, 2, 1, 0], [7, 6, 5, 4], [11, 10, 9, 8]]),
+        (0, "vertical", None, [[8, 9, 10, 11], [4, 5, 6, 7], [0, 1, 2, 3]]),
+        (0, "both", None, [[11, 10, 9, 8], [7, 6, 5, 4], [3, 2, 1, 0]]),
+        (0, None, "1,0,2,2", [[1, 2], [5, 6]]),
+        (0, None, "0.5,0,0.5,1", [[2, 3], [6, 7], [10, 11]]),
+        (90, "horizontal", "0,1,3,2", [[1, 5, 9], [2, 6, 10]]),
+    ],
+)
+def test_a_view_turns_then_mirrors_then_cuts(
+    rotate: Any, flip: Any, roi: str | None, seen: list[list[int]]
+) -> None:
+    view = View(rotate, flip, Region.parse(roi) if roi else None)
+    picture = view(NUMBERED)
+    assert picture[:, :, 0].tolist() == seen
+    assert picture.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1,2,3", "1,2,3,0", "a,b,c,d", "-1,0,5,5", "0.5,0,0.6,1", "1.5,0,20,20", "1,1,1,1"]
+)
+def test_a_region_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--roi"):
+        Region.parse(text)
+
+
+def test_a_region_outside_the_first_picture_is_refused() -> None:
+    with pytest.raises(UserError, match="--roi reaches to 5,2, outside the picture of 4x3 pixels"):
+        View(roi=Region.parse("1,0,4,2"))(NUMBERED)
+
+
+# What each source honours.
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        ("clip.mkv", {"width": 64}, "clip.mkv takes no --width; a file has its own size and rate"),
+        ("clip.mkv", {"fps": 5.0}, "takes no --fps"),
+        ("rtsp://h/s", {"height": 64}, "rtsp://h/s takes no --height; set it where the stream"),
+        ("http://h/s", {"fps": 5.0}, "http://h/s takes no --fps; set it where the stream is made"),
+        ("gst:videotestsrc", {"width": 64}, "takes no --width; write it into the pipeline's caps"),
+        ("screen", {"width": 64}, "the screen takes no --width; choose a part with --roi"),
+    ],
+)
+def test_what_a_source_cannot_honour_it_refuses(
+    text: str, options: dict[str, Any], sentence: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    writer = cv2.VideoWriter("clip.mkv", cv2.VideoWriter.fourcc(*"MJPG"), 9, (64, 48))
+    writer.write(grey(1))
+    writer.release()
+    with pytest.raises(UserError, match=sentence):
+        open_source(text, SourceOptions(**options))
+
+
+def test_a_file_in_real_time_is_live_and_keeps_its_rate(tmp_path: Path) -> None:
+    path = str(tmp_path / "clip.mkv")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 50, (64, 48))
+    for level in range(40):
+        writer.write(grey(level))
+    writer.release()
+    with Camera.open(path, options=SourceOptions(realtime=True)) as camera:
+        assert camera.source.live
+        start, seen = time.perf_counter(), []
+        while (frame := camera.read()) is not None:
+            seen.append(frame.index)
+            time.sleep(0.1)
+        assert time.perf_counter() - start > 0.75
+    assert seen[-1] == 39
+    assert len(seen) + camera.dropped == 40
+    assert camera.dropped > 10
+    assert camera.losses == 0
+
+
+@pytest.mark.skipif(not hasattr(cv2, "videoio_registry"), reason="an OpenCV without a registry")
+@pytest.mark.parametrize("text", ["gst:videotestsrc", "csi://0"])
+def test_without_gstreamer_it_is_said_how_to_get_one(text: str) -> None:
+    if has_gstreamer():
+        pytest.skip("this OpenCV has GStreamer")
+    with pytest.raises(BackendMissing, match="needs an OpenCV with GStreamer, .* apt install"):
+        open_source(text)
+
+
+def test_a_gstreamer_pipeline_runs_and_may_be_wrong() -> None:
+    if not has_gstreamer():
+        pytest.skip("this OpenCV has no GStreamer")
+    text = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=30/1"
+    with Camera.open(text) as camera:
+        frame = camera.read(timeout=20)
+        assert frame is not None
+        assert frame.image.shape == (48, 64, 3)
+    with pytest.raises(DeviceError, match="cannot be started"):
+        open_source("gst:nosuchelement")
+
+
+def test_a_csi_camera_is_a_pipeline_of_the_newest_frame() -> None:
+    pipeline = csi_pipeline("csi://2", SourceOptions(width=1920, height=1080, fps=29.97))
+    assert pipeline.startswith("nvarguscamerasrc sensor-id=2 ! video/x-raw(memory:NVMM),width=1920")
+    assert "height=1080,framerate=29970/1000 !" in pipeline
+    assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
+    with pytest.raises(DeviceError, match="expected csi://0"):
+        csi_pipeline("csi://front", SourceOptions())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11")
+def test_without_a_screen_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DeviceError, match="cannot be looked at: there is no display"):
+        open_source("screen")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://cam/stream", "rtsp://cam/stream"),
+        ("rtsp://u:p@cam:554/s?x=1", "rtsp://***@cam:554/s?x=1"),
+        ("rtsp://u:p@ss/w@cam/s", "rtsp://***@cam/s"),
+        ("http://cam/s?user=me&pwd=secret&fps=5", "http://cam/s?user=***&pwd=***&fps=5"),
+        ("gst:rtspsrc location=rtsp://u:p@h ! x", "gst:rtspsrc location=rtsp://***@h ! x"),
+        ("clip.mp4", "clip.mp4"),
+    ],
+)
+def test_passwords_are_not_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+# Finding them.
+
+
+def test_v4l2_tells_cameras_from_their_metadata() -> None:
+    def node(capabilities: int) -> v4l2.Ask:
+        def ask(code: int, data: bytes) -> bytes:
+            index, second = struct.unpack_from("=2I", data)
+            if code == 0x80685600:
+                told = struct.pack("=16s32s32s3I", b"uvc", b"A camera", b"usb", 0, 0x84200001, 0)
+                return told[:88] + struct.pack("=I12x", capabilities)
+            if code == 0xC0405602 and index < 2:
+                return struct.pack("=3I32sI16x", index, 1, 0, b"Motion-JPEG", 7 + index)
+            if code == 0xC02C564A and second == 7 and index < 2:
+                size = [(1280, 720), (640, 480)][index]
+                return struct.pack("=5I24x", index, 7, 1, *size)
+            if code == 0xC02C564A and second == 8 and not index:
+                return struct.pack("=9I8x", 0, 8, 3, 16, 1920, 8, 16, 1080, 8)
+            raise OSError(22, "Invalid argument")
+
+        return ask
+
+    sizes = ("16x16", "640x480", "1280x720", "1920x1080")
+    assert v4l2.answers(node(0x04200001)) == ("A camera", sizes)
+    assert v4l2.answers(node(0x04A00000)) is None, "a node for metadata"
+
+
+def test_every_kind_is_listed_and_says_why_not() -> None:
+    kinds = {kind.example: kind for kind in source_kinds()}
+    assert kinds["http://host/stream.mjpg"].works
+    assert kinds["gst:PIPELINE"].works is has_gstreamer()
+    assert all(kind.works == (kind.reason == "") for kind in kinds.values())
+    json.dumps([kind.to_dict() for kind in kinds.values()])
+
+
+# JPEG pictures in a stream of bytes.
+
+
+def _jpegs(count: int) -> list[bytes]:
+    noise = np.random.default_rng(0)
+    images = [noise.integers(0, 256, (20 + i, 30, 3), np.uint8) for i in range(count)]
+    return [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000, 10**6])
+@pytest.mark.parametrize(
+    "between", [b"", b"\r\n--frame\r\nContent-Length: 12\r\n\r\n", b"\xff\xd8"]
+)
+def test_pictures_are_found_whatever_stands_between(step: int, between: bytes) -> None:
+    pictures = _jpegs(6)
+    data = between.join(pictures)
+    stream, found = JpegStream(), []
+    for start in range(0, len(data), step):
+        found += stream.feed(data[start : start + step])
+    assert found == pictures
+    assert stream.damaged == (5 if between == b"\xff\xd8" else 0)
+
+
+def test_a_cut_picture_costs_itself_alone() -> None:
+    first, second, third = _jpegs(3)
+    stream = JpegStream()
+    for cut in range(3, len(second) - 2, 41):
+        found = stream.feed(first + second[:cut] + b"\r\n--frame\r\n" + third)
+        assert found[:1] + found[-1:] == [first, third], cut
+    assert stream.damaged > 0
+
+
+def test_a_stream_of_noise_holds_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgecat_runtime.sources.jpeg_stream.LARGEST", 100_000)
+    stream = JpegStream()
+    stream.feed(b"\xff\xd8\xff\xda\x00\x04ab")  # compressed data that never end
+    for _ in range(200):
+        stream.feed(b"\x00" * 10_000)
+        assert len(stream._buffer) <= 100_000
+    picture = _jpegs(1)[0]
+    assert stream.feed(picture) == [picture]
+
+
+# Several cameras, one engine.
+
+
+class Batches:
+    """Notes the size of each batch; the mean decides."""
+
+    name = "batches"
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def infer(self, frames: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(frames))
+        mean = frames.mean((1, 2, 3), dtype=np.float32) / 25.5 - 5
+        return np.stack([-mean, mean], axis=1)
+
+    def close(self) -> None:
+        pass
+
+
+def test_several_cameras_share_a_batch_and_stay_apart(
+    scripted: Make, tiny_card: Any, tmp_path: Path
+) -> None:
+    backend = Batches()
+    classifier = Classifier(backend, tiny_card)
+    sources = [scripted([grey(level)] * 30) for level in (10, 240)]
+    for source, name in zip(sources, ("dark", "bright"), strict=True):
+        source.name = name
+    cameras = [Camera(source) for source in sources]
+    summary = None
+    answers: list[Answer] = []
+    loop = Pipeline(cameras, classifier)
+    for answer in loop:
+        answers.append(answer)
+        time.sleep(0.002)  # both cameras have their next frame by then
+    summary = loop.summary
+    assert summary.frames == 60
+    assert max(backend.sizes) == 2
+    assert sum(backend.sizes) == 60
+    for number, name in enumerate(("dark", "bright")):
+        ours = [answer for answer in answers if answer.frame.camera == number]
+        assert [answer.frame.index for answer in ours] == list(range(30)), "no frame is lost"
+        assert {answer.frame.source for answer in ours} == {name}
+        assert {answer.smoothed.label for answer in ours} == {tiny_card.labels[number]}
+        assert [answer.changed for answer in ours] == [True] + [False] * 29
+
+
+# An engine that fails.
+
+
+class Failing(Batches):
+    """Fails at some frames."""
+
+    def __init__(self, *fails: int) -> None:
+        super().__init__()
+        self.fails, self.closed = fails, 0
+
+    def infer(self, frames: np.ndarray) -> np.ndarray:
+        logits = super().infer(frames)
+        if len(self.sizes) in self.fails:
+            raise RuntimeError("CUDA error 719")
+        return logits
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "error"),
+    [
+        ((3,), (), None),
+        ((3,), (1,), "the engine failed again after it was reopened: CUDA error 719"),
+        ((3,), (2,), "the engine failed: CUDA error 719"),
+    ],
+)
+def test_an_engine_error_reopens_the_engine_once(
+    scripted: Make, tiny_card: Any, first: Any, second: Any, error: str | None
+) -> None:
+    broken, fresh = Failing(*first), Failing(*second)
+    loop = Pipeline(
+        Camera(scripted([grey(5)] * 8)),
+        Classifier(broken, tiny_card),
+        reopen=lambda: Classifier(fresh, tiny_card),
+    )
+    if error is None:
+        assert loop.run().frames == 8, "the frame at which it failed is answered too"
+    else:
+        with pytest.raises(DeviceError, match=error):
+            loop.run()
+    assert (broken.closed, fresh.closed) == (1, 1)
+
+
+def test_an_engine_that_cannot_be_opened_again_is_a_device_error(
+    scripted: Make, tiny_card: Any
+) -> None:
+    def reopen() -> Classifier:
+        raise DeviceError("there is no GPU")
+
+    loop = Pipeline(
+        Camera(scripted([grey(5)] * 8)), Classifier(Failing(1), tiny_card), reopen=reopen
+    )
+    with pytest.raises(DeviceError, match="after it was reopened: there is no GPU"):
+        loop.run()
+
+
+# systemd.
+
+
+def test_systemd_hears_of_frames_only_while_they_flow(
+    scripted: Make, brightness: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/tmp/edgecat-systemd-{os.getpid()}.socket"  # at most 107 characters
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        try:
+            monkeypatch.setenv("NOTIFY_SOCKET", address)
+            monkeypatch.setattr("edgecat_runtime.systemd._SECONDS", 0.0)
+            Pipeline(Camera(scripted([grey(1)] * 2)), brightness(), [Systemd()]).run()
+        finally:
+            Path(address).unlink()
+        notify("STATUS=nobody listens")
+        listener.setblocking(False)
+        heard = [listener.recv(200).decode() for _ in range(4)]
+        with pytest.raises(BlockingIOError):
+            listener.recv(200)
+    assert heard == ["READY=1\nSTATUS=frames flow", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+
+
+def test_a_device_file_that_is_no_camera_is_not_listed() -> None:
+    program = "from edgecat_runtime.sources import v4l2\nprint(v4l2.describe('/dev/null'))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout == "None\n", ran.stderr
