@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
+from statistics import stdev
 
 import torch
 
@@ -66,7 +67,7 @@ def find_learning_rate(
         on_step: told of each.
 
     Raises:
-        UserError: the pictures or the options cannot be used, or the loss fell at no rate.
+        UserError: the pictures or the options cannot be used, or the loss climbed at once.
         DeviceError: the device is not there.
 
     Source: Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
@@ -84,7 +85,7 @@ def find_learning_rate(
         averages = smoothed(losses)
         if not averages[-1] < _DIVERGED * min(averages):
             break
-    return RateSweep(tuple(rates), tuple(losses), averages, suggested(rates, averages))
+    return RateSweep(tuple(rates), tuple(losses), averages, suggested(rates, losses))
 
 
 def smoothed(losses: Sequence[float]) -> tuple[float, ...]:
@@ -96,23 +97,31 @@ def smoothed(losses: Sequence[float]) -> tuple[float, ...]:
     return tuple(averages)
 
 
-def suggested(rates: Sequence[float], averages: Sequence[float]) -> float:
-    """A third of the rate at which the smoothed loss was least, with two digits.
+def suggested(rates: Sequence[float], losses: Sequence[float]) -> float:
+    """A third of the highest rate at which the smoothed loss was still low, with two digits.
 
-    Smith's upper bound is where the loss stops falling; the average lags about ten steps, half a
-    decade, behind.
+    Low is within five standard errors of its least, before it first climbs ten above it. Smith's
+    upper bound is where the loss stops falling; the average lags ten steps, half a decade, behind.
 
     Raises:
-        UserError: the loss did not fall.
+        UserError: the loss climbed at once.
     """
-    settled = range(_SETTLED, len(averages))
-    least = min(settled, key=lambda i: averages[i], default=0)
-    if least <= _SETTLED:
+    if len(losses) <= _SETTLED:
         raise UserError(
-            f"the loss fell at no rate from {rates[0]:.2g} to {rates[-1]:.2g}. "
-            "Use more pictures or a larger --batch-size"
+            f"the loss climbed at once, from a rate of {rates[0]:.2g} on; expected it to fall "
+            "first. Look at the pictures and their labels"
         )
-    return float(f"{rates[least] / 3:.2g}")
+    averages = smoothed(losses)
+    early = losses[: max(_SETTLED, len(losses) // 4)]
+    error = stdev(early) * math.sqrt((1 - _SMOOTHING) / (1 + _SMOOTHING))
+    least, highest = math.inf, _SETTLED
+    for i in range(_SETTLED, len(averages)):
+        least = min(least, averages[i])
+        if averages[i] > least + 10 * error:
+            break
+        if averages[i] <= least + 5 * error:
+            highest = i
+    return float(f"{rates[highest] / 3:.2g}")
 
 
 def save_sweep(sweep: RateSweep, folder: Path) -> None:

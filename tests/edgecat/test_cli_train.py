@@ -55,7 +55,10 @@ def test_train_writes_into_runs_by_default(
     assert read_card(checkpoint).labels == ("cat", "dog")
 
 
-def test_ctrl_c_saves_and_resume_goes_on(album: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_names_the_way_on(
+    album: Path, tmp_path: Path, number: int, code: int
+) -> None:
     command = [
         *(sys.executable, "-c", "from edgecat.cli import main; main()", "train", str(album)),
         *(str(option) for option in QUICK),
@@ -66,11 +69,11 @@ def test_ctrl_c_saves_and_resume_goes_on(album: Path, tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if table.exists() and len(table.read_text().splitlines()) > 2:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
         time.sleep(0.05)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert f"edgecat train --resume {tmp_path / 'cut'}" in err
     assert "Traceback" not in err + out
     assert read_card(tmp_path / "cut" / "vgg16.safetensors").accuracy is not None
@@ -88,6 +91,9 @@ def test_ctrl_c_saves_and_resume_goes_on(album: Path, tmp_path: Path) -> None:
         (["ALBUM", "--device", "toaster"], "--device is 'toaster'"),
         (["ALBUM", "--name", "taken"], "taken exists. Choose another --name"),
         (["ALBUM", "--output", "file"], "is a file"),
+        (["ALBUM", "--optimizer", "sgdm"], "optimizer is 'sgdm'; expected one of gd, sgd"),
+        (["ALBUM", "--teacher", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["--resume", "taken", "--find-lr"], "leave out find_lr"),
         (["--resume", "nowhere"], "nowhere is no run of edgecat train"),
         (["--resume", "taken", "--epochs", "3"], "leave out epochs"),
     ],
@@ -166,3 +172,25 @@ def test_a_heap_of_other_files_is_summed_up(cli: Cli, album: Path, tmp_path: Pat
     assert ran.code == 0, ran.err
     assert ran.err.count("is no picture") == 10
     assert "skipped: 3 more files that are no pictures" in ran.err
+
+
+def test_find_lr_suggests_a_rate_and_trains_nothing(
+    cli: Cli, stripes: Path, tmp_path: Path
+) -> None:
+    options = [*QUICK, "--batch-size", 12, "--output", tmp_path, "--name", "rates", "--find-lr"]
+    ran = cli("train", stripes, *options, "--optimizer", "adamw", "--json")
+    assert ran.code == 0, ran.err
+    figures = json.loads(ran.out)
+    assert 1e-6 < figures["learning_rate"] < 0.1
+    assert {path.name for path in (tmp_path / "rates").iterdir()} == {"rates.csv", "rates.png"}
+    table = (tmp_path / "rates" / "rates.csv").read_text().splitlines()
+    assert len(table) == figures["steps"] + 1
+    ran = cli("train", stripes, *options)
+    assert ran.code == 1
+    assert "rates exists" in ran.err
+
+
+def test_find_lr_that_fails_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
+    ran = cli("train", tmp_path / "missing", "--find-lr", "--output", tmp_path / "runs")
+    assert (ran.code, ran.out) == (1, "")
+    assert not list((tmp_path / "runs").iterdir())
