@@ -62,12 +62,8 @@ class JpegStream:
         """
         buffer = self._buffer
         while True:
-            if self._inside:
-                match = _MARKER.search(buffer, self._walked)
-                if match is None:
-                    self._walked = max(self._walked, len(buffer) - 1)
-                    return None
-                self._walked, self._inside = match.start(), False
+            if self._inside and not self._skip_compressed():
+                return None
             here = self._walked
             if buffer[here : here + 2] == b"\xff\xd9":
                 return here + 2
@@ -81,12 +77,19 @@ class JpegStream:
                 return -len(_START)
             end = here + (2 + length if marker != 0xFF else 1)
             if marker < _APP0:  # a table: the start of a picture in it means that it was cut
-                if len(buffer) < end:
+                if len(buffer) < end + 2:
                     return None
-                if (cut := buffer.find(_START, here + 2, end)) >= 0:
+                if (cut := buffer.find(_START, here + 2, end + 2)) >= 0:
                     return -cut
             self._walked = end
             self._inside = marker == _SOS
+
+    def _skip_compressed(self) -> bool:
+        """Go on to the marker behind the compressed data; whether it has arrived."""
+        match = _MARKER.search(self._buffer, self._walked)
+        self._walked = match.start() if match else max(self._walked, len(self._buffer) - 1)
+        self._inside = match is None
+        return not self._inside
 
     def _drop(self, count: int) -> None:
         del self._buffer[:count]
