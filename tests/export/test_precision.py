@@ -323,6 +323,14 @@ def test_int8_passes_its_gate_and_is_served(net: bytes, tmp_path, form: Form) ->
         assert classifier.card.precision == "int8"
 
 
+def test_the_layer_that_the_energy_rests_on_stays_in_float(net: bytes) -> None:
+    card = replace(card_of(net), energy_limit=-1.0, temperature=0.8)
+    done = convert(net, card, "int8", calibration=pictures(64))
+    assert "head stays in higher precision: the energy rests on it" in done.notes
+    assert (done.card.energy_limit, done.card.temperature) == (-1.0, 0.8)
+    assert 0.99 < done.int8_share < 1
+
+
 @pytest.mark.parametrize("version", ["1.23.2", "1.9.0", "1.28.0.dev20260101", "1.29.1"])
 def test_a_coarse_onnx_runtime_does_not_judge_tensorrts_int8(
     net: bytes, version: str, monkeypatch: pytest.MonkeyPatch
