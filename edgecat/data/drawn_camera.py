@@ -122,4 +122,4 @@ def open_drawn_camera(text: str, options: SourceOptions) -> DrawnCamera:
     )
 
 
-register_source("synthetic", open_drawn_camera)
+register_source("synthetic", open_drawn_camera, example="synthetic://pets")

@@ -116,24 +116,27 @@ class Source:
 
 SourceOpener = Callable[[str, SourceOptions], Source]
 _SCHEMES: dict[str, SourceOpener] = {}
+_EXAMPLES: dict[str, str] = {}
 
 
-def register_source(scheme: str, open_function: SourceOpener) -> None:
+def register_source(scheme: str, open_function: SourceOpener, *, example: str = "") -> None:
     """Make `scheme:...` a source, as in `synthetic://pets`.
 
     Args:
         scheme: two characters or more, without the colon.
         open_function: called with the whole text and the options; returns an open source or raises
             an EdgecatError. `rotate`, `flip`, `roi` and `realtime` are none of its business.
+        example: for lists; empty: `scheme:...`.
     """
     if not _SCHEME.fullmatch(f"{scheme}:"):
         raise ValueError(f"scheme is {scheme!r}; expected two or more letters, digits, + . -")
     _SCHEMES[scheme.lower()] = open_function
+    _EXAMPLES[scheme.lower()] = example or f"{scheme}:..."
 
 
-def registered_schemes() -> tuple[str, ...]:
-    """Names of the schemes that were registered, sorted."""
-    return tuple(sorted(_SCHEMES))
+def registered_examples() -> tuple[str, ...]:
+    """An example of each scheme that was registered, sorted."""
+    return tuple(_EXAMPLES[scheme] for scheme in sorted(_SCHEMES))
 
 
 def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> Source:

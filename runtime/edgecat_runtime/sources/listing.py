@@ -10,7 +10,7 @@ from typing import Any
 
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.source import registered_schemes
+from edgecat_runtime.source import registered_examples
 from edgecat_runtime.sources import v4l2
 from edgecat_runtime.sources.files import natural_key
 from edgecat_runtime.sources.gstreamer import has_gstreamer, why_no_csi
@@ -92,7 +92,7 @@ def source_kinds() -> list[SourceKind]:
         SourceKind("csi://0", pipelines or why_no_csi()),
         SourceKind("gst:PIPELINE", pipelines),
         SourceKind("screen", why_no_screen() or _why_no_mss()),
-        *(SourceKind(f"{scheme}:...") for scheme in registered_schemes()),
+        *(SourceKind(example) for example in registered_examples()),
     ]
 
 
