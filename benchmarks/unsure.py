@@ -42,8 +42,8 @@ def main() -> int:
     print(f"{this_machine()}. Python {platform.python_version()}, torch {torch.__version__}.\n")
     print(
         f"{found['answered']:.2%} of {found['n']:,} validation photographs are answered. The "
-        f"energy was fitted on {found['fitted']:,} training photographs and {DRAWN} drawn frames of each "
-        f"kind; of {FRESH} others of each kind, this share is `unsure`:\n"
+        f"energy was fitted on {found['fitted']:,} training photographs and {DRAWN} drawn frames "
+        f"of each kind; of {FRESH} others of each kind, this share is `unsure`:\n"
     )
     print("| kind | plain energy | fitted | fitted without this kind |")
     print("| --- | --- | --- | --- |")
