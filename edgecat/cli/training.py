@@ -25,6 +25,7 @@ from edgecat_runtime.errors import UserError
 
 _REFRESH = 0.25
 _NAMED = 10
+_WAITING = 0.1
 _RATES = 100
 
 
@@ -108,6 +109,7 @@ class EpochLines(Watcher):
             f"epoch {row.epoch:>3}/{self._epochs}  loss {row.train_loss:.3f}  "
             f"accuracy {row.train_accuracy:6.2%}  validation {row.val_accuracy:6.2%}"
             f"{' *' if best else '  '}  {row.images_per_second:.0f} images/s  {row.seconds:.0f} s"
+            + (f"  waited for pictures {row.data_wait:.0%}" if row.data_wait >= _WAITING else "")
         )
         sys.stdout.flush()
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
@@ -154,6 +155,21 @@ def prefetched(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class Waited(Iterator[Item]):
+    """Passes items on and adds up, in `seconds`, how long it was waited for them."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self.seconds = 0.0
+
+    def __next__(self) -> Item:
+        started = perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds += perf_counter() - started
 
 
 def available_cores() -> int:

@@ -22,7 +22,7 @@ from edgecat.training import plots, run
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, filled, joined
 from edgecat.training.job import Job, prepare
-from edgecat.training.loader import Batch, served_batches
+from edgecat.training.loader import Batch, Waited, served_batches
 from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
 from edgecat.training.mixing import draw_mix, erased
 from edgecat.training.optim import autocast, set_learning_rate
@@ -67,7 +67,8 @@ def _trained(job: Job) -> TrainResult:
             model.train()
             hold(job)
             loader = replace(loader, size=config.size_at(state.epoch))
-            for batch in loader.batches(state.epoch, state.step):
+            entered, batches = time.perf_counter(), Waited(loader.batches(state.epoch, state.step))
+            for batch in batches:
                 job.note(batch.skipped)
                 totals += step(job, batch)
                 state.step += 1
@@ -84,9 +85,11 @@ def _trained(job: Job) -> TrainResult:
                 job.note(skipped)
             _check(totals, job)
             trained = time.perf_counter() - started
+            waited = batches.seconds / (time.perf_counter() - entered)
             evaluation = _validated(job, job.served)
             job.note(evaluation.skipped)
             row = _row(job, totals, evaluation, trained, time.perf_counter() - started)
+            row = replace(row, data_wait=waited)
             best = state.next_epoch(row)
             if best and world.leader:
                 card = replace(job.card, accuracy=evaluation.accuracy, accuracy_n=evaluation.n)

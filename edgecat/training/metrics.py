@@ -119,6 +119,8 @@ class Epoch:
         val_accuracy: 0..1.
         seconds: of training and validation.
         images_per_second: while training.
+        data_wait: share of that time in which the loop waited for pictures, 0..1; an upper bound of
+            a GPU's, which may have work left meanwhile.
     """
 
     epoch: int
@@ -129,6 +131,7 @@ class Epoch:
     val_accuracy: float
     seconds: float
     images_per_second: float
+    data_wait: float = 0.0
 
     def beats(self, other: Epoch | None) -> bool:
         """Whether it validated better: by accuracy, then by loss."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pytest
 
 from edgecat.data.folder import PictureSet, scan
 from edgecat.training.augment import Augmentation
-from edgecat.training.loader import Batch, Loader, prefetched, served_batches
+from edgecat.training.loader import Batch, Loader, Waited, prefetched, served_batches
 from edgecat_runtime.preprocess import preprocess
 
 
@@ -114,3 +116,17 @@ def test_a_set_without_one_picture_gives_empty_batches(tmp_path: Path) -> None:
     (batch,) = _loader(scan([tmp_path])).batches(0)
     assert len(batch.frames) == len(batch.labels) == 0
     assert len(batch.skipped) == 2
+
+
+def test_waiting_is_measured() -> None:
+    def slowly() -> Iterator[int]:
+        for item in range(3):
+            time.sleep(0.02)
+            yield item
+
+    items = Waited(slowly())
+    assert [next(items), next(items)] == [0, 1]
+    so_far = items.seconds
+    time.sleep(0.05)
+    assert items.seconds == so_far >= 0.04
+    assert list(items) == [2]

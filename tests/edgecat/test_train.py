@@ -54,7 +54,7 @@ class Noted(Watcher):
 
 def _figures(folder: Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    timed = ("seconds", "images_per_second")
+    timed = ("seconds", "images_per_second", "data_wait")
     return [{key: value for key, value in row.items() if key not in timed} for row in rows]
 
 
