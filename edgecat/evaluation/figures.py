@@ -98,7 +98,7 @@ def _square(across: str, up: str, inside: str, name: str) -> str:
         for t in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
     return (
-        f'<svg viewBox="0 0 {_LEFT + _SIDE + 14} {_TOP + _SIDE + _LOW}" role="img" '
+        f'<svg viewBox="0 0 {_LEFT + _SIDE + 24} {_TOP + _SIDE + _LOW}" role="img" '
         f'aria-label="{name}" font-size="11.5" fill="{_SOFT}">{ticks}'
         f'<text x="{_x(0.5)}" y="{_TOP + _SIDE + 34}" text-anchor="middle">{across}</text>'
         f'<text x="{_LEFT + 6}" y="{_TOP + 14}">{up}</text>{inside}</svg>'

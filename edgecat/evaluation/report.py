@@ -169,8 +169,8 @@ def _unknown(report: Report) -> str:
     return _section(
         "What it does not know",
         text,
-        f"<figure>{energy_figure(groups, limit)}<figcaption>{keys(list(groups))} by energy, each "
-        f"as tall as its own largest bar.</figcaption></figure>"
+        f"<figure>{energy_figure(groups, limit)}<figcaption>{keys(list(groups))}. By energy; "
+        f"each as tall as its own largest bar.</figcaption></figure>"
         f'<div class="scroll">{table(("", "unsure", ""), rows, left=(0, 2))}</div>',
     )
 
