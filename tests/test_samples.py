@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import configparser
-import os
 import re
 import runpy
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,14 +129,10 @@ def test_the_unit_writes_where_it_may(unit: configparser.RawConfigParser) -> Non
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_knows_every_setting(tmp_path: Path) -> None:
     unit = (SAMPLES / "jetson" / "edgecat-camera.service").read_text()
-    watchdog = (SAMPLES / "jetson" / "edgecat-camera-watchdog.conf").read_text()
-    for name, text in (("plain", unit), ("watched", unit.replace("Type=exec", "") + watchdog)):
-        path = tmp_path / f"{name}.service"
-        path.write_text(re.sub(r"^ExecStart=/\S+", f"ExecStart={sys.executable}", text, flags=re.M))
-        ran = subprocess.run(
-            ["systemd-analyze", "verify", str(path)], capture_output=True, text=True
-        )
-        assert not [line for line in ran.stderr.splitlines() if path.name in line], ran.stderr
+    path = tmp_path / "edgecat.service"
+    path.write_text(re.sub(r"^ExecStart=/\S+", f"ExecStart={sys.executable}", unit, flags=re.M))
+    ran = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True)
+    assert not [line for line in ran.stderr.splitlines() if path.name in line], ran.stderr
 
 
 def test_the_figures_of_the_dense_head_are_right() -> None:
@@ -182,25 +175,11 @@ def test_pictures_are_classified(
     assert re.fullmatch(rf"{pets}/0\.png: (cat|dog) \d+\.\d%\n", capsys.readouterr().out)
 
 
-def test_the_watched_loop_tells_systemd(
-    tiny_onnx: Path, pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = f"/tmp/edgecat-{os.getpid()}.socket"  # a socket's path may have 107 characters
-    before = signal.getsignal(signal.SIGTERM)
-    sample = runpy.run_path(str(SAMPLES / "jetson" / "watched_camera.py"))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(address)
-        try:
-            monkeypatch.setenv("NOTIFY_SOCKET", address)
-            sample["main"](str(tiny_onnx), str(pets))
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            Path(address).unlink()
-        listener.setblocking(False)
-        heard = [listener.recv(64).decode() for _ in range(5)]
-        with pytest.raises(BlockingIOError):
-            listener.recv(64)
-    assert heard == ["READY=1", *["WATCHDOG=1"] * 3, "STOPPING=1"]
+def test_the_unit_has_a_watchdog(unit: configparser.RawConfigParser) -> None:
+    service = unit["Service"]
+    assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
+    assert int(service["WatchdogSec"]) > 2, "edgecat tells it every second"
+    assert service["RestrictAddressFamilies"] == "AF_UNIX", "else systemd would hear nothing"
 
 
 @pytest.fixture
