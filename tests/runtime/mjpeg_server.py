@@ -8,7 +8,9 @@ Its frames are grey; the level is the frame's number modulo 256.
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
+import re
 import socket
 import struct
 import sys
@@ -22,7 +24,12 @@ import cv2
 import numpy as np
 
 SIZES = ((48, 64), (96, 128), (33, 57))
+NONCE = "f00d"
 RESET = struct.pack("ii", 1, 0)  # close with RST, as a killed machine's router would
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 class MjpegServer:
@@ -38,10 +45,16 @@ class MjpegServer:
     """
 
     def __init__(
-        self, port: int = 0, *, fps: float = 50.0, headers: str = "length", password: str = ""
+        self,
+        port: int = 0,
+        *,
+        fps: float = 50.0,
+        headers: str = "length",
+        password: str = "",
+        digest: bool = False,
     ) -> None:
         self.mode, self.port, self.fps = "steady", port, fps
-        self.headers, self.password = headers, password
+        self.headers, self.password, self.digest = headers, password, digest
         self.level = -1
         self._server: Any = None
         self._clients: set[socket.socket] = set()
@@ -112,14 +125,25 @@ class MjpegServer:
             time.sleep(1 / self.fps)
 
     def _allowed(self, handler: Any) -> bool:
-        wanted = "Basic " + base64.b64encode(self.password.encode()).decode()
-        if not self.password or handler.headers.get("Authorization") == wanted:
+        given = handler.headers.get("Authorization") or ""
+        if not self.password or self._proves(given, handler.path):
             return True
+        ask = f'Digest realm="camera", nonce="{NONCE}", qop="auth"'
         handler.send_response(401)
-        handler.send_header("WWW-Authenticate", 'Basic realm="camera"')
+        handler.send_header("WWW-Authenticate", ask if self.digest else 'Basic realm="camera"')
         handler.send_header("Content-Length", "0")
         handler.end_headers()
         return False
+
+    def _proves(self, given: str, path: str) -> bool:
+        """Whether an Authorization header knows the password (RFC 7617, RFC 7616)."""
+        if not self.digest:
+            return given == "Basic " + base64.b64encode(self.password.encode()).decode()
+        fields = dict(re.findall(r'(\w+)="?([^",]*)', given))
+        user, _, password = self.password.partition(":")
+        secret, request = _md5(f"{user}:camera:{password}"), _md5(f"GET:{path}")
+        parts = [secret, NONCE, fields.get("nc", ""), fields.get("cnonce", ""), "auth", request]
+        return fields.get("response") == _md5(":".join(parts))
 
     def _send_frame(self, handler: Any) -> None:
         if self.mode == "stall":

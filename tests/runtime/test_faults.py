@@ -174,13 +174,14 @@ def test_a_wrong_address_is_one_sentence_without_its_password(
     assert "sec" not in str(caught.value).replace(" s,", "")
 
 
+@pytest.mark.parametrize("digest", [False, True])
 @pytest.mark.parametrize(
     ("given", "error"), [("u:p%40s:s", None), ("u:wrong", UserError), ("", UserError)]
 )
 def test_a_password_in_the_address_is_used_and_kept_secret(
-    mjpeg: Callable[..., Any], given: str, error: type[Exception] | None
+    mjpeg: Callable[..., Any], given: str, error: type[Exception] | None, digest: bool
 ) -> None:
-    server = mjpeg(password="u:p@s:s")
+    server = mjpeg(password="u:p@s:s", digest=digest)
     server.start()
     address = f"http://{given and given + '@'}127.0.0.1:{server.port}/stream"
     if error is None:

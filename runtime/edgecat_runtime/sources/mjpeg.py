@@ -160,14 +160,15 @@ def _response(text: str, name: str, timeout: float) -> Any:
 def _opened(request: Request, user: str, password: str, timeout: float) -> Any:
     from urllib import request as urllib
 
-    passwords = urllib.HTTPPasswordMgrWithDefaultRealm()
+    handlers: list[Any] = [urllib.ProxyHandler({})]
     if user:
+        passwords = urllib.HTTPPasswordMgrWithDefaultRealm()
         passwords.add_password(None, request.full_url, user, password)
-    opener = urllib.build_opener(
-        urllib.ProxyHandler({}),
-        urllib.HTTPDigestAuthHandler(passwords),
-        urllib.HTTPBasicAuthHandler(passwords),
-    )
+        handlers += [
+            urllib.HTTPDigestAuthHandler(passwords),
+            urllib.HTTPBasicAuthHandler(passwords),
+        ]
+    opener = urllib.build_opener(*handlers)
     return opener.open(request, timeout=timeout)
 
 
