@@ -100,15 +100,15 @@ class Application:
         app.cleanup_ctx.append(self._sampling)
         for path in self._files:
             app.router.add_get(path, self._file)
-        app.router.add_get("/stream", self._stream)
+        app.router.add_get("/stream", self._stream, allow_head=False)
         app.router.add_get("/snapshot.jpg", self._take_snapshot)
-        app.router.add_get("/events", self._events)
+        app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/api/status", self._status)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/metrics", self._give_metrics)
         app.router.add_post("/api/stop", self._stop)
         app.router.add_post("/api/source", self._switch)
-        app.router.add_get("/panels/{panel}/stream", self._stream_panel)
+        app.router.add_get("/panels/{panel}/stream", self._stream_panel, allow_head=False)
         app.router.add_post("/panels/{panel}/{action}", self._act)
         return app
 
@@ -135,7 +135,7 @@ class Application:
             return self._error(421, f"this is not {request.host!r}: open {self._guard.url}")
         if is_foreign(request.headers):
             return self._error(403, "another site's page may not ask for this")
-        if request.path == "/" and "token" in request.query:
+        if self._guard.token and request.path == "/" and "token" in request.query:
             return self._enter(request.query["token"])
         if not self._guard.admits(request.headers, request.cookies):
             return self._unknown(page=request.path == "/")
@@ -158,8 +158,7 @@ class Application:
         response = self._web.Response(
             text=PAGE_ENTER, content_type="text/html", headers={"Refresh": "0; url=/"}
         )
-        if token:
-            response.set_cookie(self._guard.cookie, token, httponly=True, samesite="Strict")
+        response.set_cookie(self._guard.cookie, token, httponly=True, samesite="Strict")
         return response
 
     def _unknown(self, *, page: bool) -> web.Response:

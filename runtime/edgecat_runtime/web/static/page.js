@@ -169,7 +169,8 @@ function stages(medians, age) {
   const parts = rowsOf(by("strip"), rows.length, () => {}, "i");
   rows.forEach(([name, , tone], index) => {
     parts[index].style.setProperty("--hue", `var(${tone})`);
-    parts[index].style.flexGrow = name === "capture" || name === "wait" ? 0 : medians[name];
+    parts[index].style.flexGrow = medians[name];
+    parts[index].hidden = name === "capture"; // before the frame has an age
   });
   list(by("stages"), rows);
   by("total").textContent = age.p50 ? `frame age ${milliseconds(age.p50)}` : "";
