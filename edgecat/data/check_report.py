@@ -27,7 +27,7 @@ _STYLE = """<style>
 .sheet .tile { width: 112px; font-size: 12px; line-height: 1.3; color: var(--soft);
   overflow-wrap: anywhere; }
 .sheet .tile img { width: 112px; height: 112px; object-fit: contain; background: #fff; }
-.sheet figcaption { font-size: 13px; }
+.sheet figcaption { font-size: 13px; width: min-content; min-width: 100%; }
 .tag { display: inline-block; border-radius: 4px; padding: 0 6px; margin-right: 4px;
   font-size: 12px; background: var(--line); color: var(--ink); }
 .tag.bad { background: var(--red); color: #fff; }
@@ -62,6 +62,7 @@ def _head(findings: Findings) -> str:
     if findings.model:
         facts.append((f"{len(findings.doubts):,}", f"labels are doubted by {findings.model}"))
     verdict = "; ".join(findings.problems) or "Nothing wrong was found"
+    verdict = verdict[0].upper() + verdict[1:]
     return f"<h1>Labelled pictures, checked</h1>\n<p>{escape(verdict)}.</p>\n{cards(facts)}"
 
 

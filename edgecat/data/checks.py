@@ -145,7 +145,7 @@ class Findings:
     @property
     def problems(self) -> tuple[str, ...]:
         """The faults, and how many labels are doubted; empty where all is well."""
-        doubted = f"{len(self.doubts):,} labels are doubted by {self.model}"
+        doubted = f"labels doubted by {self.model}: {len(self.doubts):,}"
         return (*self.faults, doubted) if self.doubts else self.faults
 
     @cached_property
@@ -154,14 +154,15 @@ class Findings:
         mixed = sum(len(group.labels) > 1 for group in self.copies)
         extra = sum(len(group.members) - 1 for group in self.copies)
         found = (
-            (len(self.pictures.skipped), "files are no pictures in class folders"),
-            (len(self.corrupt), "pictures are corrupt"),
-            (extra, f"pictures are copies of others, in {len(self.copies):,} groups"),
-            (len(self.across), "of these groups lie in more than one split"),
-            (mixed, "of these groups have more than one label"),
-            (len(self.small), f"pictures have a side under {SMALL} pixels"),
+            (len(self.pictures.skipped), "files that are no pictures in class folders"),
+            (len(self.corrupt), "corrupt pictures"),
+            (extra, "copies of other pictures"),
+            (len(self.copies), "groups of copies"),
+            (len(self.across), "groups of copies across splits"),
+            (mixed, "groups of copies with several labels"),
+            (len(self.small), f"pictures with a side under {SMALL} pixels"),
         )
-        sentences = [f"{count:,} {text}" for count, text in found if count]
+        sentences = [f"{text}: {count:,}" for count, text in found if count]
         sentences += [
             f"{split or 'the pictures'}: over {UNEVEN:.0f} times as many of one label as of another"
             for split in self.uneven
