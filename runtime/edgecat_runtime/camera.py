@@ -289,15 +289,13 @@ class Camera:
                 except Exception as loss:
                     if self._reopen is None or self._give_up == 0:
                         raise
-                    if source is not None:
-                        source.close()
-                    source = None
+                    gone, source = source, None
+                    _close(gone)
                     self._pause(loss, turn)
         except Exception as fatal:
             error = fatal  # raised again where the camera is read
         finally:
-            if source is not None:
-                source.close()
+            _close(source)
             with self._changed:
                 self._end(turn, error)
 
@@ -405,6 +403,15 @@ class Camera:
             self._error = error
             self.state = "ended"
             self._changed.notify_all()
+
+
+def _close(source: Source | None) -> None:
+    """Close a source; one that cannot even do that has ended all the same."""
+    try:
+        if source is not None:
+            source.close()
+    except Exception as error:
+        log.debug("%s could not be closed: %s", source.name if source else "", error)
 
 
 class _Absent(Source):

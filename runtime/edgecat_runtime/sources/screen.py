@@ -26,6 +26,7 @@ class Screen(Source):
     """
 
     live = True
+    reopens = False  # without its X server a program that drew or looked cannot go on
 
     def __init__(self, shooter: Any, number: int, fps: float) -> None:
         self.name = f"screen:{number}"
@@ -36,21 +37,21 @@ class Screen(Source):
 
     def read(self) -> Shot | None:
         """Take the next picture when its time has come; raises DeviceError when none is given."""
-        from mss.exception import ScreenShotError
-
         now = time.perf_counter()
         self._due = max(self._due + 1 / self.fps, now - 1 / self.fps)
         time.sleep(max(0.0, self._due - now))
         try:
             shot = self._shooter.grab(self._monitor)
-        except ScreenShotError as error:
-            raise DeviceError(f"{self.name} gives no picture: {error}") from error
+        except Exception as error:  # of several kinds, by what broke
+            self._shooter = None  # closing a connection that broke aborts the process
+            raise DeviceError(f"{self.name} gives no picture: {error or "it is gone"}") from error
         pixels = np.frombuffer(shot.raw, np.uint8).reshape(shot.height, shot.width, 4)
         return Shot(np.ascontiguousarray(pixels[:, :, :3]))
 
     def close(self) -> None:
         """Let the screen go."""
-        self._shooter.close()
+        if self._shooter is not None:
+            self._shooter.close()
 
 
 def open_screen(text: str, options: SourceOptions) -> Screen:
