@@ -19,7 +19,7 @@ from itertools import count, cycle, islice
 
 from edgecat.training.config import TrainConfig
 from edgecat.training.job import Job, prepare
-from edgecat.training.loader import Batch
+from edgecat.training.loader import Batch, Waited
 from edgecat.training.loop import step
 from edgecat.training.run import Watcher
 
@@ -50,20 +50,24 @@ def main() -> int:
 
 
 def measure(job: Job, *, rounds: int, steps: int) -> dict[str, float]:
-    """Time rounds of steps, from tars and from memory in turns; medians in images/s."""
-    tars = _endless(job)
+    """Time rounds of steps, from tars and memory in turns: median images/s, share of waiting."""
+    tars = Waited(_endless(job))
     memory = cycle(list(islice(_endless(job), 4)))
     job.model.train()
     _speed(job, islice(tars, steps))
+    tars.seconds, spent = 0.0, 0.0
     speeds: dict[str, list[float]] = {"tars": [], "memory": []}
     for _ in range(rounds):
+        started = time.perf_counter()
         speeds["tars"].append(_speed(job, islice(tars, steps)))
+        spent += time.perf_counter() - started
         speeds["memory"].append(_speed(job, islice(memory, steps)))
     tars_median, memory_median = (statistics.median(speeds[key]) for key in ("tars", "memory"))
     return {
         "tars_images_per_second": round(tars_median, 1),
         "memory_images_per_second": round(memory_median, 1),
         "ratio": round(tars_median / memory_median, 3),
+        "waited_for_tars": round(tars.seconds / spent, 3),
     }
 
 
