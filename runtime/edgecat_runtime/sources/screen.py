@@ -44,7 +44,7 @@ class Screen(Source):
             shot = self._shooter.grab(self._monitor)
         except Exception as error:  # of several kinds, by what broke
             self._shooter = None  # closing a connection that broke aborts the process
-            raise DeviceError(f"{self.name} gives no picture: {error or "it is gone"}") from error
+            raise DeviceError(f"{self.name} gives no picture: {error or 'it is gone'}") from error
         pixels = np.frombuffer(shot.raw, np.uint8).reshape(shot.height, shot.width, 4)
         return Shot(np.ascontiguousarray(pixels[:, :, :3]))
 
