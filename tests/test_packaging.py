@@ -95,7 +95,7 @@ def test_every_dependency_is_pinned() -> None:
             *(
                 lines
                 for extra, lines in _project(name)["optional-dependencies"].items()
-                if extra in ("train", "onnx", "headless", "report", "torch")
+                if extra in ("train", "onnx", "headless", "report", "torch", "web", "metrics")
             ),
             _toml(PROJECTS[name]).get("dependency-groups", {}).get("dev", []),
         )
