@@ -270,7 +270,7 @@ def test_closing_ends_the_thread_and_closes_the_source_once(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "text"), [("drawn", "drawn://pets?fps=9"), ("GST", "gst:videotestsrc ! appsink")]
+    ("scheme", "text"), [("drawn", "drawn://pets?fps=9"), ("PAINTED", "painted:a pipe ! a sink")]
 )
 def test_a_registered_scheme_is_given_the_whole_text(
     scripted: Scripting, scheme: str, text: str
