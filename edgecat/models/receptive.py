@@ -1,0 +1,119 @@
+"""How much of the picture each layer of a network sees, worked out from its graph.
+
+Source: Araujo, Norris and Sim, 2019, https://doi.org/10.23915/distill.00021, equations 1 to 3.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+_WINDOWS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_SETTINGS = ("kernel_size", "stride", "padding", "dilation")
+_POOLS = (max_pool2d, avg_pool2d)
+_JOINS = (torch.cat, torch.add, operator.add, operator.iadd)
+_WHOLE = (nn.Flatten, nn.Linear, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the places of a map see along rows or along columns, in pixels.
+
+    Attributes:
+        size: pixels that one place sees.
+        stride: pixels from what one place sees to what the next one sees.
+        start: first pixel that place 0 sees; below 0 it sees padding.
+    """
+
+    size: int = 1
+    stride: int = 1
+    start: int = 0
+
+    def through(self, kernel: int, stride: int, padding: int = 0, dilation: int = 1) -> Axis:
+        """What the places of the map after a convolution or pool see."""
+        reach = dilation * (kernel - 1)
+        return Axis(
+            size=self.size + reach * self.stride,
+            stride=self.stride * stride,
+            start=self.start - padding * self.stride,
+        )
+
+    def joined(self, other: Axis) -> Axis:
+        """What is seen where two ways meet, whose strides have to be equal."""
+        start = min(self.start, other.start)
+        end = max(self.start + self.size, other.start + other.size)
+        return Axis(end - start, self.stride, start)
+
+    def span(self, place: int) -> tuple[int, int]:
+        """First pixel, and the one after the last, that a place sees, padding included."""
+        first = self.start + place * self.stride
+        return first, first + self.size
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of a layer's places, along rows and columns."""
+
+    rows: Axis = Axis()
+    columns: Axis = Axis()
+
+
+def receptive_fields(model: nn.Module) -> dict[str, Field]:
+    """Work out the receptive field of every layer.
+
+    Args:
+        model: as `build_model` gives it; it is only looked at, as it answers in evaluation mode.
+
+    Returns:
+        By the name of the submodule, in the order of computation: of convolutions, pools, norms and
+        activations; layers after which every place sees the whole picture are left out.
+    """
+    training = model.training
+    try:
+        traced = fx.symbolic_trace(model.eval())
+    finally:
+        model.train(training)
+    modules = dict(traced.named_modules())
+    fields: dict[fx.Node, Field] = {}
+    for node in traced.graph.nodes:
+        inputs = [fields[before] for before in node.all_input_nodes if before in fields]
+        if len(inputs) == len(node.all_input_nodes) and (field := _field(node, inputs, modules)):
+            fields[node] = field
+    return {str(node.target): f for node, f in fields.items() if node.op == "call_module"}
+
+
+def _field(node: fx.Node, inputs: list[Field], modules: dict[str, nn.Module]) -> Field | None:
+    """The field after one step; None where every place sees the whole picture, or is none."""
+    if node.op == "placeholder":
+        return Field()
+    if node.op == "call_function" and node.target in _JOINS:
+        return reduce(_joined, inputs)
+    if node.op == "call_function" and node.target in _POOLS:
+        given = dict(zip(_SETTINGS[:3], node.args[1:], strict=False)) | node.kwargs
+        return _through(inputs[0], *(_pair(given.get(name, 0)) for name in _SETTINGS[:3]))
+    if node.op != "call_module":
+        return None
+    module = modules[str(node.target)]
+    if isinstance(module, _WINDOWS):
+        return _through(inputs[0], *(_pair(getattr(module, name, 1)) for name in _SETTINGS))
+    return None if isinstance(module, _WHOLE) else inputs[0]
+
+
+def _through(field: Field, *settings: tuple[int, int]) -> Field:
+    """The field after a window: kernel, stride, padding, dilation, each for rows and columns."""
+    rows, columns = zip(*settings, strict=True)
+    return Field(field.rows.through(*rows), field.columns.through(*columns))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _joined(one: Field, other: Field) -> Field:
+    return Field(one.rows.joined(other.rows), one.columns.joined(other.columns))
