@@ -1,8 +1,9 @@
-"""Pages: one HTML file each, nothing beside it, no script; all reports share their style."""
+"""Pages: one HTML file each, nothing beside it; all reports share their style."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -14,7 +15,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'{allowed}">
 <title>{title}</title>
 <style>
 {style}</style>
@@ -22,20 +23,28 @@ _PAGE = """<!doctype html>
 <body>
 <main>
 {body}
-</main>
+</main>{script}
 </body>
 </html>
 """
 
 
-def page(title: str, body: str) -> str:
+def page(title: str, body: str, *, script: str = "") -> str:
     """Return a whole document.
 
     Args:
         title: plain text.
         body: HTML for inside `<main>`, in the classes of `page.css`.
+        script: JavaScript that runs after the body, the only one that the page lets run.
     """
-    return _PAGE.format(title=escape(title), style=stylesheet(), body=body)
+    allowed = element = ""
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        allowed = f"; script-src 'sha256-{digest}'"
+        element = f"\n<script>{script}</script>"
+    return _PAGE.format(
+        title=escape(title), style=stylesheet(), body=body, allowed=allowed, script=element
+    )
 
 
 def stylesheet() -> str:

@@ -20,6 +20,7 @@ from edgecat.cli.doctor import doctor
 from edgecat.cli.evaluate import evaluate
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
+from edgecat.cli.study import study
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
@@ -34,7 +35,7 @@ _EXTRAS = {
 }
 _COMMANDS = (
     *(demo, train, evaluate, export, verify, benchmark),
-    *(compress, classify, camera, inspect, doctor),
+    *(compress, classify, camera, inspect, doctor, study),
 )
 
 app = typer.Typer(

@@ -1,0 +1,79 @@
+"""`edgecat study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecat.cli.options import Json
+
+
+def study(
+    name: Annotated[
+        str | None, typer.Argument(help="Which; none: list them.", show_default=False)
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folders of class folders, or .tar files with the same (repeatable); "
+            "default: drawn pets.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for NAME.html and NAME.csv.")] = Path(
+        "studies"
+    ),
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, help="How often everything is done, each time anew.")
+    ] = 3,
+    json: Json = False,
+) -> None:
+    """Try on your own pictures what a lecture on deep learning claims.
+
+    Each study takes a few minutes and ends in one page with plots and two sentences of what was
+    found, and its figures as CSV.
+
+    Example: `edgecat study activations`
+    """
+    from edgecat.cli.console import print_json, progress, say
+    from edgecat.study import STUDIES, find_study
+
+    if name is None:
+        _list(as_json=json)
+        return
+    wanted = find_study(name)(data=tuple(map(str, data or ())), seeds=seeds)
+    from edgecat.cli.training import warn_skipped
+    from edgecat.study.report import check_folder, save_outcome
+
+    check_folder(output)
+    with progress(wanted.steps, name) as advance:
+        outcome = wanted.run(advance)
+    files = save_outcome(name, wanted, outcome, output)
+    warn_skipped(outcome.skipped)
+    if json:
+        print_json(
+            {
+                "study": name,
+                "question": STUDIES[name][1],
+                "finding": list(outcome.finding),
+                "figures": dict(outcome.figures),
+                "files": list(map(str, files)),
+            }
+        )
+        return
+    for sentence in outcome.finding:
+        say(sentence)
+    say(f"{files[0]} shows it")
+
+
+def _list(*, as_json: bool) -> None:
+    from edgecat.cli.console import print_json, say
+    from edgecat.study import STUDIES
+
+    if as_json:
+        print_json({name: question for name, (_, question) in STUDIES.items()})
+        return
+    for name, (_, question) in STUDIES.items():
+        say(f"{name:<14} {question}")

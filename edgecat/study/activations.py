@@ -1,0 +1,463 @@
+"""Does the gradient vanish, and is it the sigmoid's fault? Activations by depth.
+
+In a chain of layers the gradient is multiplied, layer by layer, by the weights and the activation's
+slope (Rumelhart et al., 1986, https://doi.org/10.1038/323533a0). A sigmoid's slope is 1/4 at most
+(Hochreiter, 1991; Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html); a
+ReLU's is 1 where it is on (Nair and Hinton, 2010; He et al., 2015,
+https://arxiv.org/abs/1502.01852, whose weights are drawn here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from edgecat.evaluation.figures import COLOURS
+from edgecat.page import table
+from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.learning import (
+    climbed,
+    fit,
+    gradients_by_layer,
+    judged,
+    plain_network,
+    seeded,
+)
+from edgecat.study.pictures import Material, material
+from edgecat.study.plots import Panel, band, drawn
+
+THEORY = 0.25
+"""The greatest slope of the sigmoid, 1 / (1 + exp(-x)), at 0."""
+
+_COLOURS = dict(zip(("sigmoid", "tanh", "relu", "leaky_relu"), COLOURS, strict=False))
+_NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
+_PROBE = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations(Study):
+    """Plain VGG-like networks without batch norm, their activations exchanged.
+
+    Attributes:
+        kinds: activations.
+        depths: at which the gradient is measured before anything is learnt.
+        trained: those of `depths` that learn as well.
+        size: height and width of the pictures in pixels.
+        width: channels of the first block.
+        pictures: to learn from.
+        validation: to judge by.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        climb: steps to find each network's rate.
+    """
+
+    kinds: tuple[str, ...] = ("sigmoid", "tanh", "relu", "leaky_relu")
+    depths: tuple[int, ...] = (4, 7, 10, 13, 16)
+    trained: tuple[int, ...] = (4, 13)
+    size: int = 32
+    width: int = 16
+    pictures: int = 512
+    validation: int = 256
+    epochs: int = 10
+    batch: int = 32
+    climb: int = 60
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw and passes to make."""
+        learning = len(self.kinds) * len(self.trained) * self.seeds * self.epochs
+        return self.pictures + self.validation + learning
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Measure the gradients at the start, then let some networks learn."""
+        found = material(
+            self.data,
+            training=self.pictures,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
+        starts = [
+            self._start(found, kind, depth, seed)
+            for kind in self.kinds
+            for depth in self.depths
+            for seed in self.each_seed
+        ]
+        courses = [
+            course
+            for kind in self.kinds
+            for depth in self.trained
+            for course in self._courses(found, kind, depth, advance)
+        ]
+        return outcome(self, found, starts, courses)
+
+    def network(self, depth: int, kind: str, classes: int) -> nn.Module:
+        """One of the networks, with weights drawn from the current seed."""
+        return plain_network(depth, classes, size=self.size, width=self.width, active=kind)
+
+    def _start(self, found: Material, kind: str, depth: int, seed: int) -> Gradients:
+        with seeded(seed):
+            model = self.network(depth, kind, len(found.labels))
+        probe = found.training[slice(_PROBE)]
+        return Gradients(kind, depth, seed, *gradients_by_layer(model, probe))
+
+    def _courses(
+        self, found: Material, kind: str, depth: int, advance: Advance
+    ) -> Iterator[Course]:
+        with seeded(self.seed) as random:
+            model = self.network(depth, kind, len(found.labels))
+            rate = climbed(
+                model,
+                found.training,
+                optimizer="momentum",
+                batch=self.batch,
+                random=random,
+                steps=self.climb,
+            ).suggestion
+        for seed in self.each_seed:
+            yield self._course(found, kind, depth, seed, rate, advance)
+
+    def _course(
+        self, found: Material, kind: str, depth: int, seed: int, rate: float, advance: Advance
+    ) -> Course:
+        points: list[tuple[float, float, float]] = []
+        probe = found.training[slice(_PROBE)]
+
+        def look(epoch: int) -> None:
+            gradients.append(gradients_by_layer(model, probe)[0])
+            points.append((judged(model, found.training)[0], *judged(model, found.validation)))
+            advance(bool(epoch))
+
+        gradients: list[tuple[float, ...]] = []
+        with seeded(seed) as random:
+            model = self.network(depth, kind, len(found.labels))
+            look(0)
+            fit(
+                model,
+                found.training,
+                optimizer="momentum",
+                rate=rate,
+                batch=self.batch,
+                epochs=self.epochs,
+                random=random,
+                on_epoch=look,
+            )
+        loss, _, accuracy = (tuple(column) for column in zip(*points, strict=True))
+        return Course(kind, depth, seed, rate, loss, accuracy, tuple(gradients))
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """How much of the error reaches each layer of one network before it has learnt.
+
+    Attributes:
+        kind: the activation.
+        depth: layers with weights.
+        seed: of the weights.
+        weights: norms of the gradient by each layer's weights, from the input on.
+        outputs: norms of the gradient by each layer's outputs before the activation.
+    """
+
+    kind: str
+    depth: int
+    seed: int
+    weights: tuple[float, ...]
+    outputs: tuple[float, ...]
+
+    @property
+    def factor(self) -> float:
+        """By what each convolution multiplies the gradient on its way back: a geometric mean.
+
+        Max pooling passes the norm on as it is, so the layers alone count.
+        """
+        first, last = self.outputs[0], self.outputs[-2]
+        return float((first / last) ** (1 / (len(self.outputs) - 2)))
+
+
+@dataclass(frozen=True)
+class Course:
+    """How one network learnt: before the first pass and after each.
+
+    Attributes:
+        kind: the activation.
+        depth: layers with weights.
+        seed: of weights and order.
+        rate: of learning, found for this activation and depth.
+        loss: on the training pictures, in nats.
+        accuracy: on the validation pictures.
+        gradients: norms by the weights of each layer.
+    """
+
+    kind: str
+    depth: int
+    seed: int
+    rate: float
+    loss: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    gradients: tuple[tuple[float, ...], ...]
+
+
+def outcome(
+    study: Activations, found: Material, starts: list[Gradients], courses: list[Course]
+) -> Outcome:
+    """Turn the figures into sentences, plots and tables."""
+    deep = max(study.trained)
+    ratio = vanished(starts, deep)
+    factors = {kind: _mean_factor(starts, kind, deep) for kind in study.kinds}
+    last = {
+        (kind, depth): [c for c in courses if (c.kind, c.depth) == (kind, depth)]
+        for kind in study.kinds
+        for depth in study.trained
+    }
+    final = {key: float(np.mean([c.accuracy[-1] for c in runs])) for key, runs in last.items()}
+    return Outcome(
+        lead=f"Plain networks of 3x3 convolutions, {min(study.depths)} to {max(study.depths)} "
+        f"layers deep, without batch norm, looked at {found.about}: {', '.join(found.labels)}.",
+        finding=finding(ratio, factors, final, deep, 1 / len(found.labels)),
+        facts=[
+            (
+                _short(ratio),
+                f"times weaker: the first layer's gradient with sigmoids, depth {deep}",
+            ),
+            (f"{factors['sigmoid']:.3f}", f"of it is left by each sigmoid layer; theory: {THEORY}"),
+            (f"{factors['relu']:.2f}", "of it is left by each ReLU layer"),
+        ],
+        sections=_sections(study, starts, courses, factors, deep),
+        tables={"": _courses_table(courses), "start": _starts_table(starts)},
+        figures={
+            "depth": deep,
+            "first_layer_ratio": ratio,
+            "factor_per_layer": factors,
+            "accuracy": {f"{kind}-{depth}": value for (kind, depth), value in final.items()},
+        },
+        skipped=found.skipped,
+    )
+
+
+def vanished(starts: Sequence[Gradients], depth: int) -> float:
+    """How many times smaller the first layer's gradient is with sigmoids than with ReLUs."""
+    norms = {
+        kind: np.mean([np.log(g.weights[0]) for g in starts if (g.kind, g.depth) == (kind, depth)])
+        for kind in ("relu", "sigmoid")
+    }
+    return float(np.exp(norms["relu"] - norms["sigmoid"]))
+
+
+def finding(
+    ratio: float,
+    factors: Mapping[str, float],
+    final: Mapping[tuple[str, int], float],
+    depth: int,
+    chance: float,
+) -> tuple[str, str]:
+    """Say in two sentences what the figures show.
+
+    Args:
+        ratio: from `vanished`.
+        factors: by which each layer multiplies the gradient, by activation.
+        final: accuracy after the last pass, by activation and depth.
+        depth: of the deepest networks that learnt.
+        chance: the accuracy of guessing.
+    """
+    sigmoid = factors["sigmoid"]
+    near = "as the theory says" if sigmoid <= 1.1 * THEORY else "more than the theory allows"
+    first = (
+        f"Before anything is learnt, {_short(ratio)} times less of the error reaches the first of "
+        f"{depth} layers with sigmoids than with ReLUs: each sigmoid layer passes on "
+        f"{sigmoid:.2f} of the gradient, {near} (at most 1/4), and each ReLU layer "
+        f"{factors['relu']:.2f}."
+    )
+    if ratio < 10:
+        first = (
+            f"The gradient does not vanish here: at depth {depth} the first layer's is only "
+            f"{ratio:.1f} times smaller with sigmoids than with ReLUs, against the lecture."
+        )
+    shares = {kind: final[kind, depth] for kind in factors}
+    told = ", ".join(f"{_name(kind)} {share:.0%}" for kind, share in shares.items())
+    gain = shares["relu"] - shares["sigmoid"]
+    verdict = (
+        "the deep network learns with ReLUs and not with sigmoids, as the lecture says"
+        if shares["sigmoid"] < chance + 0.05 < shares["relu"] - 0.02
+        else "ReLUs learn better than sigmoids, which still learn something"
+        if gain > 0.03
+        else "the ReLUs' advantage does not show in the answers here, against the lecture"
+    )
+    return first, f"After the last pass, {told} of the new pictures are right: {verdict}."
+
+
+def _sections(
+    study: Activations,
+    starts: list[Gradients],
+    courses: list[Course],
+    factors: Mapping[str, float],
+    deep: int,
+) -> list[Section]:
+    return [
+        Section(
+            "Before anything is learnt",
+            "The norm of the loss's gradient by the weights of each layer: what the optimiser has "
+            f"to go by. Left: through the {deep} layers, of which 1 sees the picture. Right: the "
+            "first layer's, in networks of different depth.",
+            drawn(
+                [_through_layers(study, starts, deep), _by_depth(study, starts)],
+                "Gradient norms by layer and by depth",
+            ),
+        ),
+        Section(
+            "By how much each layer weakens it",
+            "By what a layer multiplies the gradient on its way back to the input, the geometric "
+            f"mean over the convolutions of the networks {deep} layers deep. The slope of a "
+            "sigmoid is 1/4 where it is steepest; one hundredth of a hundredth is left after seven "
+            "such layers.",
+            table(
+                ("activation", "factor a layer", f"after {deep - 2} layers", "theory"),
+                [
+                    (_name(k), f"{f:.3f}", f"{f ** (deep - 2):.2g}", _theory(k))
+                    for k, f in factors.items()
+                ],
+                left=(0,),
+            ),
+        ),
+        Section(
+            "While it learns",
+            "Each network at the rate that the learning-rate finder suggests for it. Loss on the "
+            "pictures it learns from; answers on pictures it has not seen.",
+            drawn(_learning_panels(study, courses), "Loss and accuracy while learning"),
+        ),
+        Section(
+            "The first layer while it learns",
+            "The gradient that reaches the first layer, pass by pass.",
+            drawn(_first_panels(study, courses), "First layer's gradient while learning"),
+        ),
+    ]
+
+
+def _through_layers(study: Activations, starts: list[Gradients], deep: int) -> Panel:
+    lines = [
+        band(
+            _name(kind),
+            range(1, deep + 1),
+            [g.weights for g in starts if (g.kind, g.depth) == (kind, deep)],
+            _COLOURS[kind],
+            log=True,
+            marker="o",
+        )
+        for kind in study.kinds
+    ]
+    return Panel(
+        f"{deep} layers deep", "layer", "norm of its gradient", lines, log_y=True, legend="best"
+    )
+
+
+def _by_depth(study: Activations, starts: list[Gradients]) -> Panel:
+    lines = [
+        band(
+            _name(kind),
+            study.depths,
+            [
+                [g.weights[0] for g in starts if (g.kind, g.seed) == (kind, seed)]
+                for seed in study.each_seed
+            ],
+            _COLOURS[kind],
+            log=True,
+            marker="o",
+        )
+        for kind in study.kinds
+    ]
+    return Panel(
+        "The first layer", "depth of the network", "norm of its gradient", lines, log_y=True,
+        ticks=study.depths, legend="",
+    )  # fmt: skip
+
+
+def _learning_panels(study: Activations, courses: list[Course]) -> list[Panel]:
+    panels = []
+    passes = range(study.epochs + 1)
+    for depth in study.trained:
+        for up, title in (("loss in nats", "loss"), ("right", "right answers")):
+            lines = [
+                band(
+                    _name(kind),
+                    passes,
+                    [
+                        c.loss if title == "loss" else c.accuracy
+                        for c in courses
+                        if (c.kind, c.depth) == (kind, depth)
+                    ],
+                    _COLOURS[kind],
+                )
+                for kind in study.kinds
+            ]
+            panels.append(Panel(f"{depth} layers: {title}", "pass over the pictures", up, lines))
+    return panels
+
+
+def _first_panels(study: Activations, courses: list[Course]) -> list[Panel]:
+    return [
+        Panel(
+            f"{depth} layers deep",
+            "pass over the pictures",
+            "norm of the first layer's gradient",
+            [
+                band(
+                    _name(kind),
+                    range(study.epochs + 1),
+                    [
+                        [step[0] for step in c.gradients]
+                        for c in courses
+                        if (c.kind, c.depth) == (kind, depth)
+                    ],
+                    _COLOURS[kind],
+                    log=True,
+                )
+                for kind in study.kinds
+            ],
+            log_y=True,
+        )
+        for depth in study.trained
+    ]
+
+
+def _starts_table(starts: list[Gradients]) -> Table:
+    rows = tuple(
+        (g.kind, g.depth, g.seed, layer, weights, outputs)
+        for g in starts
+        for layer, (weights, outputs) in enumerate(zip(g.weights, g.outputs, strict=True), 1)
+    )
+    header = ("activation", "depth", "seed", "layer", "weight_gradient", "output_gradient")
+    return Table(header, rows)
+
+
+def _courses_table(courses: list[Course]) -> Table:
+    rows = tuple(
+        (c.kind, c.depth, c.seed, c.rate, epoch, *values[:2], values[2][0], values[2][-1])
+        for c in courses
+        for epoch, values in enumerate(zip(c.loss, c.accuracy, c.gradients, strict=True))
+    )
+    return Table(
+        (
+            *("activation", "depth", "seed", "rate", "epoch", "training_loss"),
+            *("validation_accuracy", "first_layer_gradient", "last_layer_gradient"),
+        ),
+        rows,
+    )
+
+
+def _mean_factor(starts: list[Gradients], kind: str, depth: int) -> float:
+    each = [np.log(g.factor) for g in starts if (g.kind, g.depth) == (kind, depth)]
+    return float(np.exp(np.mean(each)))
+
+
+def _theory(kind: str) -> str:
+    return "at most 1/4" if kind == "sigmoid" else "at most 1" if kind == "tanh" else "1"
+
+
+def _name(kind: str) -> str:
+    return _NAMES.get(kind, kind)
+
+
+def _short(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.1f}"

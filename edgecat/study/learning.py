@@ -1,0 +1,213 @@
+"""A small learner for the studies: plain networks, a loop that reads in one go, gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from edgecat.models.parts import Layers
+from edgecat.models.vgg import VGG
+from edgecat.study.pictures import Pictures
+from edgecat.training.config import LEARNING_RATES
+from edgecat.training.finder import RateSweep, smoothed, suggested
+from edgecat.training.optim import make_optimizer, set_learning_rate
+
+_BLOCKS = 3
+_AT_ONCE = 256
+
+
+def plain_network(
+    depth: int, classes: int, *, size: int, width: int = 16, active: str = "relu"
+) -> VGG:
+    """A VGG as published, without batch norm: three blocks of 3x3 convolutions, each with a pool.
+
+    Args:
+        depth: layers with weights, the last one dense: 4, 7, 10, 13, ...
+        classes: number of logits.
+        size: height and width of the input in pixels.
+        width: channels of the first block; each block has twice as many as the one before.
+        active: by its name in `edgecat.models.parts.ACTIVATIONS`.
+
+    Raises:
+        ValueError: no such depth.
+    """
+    each, rest = divmod(depth - 1, _BLOCKS)
+    if rest or not each:
+        raise ValueError(f"no plain network of {depth} layers; expected 4, 7, 10, 13, ...")
+    layers: Layers = ()
+    for block in range(_BLOCKS):
+        layers += (*[width << block] * each, "M")
+    return VGG(layers, classes, height=size, width=size, head="gap", dropout=0, active=active)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """Draw weights and dropout from a seed; yield a generator for the order of the pictures."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield torch.Generator().manual_seed(seed)
+
+
+def shuffled(pictures: Pictures, batch: int, random: torch.Generator) -> Iterator[Pictures]:
+    """Yield the batches of one pass in a new order; the last one may be smaller."""
+    order = torch.randperm(len(pictures), generator=random)
+    for chosen in torch.split(order, batch):
+        yield pictures[chosen]
+
+
+def learn(model: nn.Module, optimizer: Optimizer, batch: Pictures) -> Tensor:
+    """Take one step; return the loss before it, a scalar in nats."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = cross_entropy(model(batch.images), batch.labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def fit(
+    model: nn.Module,
+    pictures: Pictures,
+    *,
+    optimizer: str,
+    rate: float,
+    batch: int,
+    epochs: int,
+    random: torch.Generator,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> None:
+    """Learn at a constant rate, without weight decay or augmentation.
+
+    Args:
+        model: learns in place, in training mode.
+        pictures: to learn from.
+        optimizer: by its name in `edgecat.training.optim`.
+        rate: of learning.
+        batch: pictures a step; all of them for `gd`.
+        epochs: passes.
+        random: of the order.
+        on_epoch: told of each pass that is done, from 1.
+    """
+    stepper = make_optimizer(model, optimizer, lr=rate, weight_decay=0)
+    size = len(pictures) if optimizer == "gd" else batch
+    for epoch in range(1, epochs + 1):
+        model.train()
+        for part in shuffled(pictures, size, random):
+            learn(model, stepper, part)
+        on_epoch(epoch)
+
+
+def judged(model: nn.Module, pictures: Pictures) -> tuple[float, float]:
+    """The mean loss in nats and the share of right answers, in evaluation mode."""
+    model.eval()
+    loss = right = 0.0
+    with torch.no_grad():
+        for start in range(0, len(pictures), _AT_ONCE):
+            part = pictures[slice(start, start + _AT_ONCE)]
+            logits = model(part.images)
+            loss += float(cross_entropy(logits, part.labels, reduction="sum"))
+            right += float((logits.argmax(1) == part.labels).sum())
+    return loss / len(pictures), right / len(pictures)
+
+
+def gradient(model: nn.Module, pictures: Pictures) -> Tensor:
+    """The gradient of the mean loss by all weights, float32 (weights,)."""
+    model.train()
+    model.zero_grad(set_to_none=True)
+    for start in range(0, len(pictures), _AT_ONCE):
+        part = pictures[slice(start, start + _AT_ONCE)]
+        loss = cross_entropy(model(part.images), part.labels, reduction="sum") / len(pictures)
+        loss.backward()  # type: ignore[no-untyped-call]
+    flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    model.zero_grad(set_to_none=True)
+    return flat
+
+
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """The layers with weights, from the input to the logits."""
+    return [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+
+
+def gradients_by_layer(
+    model: nn.Module, pictures: Pictures
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measure how much of the error reaches each layer, from the input to the logits.
+
+    Returns:
+        The norms of the loss's gradients by each layer's weights, and by its outputs before the
+        activation.
+    """
+    layers = layers_of(model)
+    outputs: list[float] = [0.0] * len(layers)
+
+    def listen(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def note(gradient: Tensor) -> None:
+            outputs[index] = float(gradient.norm())
+
+        def hook(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+            output.register_hook(note)  # type: ignore[no-untyped-call]
+
+        return hook
+
+    handles = [layer.register_forward_hook(listen(i)) for i, layer in enumerate(layers)]
+    try:
+        model.train()
+        model.zero_grad(set_to_none=True)
+        loss = cross_entropy(model(pictures.images), pictures.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        weights = [float(p.grad.norm()) for p in _weights(layers) if p.grad is not None]
+    finally:
+        for handle in handles:
+            handle.remove()
+    model.zero_grad(set_to_none=True)
+    return tuple(weights), tuple(outputs)
+
+
+def climbed(
+    model: nn.Module,
+    pictures: Pictures,
+    *,
+    optimizer: str,
+    batch: int,
+    random: torch.Generator,
+    steps: int = 80,
+) -> RateSweep:
+    """Find a rate as `edgecat train --find-lr` does; the model is spoilt.
+
+    The rate climbs from a thousandth of the optimiser's own to a hundred times it, until the
+    smoothed loss is twice its least.
+
+    Raises:
+        UserError: the loss climbed at once.
+    """
+    own = LEARNING_RATES[optimizer]
+    stepper = make_optimizer(model, optimizer, lr=own, weight_decay=0)
+    model.train()
+    size = len(pictures) if optimizer == "gd" else batch
+    rates: list[float] = []
+    losses: list[float] = []
+    for part in islice(_endless(pictures, size, random), steps):
+        rates.append(own / 1000 * 1e5 ** (len(rates) / (steps - 1)))
+        set_learning_rate(stepper, rates[-1])
+        losses.append(float(learn(model, stepper, part)))
+        averages = smoothed(losses)
+        if not averages[-1] < 2 * min(averages):
+            break
+    finite = [i for i, loss in enumerate(losses) if math.isfinite(loss)]
+    rates, losses = rates[: len(finite)], losses[: len(finite)]
+    return RateSweep(tuple(rates), tuple(losses), smoothed(losses), suggested(rates, losses))
+
+
+def _endless(pictures: Pictures, size: int, random: torch.Generator) -> Iterator[Pictures]:
+    while True:
+        yield from shuffled(pictures, size, random)
+
+
+def _weights(layers: list[nn.Module]) -> Iterator[nn.Parameter]:
+    return (layer.get_parameter("weight") for layer in layers)

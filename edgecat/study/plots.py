@@ -1,0 +1,182 @@
+"""The studies' plots: panels of lines with bands, as pictures inside the page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgecat.evaluation.figures import COLOURS
+from edgecat.page import data_url
+from edgecat_runtime.errors import BackendMissing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Numbers = NDArray[np.float64]
+
+_INK, _SOFT, _LINE = "#1d2430", "#5d6776", "#e3e7ed"
+_SETTINGS: Any = {
+    "svg.hashsalt": "edgecat",
+    "axes.edgecolor": _SOFT,
+    "axes.labelcolor": _SOFT,
+    "axes.titlecolor": _INK,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "text.color": _INK,
+    "font.size": 10,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with its band.
+
+    Attributes:
+        name: in the legend; empty for none.
+        x: where, (n,).
+        y: the mean, (n,).
+        low: the band's lower edge, (n,); None for no band.
+        high: its upper edge.
+        colour: of `COLOURS`.
+        style: matplotlib's: `-`, `--`, `:` or empty for markers alone.
+        marker: matplotlib's, or empty.
+    """
+
+    name: str
+    x: Numbers
+    y: Numbers
+    low: Numbers | None = None
+    high: Numbers | None = None
+    colour: str = COLOURS[0]
+    style: str = "-"
+    marker: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+        title: plain text.
+        across: what the x axis shows.
+        up: what the y axis shows.
+        lines: to draw.
+        log_x: logarithmic x axis.
+        log_y: logarithmic y axis.
+        ticks: where the x axis has its marks; empty leaves it to matplotlib.
+        limits: least and greatest y; None leaves it to matplotlib.
+        rules: level lines to compare with, each with its name.
+        legend: where, in matplotlib's words; empty for none.
+    """
+
+    title: str
+    across: str
+    up: str
+    lines: Sequence[Line]
+    log_x: bool = False
+    log_y: bool = False
+    ticks: Sequence[float] = ()
+    limits: tuple[float | None, float | None] | None = None
+    rules: Sequence[tuple[float, str]] = ()
+    legend: Any = "best"
+
+
+def band(
+    name: str, x: ArrayLike, runs: ArrayLike, colour: str, *, log: bool = False, **how: str
+) -> Line:
+    """The mean over the runs, with a band from the least to the greatest.
+
+    Args:
+        name: in the legend.
+        x: where, (n,).
+        runs: one row for each seed, (seeds, n); numbers that are not finite leave gaps.
+        colour: of the line.
+        log: the geometric mean.
+        how: `style` and `marker` of the line.
+    """
+    values = np.asarray(runs, np.float64)
+    mean = np.exp(np.log(values).mean(0)) if log else values.mean(0)
+    where = np.asarray(x, np.float64)
+    return Line(name, where, mean, values.min(0), values.max(0), colour, **how)
+
+
+def drawn(panels: Sequence[Panel], alt: str, *, columns: int = 2) -> str:
+    """Draw panels side by side, as an image element.
+
+    Raises:
+        BackendMissing: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BackendMissing("matplotlib is not installed: pip install 'edgecat[train]'") from error
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    with rc_context(_SETTINGS):
+        wide = 10.2 if columns > 1 else 7.6
+        figure = Figure(figsize=(wide, 3.7 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axes, panel in zip(grid, panels, strict=False):
+            _draw(axes, panel)
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        return image_of(figure, alt)
+
+
+def image_of(figure: Figure, alt: str) -> str:
+    """A matplotlib figure as an element with the SVG inside."""
+    data = io.BytesIO()
+    figure.savefig(data, format="svg", metadata={"Date": None}, transparent=True)
+    url = data_url(data.getvalue(), "image/svg+xml")
+    return f'<img alt="{escape(alt, quote=True)}" src="{url}">'
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    for line in panel.lines:
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=line.colour, alpha=0.15, lw=0)
+        axes.plot(
+            line.x,
+            line.y,
+            color=line.colour,
+            linestyle=line.style or "none",
+            marker=line.marker,
+            markersize=4,
+            linewidth=1.8,
+            label=line.name or None,
+        )
+    for level, name in panel.rules:
+        axes.axhline(level, color=_SOFT, linewidth=1, linestyle=":")
+        axes.annotate(
+            name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+            fontsize=8.5, color=_SOFT,
+        )  # fmt: skip
+    _dress(axes, panel)
+
+
+def _dress(axes: Axes, panel: Panel) -> None:
+    axes.set_title(panel.title, fontsize=11, loc="left")
+    axes.set_xlabel(panel.across)
+    axes.set_ylabel(panel.up)
+    if panel.log_x:
+        axes.set_xscale("log")
+    if panel.log_y:
+        axes.set_yscale("log")
+    if panel.ticks:
+        axes.set_xticks(list(panel.ticks), [f"{tick:g}" for tick in panel.ticks])
+        axes.minorticks_off()
+    if panel.limits:
+        axes.set_ylim(*panel.limits)
+    axes.grid(color=_LINE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if panel.legend and any(line.name for line in panel.lines):
+        axes.legend(frameon=False, loc=panel.legend, fontsize=9)

@@ -1,0 +1,95 @@
+"""A study as one page and CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from dataclasses import fields
+from html import escape
+from pathlib import Path
+
+from edgecat import __version__
+from edgecat.page import cards, page
+from edgecat.study.frame import STUDIES, Outcome, Study, Table
+from edgecat_runtime.atomic import atomic_write, write_error
+from edgecat_runtime.machine import this_machine
+
+_STYLE = """<style>
+.finding { border-left: 4px solid var(--blue); } .finding p { color: var(--ink); font-size: 18px;
+  margin: 0 0 8px; } .finding p:last-child { margin: 0; }
+section > p { margin-top: 4px; } section img { margin: 0 auto; }
+</style>"""
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder and try to write there, before minutes are spent on what is to be written.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def save_outcome(name: str, study: Study, outcome: Outcome, folder: Path) -> list[Path]:
+    """Write the tables as `NAME.csv` and the page as `NAME.html`.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    html = folder / f"{name}.html"
+    written = [html]
+    for suffix, table in outcome.tables.items():
+        path = folder / (f"{name}-{suffix}.csv" if suffix else f"{name}.csv")
+        atomic_write(path, csv_text(table))
+        written.append(path)
+    atomic_write(html, study_html(name, study, outcome))
+    return written
+
+
+def csv_text(table: Table) -> str:
+    """The table as CSV; floats with six digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.header)
+    for row in table.rows:
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    return text.getvalue()
+
+
+def study_html(name: str, study: Study, outcome: Outcome) -> str:
+    """Return the study as a whole HTML document."""
+    sections = (
+        f"<section><h2>{escape(part.title)}</h2><p>{escape(part.text)}</p>{part.html}</section>"
+        for part in outcome.sections
+    )
+    finding = "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.finding)
+    body = (
+        f"{_STYLE}<h1>{escape(STUDIES[name][1])}</h1>\n<p>{escape(outcome.lead)}</p>"
+        f'<section class="finding">{finding}</section>{cards(outcome.facts)}'
+        f"{''.join(sections)}{_foot(name, study)}"
+    )
+    return page(f"edgecat study {name}", body, script=outcome.script)
+
+
+def _foot(name: str, study: Study) -> str:
+    values = ", ".join(f"{f.name} {_plain(getattr(study, f.name))}" for f in fields(study))
+    return (
+        f"<footer>edgecat {escape(__version__)}, study {escape(name)}: {escape(values)}. Lines are "
+        f"means over the seeds, bands reach from the least to the greatest. Measured on "
+        f"{escape(str(this_machine()))}.</footer>"
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value)
