@@ -1,0 +1,10 @@
+"""Looking into a network: activations, back-propagation to the pixels, synthesised pictures.
+
+After Yosinski et al., 2015, Understanding Neural Networks Through Deep Visualization,
+https://arxiv.org/abs/1506.06579.
+"""
+
+from edgecat.deepvis.layers import Field, Layer
+from edgecat.deepvis.probe import HOWS, Probe, Seen, open_probe
+
+__all__ = ["HOWS", "Field", "Layer", "Probe", "Seen", "open_probe"]

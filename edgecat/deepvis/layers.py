@@ -1,0 +1,256 @@
+"""The layers of a network as they are run, with their shapes and exact receptive fields.
+
+The network is run once without memory or arithmetic, on torch's `meta` device. Hooks on its modules
+name the layers; below them every operation hands on where in the frame its outputs look.
+Source of the arithmetic: Araujo et al., 2019, https://distill.pub/2019/computing-receptive-fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edgecat.models.googlenet import Inception
+from edgecat.models.inception import Mixed
+from edgecat.models.parts import AdaptiveAveragePool, GlobalAveragePool
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.GELU)
+_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
+    ("convolution", (nn.Conv2d,)),
+    ("norm", (nn.BatchNorm2d,)),
+    ("activation", ACTIVATIONS),
+    ("pool", (nn.MaxPool2d, nn.AvgPool2d, GlobalAveragePool, AdaptiveAveragePool)),
+    ("block", (Inception, Mixed)),
+    ("dense", (nn.Linear,)),
+)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where units look along one axis: unit i at pixels `start + i * step`, `size` of them.
+
+    A field that reaches over the frame's edge looks at padding there.
+    """
+
+    start: int
+    size: int
+    step: int
+
+    def window(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
+        """Give the field of a layer that looks at this one through windows."""
+        return Axis(
+            self.start - padding * self.step,
+            self.size + (kernel - 1) * dilation * self.step,
+            self.step * stride,
+        )
+
+    def span(self, place: int, side: int) -> tuple[int, int]:
+        """Give the first pixel and the one after the last that a unit sees, within the frame."""
+        first = self.start + place * self.step
+        return max(first, 0), min(first + self.size, side)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive fields of a layer's units: along the rows and along the columns of a frame."""
+
+    rows: Axis
+    columns: Axis
+
+    def box(self, place: tuple[int, int], height: int, width: int) -> tuple[int, int, int, int]:
+        """Give top, left, bottom, right (exclusive) of what a unit sees.
+
+        Args:
+            place: row and column in the layer's map.
+            height: of the frame, at whose edges the box is cut.
+            width: likewise.
+        """
+        top, bottom = self.rows.span(place[0], height)
+        left, right = self.columns.span(place[1], width)
+        return top, left, bottom, right
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer.
+
+    Attributes:
+        name: of its module; a module that runs again has `:2`, `:3` behind its name.
+        kind: `convolution`, `norm`, `activation`, `pool`, `block`, `dense`, or `logits`, the last
+            one.
+        shape: (channels, rows, columns) of its maps, or (units,).
+        field: where its units look.
+        active: the name of the layer that follows directly with the same units, normed and
+            activated; its own where none does.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    field: Field
+    active: str
+
+    @property
+    def units(self) -> int:
+        """How many units, or channels, there are."""
+        return self.shape[0]
+
+    @property
+    def spatial(self) -> bool:
+        """Whether its units are maps rather than single numbers."""
+        return len(self.shape) == 3
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind}, {' x '.join(map(str, self.shape))})"
+
+
+def find_layers(model: nn.Module, height: int, width: int) -> tuple[Layer, ...]:
+    """List the layers of a network in the order in which they run.
+
+    Args:
+        model: from normalised RGB to logits, in evaluation mode, no activation of it in place.
+        height: of its input in pixels.
+        width: likewise.
+    """
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
+    frame = torch.empty(1, 3, height, width, device="meta")
+    seen: list[tuple[str, nn.Module, Tensor, Tensor]] = []
+
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output is not inputs[0]:
+            seen.append((name, module, inputs[0], output))
+
+    with torch.no_grad(), _Fields(frame) as fields, calls(model, note):
+        functional_call(model, meta, (frame,))
+    found = [
+        Layer(name, _kind(module), tuple(output.shape[1:]), fields.of(output), name)
+        for name, module, _, output in seen
+    ]
+    found[-1] = replace(found[-1], kind="logits")
+    return tuple(_followed(found, seen))
+
+
+@contextmanager
+def calls(
+    model: nn.Module,
+    note: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], Tensor | None],
+    only: type[nn.Module] | tuple[type[nn.Module], ...] = nn.Module,
+) -> Iterator[None]:
+    """Call `note(name, module, inputs, output)` whenever a layer has run, by the layer's name.
+
+    What `note` returns, if anything, takes the place of the output.
+
+    Args:
+        model: the network.
+        note: what to call.
+        only: the types of modules that matter.
+    """
+    times: dict[str, int] = {}
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
+        def ran(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            times[name] = times.get(name, 0) + 1
+            again = f":{times[name]}" if times[name] > 1 else ""
+            return note(name + again, module, inputs, output)
+
+        return ran
+
+    handles = [
+        module.register_forward_hook(hook(name))
+        for name, module in model.named_modules()
+        if _kind(module) and isinstance(module, only)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _kind(module: nn.Module) -> str:
+    return next((kind for kind, types in _KINDS if isinstance(module, types)), "")
+
+
+def _followed(
+    found: Sequence[Layer], seen: Sequence[tuple[str, nn.Module, Tensor, Tensor]]
+) -> Iterator[Layer]:
+    """Name for each layer the one that norms and activates its units and nothing else."""
+    for layer, (*_, output) in zip(found, seen, strict=True):
+        active, last = layer.name, output
+        for later, (_, _, source, result) in zip(found, seen, strict=True):
+            if source is last and later.kind in ("norm", "activation"):
+                active, last = later.name, result
+        yield replace(layer, active=active)
+
+
+class _Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follow receptive fields through every operation that runs under it."""
+
+    def __init__(self, frame: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        height, width = frame.shape[2:]
+        self._whole = Field(Axis(0, height, 0), Axis(0, width, 0))
+        # The tensors are kept, so that no other one can get their `id`.
+        self._known = {id(frame): (frame, Field(Axis(0, 1, 1), Axis(0, 1, 1)))}
+
+    def of(self, tensor: Tensor) -> Field:
+        """Give the field of a tensor's units; the whole frame where nothing else is known."""
+        return self._known.get(id(tensor), (tensor, self._whole))[1]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        output = result[0] if isinstance(result, (tuple, list)) else result
+        if isinstance(output, Tensor) and output.ndim == 4:
+            field = self._through(func._schema.name, args, output)
+            if field is not None:
+                self._known[id(output)] = (output, field)
+        return result
+
+    def _through(self, name: str, args: tuple[Any, ...], output: Tensor) -> Field | None:
+        if name == "aten::convolution":
+            stride, padding, dilation = args[3:6]
+            return self._window(args[0], args[1].shape[2:], stride, padding, dilation)
+        if name in ("aten::max_pool2d_with_indices", "aten::avg_pool2d"):
+            kernel = _pair(args[1])
+            stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
+            padding = _pair(args[3]) if len(args) > 3 else (0, 0)
+            pools = name.startswith("aten::max") and len(args) > 4
+            return self._window(args[0], kernel, stride, padding, _pair(args[4] if pools else 1))
+        flat = [x for arg in args for x in (arg if isinstance(arg, (list, tuple)) else (arg,))]
+        maps = [x for x in flat if isinstance(x, Tensor) and id(x) in self._known]
+        if not maps or any(one.shape[2:] != output.shape[2:] for one in maps):
+            return None
+        return _union([self.of(one) for one in maps])
+
+    def _window(self, maps: Tensor, *shape: Sequence[int]) -> Field:
+        field = self.of(maps)
+        shapes = [_pair(value) for value in shape]
+        rows, columns = (tuple(value[axis] for value in shapes) for axis in (0, 1))
+        return Field(field.rows.window(*rows), field.columns.window(*columns))
+
+
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return value[0], value[-1]
+
+
+def _union(fields: Sequence[Field]) -> Field:
+    return Field(_hull([f.rows for f in fields]), _hull([f.columns for f in fields]))
+
+
+def _hull(axes: Sequence[Axis]) -> Axis:
+    """Join what several branches see; they step alike, since their maps have one size."""
+    start = min(axis.start for axis in axes)
+    end = max(axis.start + axis.size for axis in axes)
+    return Axis(start, end - start, max(axis.step for axis in axes))
