@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
 from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
-from edgecat_runtime.errors import EdgecatError, GateError
+from edgecat_runtime.errors import EdgecatError, GateError, UserError
 from edgecat_runtime.golden import golden_frames, preprocess_difference
 from edgecat_runtime.preprocess import preprocess
 
@@ -63,6 +65,23 @@ class Prediction:
         return self.label if self.unsure else f"{self.label} {self.confidence:.1%}"
 
 
+class FileStamp(NamedTuple):
+    """What changes with a file's contents: when it was written (ns), its size and its number."""
+
+    written: int
+    size: int
+    number: int
+
+
+def file_stamp(path: Path) -> FileStamp | None:
+    """Return the stamp of a file; None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return FileStamp(state.st_mtime_ns, state.st_size, state.st_ino)
+
+
 class Classifier:
     """A model file, opened with a backend and proved to answer as its author's did.
 
@@ -70,6 +89,8 @@ class Classifier:
         card: what the file says of itself.
         device: that it runs on: `cpu`, `cuda`, ...
         choice: a sentence on why this backend answers, where several were tried.
+        path: of the file that it was opened from; None where there is none.
+        stamp: of that file, just before it was opened.
 
     Example:
         >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
@@ -82,7 +103,10 @@ class Classifier:
         self.card = card
         self.device = device
         self.choice = choice
+        self.path: Path | None = None
+        self.stamp: FileStamp | None = None
         self._backend = backend
+        self._again: Callable[[], Classifier] | None = None
 
     @classmethod
     def open(
@@ -111,13 +135,32 @@ class Classifier:
             BackendMissing: the backend's library is not installed.
             GateError: the file was changed, or its golden frames are answered differently.
         """
+        path = Path(path)
+        stamp = file_stamp(path)
         card = read_card(path)
         if labels is not None:
             card = card.with_labels(tuple(labels))
         entries = backend_entries(path, name=backend, device=device)
-        if not verify:
-            return cls(entries[0].open(Path(path), card, threads), card, device=entries[0].device)
-        return cls._fastest(Path(path), card, entries, threads)
+        if verify:
+            classifier = cls._fastest(path, card, entries, threads)
+        else:
+            classifier = cls(entries[0].open(path, card, threads), card, device=entries[0].device)
+        classifier.path, classifier.stamp = path, stamp
+        classifier._again = partial(
+            cls.open, path, backend=backend, device=device, labels=labels, threads=threads
+        )
+        return classifier
+
+    def open_again(self) -> Classifier:
+        """Open the same file once more, with the same options, self-tested.
+
+        Raises:
+            UserError: this one was not opened from a file.
+            EdgecatError: as `open`.
+        """
+        if self._again is None:
+            raise UserError("a classifier that comes from no file cannot be opened again")
+        return self._again()
 
     @classmethod
     def _fastest(

@@ -1,0 +1,164 @@
+"""Hot reload: a model file that is replaced while the loop runs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import NamedTuple
+
+from edgecat_runtime.classifier import Classifier, FileStamp, file_stamp
+from edgecat_runtime.errors import EdgecatError, UserError
+
+log = logging.getLogger("edgecat_runtime")
+
+LOOK_SECONDS = 1.0
+_CLOSE_SECONDS = 10.0
+
+
+class Reloaded(NamedTuple):
+    """What came of a new file: the classifier that is to take over, or None; and a sentence."""
+
+    classifier: Classifier | None
+    reason: str
+
+
+class Reloader:
+    """Watches the file of a classifier, and opens what replaces it in a thread of its own.
+
+    A file is looked at when its time, size or number has changed and it has kept still for one
+    look; and opened when its contents are others. The new classifier has passed its self-test and
+    has the same labels, in the same order; else there is a sentence that says why not.
+
+    Args:
+        classifier: that answers now.
+        opened: opens the file again, self-tested; None: as the classifier was opened.
+        seconds: between two looks.
+
+    Raises:
+        UserError: the classifier was not opened from a file.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        opened: Callable[[], Classifier] | None = None,
+        *,
+        seconds: float = LOOK_SECONDS,
+    ) -> None:
+        if classifier.path is None:
+            raise UserError("a classifier that comes from no file cannot be reloaded")
+        self._path = classifier.path
+        self._labels = classifier.labels
+        self._opened = opened or classifier.open_again
+        self._seconds = seconds
+        self._stamp = classifier.stamp
+        self._moving: FileStamp | None = None
+        self._digest = b""
+        self._news: deque[Reloaded] = deque()
+        self._retired: deque[Classifier] = deque()
+        self._stop = Event()
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Start to watch."""
+        self._thread = Thread(target=self._watch, name="edgecat reload", daemon=True)
+        self._thread.start()
+
+    def take(self) -> Reloaded | None:
+        """Return what came of a new file, if one came; costs nothing where none did."""
+        return self._news.popleft() if self._news else None
+
+    def retire(self, classifier: Classifier) -> None:
+        """Close a classifier that answers no more, without holding the loop up."""
+        self._retired.append(classifier)
+
+    def close(self) -> None:
+        """Stop to watch; what nobody has taken is closed."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+        self._clear()
+
+    def _watch(self) -> None:
+        if file_stamp(self._path) == self._stamp:
+            self._digest = _digest(self._path)
+        while not self._stop.wait(self._seconds):
+            self._close_retired()
+            if self._is_new():
+                self._open()
+        self._clear()
+
+    def _is_new(self) -> bool:
+        """Whether the file has other contents than when it was last looked into."""
+        stamp = file_stamp(self._path)
+        if stamp is None or stamp == self._stamp:
+            return False
+        if stamp != self._moving:
+            self._moving = stamp  # it may still be being written
+            return False
+        self._stamp = stamp
+        digest = _digest(self._path)
+        if not digest or digest == self._digest:
+            return False
+        self._digest = digest
+        return True
+
+    def _open(self) -> None:
+        try:
+            classifier = self._opened()
+        except Exception as error:
+            self._refuse(str(error) or type(error).__name__, known=isinstance(error, EdgecatError))
+            return
+        if classifier.labels != self._labels:
+            classifier.close()
+            self._refuse(_difference(classifier.labels, self._labels), known=True)
+            return
+        card = classifier.card
+        reason = (
+            f"{self._path} has changed and answers now: {card.architecture}, {card.precision}, "
+            f"{card.width}x{card.height}, on {classifier.backend}"
+        )
+        log.warning("%s", reason)
+        self._news.append(Reloaded(classifier, reason))
+
+    def _refuse(self, why: str, *, known: bool) -> None:
+        reason = f"{self._path} has changed but is not taken, the old engine goes on: {why}"
+        log.warning("%s", reason, exc_info=not known)
+        self._news.append(Reloaded(None, reason))
+
+    def _close_retired(self) -> None:
+        while self._retired:
+            self._retired.popleft().close()
+
+    def _clear(self) -> None:
+        with self._lock:
+            self._close_retired()
+            while self._news:
+                classifier = self._news.popleft().classifier
+                if classifier is not None:
+                    classifier.close()
+
+
+def _difference(labels: Sequence[str], expected: Sequence[str]) -> str:
+    if len(labels) != len(expected):
+        return f"it has {len(labels)} labels; expected {len(expected)}"
+    pairs = zip(labels, expected, strict=True)
+    place, (label, wanted) = next(item for item in enumerate(pairs) if item[1][0] != item[1][1])
+    return f"its label {place} is {label!r}; expected {wanted!r}"
+
+
+def _digest(path: Path) -> bytes:
+    """SHA-256 of a file; empty where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return b""
+    return digest.digest()
