@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecat.cli import camera_outputs as outputs
 from edgecat.cli import camera_sources as sources
 from edgecat.cli import camera_web
 from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild
 from edgecat.cli.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
-    from edgecat_runtime.camera import Camera
     from edgecat_runtime.pipeline import Answer, Pipeline
-    from edgecat_runtime.sinks import Sink
 
 
 def camera(
@@ -45,29 +43,20 @@ def camera(
     headless: Annotated[
         bool, typer.Option("--headless", help="No window, even where there is a display.")
     ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Record with the overlay. A .mkv is playable even if edgecat is killed; .avi, "
-            ".mp4, .mov and .webm work too."
-        ),
-    ] = None,
-    events: Annotated[
-        Path | None, typer.Option(help="Add a JSON line for every change of label to this file.")
-    ] = None,
+    output: outputs.Output = None,
+    events: outputs.EventsFile = None,
+    snapshots: outputs.SnapshotFolder = None,
+    snapshot_limit: outputs.SnapshotLimit = 1000,
+    mqtt: outputs.MqttAddress = None,
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
     web_source: camera_web.WebSource = None,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="End after so many frames.", show_default=False)
     ] = None,
-    smooth: Annotated[
-        bool | None,
-        typer.Option(
-            help="Smooth the answer over frames; default: yes, but not over unrelated pictures.",
-            show_default=False,
-        ),
-    ] = None,
+    smooth: outputs.Smooth = None,
+    enter: outputs.Enter = None,
+    leave: outputs.Leave = None,
     json: Json = False,
 ) -> None:
     """Classify what a camera sees, or a video, or pictures, frame by frame.
@@ -97,7 +86,8 @@ def camera(
             transport=transport,
             stall=stall,
         )
-        _refuse_overwriting(texts, output, events)
+        outputs.refuse_overwriting(texts, output, events)
+        thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source)
         model = engine or model_to_serve()
         opened = partial(
@@ -107,7 +97,15 @@ def camera(
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,
             opened() as classifier,
         ):
-            sinks = _sinks(cameras, output, events, window=not headless)
+            sinks = outputs.sinks(
+                cameras,
+                output=output,
+                events=events,
+                snapshots=snapshots,
+                snapshot_limit=snapshot_limit,
+                mqtt=mqtt,
+                window=not headless,
+            )
             sinks += [page] if page is not None else []
             pipeline = Pipeline(
                 cameras,
@@ -117,6 +115,7 @@ def camera(
                 max_frames=max_frames,
                 stop=stop,
                 reopen=opened,
+                thresholds=thresholds,
             )
             _run(pipeline, json=json)
     return None
@@ -135,56 +134,6 @@ def _run(pipeline: Pipeline, *, json: bool) -> None:
         print_json(summary.to_dict()) if json else say(str(summary))
     if summary.failures:  # each was reported when it happened
         raise typer.Exit(1)
-
-
-def _sinks(
-    cameras: Sequence[Camera], output: Path | None, events: Path | None, *, window: bool
-) -> list[Sink]:
-    from edgecat.cli.console import warn
-    from edgecat_runtime.display import why_no_window
-    from edgecat_runtime.events import Events
-    from edgecat_runtime.systemd import Systemd
-
-    sinks: list[Sink] = [Systemd()]
-    if events is not None:
-        sinks.append(Events(events))
-    if window and (reason := why_no_window()):
-        warn(f"no window: {reason}")
-        window = False
-    for number, frames in enumerate(cameras):
-        for sink in _pictures(frames, output and _numbered(output, number, cameras), window=window):
-            sink.only_camera = number
-            sinks.append(sink)
-    return sinks
-
-
-def _pictures(frames: Camera, output: Path | None, *, window: bool) -> Iterator[Sink]:
-    """Yield what shows one camera's pictures: each camera has a file and a window of its own."""
-    from edgecat_runtime.recorder import Recorder
-    from edgecat_runtime.window import Window
-
-    if output is not None:
-        yield Recorder(output, fps=frames.fps)
-    if window:
-        yield Window(f"edgecat: {frames.source.name}")
-
-
-def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
-    """Return the file for one of several cameras: clip-0.mkv, clip-1.mkv, ..."""
-    if len(cameras) == 1:
-        return output
-    return output.with_name(f"{output.stem}-{number}{output.suffix}")
-
-
-def _refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
-    """Raise UserError where an output would overwrite what is being read, or another output."""
-    from edgecat_runtime.errors import UserError
-
-    taken = [Path(text).resolve() for text in texts if Path(text).is_file()]
-    for output in outputs:
-        if output is not None and output.resolve() in taken:
-            raise UserError(f"{output} is named twice: it would be overwritten. Name another file")
-        taken += [output.resolve()] if output is not None else []
 
 
 @contextmanager

@@ -194,6 +194,7 @@ class Camera:
             self.source, self._slot, self._error = opened, None, None
             self._reopen = reopen if opened.live and opened.reopens else None
             self.state, self._lost_at, self._tries = "waiting", 0.0, 0
+            self._note("switched", f"{before.name} was watched before")
             if started:
                 self._start(opened)
             self._changed.notify_all()
@@ -369,7 +370,12 @@ class Camera:
         self.state, self._lost_at, self._tries = "live", 0.0, 0
 
     def _tell(self, state: Literal["lost", "back"], seconds: float) -> None:
-        name, reason = self.source.name, str(self._reason)
+        self._note(state, str(self._reason), seconds)
+
+    def _note(
+        self, state: Literal["lost", "back", "switched"], reason: str, seconds: float = 0.0
+    ) -> None:
+        name = self.source.name
         self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
 
     def _pause(self, loss: Exception, turn: int) -> None:

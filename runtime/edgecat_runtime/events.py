@@ -1,9 +1,10 @@
-"""The events file: one JSON line for every change of the decision."""
+"""Events: what changed, when, and how sure it was; and the file that keeps them as JSON lines."""
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,15 +18,17 @@ from edgecat_runtime.sinks import Sink
 
 if TYPE_CHECKING:
     from edgecat_runtime.classifier import Prediction
+    from edgecat_runtime.frames import Signal
     from edgecat_runtime.pipeline import Answer
 
 EVENT_CLASSES = 5
 
 
 class Events(Sink):
-    """A file of JSON lines: one for the first answer and one for every change of label.
+    """A file of JSON lines: one for every change of label and for all news of the loop.
 
-    A file that exists is added to. Each line is flushed as it is written.
+    A file that exists is added to. Each line is handed to the system as it is written, whole, so a
+    killed program leaves every line that it wrote.
 
     Args:
         path: of the file; its folder is made.
@@ -48,17 +51,24 @@ class Events(Sink):
             raise write_error(path, error) from error
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
-        """Append one line."""
-        line = json.dumps(event_from_answer(answer), ensure_ascii=False).encode() + b"\n"
+        """Append a change of label."""
+        self._append(event_from_answer(answer))
+
+    def signal(self, signal: Signal) -> None:
+        """Append news."""
+        self._append(event_from_signal(signal))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _append(self, event: dict[str, Any]) -> None:
+        line = json_from_event(event) + b"\n"
         try:
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise write_error(self._path, error) from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _ends_whole(self) -> bool:
         self._file.seek(-1, 2)
@@ -66,23 +76,58 @@ class Events(Sink):
 
 
 def event_from_answer(answer: Answer) -> dict[str, Any]:
-    """Return what an event says: JSON-ready, with the most probable classes before and after."""
-    moment = datetime.fromtimestamp(answer.frame.time, timezone.utc)
+    """Return what the event of a new label says, JSON-ready.
+
+    `raw` and `smoothed` are the most probable classes of this frame alone and of the decision.
+    """
+    frame, decided = answer.frame, answer.smoothed
     event: dict[str, Any] = {
-        "frame": answer.frame.index,
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "label": answer.smoothed.label,
-        "confidence": round(answer.smoothed.confidence, 4),
+        "time": iso_time(frame.time),
+        "event": "label",
+        "source": frame.source,
+        "camera": frame.camera,
+        "from": answer.before,
+        "to": decided.label,
+        "confidence": _rounded(decided.confidence),
+        "age": round(answer.age, 4),
+        "frame": frame.index,
         "raw": _most_probable(answer.raw),
-        "smoothed": _most_probable(answer.smoothed),
+        "smoothed": _most_probable(decided),
     }
-    if answer.frame.source:
-        event["source"] = answer.frame.source
-    if answer.frame.name:
-        event["picture"] = answer.frame.name
-    return event
+    return event | ({"picture": frame.name} if frame.name else {})
 
 
-def _most_probable(prediction: Prediction) -> dict[str, float]:
+def event_from_signal(signal: Signal) -> dict[str, Any]:
+    """Return what the event of some news says, JSON-ready; nobody is confident of anything then."""
+    event: dict[str, Any] = {
+        "time": iso_time(signal.time),
+        "event": signal.state,
+        "source": signal.source,
+        "camera": signal.camera,
+        "from": signal.before,
+        "to": signal.after,
+        "confidence": 0.0,
+        "age": round(signal.age, 4),
+    }
+    return event | ({"reason": signal.reason} if signal.reason else {})
+
+
+def json_from_event(event: dict[str, Any]) -> bytes:
+    """Return one line of JSON as UTF-8, without its end."""
+    return json.dumps(event, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time since 1970 as `2026-01-31T12:00:00.000Z`."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _most_probable(prediction: Prediction) -> dict[str, float | None]:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    return {label: round(value, 4) for label, value in ranked[:EVENT_CLASSES]}
+    return {label: _rounded(value) for label, value in ranked[:EVENT_CLASSES]}
+
+
+def _rounded(value: float) -> float | None:
+    """JSON has no NaN, which is what a broken engine answers."""
+    return round(value, 4) if math.isfinite(value) else None

@@ -35,22 +35,47 @@ class Frame:
     camera: int = 0
 
 
+News = Literal["started", "lost", "back", "switched", "reopened", "reloaded", "refused", "stopped"]
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A live source was lost, or is back.
+    """News of a source or of the loop.
 
     Attributes:
-        state: which of the two.
+        state: `started` the loop has; a live source was `lost` or is `back`; the camera was
+            `switched` to another source; the engine failed and was `reopened`; its file was
+            replaced, and the new one was `reloaded` or `refused`; the loop `stopped`.
         source: its name.
         camera: number of the camera among several.
         time: when, in seconds since 1970.
-        reason: why it was lost.
-        seconds: how long it has been without a frame.
+        reason: why.
+        seconds: how long it has been without a frame, where the source is back.
+        before: what the loop said of this camera before: a label, `unsure`, `waiting` for a frame,
+            `no signal` or `stopped`.
+        age: seconds since the capture of the frame that was answered last; 0 where none was.
     """
 
-    state: Literal["lost", "back"]
+    state: News
     source: str
     camera: int
     time: float
     reason: str
     seconds: float = 0.0
+    before: str = ""
+    age: float = 0.0
+
+    @property
+    def after(self) -> str:
+        """What the loop says of this camera from now on, until its next answer."""
+        return _AFTER.get(self.state, self.before)
+
+
+WAITING, STOPPED = "waiting", "stopped"
+_AFTER: dict[News, str] = {
+    "started": WAITING,
+    "lost": "no signal",
+    "back": WAITING,
+    "switched": WAITING,
+    "stopped": STOPPED,
+}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition, Event
 from time import perf_counter
 from typing import Any
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from edgecat_runtime.camera import Camera, read_newest
 from edgecat_runtime.classifier import Classifier, Prediction
 from edgecat_runtime.clocks import Clock, Rate
+from edgecat_runtime.decision import Decision, Thresholds
 from edgecat_runtime.errors import DeviceError, EdgecatError
-from edgecat_runtime.frames import Frame
+from edgecat_runtime.frames import STOPPED, WAITING, Frame, News, Signal
 from edgecat_runtime.overlay import draw_overlay
 from edgecat_runtime.sinks import Output, Sink, Stop, output_from_sink
 from edgecat_runtime.smoothing import Smoother
@@ -34,10 +36,13 @@ class Answer:
     Attributes:
         frame: the frame itself.
         raw: the network's answer to this frame alone.
-        smoothed: the decision, with the frames before it taken into account.
-        changed: whether the decision's label is the first one or another than before.
+        smoothed: the decision, with the frames before it taken into account: a label with its
+            probability, or `unsure` with confidence 0.
+        changed: whether the decision's label is the first one (also the first one after news of
+            the source) or another than before.
         age: seconds from the frame's capture to this answer.
         fps: answers a second over the last second; 0 at the first.
+        before: what the loop said of this camera before: a label, `unsure`, or `waiting`.
     """
 
     frame: Frame
@@ -46,6 +51,7 @@ class Answer:
     changed: bool
     age: float
     fps: float
+    before: str = WAITING
 
 
 @dataclass(frozen=True)
@@ -98,15 +104,50 @@ class Summary:
         return f"{', '.join(counts)}\nms (median): {stages}\nframe age, ms: {age}"
 
 
+Decided = tuple[Prediction, Prediction]
+
+
 class _Channel:
     """What the loop remembers of one camera."""
 
-    def __init__(self, camera: Camera, smooth: bool | None) -> None:
-        smooths = not camera.source.stills if smooth is None else smooth
+    def __init__(self, camera: Camera, smooth: bool | None, thresholds: Thresholds | None) -> None:
+        self.smooths = not camera.source.stills if smooth is None else smooth
         self.camera = camera
-        self.smoother = Smoother() if smooths else None
+        self.smoother = Smoother()
+        self.decision = Decision(thresholds)
         self.label: str | None = None
+        self.status = STOPPED
+        self.captured: float | None = None
         self.rate = Rate()
+
+    @property
+    def said(self) -> str:
+        """The label that was decided on, or else the state."""
+        return self.status if self.label is None else self.label
+
+    def decide(self, frame: Frame, logits: NDArray[np.float32], classifier: Classifier) -> Decided:
+        """Return the answers to one frame: the raw one and the decision."""
+        self.captured = frame.captured
+        raw = classifier.predict(logits)
+        if not self.smooths:
+            return raw, raw
+        smoothed = classifier.predict(self.smoother(logits))
+        return raw, self.decision(smoothed, classifier.card)
+
+    def hear(self, signal: Signal) -> Signal:
+        """Take news in: the scene may have changed meanwhile. Returns them with what was before."""
+        age = 0.0 if self.captured is None else perf_counter() - self.captured
+        signal = replace(signal, before=self.said, age=age)
+        if signal.state != "reopened":
+            self.forget()
+            self.status = signal.after
+        return signal
+
+    def forget(self) -> None:
+        """Let the next answer stand for itself."""
+        self.smoother.reset()
+        self.decision.reset()
+        self.label = None
 
 
 class Pipeline:
@@ -119,7 +160,9 @@ class Pipeline:
         camera: one, or several that have not been read yet. Left open at the end.
         classifier: answers each frame; left open at the end.
         outputs: closed at the end. Each runs in a thread of its own, unless it is inline.
-        smooth: whether to smooth over frames; None: unless the frames are unrelated pictures.
+        smooth: whether to decide over frames; None: unless the frames are unrelated pictures.
+            Where not, the decision is each frame's own answer.
+        thresholds: how sure a decision over frames has to be.
         max_frames: after how many to end; None: with the source.
         stop: set it, or call `stop`, from any thread or signal handler to end the loop.
         reopen: opens the classifier again when it fails, at most once in `REOPEN_SECONDS`.
@@ -140,9 +183,10 @@ class Pipeline:
         max_frames: int | None = None,
         stop: Event | None = None,
         reopen: Callable[[], Classifier] | None = None,
+        thresholds: Thresholds | None = None,
     ) -> None:
         self.cameras, self._changed = _together(camera)
-        self._channels = [_Channel(camera, smooth) for camera in self.cameras]
+        self._channels = [_Channel(camera, smooth, thresholds) for camera in self.cameras]
         self._classifier = classifier
         self._reopen = reopen
         self._reopened_at = float("-inf")
@@ -174,10 +218,11 @@ class Pipeline:
             UserError: the source holds nothing that can be read.
         """
         self._outputs = [output_from_sink(sink, not self._drops(sink)) for sink in self._sinks]
-        start = perf_counter()
+        start, reason = perf_counter(), "the iteration was left"
         try:
             for sink in self._sinks:
                 sink.begin(self)
+            self._tell_all("started")
             while frames := self._next_frames():
                 for answer in self._answers(frames):
                     self._hand_over(answer)
@@ -185,7 +230,12 @@ class Pipeline:
                     self._seconds = perf_counter() - start
                     yield answer
             self._linger()
+            reason = self._why_ended()
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise
         finally:
+            self._tell_all("stopped", reason)
             for output in self._outputs:
                 output.close()
             if self._own is not None:
@@ -254,11 +304,26 @@ class Pipeline:
     def _tell_signals(self) -> None:
         for channel in self._channels:
             while channel.camera.signals:
-                signal = channel.camera.signals.popleft()
-                for output in self._outputs:
-                    output.signal(signal)
-                if channel.smoother is not None:
-                    channel.smoother.reset()  # the scene may have changed meanwhile
+                self._tell(channel, channel.camera.signals.popleft())
+
+    def _tell_all(self, state: News, reason: str = "") -> None:
+        """Tell of every camera what concerns the whole loop."""
+        for channel in self._channels:
+            camera = channel.camera
+            name = camera.source.name
+            self._tell(channel, Signal(state, name, camera.number, time.time(), reason))
+
+    def _tell(self, channel: _Channel, signal: Signal) -> None:
+        signal = channel.hear(signal)
+        for output in self._outputs:
+            output.signal(signal)
+
+    def _why_ended(self) -> str:
+        if self._stop.is_set():
+            return "it was asked to stop"
+        if self._frames == self._max_frames:
+            return f"{self._frames} frames were answered"
+        return "the source has ended"
 
     def _answers(self, frames: Sequence[Frame]) -> Iterator[Answer]:
         """Answer the newest frames of some cameras as one batch."""
@@ -277,11 +342,11 @@ class Pipeline:
 
     def _answer(self, frame: Frame, logits: NDArray[np.float32], now: float) -> Answer:
         channel = self._channels[frame.camera]
-        raw = smoothed = self._classifier.predict(logits)
-        if channel.smoother is not None:
-            smoothed = self._classifier.predict(channel.smoother(logits))
-        changed, channel.label = smoothed.label != channel.label, smoothed.label
-        return Answer(frame, raw, smoothed, changed, now - frame.captured, channel.rate.tick(now))
+        before = channel.said
+        raw, decided = channel.decide(frame, logits, self._classifier)
+        changed, channel.label = decided.label != channel.label, decided.label
+        age, fps = now - frame.captured, channel.rate.tick(now)
+        return Answer(frame, raw, decided, changed, age, fps, before)
 
     def _infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Ask the engine; one that fails is opened again, and asked once more."""
@@ -291,13 +356,16 @@ class Pipeline:
             if self._reopen is None or perf_counter() - self._reopened_at < REOPEN_SECONDS:
                 raise _engine_error(error) from error
             log.warning("the engine failed and is opened again: %s", error)
+            reason = str(_engine_error(error))
         self._classifier.close()
         try:
             self._classifier = self._own = self._reopen()
             self._reopened_at = perf_counter()
-            return self._classifier.infer(batch)
+            logits = self._classifier.infer(batch)
         except Exception as error:
             raise _engine_error(error, " again after it was reopened") from error
+        self._tell_all("reopened", reason)
+        return logits
 
     def _hand_over(self, answer: Answer) -> None:
         """Give the answer to every output that wants it; draw the overlay once, if at all."""

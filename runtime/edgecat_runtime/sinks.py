@@ -37,7 +37,8 @@ class Sink:
     Attributes:
         name: for sentences.
         wants_picture: whether `write` needs the frame with its overlay.
-        only_changes: whether to call `write` only for the first answer and for a new label.
+        only_changes: whether to call `write` only for a camera's first answer (also the first one
+            after news of its source) and for a new label.
         inline: whether to call it in the loop's own thread, where a slow `write` slows the loop.
         only_camera: number of the only camera whose answers it is given; None: those of all.
     """
@@ -62,7 +63,7 @@ class Sink:
         raise NotImplementedError
 
     def signal(self, signal: Signal) -> None:
-        """Take the news that a live source was lost, or is back."""
+        """Take news of a source or of the loop: lost, back, stopped, ..."""
 
     def close(self) -> None:
         """Finish what was written."""
@@ -100,7 +101,9 @@ class Output:
             self._fail(error)
 
     def signal(self, signal: Signal) -> None:
-        """Tell the sink about the source."""
+        """Tell the sink the news, where they are of a camera of its own."""
+        if self.failure or self.sink.only_camera not in (None, signal.camera):
+            return
         try:
             self.sink.signal(signal)
         except Exception as error:
@@ -144,7 +147,7 @@ class BackgroundOutput(Output):
     def signal(self, signal: Signal) -> None:
         """Hand the news over to the thread; a sink that is too slow for it goes without."""
         with suppress(queue.Full):
-            self._queue.put(signal, timeout=SIGNAL_SECONDS)
+            self._queue.put(signal, timeout=CLOSE_SECONDS if self._wait else SIGNAL_SECONDS)
 
     def close(self) -> None:
         """Let the sink finish what it was given, and close it."""

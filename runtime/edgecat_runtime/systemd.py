@@ -41,8 +41,10 @@ class Systemd(Sink):
 
     def signal(self, signal: Signal) -> None:
         """Tell what `systemctl status` is to show."""
-        lost = signal.state == "lost"
-        notify(f"STATUS=no signal: {signal.reason}" if lost else "STATUS=frames flow")
+        if signal.state == "lost":
+            notify(f"STATUS=no signal: {signal.reason}")
+        elif signal.state in ("back", "switched"):
+            notify("STATUS=frames flow")
 
     def close(self) -> None:
         """Tell that the loop ends."""

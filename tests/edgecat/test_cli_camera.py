@@ -52,6 +52,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _labels(events: Path) -> list[dict[str, Any]]:
+    """The changes of label in an events file, whose every line is whole."""
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    return [line for line in lines if line["event"] == "label"]
+
+
 def _count(path: Path) -> int:
     capture = cv2.VideoCapture(str(path))
     count = 0
@@ -76,8 +82,7 @@ def test_a_clip_is_answered_recorded_and_reported(
     with Classifier.open(tiny_onnx) as classifier:
         labels = [classifier.classify(_striped(index)).label for index in range(30)]
     assert labels == ["cat"] * 10 + ["dog"] * 10 + ["cat"] * 10, "the clip is made for the model"
-    lines = [json.loads(line) for line in events.read_text().splitlines()]
-    assert [(line["frame"], line["label"]) for line in lines] == [
+    assert [(event["frame"], event["to"]) for event in _labels(events)] == [
         (0, "cat"),
         (10, "dog"),
         (20, "cat"),
@@ -86,7 +91,13 @@ def test_a_clip_is_answered_recorded_and_reported(
 
 @pytest.mark.parametrize(
     ("options", "changes"),
-    [((), [0, 10]), (("--smooth",), [0, 10]), (("--no-smooth",), [0, 10, 20])],
+    [
+        ((), [0, 10]),
+        (("--smooth",), [0, 10]),
+        (("--enter", "0.5", "--leave", "0.5"), [0, 10]),
+        (("--enter", "0.999"), [0]),
+        (("--no-smooth",), [0, 10, 20]),
+    ],
 )
 def test_the_decision_is_smoothed_unless_told(
     cli: Cli,
@@ -99,8 +110,7 @@ def test_the_decision_is_smoothed_unless_told(
     events = tmp_path / "events.jsonl"
     arguments = ["--source", clip, "--engine", tiny_onnx, "--max-frames", 25, "--events", events]
     assert cli("camera", *arguments, *options).code == 0
-    lines = events.read_text().splitlines()
-    assert [json.loads(line)["frame"] for line in lines] == changes
+    assert [event["frame"] for event in _labels(events)] == changes
 
 
 def test_without_a_display_it_is_headless_without_being_told(
@@ -148,6 +158,29 @@ def test_an_empty_source_is_not_the_current_folder(cli: Cli, tiny_onnx: Path) ->
     ran = cli("camera", "--source", "", "--engine", tiny_onnx, "--headless")
     assert ran.code == 1
     assert ran.err.startswith("error: --source is empty; expected a camera number, ")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--enter", 0.5, "--leave", 0.6), "a label is taken at 0.5 and left at 0.6; expected 0 <"),
+        (("--enter", 1.5), "expected 0 < leave <= enter <= 1"),
+        (("--leave", 0), "expected 0 < leave <= enter <= 1"),
+        (("--no-smooth", "--leave", 0.5), "with --no-smooth each frame answers for itself"),
+        (("--mqtt", "http://user:secret@host/topic"), "expected mqtt[s]://[user:password@]host"),
+        (("--mqtt", "mqtt://user:secret@host"), "the MQTT topic is ''"),
+        (("--mqtt", "mqtt://user:sec/ret@host/topic"), "no valid host or port"),
+        (("--snapshots", __file__), "a parent of it is a file"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_sentence(
+    cli: Cli, tiny_onnx: Path, clip: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless", *options)
+    assert ran.code == 1
+    assert sentence in ran.err
+    assert "sec" not in ran.err
+    assert ran.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("other", ["--output", "--events"])
@@ -257,7 +290,9 @@ def test_asked_to_stop_it_finishes_and_sums_up(
     assert (process.returncode, err) == (0, "")
     assert json.loads(out)["frames"] >= _count(tmp_path / "clip.mkv") > 0
     assert cv2.VideoCapture(str(tmp_path / "clip.mkv")).get(cv2.CAP_PROP_FRAME_COUNT) > 0
-    assert json.loads((tmp_path / "events.jsonl").read_text())["frame"] == 0
+    assert _labels(tmp_path / "events.jsonl")[0]["frame"] == 0
+    last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("stopped", "it was asked to stop")
 
 
 @pytest.mark.skipif(not hasattr(os, "kill"), reason="no signals")
@@ -267,7 +302,7 @@ def test_killed_it_leaves_what_can_be_played(tiny_onnx: Path, tmp_path: Path) ->
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert _count(tmp_path / "clip.mkv") >= 3
-    assert json.loads((tmp_path / "events.jsonl").read_text())["label"] in ("cat", "dog")
+    assert _labels(tmp_path / "events.jsonl")[0]["to"] in ("cat", "dog")
 
 
 def test_the_sample_runs(tiny_onnx: Path, clip: Path) -> None:
@@ -276,5 +311,5 @@ def test_the_sample_runs(tiny_onnx: Path, clip: Path) -> None:
         [sys.executable, sample, tiny_onnx, clip], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith("frame 0: cat")
+    assert ran.stdout.startswith("frame 0: unsure\nframe 10: dog")
     assert "30 frames in" in ran.stdout

@@ -94,12 +94,13 @@ def test_events_are_changes_of_the_decision(
     path = tmp_path / "events.jsonl"
     with Camera(source) as camera:
         answers = list(Pipeline(camera, brightness(), [Events(path)], smooth=smooth))
-    events = [json.loads(line) for line in path.read_text().splitlines()]
+    started, *events, stopped = [json.loads(line) for line in path.read_text().splitlines()]
     assert [event["frame"] for event in events] == changes
     assert [answer.frame.index for answer in answers if answer.changed] == changes
-    assert [event["label"] for event in events] == ["dark", "bright", "dark", "bright"][
-        : len(changes)
-    ]
+    said = ["stopped", "waiting", "dark", "bright", "dark", "bright"][: len(changes) + 2]
+    assert [event["to"] for event in (started, *events, stopped)] == [*said[1:], "stopped"]
+    assert [event["from"] for event in (started, *events, stopped)] == said
+    assert stopped["reason"] == "the source has ended"
     assert events[-1]["raw"]["bright"] > 0.99
 
 

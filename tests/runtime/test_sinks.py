@@ -129,10 +129,15 @@ def test_a_sink_may_ask_for_changes_only() -> None:
 def test_an_event_says_what_when_and_how_sure(answer: Answering) -> None:
     event = event_from_answer(answer(7, seconds=1.5, name="photos/1.jpg"))
     assert event == {
-        "frame": 7,
         "time": "1970-01-01T00:00:01.500Z",
-        "label": "dog",
+        "event": "label",
+        "source": "",
+        "camera": 0,
+        "from": "waiting",
+        "to": "dog",
         "confidence": 0.75,
+        "age": 0.01,
+        "frame": 7,
         "raw": {"dog": 0.75, "cat": 0.25},
         "smoothed": {"dog": 0.75, "cat": 0.25},
         "picture": "photos/1.jpg",
