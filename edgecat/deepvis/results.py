@@ -1,0 +1,128 @@
+"""What was computed once about a network's units, beside its checkpoint, for later looks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat.deepvis.layers import Layer
+from edgecat.download import cache_folder
+from edgecat.pretrained import shipped
+from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.card import ModelCard
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.opencv import cv2_module
+
+Image = NDArray[np.uint8]
+Kind = Literal["top", "deconv", "synthesised"]
+
+KINDS: tuple[Kind, ...] = ("top", "deconv", "synthesised")
+_SUFFIX = {"top": ".jpg", "deconv": ".jpg", "synthesised": ".png"}
+
+
+class Results:
+    """The pictures of a checkpoint's units: those that excite them, and synthesised ones.
+
+    They lie in `deepvis/<the checkpoint's hash>` in the checkpoint's folder; those of the model
+    that ships with edgecat in the user's cache. Every file is written whole, so that it can be
+    looked for at any time.
+
+    Args:
+        checkpoint: its file.
+        card: its card.
+    """
+
+    def __init__(self, checkpoint: Path, card: ModelCard) -> None:
+        above = cache_folder() if shipped(checkpoint) else checkpoint.resolve().parent
+        self.folder = above / "deepvis" / card.payload_sha256[:16]
+        self._read: dict[Path, tuple[int, Image]] = {}
+
+    def of_layer(self, layer: str) -> Path:
+        """Name the folder of a layer."""
+        return self.folder / layer.replace(":", "-")
+
+    def path(self, kind: Kind, layer: str, unit: int) -> Path:
+        """Name the file of a unit's picture, whether it exists or not."""
+        return self.of_layer(layer) / f"{unit:04d}-{kind}{_SUFFIX[kind]}"
+
+    def picture(self, kind: Kind, layer: Layer, unit: int) -> Image | None:
+        """Read a unit's picture, or that of the same unit once activated; None: there is none yet.
+
+        Asking again is cheap: a file is decoded again only where it has changed.
+
+        Args:
+            kind: `top`, the parts of the data that excite it most, three by three; `deconv`, what
+                deconvolution makes of each of them; `synthesised`, made to excite it.
+            layer: its layer.
+            unit: its number.
+
+        Returns:
+            uint8 (h, w, 3) BGR.
+        """
+        for name in dict.fromkeys((layer.name, layer.active)):
+            found = self._picture(self.path(kind, name, unit))
+            if found is not None:
+                return found
+        return None
+
+    def write(self, kind: Kind, layer: str, unit: int, picture: Image) -> None:
+        """Write a unit's picture.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        cv2 = cv2_module()
+        path = self.path(kind, layer, unit)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix == ".jpg" else []
+        atomic_write(path, cv2.imencode(path.suffix, picture, quality)[1].tobytes())
+
+    def facts(self, layer: str, name: str) -> dict[str, Any]:
+        """Read a layer's file of figures, `name.json`; empty where there is none."""
+        try:
+            text = (self.of_layer(layer) / f"{name}.json").read_text(encoding="utf-8")
+            found: dict[str, Any] = json.loads(text)
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def note(self, layer: str, name: str, facts: dict[str, Any]) -> None:
+        """Write a layer's file of figures."""
+        atomic_write(self.of_layer(layer) / f"{name}.json", json.dumps(facts, ensure_ascii=False))
+
+    def _picture(self, path: Path) -> Image | None:
+        try:
+            changed = path.stat().st_mtime_ns
+            if path not in self._read or self._read[path][0] != changed:
+                data = np.frombuffer(path.read_bytes(), np.uint8)
+                image = cv2_module().imdecode(data, cv2_module().IMREAD_COLOR)
+                if image is None:
+                    return None
+                if len(self._read) > 64:
+                    self._read.clear()
+                self._read[path] = (changed, np.asarray(image, np.uint8))
+        except OSError:
+            return None
+        return self._read[path][1]
+
+
+def units_named(text: str | None, layer: Layer) -> range | list[int]:
+    """Read which units of a layer are meant: `3`, `0-15`, `0-3,9`; None: all.
+
+    Units that the layer does not have are left out.
+
+    Raises:
+        UserError: the text is none of these.
+    """
+    if text is None:
+        return range(layer.units)
+    chosen: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise UserError(f"units {text!r}; expected numbers and ranges such as 3 or 0-15,20")
+        chosen.update(range(int(first), min(int(last or first), layer.units - 1) + 1))
+    return sorted(unit for unit in chosen if unit < layer.units)
