@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition, Event
 from time import perf_counter
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.callback import Callback, sink_from_output
 from edgecat_runtime.camera import Camera, read_newest
 from edgecat_runtime.classifier import Classifier, Prediction
 from edgecat_runtime.clocks import Clock, Rate
@@ -20,6 +21,7 @@ from edgecat_runtime.decision import Decision, Thresholds
 from edgecat_runtime.errors import DeviceError, EdgecatError
 from edgecat_runtime.frames import STOPPED, WAITING, Frame, News, Signal
 from edgecat_runtime.overlay import draw_overlay
+from edgecat_runtime.reload import Reloader
 from edgecat_runtime.sinks import Output, Sink, Stop, output_from_sink
 from edgecat_runtime.smoothing import Smoother
 
@@ -52,6 +54,10 @@ class Answer:
     age: float
     fps: float
     before: str = WAITING
+
+    def __str__(self) -> str:
+        frame = self.frame
+        return f"{frame.name or f'{frame.source}, frame {frame.index}'}: {self.smoothed}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,9 @@ class _Channel:
         """Take news in: the scene may have changed meanwhile. Returns them with what was before."""
         age = 0.0 if self.captured is None else perf_counter() - self.captured
         signal = replace(signal, before=self.said, age=age)
-        if signal.state != "reopened":
+        if signal.state == "reloaded":
+            self.smoother.reset()  # other logits; the label is held until they contradict it
+        elif signal.state not in ("reopened", "refused"):
             self.forget()
             self.status = signal.after
         return signal
@@ -159,13 +167,18 @@ class Pipeline:
     Args:
         camera: one, or several that have not been read yet. Left open at the end.
         classifier: answers each frame; left open at the end.
-        outputs: closed at the end. Each runs in a thread of its own, unless it is inline.
+        outputs: sinks, or functions of one answer; closed at the end. Each runs in a thread of its
+            own, unless it is inline.
         smooth: whether to decide over frames; None: unless the frames are unrelated pictures.
             Where not, the decision is each frame's own answer.
         thresholds: how sure a decision over frames has to be.
         max_frames: after how many to end; None: with the source.
         stop: set it, or call `stop`, from any thread or signal handler to end the loop.
         reopen: opens the classifier again when it fails, at most once in `REOPEN_SECONDS`.
+        reload: whether to watch the classifier's file, and to open it again when its contents
+            change (with `reopen`, where that is given). The new engine takes over between two
+            frames when it has passed its self-test and has the same labels, and the old one is
+            closed; else the old one goes on. Both is told as news.
 
     Example:
         >>> with Camera.open(0) as camera, Classifier.open(path) as classifier:  # doctest: +SKIP
@@ -177,13 +190,14 @@ class Pipeline:
         self,
         camera: Camera | Sequence[Camera],
         classifier: Classifier,
-        outputs: Sequence[Sink] = (),
+        outputs: Sequence[Sink | Callback] = (),
         *,
         smooth: bool | None = None,
         max_frames: int | None = None,
         stop: Event | None = None,
         reopen: Callable[[], Classifier] | None = None,
         thresholds: Thresholds | None = None,
+        reload: bool = False,
     ) -> None:
         self.cameras, self._changed = _together(camera)
         self._channels = [_Channel(camera, smooth, thresholds) for camera in self.cameras]
@@ -191,7 +205,8 @@ class Pipeline:
         self._reopen = reopen
         self._reopened_at = float("-inf")
         self._own: Classifier | None = None
-        self._sinks = tuple(outputs)
+        self._reloader = Reloader(classifier, reopen) if reload else None
+        self._sinks = tuple(map(sink_from_output, outputs))
         self._outputs: list[Output] = []
         self._max_frames = max_frames
         self._stop = stop or Event()
@@ -210,6 +225,22 @@ class Pipeline:
         """End the loop after the frame that it is at."""
         self._stop.set()
 
+    def stream(self) -> AsyncGenerator[Answer, None]:
+        """Run in a thread of its own and yield the answers in asyncio; raises as iterating does.
+
+        The event loop is never held up. Of a live camera the newest answer is yielded: one that
+        nobody took in time is passed over, and a change of label that it brought is told with the
+        next. A file waits, so that each of its answers is yielded. Where the iteration ends early,
+        cancelled or left, so does the loop; `contextlib.aclosing` waits there until it has.
+
+        Example:
+            >>> async for answer in pipeline.stream():  # doctest: +SKIP
+            ...     await publish(answer)
+        """
+        from edgecat_runtime.stream import stream_answers
+
+        return stream_answers(self)
+
     def __iter__(self) -> Iterator[Answer]:
         """Yield the answer to every frame that is served, after the outputs were given it.
 
@@ -223,6 +254,8 @@ class Pipeline:
             for sink in self._sinks:
                 sink.begin(self)
             self._tell_all("started")
+            if self._reloader is not None:
+                self._reloader.start()
             while frames := self._next_frames():
                 for answer in self._answers(frames):
                     self._hand_over(answer)
@@ -235,6 +268,8 @@ class Pipeline:
             reason = str(error) or type(error).__name__
             raise
         finally:
+            if self._reloader is not None:
+                self._reloader.close()
             self._tell_all("stopped", reason)
             for output in self._outputs:
                 output.close()
@@ -291,6 +326,7 @@ class Pipeline:
         while left != 0 and not self._stop.is_set():
             frames = self._frames_soon()
             self._tell_signals()
+            self._take_over()
             if frames is not None:
                 return frames[:left]
         return []
@@ -305,6 +341,15 @@ class Pipeline:
         for channel in self._channels:
             while channel.camera.signals:
                 self._tell(channel, channel.camera.signals.popleft())
+
+    def _take_over(self) -> None:
+        """Let an engine whose file was replaced answer from the next frame on."""
+        if self._reloader is None or (news := self._reloader.take()) is None:
+            return
+        if news.classifier is not None:
+            self._reloader.retire(self._classifier)
+            self._classifier = self._own = news.classifier
+        self._tell_all("refused" if news.classifier is None else "reloaded", news.reason)
 
     def _tell_all(self, state: News, reason: str = "") -> None:
         """Tell of every camera what concerns the whole loop."""

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecat_runtime.camera import Camera
+from edgecat_runtime.errors import DeviceError
+from edgecat_runtime.pipeline import Answer, Pipeline
+
+Make = Callable[..., Any]
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((24, 32, 3), level, np.uint8)
+
+
+def stream_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "edgecat stream"]
+
+
+def test_a_file_gives_every_answer_however_slow_the_taker(scripted: Make, brightness: Make) -> None:
+    async def take() -> list[Answer]:
+        answers = []
+        async for answer in Pipeline(Camera(scripted(map(grey, range(30)))), brightness()).stream():
+            await asyncio.sleep(0.002)
+            answers.append(answer)
+        return answers
+
+    assert [answer.frame.index for answer in asyncio.run(take())] == list(range(30))
+    assert not stream_threads()
+
+
+def test_of_a_live_source_the_newest_answer_with_the_change_that_was_missed(
+    scripted: Make, brightness: Make
+) -> None:
+    frames = [grey(20 if index < 5 else 235) for index in range(1000)]
+
+    async def take() -> list[Answer]:
+        camera = Camera(scripted(frames, live=True, fps=200))
+        answers = []
+        async with aclosing(Pipeline(camera, brightness(), smooth=False).stream()) as stream:
+            async for answer in stream:
+                answers.append(answer)
+                await asyncio.sleep(0.3 if len(answers) == 1 else 0)
+                if len(answers) == 4:
+                    break
+        return answers
+
+    first, second, *rest = asyncio.run(take())
+    assert first.frame.index < 5
+    assert second.frame.index - first.frame.index > 20, "answers that nobody took are passed over"
+    assert (second.changed, second.before, second.smoothed.label) == (True, "dark", "bright")
+    assert [answer.changed for answer in rest] == [False, False]
+
+
+def test_the_event_loop_is_never_held_up(scripted: Make, brightness: Make) -> None:
+    async def worst_pause() -> float:
+        async def tick() -> None:
+            nonlocal worst
+            while True:
+                start = time.perf_counter()
+                await asyncio.sleep(0.005)
+                worst = max(worst, time.perf_counter() - start)
+
+        worst = 0.0
+        ticking = asyncio.create_task(tick())
+        async for _ in Pipeline(Camera(scripted([grey(9)] * 3)), brightness(0.4)).stream():
+            pass
+        ticking.cancel()
+        return worst
+
+    assert asyncio.run(worst_pause()) < 0.3, "each answer takes 0.4 s"
+
+
+def test_cancelling_ends_the_loop_and_closes_its_outputs(scripted: Make, brightness: Make) -> None:
+    seen: list[Answer] = []
+
+    async def watch(pipeline: Pipeline) -> None:
+        async for _ in pipeline.stream():
+            pass
+
+    async def cancel() -> None:
+        camera = Camera(scripted((grey(1) for _ in range(100_000)), live=True, fps=100))
+        task = asyncio.create_task(watch(Pipeline(camera, brightness(), [seen.append])))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not stream_threads(), "the task has ended when the loop has"
+
+    asyncio.run(cancel())
+    assert seen
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_leaving_the_iteration_ends_the_loop(scripted: Make, brightness: Make, live: bool) -> None:
+    async def leave() -> None:
+        source = scripted((grey(1) for _ in range(100_000)), live=live, fps=500)
+        async for _ in Pipeline(Camera(source), brightness()).stream():
+            break
+
+    asyncio.run(leave())
+    assert not stream_threads()
+
+
+def test_what_ends_the_loop_is_raised_after_the_last_answer(
+    scripted: Make, brightness: Make
+) -> None:
+    async def take(answers: list[Answer]) -> None:
+        source = scripted([grey(1)] * 2, vanishes=True)
+        async for answer in Pipeline(Camera(source), brightness()).stream():
+            answers.append(answer)  # noqa: PERF401  (an error comes after some)
+
+    answers: list[Answer] = []
+    with pytest.raises(DeviceError, match="gives no more frames"):
+        asyncio.run(take(answers))
+    assert len(answers) == 2
