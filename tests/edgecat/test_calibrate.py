@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,10 +29,12 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pets(tmp_path_factory.mktemp("pets"), 220, size=48)
 
 
-@pytest.fixture(autouse=True)
-def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "DRAWN", 40)
-    monkeypatch.setattr(calibration, "FRESH", 20)
+@pytest.fixture(scope="module", autouse=True)
+def _few() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "DRAWN", 40)
+        patch.setattr(calibration, "FRESH", 20)
+        yield
 
 
 @pytest.fixture(scope="module")
