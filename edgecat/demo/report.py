@@ -166,7 +166,8 @@ def _camera(result: DemoResult) -> dict[str, str]:
         "timeline_text": "Above, what the film shows; below it, the decision, as tall as its "
         'confidence. <span class="key" style="background:#2f6db3"></span>cat'
         '<span class="key" style="background:#d9762b"></span>dog'
-        '<span class="key" style="background:#c8423b"></span>not what is shown',
+        '<span class="key" style="background:#c8423b"></span>not what is shown; '
+        "a gap: unsure",
     }
 
 

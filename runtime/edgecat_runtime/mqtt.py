@@ -111,7 +111,7 @@ class Mqtt(Sink):
         self._states: dict[str, bytes] = {}
         self._lock = Lock()
         self._trouble = ""
-        self._ends = False
+        self._told = self._ends = False
         self._client = self._new_client()
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = lambda *_: self._report("cannot be reached")
@@ -133,10 +133,12 @@ class Mqtt(Sink):
 
     def close(self) -> None:
         """Say goodbye, if the broker is there, and end the connection."""
+        until = time.monotonic() + _FAREWELL_SECONDS
+        while not (self._told or self._trouble) and time.monotonic() < until:
+            time.sleep(0.01)  # a run this short has not been connected yet
         self._ends = True
         if self._client.is_connected():
             told = self._client.publish(self._status, "offline", qos=1, retain=True)
-            until = time.monotonic() + _FAREWELL_SECONDS
             while not told.is_published() and time.monotonic() < until:
                 time.sleep(0.01)
         self._client.disconnect()
@@ -187,6 +189,7 @@ class Mqtt(Sink):
             client.publish(self._status, "online", qos=0, retain=True)
             for topic in self._states:
                 self._send(topic)
+        self._told = True
 
     def _on_disconnect(
         self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any
