@@ -52,9 +52,10 @@ class Axis:
         )
 
     def span(self, place: int, side: int) -> tuple[int, int]:
-        """Give the first pixel and the one after the last that a unit sees, within the frame."""
+        """Give the first pixel and the one behind the last that a unit sees, within the frame."""
         first = self.start + place * self.step
-        return max(first, 0), min(first + self.size, side)
+        inside = min(max(first, 0), side - 1)
+        return inside, max(min(first + self.size, side), inside + 1)
 
 
 @dataclass(frozen=True)

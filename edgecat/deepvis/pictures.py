@@ -226,15 +226,29 @@ def filters_picture(filters: Values, *, width: int, height: int) -> tuple[Image,
 
 
 def sheet(pictures: Sequence[Image], *, side: int, columns: int, gap: int = 2) -> Image:
-    """Lay pictures, each enlarged or shrunk to `side` pixels, into rows on white."""
-    cv2 = cv2_module()
+    """Lay pictures into rows on white, each as large as `side` by `side` pixels hold it."""
     rows = math.ceil(len(pictures) / columns)
     size = side + gap
     result = np.full((max(rows * size - gap, 1), columns * size - gap, 3), 255, np.uint8)
     for number, picture in enumerate(pictures):
         y, x = (number // columns) * size, (number % columns) * size
-        how = cv2.INTER_AREA if max(picture.shape[:2]) > side else cv2.INTER_LINEAR
-        result[y : y + side, x : x + side] = cv2.resize(picture, (side, side), interpolation=how)
+        result[y : y + side, x : x + side] = held(picture, side)
+    return result
+
+
+def held(picture: Image, side: int) -> Image:
+    """Enlarge or shrink a picture so that a square of `side` pixels just holds it, on grey."""
+    cv2 = cv2_module()
+    longer = max(picture.shape[:2])
+    high, wide = (max(1, round(side * one / longer)) for one in picture.shape[:2])
+    how = cv2.INTER_AREA if longer > side else cv2.INTER_LINEAR
+    if longer * 4 <= side:
+        how = cv2.INTER_NEAREST
+    result = np.full((side, side, 3), 128, np.uint8)
+    top, left = (side - high) // 2, (side - wide) // 2
+    result[top : top + high, left : left + wide] = cv2.resize(
+        picture, (wide, high), interpolation=how
+    )
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -278,9 +279,34 @@ class Probe:
         first = next(m for m in self._model.modules() if isinstance(m, nn.Conv2d))
         return _values(first.weight.flip(1).permute(0, 2, 3, 1))
 
-    def maps_of(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Give the maps of normalised RGB, (n, 3, height, width), with their gradient's graph."""
-        return self._forward(images, layers, normalised=True)[1]
+    def before(self, images: Tensor, layer: str) -> Tensor:
+        """Give the maps of a layer with their gradient's graph; of an activation, its inputs.
+
+        There a unit that is switched off can still be pushed.
+
+        Args:
+            images: normalised RGB, float32 (n, 3, height, width).
+            layer: its name.
+        """
+        return self._forward(images, [layer], normalised=True, before=True)[1][layer]
+
+    def shown(self) -> tuple[Layer, ...]:
+        """Choose the layers worth a look at each unit: the activations, and the logits."""
+        return tuple(one for one in self.layers if one.kind in ("activation", "logits"))
+
+    def chosen(self, names: Sequence[str] | None) -> tuple[Layer, ...]:
+        """Look up layers by name or by pattern (`features.*`); None: those of `shown`.
+
+        Raises:
+            UserError: a name that fits none.
+        """
+        if not names:
+            return self.shown()
+        found: dict[str, Layer] = {}
+        for name in names:
+            fitting = [one for one in self.layers if fnmatchcase(one.name, name)]
+            found |= {one.name: one for one in fitting or [self.layer(name)]}
+        return tuple(one for one in self.layers if one.name in found)
 
     @property
     def device(self) -> torch.device:
@@ -297,6 +323,7 @@ class Probe:
         *,
         whole: bool = False,
         normalised: bool = False,
+        before: bool = False,
         how: How = "gradient",
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run until every layer is there (or to the end): the logits, and the layers' outputs."""
@@ -310,7 +337,8 @@ class Probe:
             if how != "gradient" and isinstance(module, ACTIVATIONS):
                 result = _positive_back(inputs[0], output, how)
             if name in wanted:
-                maps[name] = result
+                first = before and isinstance(module, ACTIVATIONS)
+                maps[name] = inputs[0] if first else result
                 if not whole and len(maps) == len(wanted):
                     raise _Reached
             return result
