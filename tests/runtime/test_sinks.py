@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.events import Events, event_from_answer
 from edgecat_runtime.pipeline import Answer
 from edgecat_runtime.sinks import BackgroundOutput, Output, Sink, Stop, output_from_sink
 
@@ -121,73 +118,3 @@ def test_a_sink_may_ask_for_changes_only() -> None:
     sink.only_changes = True
     output = Output(sink)
     assert [output.wants(changed=changed) for changed in (True, False)] == [True, False]
-
-
-# Events.
-
-
-def test_an_event_says_what_when_and_how_sure(answer: Answering) -> None:
-    event = event_from_answer(answer(7, seconds=1.5, name="photos/1.jpg"))
-    assert event == {
-        "time": "1970-01-01T00:00:01.500Z",
-        "event": "label",
-        "source": "",
-        "camera": 0,
-        "from": "waiting",
-        "to": "dog",
-        "confidence": 0.75,
-        "age": 0.01,
-        "frame": 7,
-        "raw": {"dog": 0.75, "cat": 0.25},
-        "smoothed": {"dog": 0.75, "cat": 0.25},
-        "picture": "photos/1.jpg",
-    }
-    assert "picture" not in event_from_answer(answer())
-
-
-def test_events_are_lines_that_are_there_at_once(answer: Answering, tmp_path: Path) -> None:
-    path = tmp_path / "new" / "events.jsonl"
-    events = Events(path)
-    for index in range(3):
-        events.write(answer(index), PICTURE)
-        lines = path.read_text().splitlines()
-        assert [json.loads(line)["frame"] for line in lines] == list(range(index + 1))
-    events.close()
-
-
-@pytest.mark.parametrize(
-    ("before", "kept"), [("", 0), ('{"frame": 9}\n', 1), ('{"frame": 9}\n{"fra', 2)]
-)
-def test_events_are_added_to_a_file(
-    answer: Answering, tmp_path: Path, before: str, kept: int
-) -> None:
-    path = tmp_path / "events.jsonl"
-    path.write_text(before)
-    events = Events(path)
-    events.write(answer(4), PICTURE)
-    events.close()
-    lines = path.read_text().splitlines()
-    assert len(lines) == kept + 1
-    assert json.loads(lines[-1])["frame"] == 4, "also behind half a line"
-
-
-@pytest.mark.parametrize(
-    ("place", "sentence"),
-    [("file/events.jsonl", "a parent of it is a file"), ("folder", "it is a folder")],
-)
-def test_events_that_cannot_be_written_are_refused(
-    tmp_path: Path, place: str, sentence: str
-) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match=sentence):
-        Events(tmp_path / place)
-
-
-def test_a_full_disk_ends_the_events_with_a_sentence(answer: Answering, full_disk: Path) -> None:
-    events = Events(full_disk / "events.jsonl")
-    (full_disk / "filler").write_bytes(bytes(1_000_000))
-    with pytest.raises(UserError, match=r"events\.jsonl: the disk is full"):
-        for index in range(10_000):
-            events.write(answer(index), PICTURE)
-    events.close()
