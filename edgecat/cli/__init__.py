@@ -15,6 +15,7 @@ from edgecat.cli.classify import classify
 from edgecat.cli.compress import compress
 from edgecat.cli.console import say
 from edgecat.cli.data import data
+from edgecat.cli.deepvis import deepvis
 from edgecat.cli.demo import demo
 from edgecat.cli.doctor import doctor
 from edgecat.cli.evaluate import evaluate
@@ -50,6 +51,7 @@ app = typer.Typer(
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(data)
+app.add_typer(deepvis)
 
 
 def _show_version(asked: bool) -> None:

@@ -1,0 +1,14 @@
+"""`edgecat deepvis`: the live look, and one file per sub-command."""
+
+from __future__ import annotations
+
+import typer
+
+from edgecat.cli.deepvis.live import live
+
+deepvis = typer.Typer(
+    name="deepvis",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+)
+deepvis.callback()(live)

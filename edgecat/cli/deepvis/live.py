@@ -1,0 +1,162 @@
+"""`edgecat deepvis` itself: the live look."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecat.cli import camera_sources as sources
+from edgecat.cli import camera_web
+from edgecat.cli.signals import stopped_by_signals, warnings_shown
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from edgecat.deepvis.live.run import Live
+    from edgecat_runtime.pipeline import Pipeline
+    from edgecat_runtime.sinks import Sink
+
+
+def live(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="What to look at, as of `edgecat camera`; a folder of pictures is looked at one "
+            "by one. Default: 0.",
+            show_default=False,
+        ),
+    ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option(
+            help="A picture, folder or glob of still pictures to change to.", show_default=False
+        ),
+    ] = None,
+    width: sources.Width = 0,
+    height: sources.Height = 0,
+    fps: sources.Fps = 0.0,
+    rotate: sources.Rotate = "0",
+    flip: sources.Flip = None,
+    roi: sources.Roi = None,
+    transport: sources.TransportOption = "tcp",
+    stall: sources.Stall = 5.0,
+    give_up: sources.GiveUp = None,
+    wait: sources.Wait = False,
+    engine: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No window, even where there is a display.")
+    ] = False,
+    web: camera_web.Web = None,
+    web_control: camera_web.WebControl = False,
+) -> None:
+    """Look into a network while it looks at a camera, a video or pictures.
+
+    Shows the maps of every layer, what drives a unit, which pixels an answer comes from. A window
+    and the web page show the same; `h` lists the keys.
+
+    Example: `edgecat deepvis --source 0 --web 8080`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with stopped_by_signals() as stop, warnings_shown():
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+        options = sources.source_options(
+            width=width,
+            height=height,
+            fps=fps,
+            rotate=rotate,
+            flip=flip,
+            roi=roi,
+            realtime=True,
+            transport=transport,
+            stall=stall,
+        )
+        text, stills = _what_to_look_at(source, pictures)
+        has_window = _window_wanted(headless=headless, web=web)
+        page = camera_web.web_page(web, web_control, [text], None)
+
+        import edgecat.data.drawn_camera  # noqa: F401  (registers synthetic://)
+        from edgecat.deepvis.live.run import open_live
+        from edgecat.deepvis.probe import open_probe
+        from edgecat.deepvis.results import Results
+
+        checkpoint = engine or model_to_look_into()
+        probe = open_probe(checkpoint, device=device)
+        results = Results(checkpoint, probe.card)
+        with open_live(
+            probe, results, text, stills, options=options, give_up=give_up, wait=wait
+        ) as shown:
+            _run(shown, page, stop, window=has_window, may_quit=web_control)
+
+
+def model_to_look_into() -> Path:
+    """The newest run's checkpoint, else the one that ships."""
+    from edgecat.cli.models import newest_model
+    from edgecat.pretrained import CHECKPOINT
+
+    return newest_model((".safetensors",)) or CHECKPOINT
+
+
+def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, list[Path]]:
+    """Part a source that is pictures from one that moves; raises UserError where there is none."""
+    from edgecat.deepvis.live.stage import find_pictures
+    from edgecat_runtime.errors import UserError
+
+    stills = find_pictures(pictures) if pictures is not None else []
+    if pictures is not None and not stills:
+        raise UserError(f"--pictures {pictures} holds no pictures; expected a folder or a glob")
+    if source is None:
+        return ("", stills) if stills else ("0", [])
+    found = find_pictures(source)
+    return ("", [*found, *stills]) if found else (source, stills)
+
+
+def _window_wanted(*, headless: bool, web: str | None) -> bool:
+    """Whether there is to be a window; raises UserError where nobody would see anything."""
+    from edgecat.cli.console import warn
+    from edgecat_runtime.display import why_no_window
+    from edgecat_runtime.errors import UserError
+
+    reason = "--headless" if headless else why_no_window()
+    if reason and web is None:
+        raise UserError(f"no window ({reason}) and no page: nobody would see it. Add --web 8080")
+    if reason and not headless:
+        warn(f"no window: {reason}")
+    return not reason
+
+
+def _run(live: Live, page: Sink | None, stop: Event, *, window: bool, may_quit: bool) -> None:
+    """Run the loop, with the faces that are wanted, and print its summary."""
+    from edgecat.cli.console import say
+    from edgecat_runtime.systemd import Systemd
+
+    sinks: list[Sink] = [Systemd()]
+    if page is not None:
+        from edgecat.deepvis.live.panel import deepvis_panel
+        from edgecat_runtime.web import register_panel
+
+        register_panel(deepvis_panel(live.show, live.desk, live.looker.layers, may_quit=may_quit))
+        sinks.append(page)
+    pipeline: Pipeline = live.pipeline(sinks, stop=stop)
+    try:
+        if window:
+            from edgecat.deepvis.live.run import run_with_window
+            from edgecat.deepvis.live.window import Window
+
+            title = f"edgecat deepvis: {live.stage.source.name}"
+            run_with_window(pipeline, Window(live.show, live.desk, title), stop)
+        else:
+            pipeline.run()
+    finally:
+        say(str(pipeline.summary))

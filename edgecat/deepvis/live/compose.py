@@ -1,0 +1,350 @@
+"""The live picture: one BGR picture of any size, from the state and what the network said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgecat.deepvis import pictures
+from edgecat.deepvis.layers import Layer
+from edgecat.deepvis.live.canvas import (
+    BLUE,
+    CARD,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    RED,
+    RULE,
+    Box,
+    Canvas,
+    Image,
+)
+from edgecat.deepvis.pictures import Grid, Values
+from edgecat.deepvis.probe import Seen
+from edgecat.deepvis.state import State, Unit, help_lines
+
+WIDTH, HEIGHT = 1280, 720
+_NAMES = {"gradient": "gradient", "guided": "guided back-propagation", "deconv": "deconvolution"}
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a unit beforehand.
+
+    Attributes:
+        synthesised: the picture that drives it most.
+        top: the parts of the data set's pictures that drive it most, three by three.
+        back: their deconvolutions.
+        missing: sentences on how to make what is None.
+    """
+
+    synthesised: Image | None = None
+    top: Image | None = None
+    back: Image | None = None
+    missing: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """All that the picture is made from.
+
+    Attributes:
+        state: what is to be shown.
+        layers: of the network.
+        labels: of its classes.
+        seen: what it said to the frame.
+        maps: of the layer shown, or derivatives to them: (units, rows, columns) or (units,).
+        back: the target, taken back to the pixels: (height, width, 3); None where not asked for.
+        heat: where the answer comes from: (rows, columns); None where not asked for.
+        filters: of the first layer; None where not asked for.
+        about: the unit; None where not asked for.
+        network: its name.
+        source: where the frame comes from.
+        fps: pictures a second.
+        notice: news of the source, such as `no signal`; empty where all is well.
+    """
+
+    state: State
+    layers: Sequence[Layer]
+    labels: Sequence[str]
+    seen: Seen
+    maps: Values
+    back: Values | None = None
+    heat: Values | None = None
+    filters: Values | None = None
+    about: About | None = None
+    network: str = ""
+    source: str = ""
+    fps: float = 0.0
+    notice: str = ""
+
+    @property
+    def layer(self) -> Layer:
+        """The layer shown."""
+        return self.layers[self.state.unit.layer]
+
+
+@dataclass
+class Composed:
+    """The picture, and what lies where in it.
+
+    Attributes:
+        image: uint8 (height, width, 3) BGR; never changed once it is shown.
+        layer: number of the layer in the grid.
+        grid: the tiles of all maps, None where they are not shown, and where it lies.
+        strip: where the names of which layers are.
+    """
+
+    image: Image
+    layer: int = 0
+    grid: tuple[Box, Grid] | None = None
+    strip: list[tuple[Box, int]] = field(default_factory=list)
+
+    def at(self, x: float, y: float) -> Unit | None:
+        """Return the unit, or the first one of the layer, at shares of 0..1 of width and height."""
+        height, width = self.image.shape[:2]
+        x, y = x * width, y * height
+        if self.grid is not None and self.grid[0].holds(x, y):
+            box, grid = self.grid
+            number = grid.at(x - box.x, y - box.y)
+            return None if number is None else Unit(self.layer, number)
+        return next((Unit(number) for box, number in self.strip if box.holds(x, y)), None)
+
+
+def compose(view: View, width: int = WIDTH, height: int = HEIGHT) -> Composed:
+    """Draw the live picture."""
+    canvas = Canvas(width, height)
+    composed = Composed(canvas.image, view.state.unit.layer)
+    gap = canvas.px(10)
+    body = canvas.box.inner(canvas.px(12))
+    head, body = body.cut_top(canvas.px(24), canvas.px(6))
+    strip, body = body.cut_top(canvas.px(24), gap)
+    left, middle = body.cut_left(canvas.px(250), gap)
+    _draw_head(canvas, head, view)
+    _draw_strip(canvas, strip, view, composed)
+    _draw_left(canvas, left, view)
+    if view.state.about:
+        middle, right = middle.cut_left(middle.width - gap - canvas.px(250), gap)
+        _draw_right(canvas, right, view)
+    _draw_middle(canvas, middle, view, composed)
+    if view.state.help:
+        _draw_help(canvas)
+    return composed
+
+
+# The head: what is looked at, and every mode that is on.
+
+
+def _draw_head(canvas: Canvas, box: Box, view: View) -> None:
+    state, layer = view.state, view.layer
+    x = box.x + canvas.text(view.network, box.x, box.y, size=17)
+    x += canvas.px(14)
+    where = f"{layer.name}  {layer.kind}  unit {state.unit.channel} of {layer.units}"
+    x += canvas.text(where, x, box.y, size=17, colour=BLUE)
+    edge = box.x + box.width
+    if view.fps:
+        edge -= canvas.text(f"{view.fps:.0f} fps", edge, box.y, size=17, colour=FAINT, right=True)
+        edge -= canvas.px(14)
+    for text, colour in reversed(_modes(view)):
+        if edge - x < canvas.px(120):
+            break
+        edge -= canvas.text(text, edge, box.y, size=17, colour=colour, right=True)
+        edge -= canvas.px(14)
+
+
+def _modes(view: View) -> list[tuple[str, tuple[int, int, int]]]:
+    state = view.state
+    modes = [
+        (view.notice, RED),
+        ("frozen" if state.frozen else "", ORANGE),
+        (f"held: {_name(view, state.held)}" if state.held else "", ORANGE),
+        (f"gamma {state.gamma:.2g}" if state.boost else "", FAINT),
+        ("stretched" if state.fit == "stretch" else "", FAINT),
+    ]
+    return [(text, colour) for text, colour in modes if text]
+
+
+def _name(view: View, unit: Unit) -> str:
+    """A unit as a person would say it: a class by its label."""
+    layer = view.layers[unit.layer]
+    if layer.kind == "logits":
+        return str(view.labels[unit.channel])
+    return f"{layer.name} {unit.channel}"
+
+
+def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> None:
+    """Names of the layers about the chosen one, each as wide as the next."""
+    cell = canvas.px(92)
+    count = max(1, min(len(view.layers), box.width // cell))
+    first = min(max(view.state.unit.layer - count // 2, 0), len(view.layers) - count)
+    for place in range(count):
+        number, layer = first + place, view.layers[first + place]
+        left = box.x + place * box.width // count
+        right = box.x + (place + 1) * box.width // count
+        part = Box(left, box.y, right - left - canvas.px(2), box.height)
+        chosen = number == view.state.unit.layer
+        canvas.fill(part, BLUE if chosen else CARD)
+        colour = CARD if chosen else FAINT
+        room = part.width - 2 * canvas.px(6)
+        name = layer.name if len(layer.name) < 13 else f"..{layer.name[-11:]}"
+        canvas.text(
+            name, part.x + canvas.px(6), part.y + canvas.px(3), size=13, colour=colour, room=room
+        )
+        composed.strip.append((part, number))
+
+
+# The left: what the network sees, what drives the unit, what it answers.
+
+
+def _draw_left(canvas: Canvas, box: Box, view: View) -> None:
+    rows = min(5, len(view.labels)) if view.state.top else 0
+    line = canvas.px(26)
+    side = max(canvas.px(60), (box.height - rows * line - canvas.px(60)) // 2)
+    picture = view.seen.frame
+    caption = view.source
+    if view.heat is not None:
+        picture = pictures.heat_over(picture, view.heat)
+        caption = f"Grad-CAM: {view.seen.best(view.labels, 1)[0][0]}"
+    upper, box = box.cut_top(side + canvas.px(24), canvas.px(6))
+    _draw_titled(canvas, upper, caption, picture)
+    lower, box = box.cut_top(side + canvas.px(24), canvas.px(6))
+    _draw_back(canvas, lower, view)
+    for label, share in view.seen.best(view.labels, rows):
+        row, box = box.cut_top(line)
+        canvas.text(label, row.x, row.y, size=14, room=row.width - canvas.px(70))
+        edge = row.x + row.width
+        canvas.text(f"{share:.1%}", edge, row.y, size=14, colour=FAINT, right=True)
+        meter = Box(row.x, row.y + canvas.px(19), row.width, canvas.px(4))
+        canvas.bar(meter, share, GREEN if share >= 0.5 else FAINT)
+
+
+def _draw_back(canvas: Canvas, box: Box, view: View) -> None:
+    state = view.state
+    if view.back is None:
+        head, area = box.cut_top(canvas.px(20), canvas.px(4))
+        canvas.text("back to the pixels", head.x, head.y, size=13, colour=FAINT)
+        canvas.fill(area, CARD)
+        hint = "Which pixels drive this unit? Press b: gradient, guided, deconvolution."
+        canvas.paragraph(hint, area.inner(canvas.px(14)), size=14)
+        return
+    caption = f"{_NAMES[state.back]} of {_name(view, state.target)}, {state.look}"
+    image = pictures.slopes(view.back, state.look, boost=1 / state.gamma)
+    _draw_titled(canvas, box, caption, image)
+
+
+def _draw_titled(canvas: Canvas, box: Box, caption: str, image: Image) -> None:
+    head, area = box.cut_top(canvas.px(20), canvas.px(4))
+    canvas.text(caption, head.x, head.y, size=13, colour=FAINT, room=head.width)
+    canvas.fill(area, CARD)
+    canvas.picture(area, image, smooth=image.shape[0] > 100)
+
+
+# The middle: every map of the layer, or one thing enlarged.
+
+
+def _draw_middle(canvas: Canvas, box: Box, view: View, composed: Composed) -> None:
+    state = view.state
+    head, area = box.cut_top(canvas.px(20), canvas.px(4))
+    caption, boost = _caption(view), 1 / state.gamma
+    canvas.text(caption, head.x, head.y, size=13, colour=FAINT, room=head.width)
+    canvas.fill(area, CARD)
+    if view.filters is not None:
+        image, _ = pictures.filters_picture(view.filters, width=area.width, height=area.height)
+        canvas.picture(area, image)
+    elif state.zoom == "back" and view.back is not None:
+        image = pictures.slopes(view.back, state.look, boost=boost)
+        canvas.picture(area, image, smooth=False)
+    elif state.zoom == "unit":
+        plane = view.maps[state.unit.channel]
+        place = area.around(*(plane.shape if plane.ndim == 2 else (1, 1)))
+        image = pictures.tile(plane, width=place.width, height=place.height, boost=boost)
+        canvas.picture(area, image, smooth=False)
+    else:
+        image, grid = pictures.tiles(
+            view.maps,
+            width=area.width,
+            height=area.height,
+            boost=boost,
+            selected=state.unit.channel,
+        )
+        canvas.picture(area, image)
+        composed.grid = area, grid
+
+
+def _caption(view: View) -> str:
+    state, layer = view.state, view.layer
+    shape = " x ".join(map(str, layer.shape))
+    if view.filters is not None:
+        return f"the {len(view.filters)} filters of the first layer"
+    if state.zoom == "unit":
+        value = float(view.maps[state.unit.channel].max())
+        return f"unit {state.unit.channel} of {layer.name}, at most {value:.3g}"
+    if state.zoom == "back" and view.back is not None:
+        return f"{_NAMES[state.back]} of {_name(view, state.target)}"
+    if state.derivatives:
+        return f"derivatives of {view_target(view)} to {layer.name}, {shape}: orange +, blue -"
+    return f"activations of {layer.name}, {shape}"
+
+
+def view_target(view: View) -> str:
+    """Whose derivatives the grid shows: the held unit, else the class that is answered."""
+    if view.state.held is not None:
+        return _name(view, view.state.held)
+    return view.seen.best(view.labels, 1)[0][0]
+
+
+# The right: the unit itself.
+
+
+def _draw_right(canvas: Canvas, box: Box, view: View) -> None:
+    about = view.about or About()
+    gap = canvas.px(8)
+    upper, box = box.cut_top(min(canvas.px(150), box.height // 3), gap)
+    half = (upper.width - gap) // 2
+    first, second = upper.cut_left(half, gap)
+    plane = view.maps[view.state.unit.channel]
+    image = pictures.tile(plane, width=half, height=half, boost=1 / view.state.gamma)
+    _draw_titled(canvas, first, f"unit {view.state.unit.channel}", image)
+    if about.synthesised is not None:
+        _draw_titled(canvas, second, "synthesised", about.synthesised)
+    else:
+        _draw_titled(canvas, second, "synthesised", image[:1, :1] // 8 + 24)
+    for caption, sheet in (("top pictures", about.top), ("their deconvolutions", about.back)):
+        if sheet is not None:
+            part, box = box.cut_top((canvas.box.height * 41 // 100) - canvas.px(74), gap)
+            _draw_titled(canvas, part, caption, sheet)
+    for sentence in about.missing:
+        high = canvas.paragraph(sentence, box, size=13)
+        _, box = box.cut_top(high, gap)
+
+
+# The help: from the bindings.
+
+
+def _draw_help(canvas: Canvas) -> None:
+    box = canvas.box.inner(canvas.px(60))
+    canvas.image[:] = canvas.image // 3
+    canvas.fill(box, CARD)
+    canvas.frame(box, RULE)
+    box = box.inner(canvas.px(26))
+    column, rest = box.cut_left(box.width // 2 - canvas.px(10), canvas.px(20))
+    line, top = canvas.px(23), box.y
+    y = top
+    for group, lines in help_lines():
+        if y + (len(lines) + 1) * line > box.y + box.height:
+            column, y = rest, top
+        canvas.text(group, column.x, y, size=16, colour=BLUE)
+        y += line
+        for keys, description in lines:
+            canvas.text(keys, column.x, y, size=14, colour=INK, room=canvas.px(130))
+            canvas.text(
+                description,
+                column.x + canvas.px(138),
+                y,
+                size=14,
+                colour=FAINT,
+                room=column.width - canvas.px(138),
+            )
+            y += line
+        y += line // 2

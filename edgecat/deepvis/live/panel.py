@@ -1,0 +1,108 @@
+"""The panel of the camera's page: the other face."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from edgecat.deepvis.layers import Layer
+from edgecat.deepvis.live.show import Show
+from edgecat.deepvis.state import ACTIONS, BY_KEY, GROUPS, Action, Desk, State, Unit, key_name
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.web import Panel
+
+NAME = "deepvis"
+Message = dict[str, Any]
+
+
+def deepvis_panel(
+    show: Show, desk: Desk, layers: Sequence[Layer], *, may_quit: bool = False
+) -> Panel:
+    """Make the panel: the live picture, a button for every action, and the layers to choose from.
+
+    Args:
+        show: the picture.
+        desk: takes what viewers do.
+        layers: of the network.
+        may_quit: whether viewers may end the loop.
+    """
+
+    def act(action: Action) -> Callable[[Message], Message]:
+        def acted(message: Message) -> Message:
+            if action.name == "quit" and not may_quit:
+                raise UserError("the operator did not allow it: --web-control does")
+            return _status(desk.act(action.name))
+
+        return acted
+
+    def select(message: Message) -> Message:
+        unit = Unit(_number(message, "layer", int), _number(message, "unit", int))
+        return _status(desk.select(unit))
+
+    def click(message: Message) -> Message:
+        return _status(show.click(_number(message, "x", float), _number(message, "y", float)))
+
+    actions: dict[str, Callable[[Message], Message]] = {a.name: act(a) for a in ACTIONS}
+    actions |= {"select": select, "click": click, "status": lambda message: _status(desk.state)}
+    return Panel(
+        NAME,
+        "Inside the network",
+        html=_html(layers, may_quit=may_quit),
+        script=_text("panel.js"),
+        style=_text("panel.css"),
+        actions=actions,
+        picture=show.picture,
+    )
+
+
+def _number(message: Message, name: str, kind: type) -> Any:
+    value = message.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        raise UserError(f"{name} is {value!r}; expected a number")
+    return value
+
+
+def _status(state: State) -> Message:
+    """What the page needs to know: where the cursor is, and which buttons are lit."""
+    lit = [action.name for action in ACTIONS if action.active and action.active(state)]
+    return {"layer": state.unit.layer, "unit": state.unit.channel, "lit": lit, "quit": state.quit}
+
+
+def _html(layers: Sequence[Layer], *, may_quit: bool) -> str:
+    keys = {key: action.name for key, action in BY_KEY.items() if may_quit or action.name != "quit"}
+    choices = "".join(
+        f'<option value="{number}">{escape(str(layer))}</option>'
+        for number, layer in enumerate(layers)
+    )
+    groups = "".join(
+        f'<div class="group" role="group" aria-label="{escape(title)}"><h3>{escape(title)}</h3>'
+        f'<div class="keys">{"".join(_button(action, may_quit) for action in group)}</div></div>'
+        for title, group in GROUPS.items()
+    )
+    return (
+        f'<div id="deepvis" data-keys="{escape(json.dumps(keys))}">'
+        '<img id="deepvis-picture" width="1280" height="720" decoding="async" '
+        'alt="What the network sees, the maps of the chosen layer and what drives the chosen unit">'
+        '<p id="deepvis-said" role="alert"></p>'
+        f'<label class="layers">Layer <select id="deepvis-layer">{choices}</select></label>'
+        f'<div class="groups">{groups}</div></div>'
+    )
+
+
+def _button(action: Action, may_quit: bool) -> str:
+    if action.name == "quit" and not may_quit:
+        return ""
+    keys = ", ".join(map(key_name, action.keys))
+    toggles = "" if action.active is None else ' aria-pressed="false"'
+    return (
+        f'<button type="button" class="button" data-action="{action.name}"{toggles} '
+        f'title="{escape(f"{action.description} ({keys})")}">{escape(action.label)}'
+        f"<kbd>{escape(key_name(action.keys[0]))}</kbd></button>"
+    )
+
+
+def _text(name: str) -> str:
+    return files("edgecat.deepvis.live").joinpath(name).read_text(encoding="utf-8")

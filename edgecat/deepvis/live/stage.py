@@ -1,0 +1,169 @@
+"""Where the frames come from: the camera, a frame of it that stays, or still pictures."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+
+import numpy as np
+
+from edgecat.deepvis.state import Desk, State
+from edgecat_runtime.camera import Camera, Frame, Shot, Source, SourceOptions
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.sources.files import natural_key
+
+log = logging.getLogger("edgecat_runtime")
+
+_HEARTBEAT = 1.0  # seconds after which a picture that stays is answered anew
+
+
+class Stage(Camera):
+    """A camera whose frames the state chooses, and that gives its frame again when that changes.
+
+    A film starts anew at its end.
+    """
+
+    _desk: Desk | None = None
+    _text = ""
+    _pictures: Sequence[Path] = ()
+    _kept: Frame | None = None
+    _still: tuple[int, Frame] | None = None
+    _given: tuple[State, str] | None = None
+    _given_at = 0.0
+
+    def follow(self, desk: Desk, text: str, pictures: Sequence[Path]) -> None:
+        """Let a desk choose, from now on, between this source and still pictures.
+
+        Args:
+            desk: whose state counts.
+            text: the source's, to start it anew; empty where there is nothing but pictures.
+            pictures: files.
+        """
+        self._desk, self._text, self._pictures = desk, text, pictures
+        desk.listen(self._wake)
+
+    def again(self) -> None:
+        """Give the frame once more, though nothing has changed."""
+        self._given = None
+        self._wake()
+
+    def check(self) -> None:
+        """Look after the source as any camera does; a film begins again."""
+        super().check()
+        if self.state == "ended" and self._text:
+            self.switch(self._text)
+
+    def take(self) -> Frame | None:
+        """Return a new frame, or the old one where the state or the signal is another."""
+        fresh = super().take()
+        if self._desk is None:
+            return fresh
+        state, now = self._desk.state, perf_counter()
+        stays = state.frozen or state.still
+        if fresh is not None and not stays:
+            self._kept = fresh
+        frame = self._picture(state.picture) if state.still else self._kept
+        if state.frozen and frame is None:
+            frame = self._kept = fresh  # the first one is needed all the same
+        is_new = (state, self.state) != self._given or (frame is fresh and fresh is not None)
+        if frame is None or not (is_new or (stays and now - self._given_at > _HEARTBEAT)):
+            return None
+        self._given, self._given_at = (state, self.state), now
+        if frame is fresh:
+            return frame
+        return replace(frame, captured=now, time=time.time(), camera=self.number)
+
+    def _picture(self, number: int) -> Frame | None:
+        """Read a still picture, once; one that is broken is grey."""
+        if self._still is None or self._still[0] != number:
+            path = self._pictures[number]
+            try:
+                image = read_picture(path)
+            except PictureError as error:
+                log.warning("%s", error)
+                image = np.full((64, 64, 3), 114, np.uint8)
+            frame = Frame(image, number, perf_counter(), time.time(), str(path), path.name)
+            self._still = number, frame
+        return self._still[1]
+
+    def _wake(self, state: State | None = None) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+
+class Nothing(Source):
+    """No camera: still pictures alone are looked at."""
+
+    name = "pictures"
+    live = True
+    stills = True
+    reopens = False
+
+    def __init__(self) -> None:
+        self._closed = Event()
+
+    def read(self) -> Shot | None:
+        """Wait until it is over."""
+        self._closed.wait()
+        return None
+
+    def cancel(self) -> None:
+        """Let `read` return."""
+        self._closed.set()
+
+    close = cancel
+
+
+def find_pictures(text: str) -> list[Path]:
+    """List the pictures that a folder, a glob or a file means; none of any other source.
+
+    Raises:
+        UserError: a folder without pictures.
+    """
+    path = Path(text)
+    if path.is_dir():
+        found = list(path.rglob("*"))
+    elif any(letter in text for letter in "*?[") and "://" not in text:
+        found = [Path(name) for name in glob.glob(text, recursive=True)]  # noqa: PTH207
+    else:
+        found = [path]
+    kept = [one for one in found if one.suffix.lower() in PICTURE_SUFFIXES and one.is_file()]
+    kept = [one for one in kept if not one.name.startswith(".")]
+    if path.is_dir() and not kept:
+        wanted = " ".join(PICTURE_SUFFIXES)
+        raise UserError(f"the folder {text} holds no pictures; expected {wanted}. Check the path")
+    return sorted(kept, key=natural_key)
+
+
+def open_stage(
+    text: str,
+    desk: Desk,
+    pictures: Sequence[Path],
+    *,
+    options: SourceOptions,
+    give_up: float | None = None,
+    wait: bool = False,
+) -> Stage:
+    """Open a source, or none where its text is empty; raises as `Camera.open`.
+
+    Args:
+        text: as `open_source` takes it.
+        desk: whose state counts.
+        pictures: still ones beside it.
+        options: how to open it; a film is played at its own rate.
+        give_up: as for `Camera`.
+        wait: likewise.
+    """
+    options = replace(options, realtime=True)
+    source = text or Nothing()
+    stage = Stage.open(source, options=options, give_up=give_up, wait=wait)
+    assert isinstance(stage, Stage)
+    stage.follow(desk, text, pictures)
+    return stage

@@ -1,0 +1,87 @@
+"""The window: one of the two faces."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from edgecat.deepvis.live.canvas import FAINT, Canvas
+from edgecat.deepvis.live.compose import HEIGHT, WIDTH
+from edgecat.deepvis.live.show import Show
+from edgecat.deepvis.state import Desk
+from edgecat_runtime.opencv import cv2_module
+
+_WAIT_MS = 20
+# What `waitKeyEx` returns: X11's key symbols, Windows' scan codes, Cocoa's function keys.
+_CODES = {
+    "ArrowLeft": (0xFF51, 0x250000, 0xF702),
+    "ArrowUp": (0xFF52, 0x260000, 0xF700),
+    "ArrowRight": (0xFF53, 0x270000, 0xF703),
+    "ArrowDown": (0xFF54, 0x280000, 0xF701),
+    "PageUp": (0xFF55, 0x210000, 0xF72C),
+    "PageDown": (0xFF56, 0x220000, 0xF72D),
+    "Escape": (27,),
+}
+_NAMES = {code: name for name, codes in _CODES.items() for code in codes}
+
+
+def key_from_code(code: int) -> str:
+    """Name the key behind a code of `cv2.waitKeyEx` as browsers do; empty where there is none.
+
+    GTK adds what lock keys are on above the lowest 16 bits; Windows keeps its own codes there.
+    """
+    if code < 0:
+        return ""
+    if name := _NAMES.get(code) or _NAMES.get(code & 0xFFFF):
+        return name
+    letter = code & 0xFF
+    return chr(letter) if 32 <= letter < 127 and code & 0xFFFF == letter else ""
+
+
+class Window:
+    """The live picture in a window of its own; in the main thread, as window systems insist.
+
+    Args:
+        show: the picture.
+        desk: takes the keys.
+        title: of the window.
+    """
+
+    def __init__(self, show: Show, desk: Desk, title: str) -> None:
+        self._show, self._desk, self._title = show, desk, title
+        self._cv2: Any = cv2_module()
+
+    def run(self, stop: Event) -> None:
+        """Show every new picture, until `stop` is set, which closing the window does as well."""
+        cv2, shown = self._cv2, None
+        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL)
+        cv2.resizeWindow(self._title, WIDTH, HEIGHT)
+        cv2.setMouseCallback(self._title, self.on_mouse)
+        cv2.imshow(self._title, _waiting())
+        while not stop.is_set():
+            picture = self._show.picture()
+            if picture is not None and picture is not shown:
+                cv2.imshow(self._title, picture)
+                shown = picture
+            self.on_key(int(cv2.waitKeyEx(_WAIT_MS)))
+            if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+                stop.set()
+        cv2.destroyAllWindows()
+
+    def on_key(self, code: int) -> bool:
+        """Do what the key behind a code of `cv2.waitKeyEx` is bound to; whether it is bound."""
+        return self._desk.press(key_from_code(code))
+
+    def on_mouse(self, event: int, x: int, y: int, flags: int = 0, data: object = None) -> None:
+        """Select the unit or layer that is clicked, at pixels of the picture."""
+        picture = self._show.picture()
+        if event == self._cv2.EVENT_LBUTTONDOWN and picture is not None:
+            self._show.click(x / picture.shape[1], y / picture.shape[0])
+
+
+def _waiting() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    canvas = Canvas(WIDTH, HEIGHT)
+    canvas.text("waiting for the first frame", 40, 40, size=20, colour=FAINT)
+    return canvas.image
