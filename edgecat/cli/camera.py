@@ -40,6 +40,13 @@ def camera(
     device: Device = "auto",
     labels: Labels = None,
     rebuild: Rebuild = False,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="Open the engine anew when its file changes, while frames go on.",
+        ),
+    ] = False,
     headless: Annotated[
         bool, typer.Option("--headless", help="No window, even where there is a display.")
     ] = False,
@@ -116,6 +123,7 @@ def camera(
                 stop=stop,
                 reopen=opened,
                 thresholds=thresholds,
+                reload=reload,
             )
             _run(pipeline, json=json)
     return None

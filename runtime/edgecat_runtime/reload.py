@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from typing import NamedTuple
 
 from edgecat_runtime.classifier import Classifier, FileStamp, file_stamp
-from edgecat_runtime.errors import EdgecatError, UserError
+from edgecat_runtime.errors import UserError
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -112,11 +112,12 @@ class Reloader:
         try:
             classifier = self._opened()
         except Exception as error:
-            self._refuse(str(error) or type(error).__name__, known=isinstance(error, EdgecatError))
+            log.debug("%s cannot be opened", self._path, exc_info=True)
+            self._refuse(str(error) or type(error).__name__)
             return
         if classifier.labels != self._labels:
             classifier.close()
-            self._refuse(_difference(classifier.labels, self._labels), known=True)
+            self._refuse(_difference(classifier.labels, self._labels))
             return
         card = classifier.card
         reason = (
@@ -126,9 +127,9 @@ class Reloader:
         log.warning("%s", reason)
         self._news.append(Reloaded(classifier, reason))
 
-    def _refuse(self, why: str, *, known: bool) -> None:
+    def _refuse(self, why: str) -> None:
         reason = f"{self._path} has changed but is not taken, the old engine goes on: {why}"
-        log.warning("%s", reason, exc_info=not known)
+        log.warning("%s", reason)
         self._news.append(Reloaded(None, reason))
 
     def _close_retired(self) -> None:

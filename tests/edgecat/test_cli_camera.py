@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime import Classifier
+from edgecat_runtime import Classifier, ModelCard
 from edgecat_runtime.camera import Shot, Source, register_source
 from edgecat_runtime.errors import DeviceError
 
@@ -341,3 +342,39 @@ def test_the_sample_runs(tiny_onnx: Path, clip: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith("frame 0: unsure\nframe 10: dog")
     assert "30 frames in" in ran.stdout
+
+
+class Replacing(Source):
+    """A live source whose sixth frame comes with another engine; it ends when that has happened."""
+
+    live = True
+    name = "replacing"
+
+    def __init__(self, engine: Path, data: bytes, events: Path) -> None:
+        self._engine, self._data, self._events = engine, data, events
+        self._count = 0
+        self._deadline = time.monotonic() + 60
+
+    def read(self) -> Shot | None:
+        time.sleep(0.01)
+        self._count += 1
+        if self._count == 6:
+            self._engine.write_bytes(self._data)
+        done = self._events.exists() and '"reloaded"' in self._events.read_text()
+        late = time.monotonic() > self._deadline
+        return None if done or late else Shot(np.full((64, 96, 3), 200, np.uint8))
+
+
+def test_a_new_engine_file_takes_over(
+    cli: Cli, make_tiny: Callable[..., bytes], tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    engine, events = tmp_path / "engine.onnx", tmp_path / "events.jsonl"
+    engine.write_bytes(make_tiny())
+    data = make_tiny(card=dataclasses.replace(tiny_card, temperature=2.0))
+    register_source("replacing", lambda text, options: Replacing(engine, data, events))
+    arguments = ["--source", "replacing:", "--engine", engine, "--backend", "onnxruntime"]
+    ran = cli("camera", *arguments, "--events", events, "--reload", "--headless", "--give-up", 0)
+    assert ran.code == 0
+    assert "has changed and answers now: tiny, fp32, 32x32, on onnxruntime" in ran.err
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["started", "label", "reloaded", "stopped"]
