@@ -124,6 +124,15 @@ def train(
     precision: Annotated[
         str, _run(help="auto (what the device is fast in), fp32, bf16 or fp16.")
     ] = "auto",
+    augment_on: Annotated[
+        str, _run(help="Where --augment works: cpu, device, or auto: there on GPUs.")
+    ] = "auto",
+    compiled: Annotated[
+        bool, _run("--compile", help="Fuse the step's kernels first.", show_default=False)
+    ] = False,
+    stream: Annotated[
+        bool, _run("--stream", help="Open shards when their turn comes.", show_default=False)
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a classifier on labelled pictures.
@@ -193,6 +202,9 @@ def train(
             threads=threads,
             device=device,
             precision=precision,
+            augment_on=augment_on,
+            compiled=compiled,
+            stream=stream,
         )
     if find_lr:
         find_rate(config, as_json=json)

@@ -73,6 +73,11 @@ class PictureSet:
         skipped = f", {number:,} file{'s' * (number > 1)} skipped" if number else ""
         return f"{len(self):,} pictures ({each}){skipped}"
 
+    def keys(self) -> Iterator[str]:
+        """What two sets of the same pictures have in common."""
+        for picture in self.pictures:
+            yield f"{picture.name}\0{picture.size}\0{picture.label}\0"
+
     def counts(self) -> dict[str, int]:
         """Count the pictures of each label."""
         totals = [0] * len(self.labels)

@@ -12,25 +12,17 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from edgecat.data.divide import check_output, whole_folder
 from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.stream import Shard
 from edgecat.data.webdataset import CLASSES, INDEX
 from edgecat_runtime.errors import UserError
 
 _DIGITS = 6
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One tar file of `pictures` pictures, by its name."""
-
-    name: str
-    pictures: int
 
 
 def write_shards(
@@ -69,7 +61,7 @@ def write_shards(
                     for key, index in enumerate(part.tolist(), first):
                         _add(archive, chosen[index], f"{key:0{_DIGITS}}")
                         on_picture(1)
-                shards.append(Shard(name, len(part)))
+                shards.append(Shard(output / name, len(part)))
                 first += len(part)
         _describe(temporary, pictures.labels, shards)
     return tuple(shards)

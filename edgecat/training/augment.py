@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.preprocess import shrink
+from edgecat_runtime.preprocess import halved, shrink
 
 Image = NDArray[np.uint8]
 
@@ -58,6 +59,29 @@ class View:
     colour: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Views:
+    """What is left to do to the crops of a batch: resize, mirror, change colour.
+
+    Attributes:
+        crops: int64 (n, 2), height and width of each crop.
+        flips: bool (n,): left and right change places.
+        colours: float32 (n, 3, 4), affine maps of BGR values.
+    """
+
+    crops: NDArray[np.int64]
+    flips: NDArray[np.bool_]
+    colours: NDArray[np.float32]
+
+    def repeated(self, times: int) -> Views:
+        """Each of them so many times."""
+        return Views(
+            self.crops.repeat(times, 0),
+            self.flips.repeat(times, 0),
+            self.colours.repeat(times, 0),
+        )
+
+
 def draw_view(height: int, width: int, how: Augmentation, random: np.random.Generator) -> View:
     """Draw the view of a picture of `height` by `width` pixels; arguments as for `augment`."""
     crop = random_crop(height, width, how, random)
@@ -77,11 +101,40 @@ def augment(image: Image, size: int, how: Augmentation, random: np.random.Genera
         uint8 (size, size, 3), BGR.
     """
     drawn = draw_view(image.shape[0], image.shape[1], how, random)
-    rows = slice(drawn.top, drawn.top + drawn.height)
-    view = shrink(image[rows, drawn.left : drawn.left + drawn.width], size, size)
+    view = shrink(_cut(image, drawn), size, size)
     if drawn.flip:
         view = cv2_module().flip(view, 1)
     return np.asarray(cv2_module().transform(view, drawn.colour), np.uint8)
+
+
+def begin_view(
+    image: Image, size: int, how: Augmentation, random: np.random.Generator
+) -> tuple[Image, View]:
+    """Do the part of `augment` that makes the picture smaller, and leave the rest to the device.
+
+    Returns:
+        uint8 (below 2 size, below 2 size, 3), BGR: the crop, shrunk by halvings; and the view,
+        whose flip and change of colour are still to come, after a linear resize.
+    """
+    drawn = draw_view(image.shape[0], image.shape[1], how, random)
+    return halved(_cut(image, drawn), size, size), drawn
+
+
+def lay_out(begun: Sequence[tuple[Image, View]], canvases: Image) -> Views:
+    """Lay the crops of `begin_view` into the upper left corners of canvases, black elsewhere.
+
+    Args:
+        begun: crops of different sizes and their views.
+        canvases: uint8 (n, 2 size, 2 size, 3), written to.
+    """
+    canvases[:] = 0
+    for canvas, (crop, _) in zip(canvases, begun, strict=True):
+        canvas[: crop.shape[0], : crop.shape[1]] = crop
+    return Views(
+        np.array([crop.shape[:2] for crop, _ in begun], np.int64).reshape(-1, 2),
+        np.array([view.flip for _, view in begun], np.bool_),
+        np.array([view.colour for _, view in begun], np.float32).reshape(-1, 3, 4),
+    )
 
 
 def random_crop(
@@ -99,6 +152,10 @@ def random_crop(
     top = int(random.integers(height - crop_height + 1))
     left = int(random.integers(width - crop_width + 1))
     return top, left, crop_height, crop_width
+
+
+def _cut(image: Image, drawn: View) -> Image:
+    return image[drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width]
 
 
 def colour_matrix(how: Augmentation, random: np.random.Generator) -> NDArray[np.float32]:

@@ -30,6 +30,7 @@ _CHOICES = {
     "optimizer": tuple(LEARNING_RATES),
     "schedule": SCHEDULES,
     "precision": ("auto", "fp32", "bf16", "fp16"),
+    "augment_on": ("auto", "cpu", "device"),
 }
 
 
@@ -93,6 +94,10 @@ class TrainConfig:
         threads: of torch; None for one a core.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         precision: of the arithmetic: `fp32`, `bf16`, `fp16`, or `auto`: what the device is fast in.
+        augment_on: where pictures are resized, mirrored and recoloured: by the threads that decode
+            them (`cpu`), whole batches at a time on the `device`, or `auto`: there on GPUs.
+        compiled: let `torch.compile` fuse the step's kernels.
+        stream: `data` are shards, opened when their turn comes; their own `val` shards validate.
 
     Raises:
         UserError: a value out of its range.
@@ -139,6 +144,9 @@ class TrainConfig:
     threads: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    augment_on: str = "auto"
+    compiled: bool = False
+    stream: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

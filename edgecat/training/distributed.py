@@ -103,6 +103,16 @@ class World:
         devices = [device] if device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
 
+    def apart(self, *key: int) -> None:
+        """Let each process drop out neurons of its own, and the same ones after a resume.
+
+        Args:
+            key: of the step: seed, epoch and number. One process alone goes on as it was.
+        """
+        if self.size > 1:
+            seed = np.random.SeedSequence((*key, self.rank)).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed[0]))
+
     def weight(self, pictures: int) -> float:
         """What this process's mean loss counts, so that the gradients' average is the batch's."""
         if self.size == 1:
@@ -213,10 +223,14 @@ def filled(batch: Batch, size: int) -> Batch:
     if len(batch.labels) > 1:
         return batch
     if len(batch.labels) == 1:
-        return replace(batch, frames=batch.frames.repeat(2, 0), labels=batch.labels.repeat(2))
-    return replace(
-        batch, frames=np.zeros((2, size, size, 3), np.uint8), labels=np.zeros(2, np.int64)
-    )
+        return replace(
+            batch,
+            frames=batch.frames.repeat(2, 0),
+            labels=batch.labels.repeat(2),
+            views=batch.views and batch.views.repeated(2),
+        )
+    black = np.zeros((2, size, size, 3), np.uint8)
+    return replace(batch, frames=black, labels=np.zeros(2, np.int64), views=None)
 
 
 def _tried(

@@ -13,10 +13,12 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.stream import ShardSet, find_shards
 from edgecat.models import architecture, build_model
 from edgecat.training import run
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
+from edgecat.training.compiled import check_compiler, compiled
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
 from edgecat.training.events import EventLog, require_tensorboard
@@ -112,6 +114,12 @@ class Job:
         stale = config.patience is not None and state.stale_for() >= config.patience
         return stale or state.epoch >= config.epochs
 
+    def wrap(self) -> None:
+        """Make `forward` anew: the model, or what shares its gradients out; compiled if asked."""
+        self.forward = self.world.wrapped(self.model, self.device)
+        if self.config.compiled:
+            self.forward = compiled(self.forward)
+
     def save(self) -> None:
         """Write the state, so that `resume` can take it up; raises as `save_state`."""
         if not self.world.leader:
@@ -176,10 +184,13 @@ def assemble(
         threads=config.threads or world.cores(available_cores()),
         device=str(device),
         precision=choose_precision(config.precision, device),
+        augment_on=_augment_on(config.augment_on, device),
     )
+    if config.compiled:
+        check_compiler(device)
     torch.set_num_threads(config.threads or 1)
     torch.manual_seed(config.seed)
-    training, validation = split(scan(config.data), val=config.val, seed=config.seed)
+    training, validation = _pictures(config)
     card = card_of(config, training.labels)
     if config.weights:
         card = described(config.weights, card)
@@ -205,9 +216,10 @@ def assemble(
         rate=lambda update: 0.0,
         state=RunState(run.digest_of(training, validation)),
         watcher=watcher,
-        forward=world.wrapped(model, device),
+        forward=model,
         world=world,
     )
+    job.wrap()
     spread(job.optimizer, model, config.lr_decay)
     job.rate = partial(
         learning_rate,
@@ -248,7 +260,18 @@ def _absolute(weights: str) -> str:
     return weights if weights in ("", IMAGENET) else str(Path(weights).absolute())
 
 
-def _loader(config: TrainConfig, training: PictureSet, world: World) -> Loader:
+def _pictures(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
+    """Those to train on, and those to validate on."""
+    if config.stream:
+        return find_shards(config.data)
+    return split(scan(config.data), val=config.val, seed=config.seed)
+
+
+def _augment_on(chosen: str, device: torch.device) -> str:
+    return ("device" if device.type == "cuda" else "cpu") if chosen == "auto" else chosen
+
+
+def _loader(config: TrainConfig, training: PictureSet | ShardSet, world: World) -> Loader:
     return Loader(
         training,
         config.size,
@@ -258,6 +281,8 @@ def _loader(config: TrainConfig, training: PictureSet, world: World) -> Loader:
         fit=config.fit,
         workers=world.cores(available_cores()),
         part=world.part,
+        on_device=config.augment_on == "device",
+        pinned=config.device.startswith("cuda"),
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from time import perf_counter
 from typing import TypeVar
 
@@ -18,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.data.folder import Picture, PictureSet
-from edgecat.training.augment import Augmentation, augment
+from edgecat.data.stream import ShardSet
+from edgecat.training.augment import Augmentation, Views, augment, begin_view, lay_out
 from edgecat_runtime.card import Fit
 from edgecat_runtime.opencv import cv2_module
 from edgecat_runtime.pictures import PictureError, decode_picture
@@ -26,24 +29,29 @@ from edgecat_runtime.preprocess import preprocess
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Chosen = Sequence[tuple[int, Picture]]
 Prepare = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 _AHEAD = 4
+_WINDOW = 4096
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures ready for a model.
+    """Pictures for a model; with `views`, their augmentation is finished on its device.
 
     Attributes:
-        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded.
+        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded. With
+            `views`, canvases of twice the frames' height and width.
         labels: int64 (n,).
         skipped: a sentence for each picture that could not be decoded.
+        views: what the device has to do to `frames`; None: nothing.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.int64]
     skipped: tuple[str, ...] = ()
+    views: Views | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Loader:
     """Training batches: shuffled and augmented anew in every epoch.
 
     Attributes:
-        pictures: what to train on.
+        pictures: what to train on; shards are streamed, one window of pictures after another.
         size: height and width of the frames.
         batch_size: pictures a batch, at most. The batches of an epoch differ by at most one
             picture, so that no rest of one or two upsets batch norm.
@@ -60,9 +68,11 @@ class Loader:
         fit: how a picture meets the frame when served.
         workers: threads.
         part: this process and the number of processes that share each batch.
+        on_device: leave the end of the augmentation to the device, as `views` of the batches.
+        pinned: give frames in memory that a GPU copies from while the processor goes on.
     """
 
-    pictures: PictureSet
+    pictures: PictureSet | ShardSet
     size: int
     batch_size: int
     seed: int
@@ -70,6 +80,8 @@ class Loader:
     fit: Fit = "crop"
     workers: int = 2
     part: tuple[int, int] = (0, 1)
+    on_device: bool = False
+    pinned: bool = False
 
     @property
     def steps(self) -> int:
@@ -78,21 +90,43 @@ class Loader:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from number `start` on."""
+        return prefetched(
+            partial(self._load, epoch), self._chosen(epoch, start), workers=self.workers
+        )
+
+    def _chosen(self, epoch: int, start: int) -> Iterator[Chosen]:
+        """Yield this process's part of each batch: pictures and their numbers in the set."""
+        if isinstance(self.pictures, ShardSet):
+            yield from _streamed(self, self.pictures, epoch, start)
+            return
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.pictures))
         rank, processes = self.part
-        whole = np.array_split(order, self.steps)[start:]
-        chosen = [np.array_split(indices, processes)[rank] for indices in whole]
+        for indices in np.array_split(order, self.steps)[start:]:
+            mine = np.array_split(indices, processes)[rank].tolist()
+            yield [(index, self.pictures.pictures[index]) for index in mine]
+
+    def _load(self, epoch: int, chosen: Chosen) -> Batch:
+        how, size = self.how, self.size
+        pictures = tuple(picture for _, picture in chosen)
+
+        def random(index: int) -> np.random.Generator:
+            return np.random.default_rng((self.seed, epoch, chosen[index][0]))
 
         def view(image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-            if self.how is None:
-                return preprocess(image, self.size, self.size, self.fit)
-            random = np.random.default_rng((self.seed, epoch, index))
-            return augment(image, self.size, self.how, random)
+            if how is None:
+                return preprocess(image, size, size, self.fit)
+            return augment(image, size, how, random(index))
 
-        def load(indices: NDArray[np.int64]) -> Batch:
-            return load_batch(self.pictures.pictures, indices.tolist(), view)
-
-        return prefetched(load, chosen, workers=self.workers)
+        if how is None or not self.on_device:
+            return load_batch(pictures, range(len(pictures)), view, pinned=self.pinned)
+        begun, labels, skipped = _decoded(
+            pictures,
+            range(len(pictures)),
+            lambda image, index: begin_view(image, size, how, random(index)),
+        )
+        canvases = _room((len(begun), 2 * size, 2 * size, 3), pinned=self.pinned)
+        views = lay_out(begun, canvases)
+        return Batch(canvases, np.array(labels, np.int64), tuple(skipped), views)
 
 
 def served_batches(
@@ -119,28 +153,81 @@ def served_batches(
     return prefetched(load, starts, workers=workers)
 
 
-def load_batch(pictures: tuple[Picture, ...], indices: Iterable[int], prepare: Prepare) -> Batch:
+def load_batch(
+    pictures: tuple[Picture, ...],
+    indices: Iterable[int],
+    prepare: Prepare,
+    *,
+    pinned: bool = False,
+) -> Batch:
     """Read, decode and prepare pictures; those that cannot be decoded are named and left out.
 
     Args:
         pictures: the set.
         indices: which of it.
         prepare: makes a frame from a decoded picture, uint8 (h, w, 3) BGR, and its index.
+        pinned: put the frames where a GPU can copy from on its own.
     """
-    frames, labels, skipped = [], [], []
+    frames, labels, skipped = _decoded(pictures, indices, prepare)
+    if not frames:
+        return Batch(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), tuple(skipped))
+    room = _room((len(frames), *frames[0].shape), pinned=pinned)
+    return Batch(np.stack(frames, out=room), np.array(labels, np.int64), tuple(skipped))
+
+
+def _decoded(
+    pictures: Sequence[Picture],
+    indices: Iterable[int],
+    prepare: Callable[[NDArray[np.uint8], int], Result],
+) -> tuple[list[Result], list[int], list[str]]:
+    """Prepare pictures: results, labels, and sentences about those that cannot be decoded."""
+    results, labels, skipped = [], [], []
     for index in indices:
         picture = pictures[index]
         try:
-            frames.append(prepare(decode_picture(picture.read(), picture.name), index))
+            results.append(prepare(decode_picture(picture.read(), picture.name), index))
             labels.append(picture.label)
         except PictureError as error:
             skipped.append(str(error))
-    stacked = np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)
-    return Batch(stacked, np.array(labels, np.int64), tuple(skipped))
+    return results, labels, skipped
+
+
+def _room(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
+    if not pinned:
+        return np.empty(shape, np.uint8)
+    import torch
+
+    return np.asarray(torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy())
+
+
+def _streamed(loader: Loader, shards: ShardSet, epoch: int, start: int) -> Iterator[Chosen]:
+    """Yield as `Loader._chosen`: shards in a drawn order, each window of pictures shuffled.
+
+    The processes cut that order into parts of even length, so each of them reads its own shards,
+    but for the two that its part may begin and end in. Nothing but numbers decides who comes when:
+    an interrupted epoch is gone on with without reading what went before.
+    """
+    rank, processes = loader.part
+    order = np.random.default_rng((loader.seed, epoch)).permutation(len(shards.shards)).tolist()
+    first, end = (len(shards) * part // processes for part in (rank, rank + 1))
+    lengths = [len(part) for part in np.array_split(np.arange(end - first), loader.steps)]
+    seen = sum(lengths[:start])
+    reader = shards.reader(order)
+
+    def window(begin: int) -> Chosen:
+        pictures = reader.read(begin, min(begin + _WINDOW, end))
+        mixed = np.random.default_rng((loader.seed, epoch, begin)).permutation(len(pictures))
+        return [pictures[index] for index in mixed.tolist()]
+
+    begins = range(first + seen // _WINDOW * _WINDOW, end, _WINDOW)
+    windows = prefetched(window, begins, workers=1, ahead=1)
+    pictures = islice(chain.from_iterable(windows), seen % _WINDOW, None)
+    for length in lengths[start:]:
+        yield list(islice(pictures, length))
 
 
 def prefetched(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int = _AHEAD
 ) -> Iterator[Result]:
     """Map in threads, in order, with at most a few results waiting; errors reach the caller."""
     waiting: deque[Future[Result]] = deque()
@@ -148,7 +235,7 @@ def prefetched(
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > max(_AHEAD, workers):
+                if len(waiting) > max(ahead, workers):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

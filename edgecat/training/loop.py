@@ -20,6 +20,7 @@ from edgecat.models.frames import input_from_frames
 from edgecat.torch_backend import TorchBackend
 from edgecat.training import plots, run
 from edgecat.training.config import TrainConfig
+from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, filled, joined
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, Waited, served_batches
@@ -59,7 +60,7 @@ def train(
 
 def _trained(job: Job) -> TrainResult:
     config, state, loader, model, world = job.config, job.state, job.loader, job.model, job.world
-    with run.signals_wait() as signalled:
+    with run.signals_wait(patient=world.size > 1) as signalled:
         while not job.over:
             job.watcher.epoch_started(state.epoch + 1, loader.steps, state.step)
             totals = torch.tensor(state.totals, device=job.device) * world.leader
@@ -76,7 +77,7 @@ def _trained(job: Job) -> TrainResult:
                 if world.any(bool(signalled())):
                     state.totals = world.summed(totals).tolist()
                     state.seconds = time.perf_counter() - started
-                    job.save()
+                    world.led(job.save)
                     raise Interrupted(job.folder, signalled())
                 if state.step % _CHECK_EVERY == 0:
                     _check(world.summed(totals), job)
@@ -124,13 +125,13 @@ def _backward(job: Job, batch: Batch) -> Tensor:
     pictures = len(batch.labels)
     weight = job.world.weight(pictures)
     batch = batch if job.world.size == 1 else filled(batch, job.loader.size)
-    frames = torch.from_numpy(batch.frames).to(job.device, non_blocking=True)
-    labels = torch.from_numpy(batch.labels).to(job.device, non_blocking=True)
+    frames, labels = on_device(batch, job.device)
     random = np.random.default_rng((config.seed, state.epoch, state.step, *job.world.part))
     if config.erase:
         frames = erased(frames, config.erase, random)
     mix = draw_mix(*frames.shape[:2], mixup=config.mixup, cutmix=config.cutmix, random=random)
     frames = mix.frames(frames) if mix else frames
+    job.world.apart(config.seed, state.epoch, state.step)
     with autocast(config.precision, job.device):
         output = job.forward(input_from_frames(frames, job.card))
         entropy = partial(cross_entropy, label_smoothing=config.label_smoothing)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from edgecat.data.folder import PictureSet
+from edgecat.data.stream import ShardSet
 from edgecat.training.config import TrainConfig
 from edgecat.training.metrics import Epoch, Evaluation
 from edgecat_runtime.atomic import write_error
@@ -50,7 +51,9 @@ class Watcher:
     def told(self, sentence: str) -> None:
         """Something worth a line, such as which weights the run starts from."""
 
-    def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
+    def started(
+        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
+    ) -> None:
         """The pictures are split, the model is built."""
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
@@ -82,7 +85,9 @@ class Watchers(Watcher):
         for watcher in self._watchers:
             watcher.told(sentence)
 
-    def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
+    def started(
+        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
+    ) -> None:
         """Pass it on."""
         for watcher in self._watchers:
             watcher.started(folder, training, validation)
@@ -166,19 +171,23 @@ def read_config(folder: Path) -> TrainConfig:
     return TrainConfig.from_json(text, str(path))
 
 
-def digest_of(*parts: PictureSet) -> str:
-    """SHA-256 over the pictures' names, sizes and labels, in order."""
+def digest_of(*parts: PictureSet | ShardSet) -> str:
+    """SHA-256 over the pictures' names, sizes and labels, or the shards', in order."""
     hashed = hashlib.sha256()
     for part in parts:
-        for picture in part.pictures:
-            hashed.update(f"{picture.name}\0{picture.size}\0{picture.label}\0".encode())
+        for key in part.keys():  # noqa: SIM118 - no mapping
+            hashed.update(key.encode())
         hashed.update(b"\1")
     return hashed.hexdigest()
 
 
 @contextmanager
-def signals_wait() -> Iterator[Callable[[], int]]:
+def signals_wait(*, patient: bool = False) -> Iterator[Callable[[], int]]:
     """Only note the first Ctrl-C or SIGTERM; a second one raises KeyboardInterrupt.
+
+    Args:
+        patient: note them all: `torchrun` passes on what the terminal has sent already, and ends a
+            process that takes too long by itself.
 
     Yields:
         A function that gives the signal's number once one came, before that 0.
@@ -186,7 +195,7 @@ def signals_wait() -> Iterator[Callable[[], int]]:
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if came:
+        if came and not patient:
             raise KeyboardInterrupt
         came.append(number)
 

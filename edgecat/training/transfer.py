@@ -69,7 +69,7 @@ def hold(job: Job) -> None:
     config = job.config
     count = frozen_stages(job.model, config.frozen_at(job.state.epoch), config.arch)
     if freeze(job.model, count):
-        job.forward = job.world.wrapped(job.model, job.device)
+        job.wrap()
 
 
 def take(weights: Weights, model: nn.Module, card: ModelCard) -> Taken:

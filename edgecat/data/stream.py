@@ -1,0 +1,182 @@
+"""Shards too many to look into: how many pictures each holds is known from `index.json` alone.
+
+`edgecat data shard` writes it, and WebDataset's `widsindex`. A shard is opened when its turn comes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from edgecat.data.folder import Picture, PictureSet, scan
+from edgecat.data.layout import SPLIT_NAMES
+from edgecat.data.webdataset import CLASSES, INDEX, class_names, expanded
+from edgecat_runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file of `pictures` pictures."""
+
+    path: Path
+    pictures: int
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def split(self) -> str:
+        """What comes before the number says it: `val-000000.tar` is for validation."""
+        return SPLIT_NAMES.get(self.path.stem.rpartition("-")[0].lower(), "")
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """Labelled pictures that nobody has looked at yet, in shards."""
+
+    labels: tuple[str, ...]
+    shards: tuple[Shard, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return sum(shard.pictures for shard in self.shards)
+
+    def __str__(self) -> str:
+        """Sum up: `1,281,167 pictures, streamed from 1,282 shards`."""
+        number = len(self.shards)
+        return f"{len(self):,} pictures, streamed from {number:,} shard{'s' * (number > 1)}"
+
+    def keys(self) -> Iterator[str]:
+        """What two sets of the same pictures have in common."""
+        for shard in self.shards:
+            yield f"{shard.name}\0{shard.path.stat().st_size}\0{shard.pictures}\0"
+
+    def reader(self, order: Sequence[int]) -> ShardReader:
+        """Read the shards in an order of one's own."""
+        return ShardReader(self, order)
+
+
+class ShardReader:
+    """The pictures of shards, one shard after another, as if they were one long sequence."""
+
+    def __init__(self, shards: ShardSet, order: Sequence[int]) -> None:
+        """Read `shards` in `order`, a permutation of their indices."""
+        self._shards, self._order = shards, order
+        counts = [shard.pictures for shard in shards.shards]
+        self._numbers = [0, *accumulate(counts)]
+        self._begins = np.array([0, *accumulate(counts[index] for index in order)])
+        self._open: dict[int, tuple[Picture, ...]] = {}
+
+    def read(self, begin: int, end: int) -> list[tuple[int, Picture]]:
+        """Find the pictures at `begin` .. `end` - 1 of the sequence, and have them fetched.
+
+        Returns:
+            Each picture's number in the set, whatever the order, and where it lies.
+
+        Raises:
+            UserError: a shard is missing, damaged, or not what `index.json` says.
+        """
+        first, last = np.searchsorted(self._begins, (begin, end - 1), side="right") - 1
+        turns = range(int(first), int(last) + 1)
+        self._open = {turn: self._open.get(turn) or self._scanned(turn) for turn in turns}
+        found = []
+        for turn, pictures in self._open.items():
+            offset = int(self._begins[turn])
+            inside = range(max(begin - offset, 0), min(end - offset, len(pictures)))
+            number = self._numbers[self._order[turn]]
+            found += [(number + index, pictures[index]) for index in inside]
+            _fetch(pictures[inside.start : inside.stop])
+        return found
+
+    def _scanned(self, turn: int) -> tuple[Picture, ...]:
+        shard = self._shards.shards[self._order[turn]]
+        pictures = scan(shard.path, labels=self._shards.labels).pictures
+        if len(pictures) != shard.pictures:
+            raise UserError(
+                f"{shard.path} holds {len(pictures)} pictures; {INDEX} says {shard.pictures}. "
+                "Write the shards anew with edgecat data shard"
+            )
+        return pictures
+
+
+def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
+    """Find shards to train on, unopened, and the pictures of those to validate on.
+
+    Args:
+        paths: folders that hold `index.json`, or shards in such folders.
+
+    Raises:
+        UserError: no index or no `classes.txt`, a shard that is missing or not listed, other
+            classes in another folder, or none to train or to validate on.
+    """
+    shards: dict[Path, Shard] = {}
+    named: dict[Path, tuple[str, ...]] = {}
+    for path in expanded(paths):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; expected a folder of shards, or one of them")
+        folder = path if path.is_dir() else path.parent
+        listed = _listed(folder)
+        if path != folder and path.resolve() not in listed:
+            raise UserError(f"{path} is not listed in {folder / INDEX}; expected one of its shards")
+        shards |= listed if path == folder else {path.resolve(): listed[path.resolve()]}
+        named[folder] = class_names(folder)
+    labels = _agreed(named)
+    training = tuple(shard for shard in shards.values() if shard.split in ("", "train"))
+    validation = [shard.path for shard in shards.values() if shard.split == "val"]
+    for kind, some in (("train", training), ("validate", validation)):
+        if not some:
+            raise UserError(
+                f"no shards to {kind} on in {', '.join(map(str, named)) or 'nothing'}; expected "
+                "shard-*.tar or train-*.tar, and val-*.tar. Divide the pictures with edgecat data "
+                "split, and pack them with edgecat data shard"
+            )
+    return ShardSet(labels, training), scan(validation, labels=labels)
+
+
+def _listed(folder: Path) -> dict[Path, Shard]:
+    """Read a folder's index."""
+    path = folder / INDEX
+    try:
+        entries = json.loads(path.read_text("utf-8"))["shardlist"]
+        shards = [Shard((folder / e["url"]).resolve(), int(e["nsamples"])) for e in entries]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} {error}"
+        raise UserError(
+            f"{path} cannot be read ({reason}); --stream goes by it. Give a folder that edgecat "
+            "data shard wrote, or leave out --stream"
+        ) from error
+    for shard in shards:
+        if not shard.path.is_file():
+            raise UserError(f"{shard.path} is missing, but {path} lists it. Copy it again")
+    return {shard.path: shard for shard in shards if shard.pictures}
+
+
+def _agreed(named: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
+    for folder, labels in named.items():
+        if not labels or labels != next(iter(named.values())):
+            raise UserError(
+                f"{folder / CLASSES} names {', '.join(labels) or 'no classes'}; expected the same "
+                "classes, one a line, in every folder of shards"
+            )
+    return next(iter(named.values()), ())
+
+
+def _fetch(pictures: Sequence[Picture]) -> None:
+    """Ask the system to read ahead, in order and on its own: the pictures are soon drawn at random.
+
+    Systems without the call read them when they are decoded.
+    """
+    if not (pictures and hasattr(os, "posix_fadvise")):
+        return
+    with pictures[0].path.open("rb") as file:
+        for picture in pictures:
+            os.posix_fadvise(file.fileno(), picture.offset, picture.size, os.POSIX_FADV_WILLNEED)

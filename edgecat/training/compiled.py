@@ -1,0 +1,32 @@
+"""`torch.compile`: a training step whose kernels are fused for the device, first of all on GPUs."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from edgecat_runtime.errors import BackendMissing
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """Compile a module on its first call; it shares the model's weights."""
+    return cast("nn.Module", torch.compile(model))
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile a line, to say at once where that cannot be done.
+
+    Raises:
+        BackendMissing: no compiler, or a Python that torch cannot compile for.
+    """
+    try:
+        torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=device))
+    except (RuntimeError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        needed = "Triton (pip install triton)" if device.type == "cuda" else "a C++ compiler (g++)"
+        raise BackendMissing(
+            f"torch.compile does not work here ({reason}); it needs {needed}. Install it, or leave "
+            "out --compile"
+        ) from error
