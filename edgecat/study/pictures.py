@@ -96,6 +96,17 @@ def normalised(frames: NDArray[np.uint8]) -> Tensor:
     return ((rgb - _MEAN) / _SCALE).contiguous()
 
 
+def coloured(images: Tensor) -> Tensor:
+    """Turn images as in `Pictures` back into colours, RGB, 0..1, to be looked at."""
+    return (images * _SCALE + _MEAN).clamp(0, 255) / 255
+
+
+def frames_of(pictures: Pictures) -> NDArray[np.uint8]:
+    """Turn images back into frames, uint8 (n, size, size, 3) BGR."""
+    values = (255 * coloured(pictures.images)).round().to(torch.uint8)
+    return np.ascontiguousarray(values.flip(1).permute(0, 2, 3, 1).numpy())
+
+
 def _drawn(count: int, size: int, advance: Callable[[int], None]) -> Pictures:
     frames = np.empty((count, size, size, 3), np.uint8)
     for number in range(count):

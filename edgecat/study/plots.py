@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -113,22 +114,40 @@ def drawn(panels: Sequence[Panel], alt: str, *, columns: int = 2) -> str:
     Raises:
         BackendMissing: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BackendMissing("matplotlib is not installed: pip install 'edgecat[train]'") from error
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    with rc_context(_SETTINGS):
-        wide = 10.2 if columns > 1 else 7.6
-        figure = Figure(figsize=(wide, 3.7 * rows), layout="constrained")
+    with canvas(10.2 if columns > 1 else 7.6, 3.7 * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
             _draw(axes, panel)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         return image_of(figure, alt)
+
+
+@contextmanager
+def canvas(width: float, height: float) -> Iterator[Figure]:
+    """Yield an empty figure of so many inches, in the studies' colours; `image_of` ends it.
+
+    Raises:
+        BackendMissing: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BackendMissing("matplotlib is not installed: pip install 'edgecat[train]'") from error
+    with rc_context(_SETTINGS):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def show(axes: Axes, picture: Any, title: str = "", **how: Any) -> None:
+    """Put a picture or map into axes, without ticks and frame; `how` is `imshow`'s."""
+    axes.imshow(picture, interpolation="none", **how)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=10)
 
 
 def image_of(figure: Figure, alt: str) -> str:
