@@ -19,6 +19,7 @@ from edgecat.cli.deepvis import deepvis
 from edgecat.cli.demo import demo
 from edgecat.cli.doctor import doctor
 from edgecat.cli.evaluate import evaluate
+from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.study import study
@@ -36,7 +37,7 @@ _EXTRAS = {
 }
 _COMMANDS = (
     *(demo, train, evaluate, export, verify, benchmark),
-    *(compress, classify, camera, inspect, doctor, study),
+    *(compress, classify, explain, camera, inspect, doctor, study),
 )
 
 app = typer.Typer(

@@ -241,7 +241,7 @@ def _painted(spectrum: Tensor, height: int, width: int) -> Tensor:
     rows = torch.fft.fftfreq(height, device=spectrum.device)[:, None]
     columns = torch.fft.rfftfreq(width, device=spectrum.device)[None]
     frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
-    scale = (height * width) ** 0.5 / frequency / max(height, width)
+    scale = (height * width) ** 0.5 / (4 * frequency)
     waves = torch.fft.irfft2(torch.view_as_complex(spectrum) * scale, s=(height, width))
     colours = spectrum.new_tensor(_COLOURS)
     colours = colours / colours.norm(dim=0).max()

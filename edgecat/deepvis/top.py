@@ -34,6 +34,12 @@ _EVERY = 10.0  # seconds between two states
 _KEPT = 2048  # frames in memory while sheets are made
 
 
+def batch_size(probe: Probe) -> int:
+    """Choose how many pictures to show at once, so that all their maps fit into memory."""
+    fitting = 2**18 // (probe.card.height * probe.card.width)
+    return max(4, min(64, fitting)) * (8 if probe.device.type == "cuda" else 1)
+
+
 @dataclass(frozen=True)
 class Request:
     """What to look through and for which units.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from edgecat.cli.deepvis.live import live
+from edgecat.cli.deepvis.synthesise import synthesise
+from edgecat.cli.deepvis.top import top
 
 deepvis = typer.Typer(
     name="deepvis",
@@ -12,3 +14,5 @@ deepvis = typer.Typer(
     rich_markup_mode="markdown",
 )
 deepvis.callback()(live)
+deepvis.command()(top)
+deepvis.command()(synthesise)

@@ -10,6 +10,7 @@ import typer
 
 from edgecat.cli import camera_sources as sources
 from edgecat.cli import camera_web
+from edgecat.cli.deepvis.options import Device, Model
 from edgecat.cli.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
@@ -46,14 +47,8 @@ def live(
     stall: sources.Stall = 5.0,
     give_up: sources.GiveUp = None,
     wait: sources.Wait = False,
-    engine: Annotated[
-        Path | None,
-        typer.Option(
-            help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    engine: Model = None,
+    device: Device = "cpu",
     headless: Annotated[
         bool, typer.Option("--headless", help="No window, even where there is a display.")
     ] = False,

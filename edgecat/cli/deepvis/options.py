@@ -1,0 +1,30 @@
+"""Options that the commands of `edgecat deepvis` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--engine",
+        help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
+        show_default=False,
+    ),
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A layer or a pattern such as 'features.*', several times; default: all "
+        "activations and the logits.",
+        show_default=False,
+    ),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(help="Units of each, such as 37 or 0-15; default: all.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]

@@ -1,0 +1,74 @@
+"""`edgecat deepvis synthesise`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgecat.cli.deepvis.options import Device, Layers, Model, Units
+
+
+def synthesise(
+    engine: Model = None,
+    layers: Layers = None,
+    units: Units = None,
+    style: Annotated[
+        str, typer.Option(help="modern (frequency space, shaken) or toolbox (its regularisers).")
+    ] = "modern",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of gradient ascent.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Of noise and shaking.")] = 0,
+    decay: Annotated[
+        float, typer.Option(min=0, max=1, help="toolbox: share by which pixels fade in a step.")
+    ] = 0.01,
+    blur: Annotated[
+        float, typer.Option(min=0, max=16, help="toolbox: deviation of the blur in pixels.")
+    ] = 0.5,
+    blur_every: Annotated[
+        int, typer.Option(min=0, help="toolbox: steps between two blurs; 0: none.")
+    ] = 4,
+    small_norm: Annotated[
+        float, typer.Option(min=0, max=99, help="toolbox: percentage of weakest pixels to clear.")
+    ] = 30.0,
+    small_contribution: Annotated[
+        float,
+        typer.Option(min=0, max=99, help="toolbox: percentage of least useful pixels to clear."),
+    ] = 0.0,
+    device: Device = "cpu",
+) -> None:
+    """Make pictures that excite each unit most.
+
+    They are kept beside the checkpoint, and the live look and `edgecat explain` show them.
+    Interrupted, it goes on where it was; other settings begin anew.
+
+    Example: `edgecat deepvis synthesise --layers classifier.1 --layers features.42 --units 0-15`
+    """
+    from edgecat.cli.console import progress, say
+    from edgecat.cli.deepvis.live import model_to_look_into
+    from edgecat.deepvis.probe import open_probe
+    from edgecat.deepvis.results import Results, units_named
+    from edgecat.deepvis.synthesise import STYLES, Synthesis, synthesise_all
+    from edgecat_runtime.errors import UserError
+
+    known = next((one for one in STYLES if one == style), None)
+    if known is None:
+        raise UserError(f"--style is {style!r}; expected {' or '.join(STYLES)}")
+    how = Synthesis(
+        style=known,
+        steps=steps,
+        seed=seed,
+        decay=decay,
+        blur=blur,
+        blur_every=blur_every,
+        small_norm=small_norm,
+        small_contribution=small_contribution,
+    )
+    checkpoint = engine or model_to_look_into()
+    probe = open_probe(checkpoint, device=device)
+    # The last layers first: theirs are the most telling.
+    chosen = [(one, units_named(units, one)) for one in reversed(probe.chosen(layers))]
+    results = Results(checkpoint, probe.card)
+    count = sum(len(some) for _, some in chosen)
+    with progress(count, "synthesising") as advance:
+        synthesise_all(probe, results, chosen, how, on_units=advance)
+    say(f"{count:,} units of {len(chosen)} layers: {results.folder}")

@@ -1,0 +1,51 @@
+"""`edgecat deepvis top`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecat.cli.deepvis.options import Device, Layers, Model, Units
+
+
+def top(
+    data: Annotated[
+        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+    ],
+    engine: Model = None,
+    layers: Layers = None,
+    units: Units = None,
+    device: Device = "cpu",
+) -> None:
+    """Find the nine pictures that excite each unit most, and the parts of them that it saw.
+
+    They are kept beside the checkpoint, with what deconvolution makes of each, and the live look
+    and `edgecat explain` show them. Interrupted, it goes on where it was.
+
+    Example: `edgecat deepvis top photos/ --layers 'features.3*'`
+    """
+    from edgecat.cli.console import progress, say, warn
+    from edgecat.cli.deepvis.live import model_to_look_into
+    from edgecat.cli.training import warn_skipped
+    from edgecat.data.folder import scan
+    from edgecat.deepvis.probe import open_probe
+    from edgecat.deepvis.results import Results, units_named
+    from edgecat.deepvis.top import Request, TopPictures, batch_size
+
+    checkpoint = engine or model_to_look_into()
+    probe = open_probe(checkpoint, device=device)
+    chosen = tuple((layer, units_named(units, layer)) for layer in probe.chosen(layers))
+    pictures = scan(data)
+    for sentence in pictures.skipped:
+        warn(f"left out: {sentence}")
+    results = Results(checkpoint, probe.card)
+    search = TopPictures(probe, results, Request(pictures, chosen, batch_size(probe)))
+    with progress(len(pictures), "searching") as advance:
+        search.search(advance)
+    warn_skipped(search.skipped)
+    count = sum(len(some) for _, some in chosen)
+    with progress(count, "drawing") as advance:
+        search.draw(advance)
+    say(f"{count:,} units of {len(chosen)} layers, in {pictures}: {results.folder}")

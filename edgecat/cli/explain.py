@@ -1,0 +1,145 @@
+"""`edgecat explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecat.cli.options import Json
+
+if TYPE_CHECKING:
+    from edgecat.deepvis import Probe
+    from edgecat.deepvis.explain import Explanation
+    from edgecat.deepvis.looking import Looking, Share
+
+
+def explain(
+    image: Annotated[Path | None, typer.Argument(help="A picture.", show_default=False)] = None,
+    engine: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="The class to explain; default: the answer.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="A folder for a page and pictures, or one .html file.")
+    ] = Path("explained"),
+    pets: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Instead of a picture: is it looking at the animal, in so many drawn pets?",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json: Json = False,
+) -> None:
+    """Show why a picture got its answer.
+
+    Grad-CAM, what happens where a part is hidden, and the units that spoke for the answer: as PNG
+    and as one page. With --pets, how much of that lies on the animal in drawn pictures, where its
+    outline is known.
+
+    Example: `edgecat explain cat.jpg --output why.html`
+    """
+    from edgecat.cli.deepvis.live import model_to_look_into
+    from edgecat.deepvis.probe import open_probe
+    from edgecat_runtime.errors import UserError
+
+    if (image is None) == (pets is None):
+        raise UserError(
+            "name one picture, or give --pets N for drawn ones: edgecat explain cat.jpg"
+        )
+    checkpoint = engine or model_to_look_into()
+    probe = open_probe(checkpoint, device=device)
+    if image is not None:
+        _explain(probe, checkpoint, image, label, output, json=json)
+    elif pets is not None:
+        _look(probe, pets, json=json)
+
+
+def _explain(
+    probe: Probe, checkpoint: Path, image: Path, label: str | None, output: Path, *, json: bool
+) -> None:
+    from edgecat.cli.console import print_json, progress, say
+    from edgecat.deepvis.explain import explain as explained
+    from edgecat.deepvis.explain import occlusions
+    from edgecat.deepvis.explain_report import write_explanation
+    from edgecat.deepvis.results import Results
+    from edgecat_runtime.pictures import read_picture
+
+    number = None if label is None else _number(label, probe.card.labels)
+    picture = read_picture(image)
+    with progress(occlusions(probe), "hiding parts") as advance:
+        found = explained(probe, picture, number, on_frames=advance)
+    results = Results(checkpoint, probe.card)
+    written = write_explanation(found, probe.card, results, str(image), output)
+    facts = _facts(found, probe.card.labels)
+    if json:
+        print_json({"source": str(image), **facts, "written": [str(path) for path in written]})
+        return
+    answer, share = found.seen.best(probe.card.labels, 1)[0]
+    say(f"{image}  {answer} {share:.1%}")
+    units = ", ".join(f"{unit.unit} ({unit.logit:+.2f})" for unit in found.units)
+    say(f"units of {found.layer.name} for {facts['explained']}: {units}")
+    say(f"wrote {', '.join(map(str, written))}")
+
+
+def _facts(found: Explanation, labels: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "label": labels[int(found.seen.logits.argmax())],
+        "probabilities": {
+            name: float(share) for name, share in zip(labels, found.seen.probabilities, strict=True)
+        },
+        "explained": labels[found.label],
+        "layer": found.layer.name,
+        "units": [{"unit": unit.unit, "logit": unit.logit} for unit in found.units],
+    }
+
+
+def _number(label: str, labels: tuple[str, ...]) -> int:
+    from edgecat_runtime.errors import UserError
+
+    if label not in labels:
+        raise UserError(f"label {label!r} is unknown; expected one of {', '.join(labels[:20])}")
+    return labels.index(label)
+
+
+def _look(probe: Probe, pets: int, *, json: bool) -> None:
+    from edgecat.cli.console import print_json, progress, say, table
+    from edgecat.deepvis.looking import looking_at_pets
+
+    with progress(pets, "looking at pets") as advance:
+        found = looking_at_pets(probe, pets, on_pet=advance)
+    if json:
+        print_json(_measured(found))
+        return
+    say(
+        f"{found.pets} drawn pets, {found.accuracy:.1%} answered right; the animal takes "
+        f"{found.area} of the frame"
+    )
+    table(
+        ("attribution", "on the animal", "on another picture's"),
+        [(name, str(share), str(found.elsewhere[name])) for name, share in found.inside.items()],
+    )
+
+
+def _measured(found: Looking) -> dict[str, object]:
+    def plain(share: Share) -> dict[str, float]:
+        return {"mean": share.mean, "margin": share.margin, "n": share.n}
+
+    return {
+        "pets": found.pets,
+        "accuracy": found.accuracy,
+        "area": plain(found.area),
+        "inside": {name: plain(share) for name, share in found.inside.items()},
+        "elsewhere": {name: plain(share) for name, share in found.elsewhere.items()},
+    }

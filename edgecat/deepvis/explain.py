@@ -1,0 +1,180 @@
+"""Why one picture got its answer: Grad-CAM, occlusion, and the units that spoke for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat.deepvis.layers import Layer
+from edgecat.deepvis.pictures import enlarged, unfitted
+from edgecat.deepvis.probe import Probe, Seen
+
+Image = NDArray[np.uint8]
+Values = NDArray[np.float32]
+Progress = Callable[[int], None]
+
+UNITS = 8
+_BATCH = 16
+_PATCH = 4  # patches to a side
+_OVERLAP = 4  # steps to a patch
+
+
+@dataclass(frozen=True)
+class UnitSeen:
+    """One unit's part in an answer.
+
+    Attributes:
+        unit: its number.
+        logit: what it adds to the class's logit: its map times the logit's gradient, summed.
+        map: what it says where, float32 (rows, columns).
+        back: its guided way back to the pixels, float32 (height, width, 3).
+    """
+
+    unit: int
+    logit: float
+    map: Values
+    back: Values
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a picture got its answer.
+
+    Attributes:
+        picture: as it was given, uint8 (h, w, 3) BGR.
+        seen: what the network saw and said.
+        label: the class that is explained.
+        gradcam: where the picture speaks for it, float32 (h, w), 0 or more.
+        occlusion: by how much the class's log odds fall where a part is hidden, float32 (h, w).
+        layer: of the units.
+        units: those that speak most for the class, the strongest first.
+    """
+
+    picture: Image
+    seen: Seen
+    label: int
+    gradcam: Values
+    occlusion: Values
+    layer: Layer
+    units: tuple[UnitSeen, ...]
+
+
+def explain(
+    probe: Probe,
+    picture: Image,
+    label: int | None = None,
+    *,
+    on_frames: Progress = lambda frames: None,
+) -> Explanation:
+    """Explain an answer.
+
+    Args:
+        probe: of the network.
+        picture: uint8 (h, w, 3) BGR.
+        label: the class to explain; None: the one that is answered.
+        on_frames: called with a number of occluded frames that are done, of `occlusions(probe)`.
+    """
+    layer = probe.last_maps
+    seen = probe.run(picture, [layer.name])
+    label = int(seen.logits.argmax()) if label is None else label
+    height, width = seen.frame.shape[:2]
+    cam = enlarged(probe.gradcam(seen.frame, label), height, width)
+    hidden = occlusion(probe, seen.frame, label, on_frames=on_frames)
+    whole = picture.shape[0], picture.shape[1], probe.card.fit
+    units = tuple(strongest_units(probe, seen, label, layer))
+    return Explanation(
+        picture, seen, label, unfitted(cam, *whole), unfitted(hidden, *whole), layer, units
+    )
+
+
+def strongest_units(
+    probe: Probe, seen: Seen, label: int, layer: Layer, count: int = UNITS
+) -> Iterator[UnitSeen]:
+    """Yield the units of a layer that add most to a class's logit, and how they do.
+
+    Args:
+        probe: of the network.
+        seen: what it said, with the maps of `layer`.
+        label: the class.
+        layer: of maps, between which and the logit there is at best no other activation: then
+            the parts and the bias sum to the logit.
+        count: of units, at most.
+    """
+    maps = seen.maps[layer.name]
+    slopes = probe.derivatives(seen.frame, probe.layers[-1].name, label, layer.name)
+    parts = (maps * slopes).sum((1, 2))
+    for unit in np.argsort(-parts, kind="stable")[:count].tolist():
+        back = probe.backprop(seen.frame, layer.name, unit, how="guided")
+        yield UnitSeen(unit, float(parts[unit]), maps[unit], back)
+
+
+def occlusions(probe: Probe) -> int:
+    """Count the frames that `occlusion` tries."""
+    return len(_patches(probe.card.height, probe.card.width))
+
+
+def occlusion(
+    probe: Probe,
+    frame: Image,
+    label: int,
+    *,
+    on_frames: Progress = lambda frames: None,
+) -> Values:
+    """Slide a grey patch over a frame and see how much the class suffers.
+
+    Zeiler and Fergus, 2013, https://arxiv.org/abs/1311.2901, section 4.2. They map the class's
+    probability; here it is the fall of its log odds, which does not saturate where the network is
+    sure. The patch is a quarter of the frame to each side and of the colour that the card calls
+    the mean; a pixel's value is the mean over the patches that cover it.
+
+    Args:
+        probe: of the network.
+        frame: uint8 (height, width, 3) BGR, fitted.
+        label: the class.
+        on_frames: called with a number of frames that are done.
+
+    Returns:
+        float32 (height, width); positive where the network needs what is there.
+    """
+    height, width = frame.shape[:2]
+    boxes = _patches(height, width)
+    grey = np.rint(255 * np.array(probe.card.mean[::-1])).astype(np.uint8)
+    whole = _log_odds(probe, frame[None], label)[0]
+    falls, covered = np.zeros((height, width)), np.zeros((height, width))
+    for start in range(0, len(boxes), _BATCH):
+        some = boxes[start : start + _BATCH]
+        frames = np.repeat(frame[None], len(some), 0)
+        for hidden, (top, left, bottom, right) in zip(frames, some, strict=True):
+            hidden[top:bottom, left:right] = grey
+        odds = _log_odds(probe, frames, label)
+        for (top, left, bottom, right), value in zip(some, odds, strict=True):
+            falls[top:bottom, left:right] += whole - value
+            covered[top:bottom, left:right] += 1
+        on_frames(len(some))
+    return (falls / covered).astype(np.float32)
+
+
+def _log_odds(probe: Probe, frames: Image, label: int) -> NDArray[np.float64]:
+    """Logit of a class less the log of the other classes' summed exponents, (n,)."""
+    name = probe.layers[-1].name
+    logits = probe.activations(frames, [name])[name].double().cpu().numpy()
+    logits = logits / probe.card.temperature
+    others = np.delete(logits, label, axis=1)
+    top = others.max(1, initial=-np.inf)
+    if others.shape[1] == 0:
+        return np.asarray(logits[:, label])
+    return np.asarray(logits[:, label] - top - np.log(np.exp(others - top[:, None]).sum(1)))
+
+
+def _patches(height: int, width: int) -> Sequence[tuple[int, int, int, int]]:
+    """Top, left, bottom, right of each patch; at the edges they are cut, so all is covered."""
+    high, wide = max(1, height // _PATCH), max(1, width // _PATCH)
+    down, across = max(1, high // _OVERLAP), max(1, wide // _OVERLAP)
+    return [
+        (max(y, 0), max(x, 0), min(y + high, height), min(x + wide, width))
+        for y in range(down - high, height, down)
+        for x in range(across - wide, width, across)
+    ]

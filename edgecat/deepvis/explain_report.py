@@ -1,0 +1,169 @@
+"""An explanation as pictures, and as one page that needs nothing beside it."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat.deepvis.explain import Explanation, UnitSeen
+from edgecat.deepvis.pictures import heat_over, held, sheet, slopes
+from edgecat.deepvis.results import Results
+from edgecat.page import cards, data_url, page
+from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.card import ModelCard
+from edgecat_runtime.opencv import cv2_module
+
+Image = NDArray[np.uint8]
+
+_LARGEST = 640  # pixels of the longer side of a picture in the page
+_SIDE = 160  # of a unit's picture
+_STYLE = """<style>
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 20px;
+  margin-top: 16px; align-items: start; }
+.pictures img { width: 100%; }
+.units { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 20px;
+  margin-top: 16px; }
+.unit .row { gap: 6px; flex-wrap: nowrap; align-items: start; }
+.unit .row > * { min-width: 0; } .unit img { width: 100%; }
+.unit figcaption { font-size: 12px; margin-top: 3px; }
+</style>"""
+
+
+def write_explanation(
+    found: Explanation, card: ModelCard, results: Results, name: str, output: Path
+) -> list[Path]:
+    """Write the page and, into a folder, the pictures too.
+
+    Args:
+        found: what to show.
+        card: of the network.
+        results: what else is known of its units.
+        name: of the picture, for people.
+        output: a `.html` file, or a folder, which gets `NAME.html`, `NAME-gradcam.png`,
+            `NAME-occlusion.png` and `NAME-units.png`.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: one cannot be written.
+    """
+    html = _page(found, card, results, name)
+    if output.suffix.lower() in (".html", ".htm"):
+        atomic_write(output, html)
+        return [output]
+    stem = Path(name).stem or "picture"
+    pictures = {
+        f"{stem}-gradcam.png": heat_over(found.picture, found.gradcam),
+        f"{stem}-occlusion.png": heat_over(found.picture, found.occlusion),
+        f"{stem}-units.png": units_picture(found),
+    }
+    for file, picture in pictures.items():
+        atomic_write(output / file, _png(picture))
+    atomic_write(output / f"{stem}.html", html)
+    return [output / f"{stem}.html", *(output / file for file in pictures)]
+
+
+def units_picture(found: Explanation) -> Image:
+    """Lay out a row for each unit: where it speaks, and which pixels make it."""
+    shown = [picture for unit in found.units for picture in _unit(found, unit)]
+    return sheet(shown, side=_SIDE, columns=2)
+
+
+def _unit(found: Explanation, unit: UnitSeen) -> tuple[Image, Image]:
+    return heat_over(found.seen.frame, unit.map), slopes(unit.back)
+
+
+def _page(found: Explanation, card: ModelCard, results: Results, name: str) -> str:
+    label = card.labels[found.label]
+    best = found.seen.best(card.labels)
+    answer, share = best[0]
+    facts = [
+        (answer, "is the answer"),
+        (f"{share:.1%}", "is its probability"),
+        *((f"{other:.1%}", text) for text, other in best[1:4]),
+    ]
+    why = f"Why {label}" if label != answer else f"Why it is {label}"
+    body = (
+        f"{_STYLE}<h1>{escape(why)}: {escape(Path(name).name)}</h1>"
+        f"<p>What a {escape(card.architecture)} for {card.width} by {card.height} pixels saw in "
+        f"this picture, and what speaks for <b>{escape(label)}</b>.</p>"
+        f"{cards(facts)}{_maps(found, label)}{_units(found, results, label)}"
+    )
+    return page(f"{why}: {Path(name).name}", body)
+
+
+def _maps(found: Explanation, label: str) -> str:
+    small = _shrunk(found.picture)
+    fall = float(found.occlusion.max())
+    shown = [
+        (small, "The picture."),
+        (
+            heat_over(small, found.gradcam),
+            f"Grad-CAM: where the last maps ({found.layer.shape[2]} by {found.layer.shape[1]}) "
+            f"speak for {label}. Red is most.",
+        ),
+        (
+            heat_over(small, found.occlusion),
+            f"Occlusion: what {label} needs. Hiding what is red takes {fall:.2f} off its log odds.",
+        ),
+        (held(found.seen.frame, _LARGEST // 2), "What the network saw."),
+    ]
+    figures = "".join(_figure(picture, text) for picture, text in shown)
+    return (
+        "<section><h2>Where</h2><p>Two ways to ask which part of the picture matters: Grad-CAM "
+        "reads it off the network's own maps and gradients, occlusion hides a part and looks at "
+        f'what is lost.</p><div class="pictures">{figures}</div></section>'
+    )
+
+
+def _units(found: Explanation, results: Results, label: str) -> str:
+    blocks = []
+    for unit in found.units:
+        places, back = _unit(found, unit)
+        figures = [(places, "where it speaks"), (back, "which pixels make it")]
+        for kind, text in (("synthesised", "made to excite it"), ("top", "excites it most")):
+            known = results.picture(kind, found.layer, unit.unit)  # type: ignore[arg-type]
+            figures += [(known, text)] if known is not None else []
+        pictures = "".join(_figure(held(picture, _SIDE), text) for picture, text in figures)
+        blocks.append(
+            f'<div class="unit"><b>Unit {unit.unit}</b> {unit.logit:+.2f}'
+            f'<div class="row">{pictures}</div></div>'
+        )
+    return (
+        f"<section><h2>Which units</h2><p>The units of {escape(found.layer.name)} that add most "
+        f"to the logit of {escape(label)}, and how much. The pixels are found by guided "
+        f'back-propagation.</p><div class="units">{"".join(blocks)}</div></section>'
+    )
+
+
+def _figure(picture: Image, text: str) -> str:
+    url = data_url(_jpeg(picture), "image/jpeg")
+    return (
+        f'<figure><img src="{url}" alt="{escape(text)}"><figcaption>{escape(text)}</figcaption>'
+        "</figure>"
+    )
+
+
+def _shrunk(picture: Image) -> Image:
+    """Shrink a picture that is too large for a page; a small one is enlarged for its heat map."""
+    cv2 = cv2_module()
+    factor = _LARGEST / max(picture.shape[:2])
+    size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    result: Image = cv2.resize(picture, size, interpolation=how)
+    return result
+
+
+def _jpeg(picture: Image) -> bytes:
+    cv2 = cv2_module()
+    data: bytes = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return data
+
+
+def _png(picture: Image) -> bytes:
+    data: bytes = cv2_module().imencode(".png", picture)[1].tobytes()
+    return data
