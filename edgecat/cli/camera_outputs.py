@@ -48,6 +48,7 @@ MqttAddress = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
+        envvar="EDGECAT_MQTT",
         help="Publish every change: mqtt[s]://[user:password@]host[:port]/topic.",
         show_default=False,
         rich_help_panel=_OUTPUTS,

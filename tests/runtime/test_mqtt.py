@@ -197,6 +197,26 @@ def test_a_killed_broker_slows_nothing_and_is_found_again(
     ]
 
 
+def test_a_broker_that_has_forgotten_is_told_the_newest_state_again(
+    answer: Callable[..., Answer], broker: Mosquitto
+) -> None:
+    sink = Mqtt(f"mqtt://127.0.0.1:{broker.port}/yard")
+    sink.begin(None)  # type: ignore[arg-type]  # it asks the loop nothing
+    sink.write(answer(1, label="cat"), PICTURE)
+    until(lambda: sink._told)
+    broker.kill()
+    until(lambda: not sink._client.is_connected())
+    sink.write(answer(2, label="cat"), PICTURE)
+    sink.write(answer(3, label="dog"), PICTURE)
+    broker.start()
+    subscriber = Subscriber(broker.port)
+    until(lambda: subscriber.of("yard/state/0"))
+    sink.close()
+    until(lambda: subscriber.of("yard/status")[-1:] == ["offline"])
+    subscriber.close()
+    assert subscriber.states("yard/state/0") == ["dog"]
+
+
 @pytest.mark.parametrize("trouble", ["absent", "frozen"])
 def test_a_broker_that_does_not_answer_holds_up_nobody(
     answer: Callable[..., Answer],
