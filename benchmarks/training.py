@@ -1,9 +1,11 @@
 """How much of the model's speed the loader leaves: training from tars against training from memory.
 
     python benchmarks/training.py photos/train-*.tar
+    python benchmarks/training.py photos/train-*.tar --size 224 --width 1 --batch-size 256 --compile
 
 Both run the same step of the same model, half-width VGG16 with batch norm and global average
-pooling at 64 x 64, in turns, so that whatever else the machine does meets both. Bar: 0.9.
+pooling at 64 x 64, in turns, so that whatever else the machine does meets both. Bars: 0.9 of the
+speed from memory; on a GPU, 10 % of the time waiting for pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import count, cycle, islice
 
+import torch
+
 from edgecat.training.config import TrainConfig
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, Waited
@@ -24,6 +28,7 @@ from edgecat.training.loop import step
 from edgecat.training.run import Watcher
 
 BAR = 0.9
+WAITING = 0.1
 
 
 def main() -> int:
@@ -32,20 +37,46 @@ def main() -> int:
     parser.add_argument("data", nargs="+", help="tars or folders of photographs")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=8, help="a round")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--augment-on", default="auto")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--stream", action="store_true")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
             data=tuple(options.data),
             output=folder,
+            size=options.size,
+            width=options.width,
+            batch_size=options.batch_size,
+            device=options.device,
             precision=options.precision,
+            augment_on=options.augment_on,
+            compiled=options.compile,
+            stream=options.stream,
             threads=options.threads,
         )
         job = prepare(config, resume=None, watcher=Watcher())
         figures = measure(job, rounds=options.rounds, steps=options.steps)
-    about = {"precision": job.config.precision, "threads": job.config.threads}
+    kept = (
+        "size",
+        "width",
+        "batch_size",
+        "device",
+        "precision",
+        "augment_on",
+        "compiled",
+        "threads",
+    )
+    about = {name: getattr(job.config, name) for name in kept}
     sys.stdout.write(json.dumps({**figures, **about}, indent=2) + "\n")
+    if job.device.type == "cuda":
+        return 0 if figures["waited_for_tars"] <= WAITING else 1
     return 0 if figures["ratio"] >= BAR else 1
 
 
@@ -81,6 +112,8 @@ def _speed(job: Job, batches: Iterable[Batch]) -> float:
     for batch in batches:
         step(job, batch)
         pictures += len(batch.labels)
+    if job.device.type == "cuda":
+        torch.cuda.synchronize()
     return pictures / (time.perf_counter() - started)
 
 
