@@ -18,16 +18,11 @@ from torch import nn
 from edgecat.evaluation.figures import COLOURS
 from edgecat.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Study, Table
-from edgecat.study.learning import (
-    climbed,
-    fit,
-    gradients_by_layer,
-    judged,
-    plain_network,
-    seeded,
-)
+from edgecat.study.gradients import gradients_by_layer
+from edgecat.study.learning import climbed, fit, judged, plain_network, seeded
 from edgecat.study.pictures import Material, material
 from edgecat.study.plots import Panel, band, drawn
+from edgecat.study.words import short
 
 THEORY = 0.25
 """The greatest slope of the sigmoid, 1 / (1 + exp(-x)), at 0."""
@@ -219,7 +214,7 @@ def outcome(
         finding=finding(ratio, factors, final, deep, 1 / len(found.labels)),
         facts=[
             (
-                _short(ratio),
+                short(ratio),
                 f"times weaker: the first layer's gradient with sigmoids, depth {deep}",
             ),
             (f"{factors['sigmoid']:.3f}", f"of it is left by each sigmoid layer; theory: {THEORY}"),
@@ -265,7 +260,7 @@ def finding(
     sigmoid = factors["sigmoid"]
     near = "as the theory says" if sigmoid <= 1.1 * THEORY else "more than the theory allows"
     first = (
-        f"Before anything is learnt, {_short(ratio)} times less of the error reaches the first of "
+        f"Before anything is learnt, {short(ratio)} times less of the error reaches the first of "
         f"{depth} layers with sigmoids than with ReLUs: each sigmoid layer passes on "
         f"{sigmoid:.2f} of the gradient, {near} (at most 1/4), and each ReLU layer "
         f"{factors['relu']:.2f}."
@@ -310,8 +305,8 @@ def _sections(
             "By how much each layer weakens it",
             "By what a layer multiplies the gradient on its way back to the input, the geometric "
             f"mean over the convolutions of the networks {deep} layers deep. The slope of a "
-            "sigmoid is 1/4 where it is steepest; one hundredth of a hundredth is left after seven "
-            "such layers.",
+            "sigmoid is 1/4 where it is steepest: after seven such layers less than a "
+            "ten-thousandth is left.",
             table(
                 ("activation", "factor a layer", f"after {deep - 2} layers", "theory"),
                 [
@@ -457,7 +452,3 @@ def _theory(kind: str) -> str:
 
 def _name(kind: str) -> str:
     return _NAMES.get(kind, kind)
-
-
-def _short(value: float) -> str:
-    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.1f}"

@@ -14,6 +14,11 @@ Cell = str | int | float
 
 STUDIES: Mapping[str, tuple[str, str]] = {
     "activations": ("Activations", "Why do deep networks of sigmoids not learn?"),
+    "batch": ("Batch", "One sure step a pass, or many rough ones?"),
+    "learning-rate": ("LearningRate", "How long may a step be?"),
+    "optimizers": ("Optimizers", "Which way down is the fastest?"),
+    "dropout": ("Dropout", "Does forgetting on purpose help to see?"),
+    "convolution": ("Convolution", "What do convolution and pooling do to a picture?"),
 }
 """By name: the class, in the module of the same name, and the question that it answers."""
 

@@ -1,10 +1,11 @@
-"""A small learner for the studies: plain networks, a loop that reads in one go, gradients."""
+"""A small learner for the studies: plain networks and a loop that reads in one go."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 
 from edgecat.models.parts import Layers
 from edgecat.models.vgg import VGG
-from edgecat.study.pictures import Pictures
+from edgecat.study.pictures import Material, Pictures
 from edgecat.training.config import LEARNING_RATES
 from edgecat.training.finder import RateSweep, smoothed, suggested
 from edgecat.training.optim import make_optimizer, set_learning_rate
@@ -80,6 +81,7 @@ def fit(
     batch: int,
     epochs: int,
     random: torch.Generator,
+    change: Callable[[Pictures], Pictures] = lambda batch: batch,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
     """Learn at a constant rate, without weight decay or augmentation.
@@ -92,6 +94,7 @@ def fit(
         batch: pictures a step; all of them for `gd`.
         epochs: passes.
         random: of the order.
+        change: what becomes of each batch before it is learnt from.
         on_epoch: told of each pass that is done, from 1.
     """
     stepper = make_optimizer(model, optimizer, lr=rate, weight_decay=0)
@@ -99,7 +102,7 @@ def fit(
     for epoch in range(1, epochs + 1):
         model.train()
         for part in shuffled(pictures, size, random):
-            learn(model, stepper, part)
+            learn(model, stepper, change(part))
         on_epoch(epoch)
 
 
@@ -116,57 +119,61 @@ def judged(model: nn.Module, pictures: Pictures) -> tuple[float, float]:
     return loss / len(pictures), right / len(pictures)
 
 
-def gradient(model: nn.Module, pictures: Pictures) -> Tensor:
-    """The gradient of the mean loss by all weights, float32 (weights,)."""
-    model.train()
-    model.zero_grad(set_to_none=True)
-    for start in range(0, len(pictures), _AT_ONCE):
-        part = pictures[slice(start, start + _AT_ONCE)]
-        loss = cross_entropy(model(part.images), part.labels, reduction="sum") / len(pictures)
-        loss.backward()  # type: ignore[no-untyped-call]
-    flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-    model.zero_grad(set_to_none=True)
-    return flat
+@dataclass(frozen=True)
+class History:
+    """How one network learnt: before the first pass, and after each.
 
-
-def layers_of(model: nn.Module) -> list[nn.Module]:
-    """The layers with weights, from the input to the logits."""
-    return [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-
-
-def gradients_by_layer(
-    model: nn.Module, pictures: Pictures
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Measure how much of the error reaches each layer, from the input to the logits.
-
-    Returns:
-        The norms of the loss's gradients by each layer's weights, and by its outputs before the
-        activation.
+    Attributes:
+        key: what is compared: an optimiser, a rate, ...
+        seed: of weights and order.
+        training_loss: on the pictures that it learns from, in nats.
+        training_accuracy: likewise, 0..1.
+        validation_loss: on other pictures.
+        validation_accuracy: likewise.
     """
-    layers = layers_of(model)
-    outputs: list[float] = [0.0] * len(layers)
 
-    def listen(index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def note(gradient: Tensor) -> None:
-            outputs[index] = float(gradient.norm())
+    key: str
+    seed: int
+    training_loss: tuple[float, ...]
+    training_accuracy: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
 
-        def hook(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-            output.register_hook(note)  # type: ignore[no-untyped-call]
 
-        return hook
+def followed(
+    model: nn.Module,
+    found: Material,
+    *,
+    key: str,
+    seed: int,
+    optimizer: str,
+    rate: float,
+    batch: int,
+    epochs: int,
+    random: torch.Generator,
+    advance: Callable[[int], None],
+    change: Callable[[Pictures], Pictures] = lambda batch: batch,
+) -> History:
+    """Let a network learn and judge it at every pass; arguments as for `fit` and `History`."""
+    rows: list[tuple[float, ...]] = []
 
-    handles = [layer.register_forward_hook(listen(i)) for i, layer in enumerate(layers)]
-    try:
-        model.train()
-        model.zero_grad(set_to_none=True)
-        loss = cross_entropy(model(pictures.images), pictures.labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        weights = [float(p.grad.norm()) for p in _weights(layers) if p.grad is not None]
-    finally:
-        for handle in handles:
-            handle.remove()
-    model.zero_grad(set_to_none=True)
-    return tuple(weights), tuple(outputs)
+    def look(epoch: int) -> None:
+        rows.append((*judged(model, found.training), *judged(model, found.validation)))
+        advance(bool(epoch))
+
+    look(0)
+    fit(
+        model,
+        found.training,
+        optimizer=optimizer,
+        rate=rate,
+        batch=batch,
+        epochs=epochs,
+        random=random,
+        change=change,
+        on_epoch=look,
+    )
+    return History(key, seed, *(tuple(column) for column in zip(*rows, strict=True)))
 
 
 def climbed(
@@ -177,11 +184,18 @@ def climbed(
     batch: int,
     random: torch.Generator,
     steps: int = 80,
+    reach: tuple[float, float] = (1e-3, 1e2),
 ) -> RateSweep:
     """Find a rate as `edgecat train --find-lr` does; the model is spoilt.
 
-    The rate climbs from a thousandth of the optimiser's own to a hundred times it, until the
-    smoothed loss is twice its least.
+    Args:
+        model: to try it on.
+        pictures: to learn from.
+        optimizer: by its name in `edgecat.training.optim`.
+        batch: pictures a step; all of them for `gd`.
+        random: of the order.
+        steps: from the lowest rate to the highest, unless the smoothed loss doubles before.
+        reach: these two rates, as multiples of the optimiser's own.
 
     Raises:
         UserError: the loss climbed at once.
@@ -193,7 +207,8 @@ def climbed(
     rates: list[float] = []
     losses: list[float] = []
     for part in islice(_endless(pictures, size, random), steps):
-        rates.append(own / 1000 * 1e5 ** (len(rates) / (steps - 1)))
+        share = len(rates) / (steps - 1)
+        rates.append(own * reach[0] * (reach[1] / reach[0]) ** share)
         set_learning_rate(stepper, rates[-1])
         losses.append(float(learn(model, stepper, part)))
         averages = smoothed(losses)
@@ -207,7 +222,3 @@ def climbed(
 def _endless(pictures: Pictures, size: int, random: torch.Generator) -> Iterator[Pictures]:
     while True:
         yield from shuffled(pictures, size, random)
-
-
-def _weights(layers: list[nn.Module]) -> Iterator[nn.Parameter]:
-    return (layer.get_parameter("weight") for layer in layers)

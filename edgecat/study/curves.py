@@ -1,0 +1,51 @@
+"""Panels and tables of histories, which several studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgecat.study.frame import Table
+from edgecat.study.learning import History
+from edgecat.study.plots import Panel, band
+
+_COLUMNS = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
+_UNITS = {"loss": "loss in nats", "accuracy": "right"}
+
+
+def by_pass(
+    runs: Sequence[History], what: str, title: str, colours: Mapping[str, str], *, legend: str
+) -> Panel:
+    """One of a history's columns, pass by pass, a line for each key.
+
+    Args:
+        runs: the histories.
+        what: `training_loss`, `training_accuracy`, `validation_loss` or `validation_accuracy`.
+        title: of the panel.
+        colours: by key, in the legend's order.
+        legend: as in `Panel`.
+    """
+    lines = []
+    for key, colour in colours.items():
+        values = [getattr(run, what) for run in runs if run.key == key]
+        lines.append(band(key, range(len(values[0])), values, colour))
+    up = _UNITS[what.partition("_")[2]]
+    return Panel(title, "pass over the pictures", up, lines, legend=legend)
+
+
+def at_the_end(runs: Sequence[History], key: str, what: str) -> float:
+    """The mean over the seeds of a column's last value."""
+    return float(np.mean([getattr(run, what)[-1] for run in runs if run.key == key]))
+
+
+def history_table(runs: Sequence[History], name: str) -> Table:
+    """A row for every pass of every run; `name` is what the keys are."""
+    rows = tuple(
+        (run.key, run.seed, epoch, *values)
+        for run in runs
+        for epoch, values in enumerate(
+            zip(*(getattr(run, column) for column in _COLUMNS), strict=True)
+        )
+    )
+    return Table((name, "seed", "epoch", *_COLUMNS), rows)

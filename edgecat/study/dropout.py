@@ -1,0 +1,354 @@
+"""Does forgetting on purpose help to see? Dropout and hidden squares, on few pictures.
+
+Sources: Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html (dropout); Zhong et
+al., 2017, https://arxiv.org/abs/1708.04896, and DeVries and Taylor, 2017,
+https://arxiv.org/abs/1708.04552 (hiding parts of the pictures).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgecat.evaluation.figures import COLOURS
+from edgecat.models.vgg import VGG
+from edgecat.page import data_url, table
+from edgecat.study.curves import at_the_end, by_pass, history_table
+from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.learning import History, followed, judged, seeded
+from edgecat.study.pictures import Material, Pictures, frames_of, material
+from edgecat.study.plots import Line, Panel, band, drawn
+from edgecat.study.words import nats
+from edgecat_runtime.opencv import cv2_module
+
+PLAIN, DROPOUT, HIDING, BOTH = "neither", "dropout", "hidden squares", "both"
+_VARIANTS = {PLAIN: (False, False), DROPOUT: (True, False), HIDING: (False, True),
+             BOTH: (True, True)}  # fmt: skip
+_COLOURS = dict(zip(_VARIANTS, (COLOURS[7], *COLOURS), strict=False))
+_TILE = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout(Study):
+    """A network with dense layers, as VGG has them, that learns few pictures by heart.
+
+    Attributes:
+        size: height and width of the pictures in pixels.
+        widths: channels of its three convolutions.
+        dense: neurons of each of its two dense layers.
+        rate: of the dropout, 0..1.
+        pictures: to learn from: few.
+        validation: to judge by.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        learning_rate: of Adam.
+        hidden: shares of the picture's area that the grey square covers when judged.
+        most: the largest such share while learning with hidden squares.
+    """
+
+    size: int = 32
+    widths: tuple[int, ...] = (16, 32, 64)
+    dense: int = 128
+    rate: float = 0.5
+    pictures: int = 256
+    validation: int = 512
+    epochs: int = 40
+    batch: int = 32
+    learning_rate: float = 1e-3
+    hidden: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4)
+    most: float = 0.4
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw and passes to make."""
+        return self.pictures + self.validation + len(_VARIANTS) * self.seeds * self.epochs
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Learn with and without, and judge pictures of which a part is hidden."""
+        found = material(
+            self.data,
+            training=self.pictures,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
+        tests = [covered(found.validation, share) for share in self.hidden]
+        runs, sights = [], []
+        for key in _VARIANTS:
+            for seed in self.each_seed:
+                model, history = self._run(found, key, seed, advance)
+                runs.append(history)
+                right = tuple(judged(model, test)[1] for test in tests)
+                sights.append(Sight(key, seed, right))
+        return outcome(self, found, runs, sights)
+
+    def _run(
+        self, found: Material, key: str, seed: int, advance: Advance
+    ) -> tuple[nn.Module, History]:
+        drops, hides = _VARIANTS[key]
+        layers = (*(part for width in self.widths for part in (width, "M")), self.dense, self.dense)
+        with seeded(seed) as random:
+            model = VGG(
+                layers,
+                len(found.labels),
+                height=self.size,
+                width=self.size,
+                head="dense",
+                dropout=self.rate if drops else 0.0,
+            )
+            history = followed(
+                model,
+                found,
+                key=key,
+                seed=seed,
+                optimizer="adam",
+                rate=self.learning_rate,
+                batch=self.batch,
+                epochs=self.epochs,
+                random=random,
+                advance=advance,
+                change=lambda batch: hidden(batch, self.most, random) if hides else batch,
+            )
+        return model, history
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How many answers are right when a part of each picture is hidden.
+
+    Attributes:
+        key: how the network learnt.
+        seed: of weights and order.
+        right: share of right answers for each share that is hidden.
+    """
+
+    key: str
+    seed: int
+    right: tuple[float, ...]
+
+
+def covered(pictures: Pictures, share: float) -> Pictures:
+    """Put a grey square somewhere over every picture: the same places in every run.
+
+    Args:
+        pictures: left as they are.
+        share: of the area that the square covers, 0..1.
+    """
+    return _over(pictures, [share] * len(pictures), torch.Generator().manual_seed(1))
+
+
+def hidden(pictures: Pictures, most: float, random: torch.Generator) -> Pictures:
+    """Put a grey square of 0 to `most` of the area over every picture."""
+    shares = most * torch.rand(len(pictures), generator=random)
+    return _over(pictures, shares.tolist(), random)
+
+
+def _over(pictures: Pictures, shares: Sequence[float], random: torch.Generator) -> Pictures:
+    images = pictures.images.clone()
+    size = images.shape[-1]
+    for image, share in zip(images, shares, strict=True):
+        side = round(math.sqrt(share) * size)
+        top, left = torch.randint(0, size - side + 1, (2,), generator=random).tolist()
+        image[:, top : top + side, left : left + side] = 0  # mid-grey
+    return Pictures(images, pictures.labels)
+
+
+def outcome(
+    study: Dropout, found: Material, runs: Sequence[History], sights: Sequence[Sight]
+) -> Outcome:
+    """Turn the figures into sentences, plots and tables."""
+    gaps = {key: _gap(runs, key) for key in _VARIANTS}
+    right = {key: at_the_end(runs, key, "validation_accuracy") for key in _VARIANTS}
+    lost = {key: _lost(sights, key) for key in _VARIANTS}
+    blind = {
+        key: float(np.mean([sight.right[-1] for sight in sights if sight.key == key]))
+        for key in _VARIANTS
+    }
+    return Outcome(
+        lead=f"Three convolutions and two dense layers of {study.dense}, {study.epochs} passes of "
+        f"Adam over only {found.about}; with and without dropout of {study.rate:.0%} after each "
+        "of the two, and with and without grey squares over what it learns from.",
+        finding=finding(gaps, right, lost, blind, study.hidden[-1], _noise(runs)),
+        facts=[
+            (f"{100 * gaps[PLAIN]:.0f} points", "between learnt and new pictures, with neither"),
+            (f"{100 * gaps[DROPOUT]:.0f} points", "with dropout"),
+            (f"{100 * gaps[BOTH]:.0f} points", "with dropout and hidden squares"),
+        ],
+        sections=_sections(study, found, runs, sights),
+        tables={"": history_table(runs, "variant"), "occlusion": _sights_table(study, sights)},
+        figures={"gap": gaps, "validation_accuracy": right, "lost_to_occlusion": lost,
+                 "occluded_accuracy": blind},
+        skipped=found.skipped,
+    )  # fmt: skip
+
+
+def finding(
+    gaps: Mapping[str, float],
+    right: Mapping[str, float],
+    lost: Mapping[str, float],
+    blind: Mapping[str, float],
+    share: float,
+    noise: float,
+) -> tuple[str, str]:
+    """Say in two sentences what the figures show: of the gap, and of what is hidden.
+
+    Args:
+        gaps: training less validation accuracy after the last pass, by variant.
+        right: validation accuracy.
+        lost: what the largest grey square takes from it.
+        blind: what is right under that square.
+        share: of the area that it covers.
+        noise: how far the validation accuracy of one variant differs from seed to seed.
+    """
+    narrower = gaps[PLAIN] - gaps[DROPOUT]
+    better = right[DROPOUT] - right[PLAIN]
+    effect = (
+        "and it answers more of the new pictures right"
+        if better > noise
+        else "and it answers fewer of the new pictures right"
+        if better < -noise
+        else "but on new pictures the difference is no larger than between seeds"
+    )
+    claim = (
+        "dropout narrows the gap, as the lecture says"
+        if narrower > noise
+        else "dropout does not narrow the gap here, against the lecture"
+    )
+    first = (
+        f"Without dropout {100 * gaps[PLAIN]:.0f} points lie between the pictures it learnt and "
+        f"new ones, with it {100 * gaps[DROPOUT]:.0f}: {claim}, {effect} "
+        f"({right[DROPOUT]:.1%} against {right[PLAIN]:.1%})."
+    )
+    best = max(blind, key=lambda key: blind[key])
+    helped = blind[DROPOUT] - blind[PLAIN]
+    word = (
+        "dropout helps against hiding"
+        if helped > noise
+        else "dropout makes hiding worse"
+        if helped < -noise
+        else "dropout alone does not help against hiding"
+    )
+    second = (
+        f"A grey square over {share:.0%} of the picture leaves {blind[PLAIN]:.1%} right with "
+        f"neither, {blind[DROPOUT]:.1%} with dropout, {blind[HIDING]:.1%} when squares hid parts "
+        f"of what it learnt from, and {blind[BOTH]:.1%} with both: {word}, and {_called(best)} "
+        f"stands it best (it loses {100 * lost[best]:.1f} points)."
+    )
+    return first, second
+
+
+def _sections(
+    study: Dropout, found: Material, runs: Sequence[History], sights: Sequence[Sight]
+) -> list[Section]:
+    rows = [
+        (f'<span class="key" style="background:{colour}"></span>{key}',
+         f"{at_the_end(runs, key, 'training_accuracy'):.1%}",
+         f"{at_the_end(runs, key, 'validation_accuracy'):.1%}",
+         f"{100 * _gap(runs, key):.1f}",
+         nats(at_the_end(runs, key, "training_loss")),
+         nats(at_the_end(runs, key, "validation_loss")))
+        for key, colour in _COLOURS.items()
+    ]  # fmt: skip
+    header = ("", "right: learnt", "right: new", "gap in points", "loss: learnt", "loss: new")
+    return [
+        Section(
+            "The gap",
+            "Right answers on the pictures that it learns from, and on new ones, pass by pass. A "
+            "network that learns by heart is right about the first and no better about the second.",
+            drawn(
+                [
+                    by_pass(runs, "training_accuracy", "Learnt pictures", _COLOURS, legend="best"),
+                    by_pass(runs, "validation_accuracy", "New pictures", _COLOURS, legend=""),
+                    _gap_panel(study, runs),
+                    by_pass(runs, "validation_loss", "Loss on new pictures", _COLOURS, legend=""),
+                ],
+                "Accuracy on learnt and new pictures, the gap, and the loss",
+            )
+            + table(header, rows, left=(0,)),
+        ),
+        Section(
+            "With a part hidden",
+            "New pictures with a grey square somewhere, judged after the last pass: right answers "
+            "by the share of the area that is hidden.",
+            _examples(study, found)
+            + drawn([_sight_panel(study, sights)], "Right answers by hidden area", columns=1),
+        ),
+    ]
+
+
+def _gap_panel(study: Dropout, runs: Sequence[History]) -> Panel:
+    lines: list[Line] = []
+    for key, colour in _COLOURS.items():
+        chosen = [run for run in runs if run.key == key]
+        gaps = 100 * (
+            np.array([run.training_accuracy for run in chosen])
+            - np.array([run.validation_accuracy for run in chosen])
+        )
+        lines.append(band(key, range(study.epochs + 1), gaps, colour))
+    return Panel("Learnt less new", "pass over the pictures", "points", lines, legend="")
+
+
+def _sight_panel(study: Dropout, sights: Sequence[Sight]) -> Panel:
+    lines = [
+        band(
+            key,
+            [100 * share for share in study.hidden],
+            [sight.right for sight in sights if sight.key == key],
+            colour,
+            marker="o",
+        )
+        for key, colour in _COLOURS.items()
+    ]
+    return Panel("Right answers", "% of the area hidden", "right", lines)
+
+
+def _examples(study: Dropout, found: Material) -> str:
+    """The first new pictures, with each share hidden, as one image."""
+    cv2 = cv2_module()
+    rows = []
+    for share in study.hidden:
+        frames = frames_of(covered(found.validation[slice(6)], share))
+        tiles = [cv2.resize(f, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC) for f in frames]
+        rows.append(np.hstack(tiles[:2]))
+    sheet = np.hstack([np.pad(row, ((0, 0), (0, 6), (0, 0)), constant_values=255) for row in rows])
+    data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    shares = ", ".join(f"{share:.0%}" for share in study.hidden)
+    return (
+        f'<figure><img alt="Pictures with grey squares" src="{data_url(data, "image/jpeg")}">'
+        f"<figcaption>Two new pictures with {shares} of the area hidden.</figcaption></figure>"
+    )
+
+
+def _gap(runs: Sequence[History], key: str) -> float:
+    return at_the_end(runs, key, "training_accuracy") - at_the_end(runs, key, "validation_accuracy")
+
+
+def _lost(sights: Sequence[Sight], key: str) -> float:
+    each = [sight.right[0] - sight.right[-1] for sight in sights if sight.key == key]
+    return float(np.mean(each))
+
+
+def _noise(runs: Sequence[History]) -> float:
+    """The mean standard deviation between the seeds of a variant, of validation accuracy."""
+    each = [
+        np.std([run.validation_accuracy[-1] for run in runs if run.key == key]) for key in _VARIANTS
+    ]
+    return float(np.mean(each))
+
+
+def _called(key: str) -> str:
+    return {PLAIN: "the plain one", BOTH: "the one with both"}.get(key, f"the one with {key}")
+
+
+def _sights_table(study: Dropout, sights: Sequence[Sight]) -> Table:
+    rows = tuple(
+        (sight.key, sight.seed, share, right)
+        for sight in sights
+        for share, right in zip(study.hidden, sight.right, strict=True)
+    )
+    return Table(("variant", "seed", "hidden_share", "validation_accuracy"), rows)

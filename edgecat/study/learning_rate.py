@@ -1,0 +1,280 @@
+"""How long may a step be? Learning rates from far too small to far too large.
+
+On a parabola of curvature c gradient descent converges below a rate of 2 / c and diverges above
+(LeCun et al., 1998, Efficient BackProp, https://doi.org/10.1007/3-540-49430-8_2, section 5.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecat.evaluation.figures import COLOURS
+from edgecat.page import table
+from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.learning import History, climbed, followed, plain_network, seeded
+from edgecat.study.pictures import Material, material
+from edgecat.study.plots import Line, Panel, band, drawn
+from edgecat.study.words import nats
+from edgecat.training.finder import RateSweep
+
+_PARABOLA = (0.1, 0.6, 1.0, 1.9, 2.05)
+_PARABOLA_STEPS = 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRate(Study):
+    """One network at multiples of the rate that the finder suggests.
+
+    Attributes:
+        shares: the multiples, climbing, with 1 among them.
+        size: height and width of the pictures in pixels.
+        depth: layers of the network.
+        width: channels of its first block.
+        pictures: to learn from.
+        validation: to judge by.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        climb: steps of the finder.
+    """
+
+    shares: tuple[float, ...] = (0.003, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0)
+    size: int = 32
+    depth: int = 7
+    width: int = 16
+    pictures: int = 512
+    validation: int = 256
+    epochs: int = 10
+    batch: int = 32
+    climb: int = 80
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw and passes to make."""
+        return self.pictures + self.validation + len(self.shares) * self.seeds * self.epochs
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Find the rate, then learn at multiples of it."""
+        found = material(
+            self.data,
+            training=self.pictures,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
+        with seeded(self.seed) as random:
+            model = plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
+            sweep = climbed(
+                model, found.training, optimizer="sgd", batch=self.batch, random=random,
+                steps=self.climb,
+            )  # fmt: skip
+        runs = [
+            self._run(found, share, sweep.suggestion * share, seed, advance)
+            for share in self.shares
+            for seed in self.each_seed
+        ]
+        return outcome(self, found, sweep, runs)
+
+    def _run(
+        self, found: Material, share: float, rate: float, seed: int, advance: Advance
+    ) -> History:
+        with seeded(seed) as random:
+            model = plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
+            return followed(
+                model,
+                found,
+                key=f"{share:g}",
+                seed=seed,
+                optimizer="sgd",
+                rate=rate,
+                batch=self.batch,
+                epochs=self.epochs,
+                random=random,
+                advance=advance,
+            )
+
+
+def outcome(
+    study: LearningRate, found: Material, sweep: RateSweep, runs: Sequence[History]
+) -> Outcome:
+    """Turn the figures into sentences, plots and tables."""
+    final = {share: last_loss(runs, share) for share in study.shares}
+    start = float(np.mean([run.training_loss[0] for run in runs]))
+    best = min(final, key=lambda share: final[share])
+    return Outcome(
+        lead=f"One network of {study.depth} layers, stochastic gradient descent without momentum, "
+        f"{study.epochs} passes over {found.about}.",
+        finding=finding(final, start, sweep.suggestion),
+        facts=[
+            (f"{sweep.suggestion:g}", "the rate that the finder suggests"),
+            (f"{best * sweep.suggestion:.2g}", f"the best of those tried: {best:g} times it"),
+            (nats(final[best]), f"its loss after {study.epochs} passes; {start:.2f} before"),
+        ],
+        sections=_sections(study, sweep, runs, final, start),
+        tables={"": _table(runs, sweep.suggestion), "finder": _finder_table(sweep)},
+        figures={
+            "suggestion": sweep.suggestion,
+            "best": best * sweep.suggestion,
+            "loss": {f"{share:g}": nats(value) for share, value in final.items()},
+        },
+        skipped=found.skipped,
+    )
+
+
+def last_loss(runs: Sequence[History], share: float) -> float:
+    """The mean training loss after the last pass; infinite where a run diverged."""
+    mean = float(np.mean([r.training_loss[-1] for r in runs if r.key == f"{share:g}"]))
+    return mean if math.isfinite(mean) else math.inf
+
+
+def finding(final: Mapping[float, float], start: float, suggestion: float) -> tuple[str, str]:
+    """Say in two sentences what the figures show.
+
+    Args:
+        final: losses after the last pass, by multiple of the suggested rate.
+        start: the loss before anything is learnt.
+        suggestion: that rate.
+    """
+    low, high = min(final), max(final)
+    best = min(final, key=lambda share: final[share])
+    learnt = 0.95 * start
+    slow = "far too small" if final[low] > learnt else "small, but it learns"
+    wild = "far too large" if final[high] > learnt else "large, and it still learns"
+    first = (
+        f"From a loss of {start:.3f} the suggested rate of {suggestion:g} comes to "
+        f"{nats(final[1.0])}, {low:g} times it to {nats(final[low])} ({slow}), and {high:g} times "
+        f"it to {nats(final[high])} ({wild})."
+    )
+    good = [
+        share for share, loss in final.items() if loss <= final[best] + 0.2 * (start - final[best])
+    ]
+    held = final[low] > learnt and final[high] > learnt and final[best] < learnt
+    verdict = (
+        "a rate must be neither too small nor too large, as the lecture says"
+        if held
+        else "the lecture's two walls do not both show here"
+    )
+    second = (
+        f"The best was {best * suggestion:.2g}, {best:g} times the suggestion, and from "
+        f"{min(good) * suggestion:.2g} to {max(good) * suggestion:.2g} the loss was about as low: "
+        f"{verdict}."
+    )
+    return first, second
+
+
+def _sections(
+    study: LearningRate,
+    sweep: RateSweep,
+    runs: Sequence[History],
+    final: Mapping[float, float],
+    start: float,
+) -> list[Section]:
+    rows = [
+        (f"{share:g}", f"{share * sweep.suggestion:.2g}", nats(loss),
+         f"{np.mean([r.validation_accuracy[-1] for r in runs if r.key == f'{share:g}']):.1%}")
+        for share, loss in final.items()
+    ]  # fmt: skip
+    header = ("times the suggestion", "rate", "loss, last pass", "new pictures right")
+    return [
+        Section(
+            "Too small, right, too large",
+            "Loss on the training pictures, pass by pass, and after the last pass by rate. A line "
+            "that ends has left all numbers behind.",
+            drawn(
+                [_curves(study, runs, start), _valley(study, sweep, runs, start)],
+                "Loss by pass, and by rate",
+            )
+            + table(header, rows, left=()),
+        ),
+        Section(
+            "How the rate was found",
+            "The finder lets the rate climb while a network learns, and suggests a third of the "
+            "highest at which the loss was still low (Smith, 2015).",
+            drawn([_finder(sweep)], "The finder's sweep", columns=1),
+        ),
+        Section(
+            "Why: a ball on a parabola",
+            "Gradient descent on w²/2, whose curvature is 1, from w = 1. Every step multiplies w "
+            "by 1 - rate: below 1 it slides, at 1 it is there at once, up to 2 it jumps across and "
+            "still arrives, and above 2 it leaves. A network's steepest direction sets its limit.",
+            drawn([_parabola()], "Steps on a parabola", columns=1),
+        ),
+    ]
+
+
+def _curves(study: LearningRate, runs: Sequence[History], start: float) -> Panel:
+    lines = [
+        band(
+            f"{share:g} x",
+            range(study.epochs + 1),
+            np.clip([r.training_loss for r in runs if r.key == f"{share:g}"], 0, 100 * start),
+            colour,
+        )
+        for share, colour in zip(study.shares, COLOURS, strict=False)
+    ]
+    return Panel(
+        "Loss, by multiple of the suggested rate", "pass over the pictures", "loss in nats", lines,
+        limits=(0, 1.6 * start),
+    )  # fmt: skip
+
+
+def _valley(study: LearningRate, sweep: RateSweep, runs: Sequence[History], start: float) -> Panel:
+    ends = [
+        [r.training_loss[-1] for share in study.shares for r in runs
+         if (r.key, r.seed) == (f"{share:g}", seed)]
+        for seed in study.each_seed
+    ]  # fmt: skip
+    rates = [share * sweep.suggestion for share in study.shares]
+    line = band("", rates, np.clip(ends, 0, 100 * start), COLOURS[0], marker="o")
+    return Panel(
+        "After the last pass", "learning rate", "loss in nats", [line], log_x=True,
+        limits=(0, 1.6 * start), rules=[(start, "before learning")],
+    )  # fmt: skip
+
+
+def _finder(sweep: RateSweep) -> Panel:
+    rates = np.array(sweep.rates)
+    least, first = min(sweep.smoothed), sweep.smoothed[0]
+    lines = [
+        Line("each step", rates, np.array(sweep.losses), colour="#c3c8d0"),
+        Line("smoothed", rates, np.array(sweep.smoothed), colour=COLOURS[0]),
+        Line(f"suggested: {sweep.suggestion:g}", np.full(2, sweep.suggestion),
+             np.array([0, 9 * first]), colour=COLOURS[1], style=":"),
+    ]  # fmt: skip
+    fall = max(first - least, 0.05)
+    limits = (least - 1.5 * fall, first + 1.5 * fall)
+    return Panel(
+        "A climbing rate", "learning rate", "loss in nats", lines, log_x=True, limits=limits
+    )
+
+
+def _parabola() -> Panel:
+    steps = np.arange(_PARABOLA_STEPS + 1, dtype=np.float64)
+    lines = [
+        Line(f"rate {rate:g}", steps, np.power(1 - rate, steps), colour=colour, marker=".")
+        for rate, colour in zip(_PARABOLA, COLOURS, strict=False)
+    ]
+    return Panel("w, step by step", "step", "w", lines, limits=(-2.2, 2.2), legend="upper left")
+
+
+def _table(runs: Sequence[History], suggestion: float) -> Table:
+    rows = tuple(
+        (float(run.key), float(run.key) * suggestion, run.seed, epoch, *values)
+        for run in runs
+        for epoch, values in enumerate(
+            zip(run.training_loss, run.training_accuracy, run.validation_loss,
+                run.validation_accuracy, strict=True)
+        )
+    )  # fmt: skip
+    header = ("multiple", "rate", "seed", "epoch", "training_loss", "training_accuracy")
+    return Table((*header, "validation_loss", "validation_accuracy"), rows)
+
+
+def _finder_table(sweep: RateSweep) -> Table:
+    return Table(
+        ("rate", "loss", "smoothed"),
+        tuple(zip(sweep.rates, sweep.losses, sweep.smoothed, strict=True)),
+    )

@@ -1,0 +1,253 @@
+"""Which way down is the fastest? Nine optimisers, on a network and on three surfaces.
+
+Their papers are listed in `edgecat.training.optim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecat.evaluation.figures import COLOURS
+from edgecat.page import table
+from edgecat.study.curves import at_the_end, by_pass, history_table
+from edgecat.study.film import SCRIPT, film
+from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.learning import History, climbed, followed, plain_network, seeded
+from edgecat.study.pictures import Material, material
+from edgecat.study.plots import drawn
+from edgecat.study.surfaces import SURFACES, Descent, descents
+from edgecat.study.words import nats
+
+_EACH = (*COLOURS, "#1d2430")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizers(Study):
+    """One network, learning by each optimiser at the rate that the finder suggests for it.
+
+    Attributes:
+        names: of the optimisers, `adam` among them.
+        size: height and width of the pictures in pixels.
+        depth: layers of the network.
+        width: channels of its first block.
+        pictures: to learn from.
+        validation: to judge by.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        climb: steps of the finder.
+        ways: steps on the surfaces.
+    """
+
+    names: tuple[str, ...] = (
+        *("gd", "sgd", "momentum", "nag", "adagrad"),
+        *("rmsprop", "adadelta", "adam", "nadam"),
+    )
+    size: int = 32
+    depth: int = 7
+    width: int = 16
+    pictures: int = 512
+    validation: int = 256
+    epochs: int = 8
+    batch: int = 32
+    climb: int = 80
+    ways: int = 120
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw, passes and ways to make."""
+        learning = len(self.names) * self.seeds * self.epochs
+        return self.pictures + self.validation + learning + len(self.names) * len(SURFACES)
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Walk the surfaces, tune each optimiser, then learn with it."""
+        found = material(
+            self.data,
+            training=self.pictures,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
+        ways = descents(self.names, steps=self.ways, seed=self.seed, advance=advance)
+        rates = {name: self._rate(found, name) for name in self.names}
+        runs = [
+            self._run(found, name, rates[name], seed, advance)
+            for name in self.names
+            for seed in self.each_seed
+        ]
+        return outcome(self, found, rates, runs, ways)
+
+    def _rate(self, found: Material, name: str) -> float:
+        with seeded(self.seed) as random:
+            model = plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
+            full = name == "gd"
+            return climbed(
+                model,
+                found.training,
+                optimizer=name,
+                batch=self.batch,
+                random=random,
+                steps=self.climb // 2 if full else self.climb,
+                reach=(0.03, 100) if full else (1e-3, 1e2),
+            ).suggestion
+
+    def _run(self, found: Material, name: str, rate: float, seed: int, advance: Advance) -> History:
+        with seeded(seed) as random:
+            model = plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
+            return followed(
+                model,
+                found,
+                key=name,
+                seed=seed,
+                optimizer=name,
+                rate=rate,
+                batch=self.batch,
+                epochs=self.epochs,
+                random=random,
+                advance=advance,
+            )
+
+
+def outcome(
+    study: Optimizers,
+    found: Material,
+    rates: Mapping[str, float],
+    runs: Sequence[History],
+    ways: Sequence[Descent],
+) -> Outcome:
+    """Turn the figures into sentences, plots and tables."""
+    losses = {name: at_the_end(runs, name, "training_loss") for name in study.names}
+    spread = {
+        name: float(np.ptp([run.training_loss[-1] for run in runs if run.key == name]))
+        for name in study.names
+    }
+    ranked = sorted(losses, key=lambda name: losses[name])
+    return Outcome(
+        lead=f"One network of {study.depth} layers, {study.epochs} passes over {found.about}, by "
+        f"each of {len(study.names)} optimisers at a constant rate of its own.",
+        finding=finding(losses, spread, ways),
+        facts=[
+            (ranked[0], f"came lowest: a loss of {nats(losses[ranked[0]])}"),
+            (nats(losses["adam"]), f"Adam's loss, place {ranked.index('adam') + 1} of "
+             f"{len(ranked)}"),
+            (ranked[-1], f"came least far: {nats(losses[ranked[-1]])}"),
+        ],
+        sections=_sections(study, rates, runs, ways, ranked),
+        tables={"": history_table(runs, "optimizer"), "paths": _ways_table(ways)},
+        figures={
+            "rates": dict(rates),
+            "loss": {name: nats(losses[name]) for name in ranked},
+            "arrived": {f"{way.surface}-{way.optimizer}": way.arrived for way in ways},
+        },
+        script=SCRIPT,
+        skipped=found.skipped,
+    )  # fmt: skip
+
+
+def finding(
+    losses: Mapping[str, float], spread: Mapping[str, float], ways: Sequence[Descent]
+) -> tuple[str, str]:
+    """Say in two sentences what the figures show: of the network, and of the surfaces.
+
+    Args:
+        losses: the mean training loss after the last pass, by optimiser.
+        spread: from the best seed to the worst, by optimiser.
+        ways: over the surfaces.
+    """
+    ranked = sorted(losses, key=lambda name: losses[name])
+    place = ranked.index("adam") + 1
+    near = losses["adam"] <= losses[ranked[0]] + max(spread["adam"], spread[ranked[0]])
+    verdict = (
+        "the lecture's advice, Adam when in doubt, holds"
+        if place == 1
+        else "Adam is not first, but as near as one seed is to the next"
+        if near
+        else "the lecture's advice, Adam when in doubt, was not the best here"
+    )
+    first = (
+        f"After the same passes {ranked[0]} has the lowest loss, {nats(losses[ranked[0]])}, Adam "
+        f"is number {place} of {len(ranked)} with {nats(losses['adam'])}, and {ranked[-1]} the "
+        f"last with {nats(losses[ranked[-1]])}: {verdict}."
+    )
+    told = []
+    for surface in dict.fromkeys(way.surface for way in ways):
+        there = [w for w in ways if w.surface == surface and w.arrived >= 0]
+        quick = min(there, key=lambda way: way.arrived, default=None)
+        plain = next((w.arrived for w in there if w.optimizer == "gd"), -1)
+        if quick is None:
+            told.append(f"nobody in the {surface}")
+            continue
+        other = f"after {plain}" if plain >= 0 else "never"
+        told.append(f"{quick.optimizer} on the {surface} (step {quick.arrived}; gd {other})")
+    return first, f"First at the bottom, each at its best rate: {', '.join(told)}."
+
+
+def _sections(
+    study: Optimizers,
+    rates: Mapping[str, float],
+    runs: Sequence[History],
+    ways: Sequence[Descent],
+    ranked: Sequence[str],
+) -> list[Section]:
+    colours = dict(zip(study.names, _EACH, strict=False))
+    rows = [
+        (f'<span class="key" style="background:{colours[name]}"></span>{name}',
+         f"{rates[name]:g}", nats(at_the_end(runs, name, "training_loss")),
+         f"{at_the_end(runs, name, 'training_accuracy'):.1%}",
+         f"{at_the_end(runs, name, 'validation_accuracy'):.1%}")
+        for name in ranked
+    ]  # fmt: skip
+    header = ("optimiser", "rate", "loss", "right: learnt pictures", "right: new pictures")
+    return [
+        Section(
+            "Down three surfaces",
+            "From the same place each takes one step at a time, at the best of 25 rates for that "
+            "surface; the star is the lowest point. gd sees the exact slope, and so do the others "
+            "but sgd, which sees it with noise.",
+            film(ways, colours) + _arrivals(study, ways),
+        ),
+        Section(
+            "On the network",
+            "Loss and right answers on the pictures that it learns from; gd takes one step a "
+            "pass, the others one for each batch.",
+            drawn(
+                [
+                    by_pass(runs, "training_loss", "Loss", colours, legend="best"),
+                    by_pass(runs, "training_accuracy", "Right answers", colours, legend=""),
+                ],
+                "Loss and accuracy by optimiser",
+            ),
+        ),
+        Section(
+            "After the last pass",
+            "The rates are what the learning-rate finder suggests for each; means over the seeds.",
+            table(header, rows, left=(0,)),
+        ),
+    ]
+
+
+def _arrivals(study: Optimizers, ways: Sequence[Descent]) -> str:
+    """At which step each optimiser was within a hundredth of the start's height."""
+    arrived = {(way.surface, way.optimizer): (way.arrived, way.rate) for way in ways}
+    rows = []
+    for name in study.names:
+        cells = [name]
+        for surface in SURFACES:
+            step, rate = arrived[surface.name, name]
+            cells += [str(step) if step >= 0 else "not there", f"{rate:.2g}"]
+        rows.append(cells)
+    header = ["optimiser"]
+    for surface in SURFACES:
+        header += [f"{surface.name}: steps", "rate"]
+    return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
+
+
+def _ways_table(ways: Sequence[Descent]) -> Table:
+    rows = tuple(
+        (way.surface, way.optimizer, way.rate, step, *point, height)
+        for way in ways
+        for step, (point, height) in enumerate(zip(way.points, way.heights, strict=True))
+    )
+    return Table(("surface", "optimizer", "rate", "step", "x", "y", "height"), rows)
