@@ -27,7 +27,7 @@ from edgecat_runtime.golden import golden_frames
 
 Floats = NDArray[np.float32]
 
-STRENGTH = 1e-4
+STRENGTH = 1e-3
 INSIDE = 0.9
 LOST = 0.01
 _STEPS, _ROUNDS = 100, 6
