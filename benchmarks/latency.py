@@ -1,0 +1,180 @@
+"""How old a frame is when it is answered: `python benchmarks/latency.py [--seconds 600]`.
+
+A camera of 60 frames a second and a network that manages 20. Bars: the age of the frame at its
+answer stays, at the 95th percentile, under that of the network's time plus two frame periods, and
+it does not grow. Beside it a plain read loop answers the same stream one frame after the other, as
+it does behind a driver or a server that keeps what nobody has read: it drifts. Both go into a plot
+(`--plot latency.svg`, which needs matplotlib).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import platform
+import queue
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter, sleep
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime import Classifier, ModelCard
+from edgecat_runtime.camera import Camera, Shot, Source
+from edgecat_runtime.machine import this_machine
+from edgecat_runtime.pipeline import Pipeline
+
+FPS, NETWORK_SECONDS = 60, 0.05
+PERIOD = 1 / FPS
+_PARTS = 10
+
+Image = NDArray[np.uint8]
+
+
+@dataclass
+class Ages:
+    """Ages of frames at their answers, with the times of the answers, in seconds."""
+
+    times: list[float] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
+
+    def add(self, start: float, captured: float, now: float) -> None:
+        """Take one answer in."""
+        self.times.append(now - start)
+        self.ages.append(now - captured)
+
+    def p95(self) -> float:
+        """The 95th percentile of all."""
+        return float(np.percentile(self.ages, 95))
+
+    def parts(self, count: int) -> list[float]:
+        """The 95th percentile of each of so many stretches of equal length."""
+        place = np.minimum(np.array(self.times) / self.times[-1] * count, count - 1).astype(int)
+        ages = np.array(self.ages)
+        stretches = (ages[place == part] for part in range(count))
+        return [float(np.percentile(each, 95)) if each.size else math.nan for each in stretches]
+
+
+def main() -> int:
+    """Print the figures; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--plot", type=Path, help="write an SVG here")
+    given = parser.parse_args()
+    print(f"{this_machine()}. Python {platform.python_version()}\n")
+    ours, plain, network = measured(given.seconds)
+    bar = network + 2 * PERIOD
+    parts = ours.parts(_PARTS)
+    growth = parts[-1] - parts[0]
+    print(f"network: p95 {network * 1e3:.1f} ms; source: {FPS} frames a second")
+    print(f"age at the answer: p95 {ours.p95() * 1e3:.1f} ms (bar {bar * 1e3:.1f})")
+    print(f"  p95 of each tenth of the run: {' '.join(f'{part * 1e3:.0f}' for part in parts)}")
+    print(f"  the last over the first: {growth * 1e3:+.1f} ms (bar {PERIOD * 1e3:.1f})")
+    print(f"a plain read loop after {given.seconds:.0f} s: {plain.ages[-1]:.1f} s")
+    if given.plot is not None:
+        _plot(given.plot, ours, plain, bar)
+    return int(not (ours.p95() < bar and growth < PERIOD))
+
+
+def measured(seconds: float) -> tuple[Ages, Ages, float]:
+    """Return the ages of the pipeline and of a plain loop, and the network's p95 in seconds."""
+    start = perf_counter()
+    plain = Ages()
+    beside = threading.Thread(target=_plain, args=(start, seconds, plain))
+    beside.start()
+    ours, network = Ages(), Network()
+    card = ModelCard("none", ("cat", "dog"), 224, 224)
+    with Camera(Stream()) as camera:
+        for answer in Pipeline(camera, Classifier(network, card)):
+            now = answer.frame.captured + answer.age
+            ours.add(start, answer.frame.captured, now)
+            if now - start > seconds:
+                break
+    beside.join()
+    return ours, plain, float(np.percentile(network.seconds, 95))
+
+
+def _plain(start: float, seconds: float, ages: Ages) -> None:
+    """Read, answer, read: what nobody has read yet waits."""
+    kept: queue.SimpleQueue[tuple[float, Image] | None] = queue.SimpleQueue()
+
+    def feed() -> None:
+        source = Stream()
+        while perf_counter() - start < seconds:
+            image = source.read().image
+            kept.put((perf_counter(), image))
+        kept.put(None)
+
+    threading.Thread(target=feed, daemon=True).start()
+    network = Network()
+    while perf_counter() - start < seconds and (item := kept.get()) is not None:
+        captured, image = item
+        network.infer(image[None])
+        ages.add(start, captured, perf_counter())
+
+
+class Stream(Source):
+    """A camera of 60 frames a second, 1280x720."""
+
+    name, live = "the stream", True
+
+    def __init__(self) -> None:
+        levels = (np.full((720, 1280, 3), level, np.uint8) for level in range(0, 256, 64))
+        self._frames = itertools.cycle(list(levels))
+        self._due = perf_counter()
+
+    def read(self) -> Shot:
+        """Wait until the next frame is due."""
+        self._due += PERIOD
+        sleep(max(0.0, self._due - perf_counter()))
+        return Shot(next(self._frames))
+
+
+class Network:
+    """A backend that takes a twentieth of a second, as one on an accelerator does."""
+
+    name = "none"
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def infer(self, frames: Image) -> NDArray[np.float32]:
+        """Answer a batch of any size."""
+        start = perf_counter()
+        sleep(NETWORK_SECONDS)
+        self.seconds.append(perf_counter() - start)
+        return np.tile(np.array([1, 0], np.float32), (len(frames), 1))
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _plot(path: Path, ours: Ages, plain: Ages, bar: float) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
+    for ages, label, colour in (
+        (plain, "plain read loop", "#d1495b"),
+        (ours, "edgecat", "#2e7d5b"),
+    ):
+        parts = ages.parts(60)
+        times = np.linspace(0, ages.times[-1], 60)
+        axes.plot(times, np.array(parts) * 1e3, label=label, color=colour)
+    axes.axhline(bar * 1e3, color="#888888", lw=0.8, ls="--", label="network + two frame periods")
+    axes.set(yscale="log", xlabel="seconds", ylabel="age of the frame at its answer, p95, ms")
+    axes.grid(visible=True, color="#dddddd", lw=0.5)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False, loc="center right")
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""What the loop costs and how long it holds out, in short; the long forms are in benchmarks/."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecat_runtime.camera import Camera
+from edgecat_runtime.pipeline import Pipeline
+
+Make = Callable[..., Any]
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_the_next_frame_is_decoded_while_this_one_is_answered(
+    scripted: Make, brightness: Make
+) -> None:
+    def frames() -> Iterator[np.ndarray]:
+        for _ in range(15):
+            time.sleep(0.04)
+            yield np.zeros((24, 32, 3), np.uint8)
+
+    def seconds(run: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    network = brightness(0.04)
+    one_after_the_other = seconds(lambda: [network.classify(frame) for frame in frames()])
+    ours = seconds(Pipeline(Camera(scripted(frames())), network).run)
+    assert ours < 0.8 * one_after_the_other
+
+
+def test_the_cost_of_the_loop_is_measured(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["camera.py", "--engine", str(tiny_onnx), "--frames", "20", "--rounds", "3"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(BENCHMARKS / "camera.py"))["main"]()
+    out = capsys.readouterr().out
+    assert re.search(r"beside decoder and network: \d+\.\d+ ms a frame", out)
+    ratios = re.findall(r"pipeline over (?:bare engine|plain loop): (\d+\.\d+)", out)
+    assert len(ratios) == 2
+    assert all(float(ratio) > 0.3 for ratio in ratios), "the network is next to nothing here"
+
+
+def test_a_frame_does_not_grow_old_where_a_plain_loop_drifts() -> None:
+    ours, plain, network = runpy.run_path(str(BENCHMARKS / "latency.py"))["measured"](3.0)
+    assert ours.p95() < 3 * network
+    assert plain.ages[-1] > 3 * ours.p95()
+    assert ours.times[-1] > 2
+
+
+def test_the_loop_holds_out() -> None:
+    run = runpy.run_path(str(BENCHMARKS / "soak.py"))["soaked"](4000)
+    assert run.frames == run.called == 4000
+    assert run.events == 5 + 2, "labels, start and stop"
+    assert run.steady
+    assert run.growth < 0.05
