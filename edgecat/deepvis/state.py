@@ -188,6 +188,12 @@ def _hold(state: State, scene: Scene) -> State:
     return replace(state, held=None if state.held else state.unit)
 
 
+def _zoom(state: State, scene: Scene) -> State:
+    there_is = ZOOMS if state.back != "off" else ZOOMS[:-1]
+    zoom = _after(there_is, state.zoom) if state.zoom in there_is else ZOOMS[0]
+    return replace(state, zoom=zoom)
+
+
 def _boost(by: int) -> Change:
     def change(state: State, scene: Scene) -> State:
         return replace(state, boost=min(max(state.boost + by, LEAST_BOOST), MOST_BOOST))
@@ -277,7 +283,7 @@ GROUPS: dict[str, tuple[Action, ...]] = {
             ("z",),
             "Enlarge",
             "the unit in the middle, its pixels, all maps",
-            lambda state, scene: replace(state, zoom=_after(ZOOMS, state.zoom)),
+            _zoom,
             lambda state: state.zoom != "maps",
         ),
         _switch("about", ("9",), "About the unit", "what drives the unit most", "about"),

@@ -44,6 +44,11 @@ class About:
     back: Image | None = None
     missing: Sequence[str] = ()
 
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to show."""
+        return any(one is not None for one in (self.synthesised, self.top, self.back))
+
 
 @dataclass(frozen=True)
 class View:
@@ -91,13 +96,15 @@ class Composed:
 
     Attributes:
         image: uint8 (height, width, 3) BGR; never changed once it is shown.
-        layer: number of the layer in the grid.
+        state: that it shows.
+        notice: that it shows.
         grid: the tiles of all maps, None where they are not shown, and where it lies.
         strip: where the names of which layers are.
     """
 
     image: Image
-    layer: int = 0
+    state: State
+    notice: str = ""
     grid: tuple[Box, Grid] | None = None
     strip: list[tuple[Box, int]] = field(default_factory=list)
 
@@ -108,14 +115,14 @@ class Composed:
         if self.grid is not None and self.grid[0].holds(x, y):
             box, grid = self.grid
             number = grid.at(x - box.x, y - box.y)
-            return None if number is None else Unit(self.layer, number)
+            return None if number is None else Unit(self.state.unit.layer, number)
         return next((Unit(number) for box, number in self.strip if box.holds(x, y)), None)
 
 
 def compose(view: View, width: int = WIDTH, height: int = HEIGHT) -> Composed:
     """Draw the live picture."""
     canvas = Canvas(width, height)
-    composed = Composed(canvas.image, view.state.unit.layer)
+    composed = Composed(canvas.image, view.state, view.notice)
     gap = canvas.px(10)
     body = canvas.box.inner(canvas.px(12))
     head, body = body.cut_top(canvas.px(24), canvas.px(6))
@@ -170,7 +177,7 @@ def _name(view: View, unit: Unit) -> str:
     layer = view.layers[unit.layer]
     if layer.kind == "logits":
         return str(view.labels[unit.channel])
-    return f"{layer.name} {unit.channel}"
+    return f"{layer.name} #{unit.channel}"
 
 
 def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> None:
@@ -283,11 +290,11 @@ def _caption(view: View) -> str:
     if state.zoom == "back" and view.back is not None:
         return f"{_NAMES[state.back]} of {_name(view, state.target)}"
     if state.derivatives:
-        return f"derivatives of {view_target(view)} to {layer.name}, {shape}: orange +, blue -"
+        return f"derivatives of {_driven(view)} to {layer.name}, {shape}: orange +, blue -"
     return f"activations of {layer.name}, {shape}"
 
 
-def view_target(view: View) -> str:
+def _driven(view: View) -> str:
     """Whose derivatives the grid shows: the held unit, else the class that is answered."""
     if view.state.held is not None:
         return _name(view, view.state.held)
@@ -299,20 +306,17 @@ def view_target(view: View) -> str:
 
 def _draw_right(canvas: Canvas, box: Box, view: View) -> None:
     about = view.about or About()
-    gap = canvas.px(8)
-    upper, box = box.cut_top(min(canvas.px(150), box.height // 3), gap)
-    half = (upper.width - gap) // 2
-    first, second = upper.cut_left(half, gap)
+    gap, boost = canvas.px(8), 1 / view.state.gamma
+    upper, box = box.cut_top(canvas.px(150 if about.known else 270), gap)
     plane = view.maps[view.state.unit.channel]
-    image = pictures.tile(plane, width=half, height=half, boost=1 / view.state.gamma)
-    _draw_titled(canvas, first, f"unit {view.state.unit.channel}", image)
     if about.synthesised is not None:
-        _draw_titled(canvas, second, "synthesised", about.synthesised)
-    else:
-        _draw_titled(canvas, second, "synthesised", image[:1, :1] // 8 + 24)
+        upper, beside = upper.cut_left((upper.width - gap) // 2, gap)
+        _draw_titled(canvas, beside, "synthesised", about.synthesised)
+    image = pictures.tile(plane, width=upper.width, height=upper.width, boost=boost)
+    _draw_titled(canvas, upper, _name(view, view.state.unit), image)
     for caption, sheet in (("top pictures", about.top), ("their deconvolutions", about.back)):
         if sheet is not None:
-            part, box = box.cut_top((canvas.box.height * 41 // 100) - canvas.px(74), gap)
+            part, box = box.cut_top(canvas.px(220), gap)
             _draw_titled(canvas, part, caption, sheet)
     for sentence in about.missing:
         high = canvas.paragraph(sentence, box, size=13)

@@ -57,6 +57,11 @@ class Looker(Classifier):
         """The network's layers, in the order in which they run."""
         return self._probe.layers
 
+    @property
+    def seen(self) -> Seen | None:
+        """What the network said to the newest frame; None before the first one."""
+        return self._looked.seen
+
     def preprocess(self, frame: Image) -> Image:
         """Fit one frame to the network as the state says."""
         card, stretch = self.card, self._desk.state.fit == "stretch"
@@ -112,11 +117,11 @@ class Looker(Classifier):
         if top is None or back is None:
             missing.append(
                 "The pictures that drive this unit most are not known yet: "
-                f"edgecat deepvis top DATA --layer {layer.active} finds them."
+                f"edgecat deepvis top PHOTOS --layers {layer.active} finds them."
             )
         if synthesised is None:
             missing.append(
                 "Nobody has made a picture for this unit yet: "
-                f"edgecat deepvis synthesise --layer {layer.active} does."
+                f"edgecat deepvis synthesise --layers {layer.active} does."
             )
         return About(synthesised, top, back, missing)

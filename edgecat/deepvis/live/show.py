@@ -31,6 +31,7 @@ class Show(Sink):
         height: likewise.
 
     Attributes:
+        newest: the picture, and what lies where in it; None before the first one.
         clock: durations of one look and composition.
     """
 
@@ -42,7 +43,7 @@ class Show(Sink):
     ) -> None:
         self._looker, self._desk, self._stage = looker, desk, stage
         self._size = width, height
-        self._newest: Composed | None = None
+        self.newest: Composed | None = None
         self._looked_at = float("-inf")
         self.clock = Clock()
 
@@ -52,12 +53,12 @@ class Show(Sink):
         self._looked_at = perf_counter()
         if was_idle:
             self._stage.again()
-        newest = self._newest
+        newest = self.newest
         return None if newest is None else newest.image
 
     def click(self, x: float, y: float) -> State:
         """Select what lies at shares of 0..1 of the picture's width and height."""
-        newest = self._newest
+        newest = self.newest
         unit = newest.at(x, y) if newest is not None else None
         return self._desk.state if unit is None else self._desk.select(unit)
 
@@ -74,5 +75,5 @@ class Show(Sink):
         composed = compose(view, *self._size)
         if composed.grid is not None:
             self._desk.lay_out(composed.grid[1].columns)
-        self._newest = composed
+        self.newest = composed
         self.clock.add(perf_counter() - start)
