@@ -201,7 +201,7 @@ def test_options_that_make_no_sense_are_one_sentence(
 def test_the_broker_may_be_named_by_the_environment(
     cli: Cli, tiny_onnx: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGECAT_MQTT", "mqtt://user:secret@host/#")
+    monkeypatch.setenv("EDGECAT_MQTT", "mqtt://user:secret@host/cat#1")
     ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless")
     assert (ran.code, "the MQTT address is none" in ran.err) == (1, True)
     assert "secret" not in ran.err + cli("camera", "--help").out
