@@ -20,6 +20,7 @@ from edgecat_runtime.events import Events, event_from_answer, event_from_signal,
 from edgecat_runtime.frames import Signal
 from edgecat_runtime.pipeline import Answer, Pipeline
 from edgecat_runtime.sinks import Sink
+from edgecat_runtime.snapshots import Snapshots
 from edgecat_runtime.source import register_source
 
 Answering = Callable[..., Answer]
@@ -172,6 +173,24 @@ def test_the_last_event_says_why(
             assert vanishes
     assert steps(tmp_path / "e") == START + END
     assert last(tmp_path / "e", "stopped")["reason"] == reason
+
+
+def test_a_full_disk_stops_the_outputs_on_it_and_not_the_camera(
+    scripted: Make, brightness: Make, full_disk: Path, tmp_path: Path
+) -> None:
+    outputs = [Events(full_disk / "e"), Snapshots(full_disk / "shots"), Events(tmp_path / "e")]
+    with pytest.raises(OSError, match="No space left"):
+        (full_disk / "filler").write_bytes(bytes(2_000_000))
+    frames = [image for level in (10, 240) * 10 for image in lit(level, 1)]
+    with Camera(scripted(frames)) as camera:
+        summary = Pipeline(camera, brightness(), outputs, smooth=False).run()
+    assert summary.frames == 20
+    assert sorted(text.split(" stopped: ")[0] for text in summary.failures) == [
+        "the events file",
+        "the snapshots",
+    ]
+    assert all("the disk is full" in text for text in summary.failures)
+    assert len(steps(tmp_path / "e")) == 22
 
 
 def test_a_sink_of_one_camera_hears_of_that_one(scripted: Make, brightness: Make) -> None:
