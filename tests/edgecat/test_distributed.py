@@ -1,12 +1,18 @@
-"""Several processes: two give what one gives, a dead one is named, and the run goes on."""
+"""Several processes: two give what one gives, signals save, and a dead one is named."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import runpy
+import signal
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import cv2
@@ -15,35 +21,51 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from edgecat.training.augment import Augmentation, begin_view, lay_out
 from edgecat.training.config import TrainConfig
+from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, World, filled, started_by_torchrun
 from edgecat.training.loader import Batch
 from edgecat.training.loop import train
 from edgecat.training.run import read_config
-from edgecat_runtime import UserError
+from edgecat_runtime.errors import DeviceError, UserError
 
-# Rank 1 is killed in its seventh step of five an epoch, where the state holds the first epoch.
-KILLED = """
-import os, signal, sys
+# One of two processes, forked from one that has imported torch: in its seventh step, of five an
+# epoch, it is killed, or waits for signals.
+RANK = """
+import os, signal, sys, time
 from pathlib import Path
+import torch
 from edgecat.training import loop
 from edgecat.training.config import TrainConfig
 from edgecat_runtime.errors import EdgecatError
 
+sys.stderr = (folder / f"rank-{rank}.txt").open("w", buffering=1)
+names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+os.environ.update(zip(names, map(str, (rank, rank, 2, 2, "127.0.0.1", port))))
 steps, taken = loop.step, []
 
 def step(job, batch):
     taken.append(1)
-    if job.world.rank == 1 and len(taken) == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return steps(job, batch)
+    if len(taken) == 7 and killed:
+        os.kill(os.getpid(), signal.SIGKILL) if rank else None
+    elif len(taken) == 7:
+        (folder / f"ready-{rank}").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+    totals = steps(job, batch)
+    print("dropout from", torch.initial_seed(), file=sys.stderr)
+    return totals
 
 loop.step = step
 try:
-    loop.train(TrainConfig.from_json(Path(sys.argv[1]).read_text(), ""))
+    loop.train(TrainConfig.from_json((folder / "config.json").read_text(), ""))
 except EdgecatError as error:
     print("error:", error, file=sys.stderr)
     sys.exit(error.exit_code)
+except loop.Interrupted as interrupted:
+    print(interrupted, file=sys.stderr)
+    sys.exit(interrupted.exit_code)
 """
 
 
@@ -78,6 +100,34 @@ def config(pictures: Path, tmp_path: Path) -> TrainConfig:
     )
 
 
+def _two(config: TrainConfig, folder: Path, *, killed: bool = False) -> list[BaseProcess]:
+    """Start two processes of a run."""
+    (folder / "rank.py").write_text(RANK)
+    (folder / "config.json").write_text(config.to_json())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"folder": folder, "port": free.getsockname()[1], "killed": killed}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["edgecat.training.loop"])
+    processes = [
+        context.Process(
+            target=runpy.run_path,
+            args=(str(folder / "rank.py"),),
+            kwargs={"init_globals": {**shared, "rank": rank}},
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def _ended(processes: list[BaseProcess]) -> list[int | None]:
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
+
+
 def _torchrun(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -93,15 +143,20 @@ def _losses(folder: Path) -> list[float]:
     return [float(row[name]) for row in rows for name in ("train_loss", "val_loss")]
 
 
-def test_two_processes_are_one_and_survive_a_kill(config: TrainConfig, tmp_path: Path) -> None:
+def test_two_processes_are_one_and_go_on_after_ctrl_c(config: TrainConfig, tmp_path: Path) -> None:
+    processes = _two(config, tmp_path)
     one = train(replace(config, name="one"))
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED)
-    (tmp_path / "config.json").write_text(config.to_json())
-
-    killed = _torchrun(script, tmp_path / "config.json")
-    assert killed.returncode
-    assert "error: another of the 2 processes of this run ended" in killed.stderr
+    deadline = time.monotonic() + 120
+    while not all((tmp_path / f"ready-{rank}").exists() for rank in range(2)):
+        assert time.monotonic() < deadline, (tmp_path / "rank-0.txt").read_text()
+        time.sleep(0.05)
+    for number in (signal.SIGINT, signal.SIGTERM):  # from the terminal, and again from torchrun
+        for process in processes:
+            os.kill(process.pid or 0, number)
+        time.sleep(0.1)
+    (tmp_path / "go").touch()
+    assert _ended(processes) == [130, 130]
+    assert "interrupted; saved" in (tmp_path / "rank-0.txt").read_text()
     folder = Path(config.output) / "two"
     assert len(_losses(folder)) == 2
 
@@ -116,6 +171,29 @@ def test_two_processes_are_one_and_survive_a_kill(config: TrainConfig, tmp_path:
     for name, tensor in load_file(one.checkpoint).items():
         torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-5)
     assert read_config(folder) == replace(read_config(one.folder), name="two")
+
+
+def test_a_dead_process_is_named(config: TrainConfig, tmp_path: Path) -> None:
+    dropped = replace(config, head="dense", dropout=0.5)
+    assert _ended(_two(dropped, tmp_path, killed=True)) == [DeviceError.exit_code, -signal.SIGKILL]
+    told = [(tmp_path / f"rank-{rank}.txt").read_text().splitlines() for rank in range(2)]
+    assert "error: another of the 2 processes of this run ended" in told[0][-1]
+    assert len(_losses(Path(config.output) / "two")) == 2
+    seeds = {line for lines in told for line in lines if line.startswith("dropout from")}
+    assert len(seeds) == 12  # two processes, six steps
+
+
+def test_each_process_drops_out_its_own() -> None:
+    state = torch.get_rng_state()
+    drawn = []
+    for rank, step in ((0, 4), (1, 4), (1, 5), (1, 4)):
+        World(rank=rank, size=2).apart(0, 1, step)
+        drawn.append(torch.rand(4).tolist())
+    assert drawn[1] == drawn[3]
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+    torch.set_rng_state(state)
+    ALONE.apart(0, 1, 4)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +220,16 @@ def test_a_short_part_is_filled(pictures: int, labels: list[int]) -> None:
     assert whole.labels.tolist() == labels
     assert whole.frames.shape == (len(labels), 32, 32, 3)
     assert (whole.frames == (7 if pictures else 0)).all()
+
+
+def test_a_view_is_doubled_with_its_picture() -> None:
+    drawn = [
+        begin_view(np.zeros((9, 9, 3), np.uint8), 32, Augmentation(), np.random.default_rng(0))
+    ]
+    canvases = np.empty((1, 64, 64, 3), np.uint8)
+    views = lay_out(drawn, canvases)
+    whole = filled(Batch(canvases, np.ones(1, np.int64), views=views), 32)
+    frames, _ = on_device(whole, torch.device("cpu"))
+    assert frames.shape == (2, 32, 32, 3)
+    none = Batch(canvases[:0], np.zeros(0, np.int64), views=lay_out([], canvases[:0]))
+    assert on_device(filled(none, 32), torch.device("cpu"))[0].shape == (2, 32, 32, 3)
