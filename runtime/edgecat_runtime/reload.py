@@ -36,7 +36,7 @@ class Reloader:
     Args:
         classifier: that answers now.
         opened: opens the file again, self-tested; None: as the classifier was opened.
-        seconds: between two looks.
+        seconds: between two looks; None: `LOOK_SECONDS`.
 
     Raises:
         UserError: the classifier was not opened from a file.
@@ -47,14 +47,14 @@ class Reloader:
         classifier: Classifier,
         opened: Callable[[], Classifier] | None = None,
         *,
-        seconds: float = LOOK_SECONDS,
+        seconds: float | None = None,
     ) -> None:
         if classifier.path is None:
             raise UserError("a classifier that comes from no file cannot be reloaded")
         self._path = classifier.path
         self._labels = classifier.labels
         self._opened = opened or classifier.open_again
-        self._seconds = seconds
+        self._seconds = LOOK_SECONDS if seconds is None else seconds
         self._stamp = classifier.stamp
         self._moving: FileStamp | None = None
         self._digest = b""
@@ -101,12 +101,12 @@ class Reloader:
         if stamp != self._moving:
             self._moving = stamp  # it may still be being written
             return False
-        self._stamp = stamp
         digest = _digest(self._path)
-        if not digest or digest == self._digest:
+        if not digest:
             return False
-        self._digest = digest
-        return True
+        new = digest != self._digest
+        self._stamp, self._digest = stamp, digest
+        return new
 
     def _open(self) -> None:
         try:

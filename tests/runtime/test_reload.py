@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime import Classifier, ModelCard, UserError
+from edgecat_runtime import Classifier, ModelCard, UserError, reload
 from edgecat_runtime.callback import CallbackSink
 from edgecat_runtime.camera import Camera
 from edgecat_runtime.frames import Signal
@@ -133,7 +133,7 @@ def test_the_engine_changes_between_two_frames_of_a_running_loop(
     tiny_card: ModelCard,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Reloader.__init__, "__kwdefaults__", {"seconds": SECONDS})
+    monkeypatch.setattr(reload, "LOOK_SECONDS", SECONDS)
     news: list[Signal] = []
     frames = (np.full((40, 40, 3), 90, np.uint8) for _ in range(10**6))
     camera = Camera(scripted(frames, live=True, fps=100))
