@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,11 @@ def test_a_desk_tells_of_changes_only_and_refuses_what_is_not_there() -> None:
     assert told == [State(unit=Unit(1, 3))]
     with pytest.raises(UserError, match="there is no action 'jump'"):
         desk.act("jump")
+
+
+def test_the_page_of_the_documentation_lists_the_same_keys() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "deepvis.md").read_text(encoding="utf-8")
+    rows = [f"| {keys} | {what} |" for _, group in help_lines() for keys, what in group]
+    start = text.index("| key | |")
+    listed = [line for line in text[start:].split("\n\n")[0].splitlines() if "**" not in line]
+    assert listed[2:] == rows
