@@ -17,6 +17,7 @@ import typer
 from edgecat.cli.console import print_json, progress, say, warn
 from edgecat.cli.downloading import download_bar
 from edgecat.data.folder import PictureSet
+from edgecat.data.stream import ShardSet
 from edgecat.download import Progress
 from edgecat.training.config import TrainConfig
 from edgecat.training.metrics import Epoch
@@ -72,7 +73,9 @@ class EpochLines(Watcher):
         self._stack.close()
         self._say(sentence)
 
-    def started(self, folder: Path, training: PictureSet, validation: PictureSet) -> None:
+    def started(
+        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
+    ) -> None:
         """Say what is trained on, and where."""
         self._say(f"training on {training}")
         self._say(f"validating on {replace(validation, skipped=())}")
