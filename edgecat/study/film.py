@@ -23,7 +23,8 @@ STYLE = """<style>
 .film-bar button { font: inherit; font-size: 14px; padding: 4px 16px; border-radius: 8px;
   border: 1px solid var(--line); background: var(--back); color: var(--ink); cursor: pointer; }
 .film-keys { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 14px; margin-bottom: 12px; }
-.film-keys label { cursor: pointer; } .film-keys input { margin: 0 5px 0 0; vertical-align: -1px; }
+.film-keys label { cursor: pointer; } .film-keys input { margin: 0; vertical-align: -1px; }
+.film-keys .key { margin-left: 6px; }
 </style>"""
 
 SCRIPT = """
@@ -73,9 +74,8 @@ def film(found: Sequence[Descent], colours: Mapping[str, str]) -> str:
     """
     steps = max(len(way.points) for way in found) - 1
     keys = "".join(
-        f'<label><input type="checkbox" checked data-shows="{escape(name)}" '
-        f'style="accent-color:{colour}">{escape(name)}'
-        f'<span class="key" style="background:{colour};margin-left:6px"></span></label>'
+        f'<label><input type="checkbox" checked data-shows="{escape(name)}">'
+        f'<span class="key" style="background:{colour}"></span>{escape(name)}</label>'
         for name, colour in colours.items()
     )
     views = "".join(
@@ -122,6 +122,7 @@ def _relief(surface: Surface) -> str:
     level = np.log10(height - height.min() + 0.03)
     data = io.BytesIO()
     with canvas(_WIDE / 100, _HIGH / 100) as figure:
+        figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.contourf(x, y, level, 18, cmap="Blues_r", alpha=0.5)

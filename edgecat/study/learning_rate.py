@@ -148,9 +148,8 @@ def finding(final: Mapping[float, float], start: float, suggestion: float) -> tu
         f"{nats(final[1.0])}, {low:g} times it to {nats(final[low])} ({slow}), and {high:g} times "
         f"it to {nats(final[high])} ({wild})."
     )
-    good = [
-        share for share, loss in final.items() if loss <= final[best] + 0.2 * (start - final[best])
-    ]
+    enough = final[best] + 0.2 * max(start - final[best], 0)
+    good = [share for share, loss in final.items() if loss <= enough]
     held = final[low] > learnt and final[high] > learnt and final[best] < learnt
     verdict = (
         "a rate must be neither too small nor too large, as the lecture says"

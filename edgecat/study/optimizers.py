@@ -203,8 +203,8 @@ def _sections(
     return [
         Section(
             "Down three surfaces",
-            "From the same place each takes one step at a time, at the best of 25 rates for that "
-            "surface; the star is the lowest point. gd sees the exact slope, and so do the others "
+            "From the same place each takes one step at a time, at the best of 25 rates that keep "
+            "it in view; a star is a lowest point. gd sees the exact slope, and so do the others "
             "but sgd, which sees it with noise.",
             film(ways, colours) + _arrivals(study, ways),
         ),

@@ -126,13 +126,16 @@ def descents(
 
 
 def _best_way(surface: Surface, name: str, steps: int, seed: int) -> Descent:
-    """Walk at all rates at once, and keep the way that is lowest over its later half."""
+    """Walk at all rates at once; of the ways that stay in view, keep the lowest in the end."""
     rates = LEARNING_RATES[name] * torch.tensor(_RATES)
     ways = _ways(surface, name, rates, steps, seed)
     floor = min(surface.at(minimum) for minimum in surface.minima)
-    heights = surface.height(ways[..., 0], ways[..., 1]) - floor
+    heights = (surface.height(ways[..., 0], ways[..., 1]) - floor).clamp(min=0)
+    left, right, bottom, top = surface.box
+    low, high = torch.tensor((left, bottom)), torch.tensor((right, top))
+    stays = ((ways >= low) & (ways <= high)).all(2).all(0)
     late = heights[steps // 2 :].mean(0).nan_to_num(math.inf)
-    best = int(late.argmin())
+    best = int(torch.where(stays, late, math.inf).argmin())
     near = heights[:, best] <= 0.01 * heights[0, best]
     return Descent(
         surface=surface.name,

@@ -179,6 +179,7 @@ def test_activations_says_what_it_found(
     [
         ({0.01: 0.69, 1.0: 0.2, 30.0: math.inf}, ("far too large", "as the lecture says")),
         ({0.01: 0.3, 1.0: 0.2, 30.0: 0.1}, ("still learns", "do not both show")),
+        ({0.01: 0.7, 1.0: 0.8, 30.0: math.inf}, ("no number", "do not both show")),
     ],
 )
 def test_learning_rate_says_what_it_found(final: dict[float, float], said: tuple[str, str]) -> None:
@@ -300,7 +301,7 @@ def test_a_script_is_the_only_one_that_may_run() -> None:
 
 def test_the_list_needs_no_torch() -> None:
     code = (
-        "import sys, edgecat.cli.study as command; command.study(None); "
+        "import sys; from edgecat.cli.study import study; study(None); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
