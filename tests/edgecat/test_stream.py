@@ -77,8 +77,18 @@ def test_on_from_any_batch(shards: Path) -> None:
             assert _levels(_batches(training, epoch=2, start=start, part=part)) == _levels(
                 whole[start:]
             )
-    assert _levels(_batches(training, epoch=1)) != _levels(_batches(training, epoch=2))
-    assert _levels(_batches(training, seed=4)) != _levels(_batches(training))
+
+
+def test_epochs_and_seeds_draw_other_shards_and_mix_them(shards: Path) -> None:
+    training, _ = find_shards([shards])
+    first, later, other = (
+        set(_levels(_batches(training, **draw)[:1])) for draw in ({}, {"epoch": 1}, {"seed": 4})
+    )
+    assert max(len(first & later), len(first & other)) < 6  # of 8, from a window of 7
+    one, _ = find_shards([shards / "train-000001.tar", shards / "val-000000.tar"])
+    orders = [_levels(_batches(one, epoch=epoch)) for epoch in range(3)]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
 def test_each_process_opens_its_own_shards(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
