@@ -44,19 +44,20 @@ class Scene:
     end: tuple[float, float, float]
     phase: float
 
-    def view(self, moment: float) -> Image:
-        """Return what the camera sees at a moment, 0..1: uint8 (HEIGHT, WIDTH, 3) BGR."""
+    def view(self, moment: float, height: int = HEIGHT, width: int = WIDTH) -> Image:
+        """Return what the camera sees at a moment, 0..1: uint8 (height, width, 3) BGR."""
         cv2 = cv2_module()
         eased = 0.5 - 0.5 * math.cos(math.pi * min(max(moment, 0.0), 1.0))
-        x, y, width = (a + eased * (b - a) for a, b in zip(self.start, self.end, strict=True))
+        x, y, share = (a + eased * (b - a) for a, b in zip(self.start, self.end, strict=True))
         x += _SHAKE * math.sin(9 * moment + self.phase)
         y += _SHAKE * math.sin(13 * moment + 2 * self.phase)
-        scale = width * _DRAWN / WIDTH
-        left, top = x * _DRAWN - scale * WIDTH / 2, y * _DRAWN - scale * HEIGHT / 2
+        side = self.picture.shape[0]
+        scale = share * side / width
+        left, top = x * side - scale * width / 2, y * side - scale * height / 2
         way = np.array([[scale, 0, left], [0, scale, top]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         seen: Image = cv2.warpAffine(
-            self.picture, way, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT
+            self.picture, way, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT
         )
         return seen
 
@@ -144,11 +145,11 @@ def _scenes(count: int, seed: int) -> Iterator[Scene]:
     species = random.permutation(np.arange(count) % len(LABELS))
     for number, one in enumerate(species.tolist()):
         picture, _ = draw_pet(900_000_000 + seed * 1000 + number, one, _DRAWN)
-        start, end = _framing(random), _framing(random)
+        start, end = framing(random), framing(random)
         yield Scene(LABELS[one], picture, start, end, random.uniform(0, 2 * math.pi))
 
 
-def _framing(random: np.random.Generator) -> tuple[float, float, float]:
+def framing(random: np.random.Generator) -> tuple[float, float, float]:
     """Draw a view, its middle and width, that leaves the drawing by no more than a shake."""
     width = random.uniform(0.88, 0.99)
     sideways, upright = (1 - width) / 2, (1 - width * HEIGHT / WIDTH) / 2

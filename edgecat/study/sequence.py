@@ -1,0 +1,361 @@
+"""Why is a video more than its frames? Frame by frame, smoothed, and with a memory.
+
+A network looks at each frame of films with blur and things that pass in front. Its answers are
+taken as they are, smoothed as the camera smooths them (`edgecat_runtime.smoothing`), or read from
+its features by an LSTM (Hochreiter and Schmidhuber, 1997,
+https://doi.org/10.1162/neco.1997.9.8.1735). The LSTM has learnt from such films, the network has
+not: so a reader without memory that learnt from the same films is held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgecat.evaluation.figures import COLOURS
+from edgecat.models import VGG, architecture, build_model
+from edgecat.page import table
+from edgecat.study.clips import Clip, draw_clip
+from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.learning import fit, judged, seeded
+from edgecat.study.pictures import Material, Pictures, frames_of, material
+from edgecat.study.plots import canvas, image_of, show
+from edgecat.study.readers import (
+    Films,
+    FrameReader,
+    MemoryReader,
+    Score,
+    films_of,
+    halved,
+    learn_to_read,
+    scored,
+    smoothed,
+)
+
+READERS = {
+    "frame": "each frame by itself",
+    "smoothed": "smoothed",
+    "trained": "each frame, trained on films",
+    "trained_smoothed": "the same, smoothed",
+    "lstm": "LSTM, trained on films",
+}
+"""Ways to read a film, and how they are called."""
+
+_COLOURS = dict(
+    zip(READERS, (COLOURS[7], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[2]), strict=True)
+)
+_RATE = 1e-3
+_STRIP = 12
+_GREEN, _RED = "#2e8b57", "#c8423b"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceStudy(Study):
+    """A small VGG11 that learnt from pictures, and ways to read films with it.
+
+    Attributes:
+        size: height and width of the films in pixels; the network looks at half of that.
+        width: channel multiplier of the network.
+        pictures: that the network learns from.
+        filmed: others, for the films that readers learn from; two a film.
+        validation: others again, for the films that all are judged by.
+        frames: of a film.
+        epochs: passes of the network over its pictures.
+        readings: passes of a reader over its films.
+        batch: pictures a step.
+    """
+
+    size: int = 96
+    width: float = 0.25
+    pictures: int = 1600
+    filmed: int = 360
+    validation: int = 200
+    frames: int = 48
+    epochs: int = 12
+    readings: int = 30
+    batch: int = 32
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw, passes to make, and films."""
+        return self.pictures + self.filmed + self.validation + self.seeds * (self.epochs + 4)
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Let the network learn, film, let the readers learn, and judge all."""
+        found = material(
+            self.data,
+            training=self.pictures + self.filmed,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
+        runs = [self._read(found, seed, advance) for seed in self.each_seed]
+        return outcome(self, found, runs)
+
+    def _read(self, found: Material, seed: int, advance: Advance) -> Run:
+        share = self.pictures / (self.pictures + self.filmed)
+        known = round(share * len(found.training))
+        with seeded(seed) as random:
+            model = self._network(found, known, random, advance)
+            picture_accuracy = judged(model, halved(found.validation))[1]
+            learnt = films_of(model, self._films(found.training[slice(known, None)], seed, 0))
+            advance(1)
+            clips = self._films(found.validation, seed, 1)
+            films = films_of(model, clips)
+            advance(1)
+            answers = {"frame": films.logits, "smoothed": smoothed(films.logits)}
+            channels, classes = films.features.shape[2], len(found.labels)
+            for name, kind in (("trained", FrameReader), ("lstm", MemoryReader)):
+                reader = kind(channels, classes)
+                learn_to_read(reader, learnt, epochs=self.readings, batch=16, random=random)
+                with torch.no_grad():
+                    answers[name] = reader(films.features)
+                advance(1)
+        answers["trained_smoothed"] = smoothed(answers["trained"])
+        scores = {name: scored(answers[name], films) for name in READERS}
+        return Run(picture_accuracy, clips, films, answers, scores)
+
+    def _network(
+        self, found: Material, known: int, random: torch.Generator, advance: Advance
+    ) -> VGG:
+        card = architecture("vgg11").card(
+            found.labels,
+            size=self.size // 2,
+            head="gap",
+            factor=self.width,
+            batch_norm=True,
+            dropout=0.0,
+        )
+        model = build_model(card)
+        assert isinstance(model, VGG)
+        fit(
+            model,
+            halved(found.training[slice(known)]),
+            optimizer="adam",
+            rate=_RATE,
+            batch=self.batch,
+            epochs=self.epochs,
+            random=random,
+            on_epoch=lambda epoch: advance(1),
+        )
+        return model
+
+    def _films(self, pictures: Pictures, seed: int, part: int) -> list[Clip]:
+        """Film every picture once, two a film."""
+        random = np.random.default_rng((seed, part))
+        frames, labels = frames_of(pictures), pictures.labels.tolist()
+        pairs = random.permutation(len(frames))[: len(frames) // 2 * 2].reshape(-1, 2).tolist()
+        return [
+            draw_clip((frames[a], frames[b]), (labels[a], labels[b]), self.frames, random)
+            for a, b in pairs
+        ]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one seed gave.
+
+    Attributes:
+        pictures: share of right answers of the network to pictures that it has not seen.
+        clips: that all were judged by.
+        films: as the network has seen them.
+        answers: logits (n, t, classes) by reader.
+        scores: by reader.
+    """
+
+    pictures: float
+    clips: Sequence[Clip]
+    films: Films
+    answers: Mapping[str, Tensor]
+    scores: Mapping[str, Score]
+
+
+def outcome(study: SequenceStudy, found: Material, runs: Sequence[Run]) -> Outcome:
+    """Turn the figures into sentences, plots and tables."""
+    means = {name: mean_score([run.scores[name] for run in runs]) for name in READERS}
+    hard = float(np.mean([run.films.hard.mean() for run in runs]))
+    pictures = float(np.mean([run.pictures for run in runs]))
+    frame, memory = means["frame"], means["lstm"]
+    return Outcome(
+        lead=f"{found.about[0].upper()}{found.about[1:]}: a small VGG11 learnt from most of the "
+        f"first and is right about {pictures:.0%} of the others. Then it watched films of them, "
+        f"{study.frames} frames each: two pictures, one after the other, with {hard:.0%} of the "
+        f"frames badly blurred or covered.",
+        finding=finding(means),
+        facts=[
+            (f"{frame.hard:.0%} → {memory.hard:.0%}", "right on hard frames, alone and with LSTM"),
+            (f"{frame.flips:.1f} → {memory.flips:.1f}", "false changes of mind a film"),
+            (f"{means['smoothed'].lag:.1f}", "frames until the smoother believes in a cut"),
+            (f"{memory.lag:.1f}", "frames until the LSTM does"),
+        ],
+        sections=_sections(study, runs, means),
+        tables={"": _table(study, runs)},
+        figures={
+            "pictures": pictures,
+            "hard_frames": hard,
+            **{
+                name: {f.name: getattr(score, f.name) for f in fields(score)}
+                for name, score in means.items()
+            },
+        },
+        skipped=found.skipped,
+    )
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """The mean over the seeds; NaN where a seed has no such frames is passed over."""
+    rows = np.array([astuple(score) for score in scores], np.float64)
+    known = np.isfinite(rows)
+    sums = np.where(known, rows, 0).sum(0)
+    with np.errstate(invalid="ignore"):
+        return Score(*(sums / known.sum(0)).tolist())
+
+
+def finding(means: Mapping[str, Score]) -> tuple[str, str]:
+    """Say in two sentences what the mean scores show."""
+    frame, smooth, memory = (means[name] for name in ("frame", "smoothed", "lstm"))
+    best = max(smooth.hard, memory.hard)
+    verdict = (
+        "a video is more than its frames"
+        if best > frame.hard + 0.02
+        else "here a video is no more than its frames, against the lecture"
+    )
+    first = (
+        f"Where frames are blurred or covered, the network by itself is right about "
+        f"{frame.hard:.0%}, smoothed about {smooth.hard:.0%} and read by an LSTM about "
+        f"{memory.hard:.0%}: {verdict}."
+    )
+    trained = means["trained"]
+    gain, own = memory.hard - frame.hard, memory.hard - trained.hard
+    why = (
+        f"of the {100 * gain:.0f} points that the LSTM gains there {100 * own:.0f} are its "
+        f"memory's, for a reader without one that learnt from the same films reaches "
+        f"{trained.hard:.0%}"
+        if gain > 0.02 and own > 0.02
+        else f"the LSTM's memory gives it {100 * own:+.0f} points against a reader without one "
+        f"that learnt from the same films ({trained.hard:.0%})"
+    )
+    price = (
+        f"after a cut the smoother needs {smooth.lag:.1f} frames to change its mind, the LSTM "
+        f"{memory.lag:.1f}, a single frame {frame.lag:.1f}"
+    )
+    return first, f"{why[0].upper()}{why[1:]}; {price}."
+
+
+def _sections(
+    study: SequenceStudy, runs: Sequence[Run], means: Mapping[str, Score]
+) -> list[Section]:
+    return [
+        Section(
+            "One film, and what each reader said",
+            "The first film of the first seed that goes from one class to another. Green is right, "
+            "red is wrong, the paler the less sure; grey above marks frames that are blurred or "
+            "covered, the line the cut.",
+            _film_figure(runs[0]),
+        ),
+        Section(
+            "How often each is right",
+            "Over all films that nothing has learnt from. Bars are means over the seeds, the lines "
+            "on them reach from the least to the greatest.",
+            _bars_figure(runs),
+        ),
+        Section(
+            "What it costs",
+            "False changes of mind: how often the answer changes in a film beyond what is shown. "
+            "Lag: frames after a cut to another class until the first right answer.",
+            _scores_html(runs, means),
+        ),
+    ]
+
+
+def _film_figure(run: Run) -> str:
+    films = run.films
+    turns = [i for i, cut in enumerate(films.cuts) if films.labels[i, 0] != films.labels[i, cut]]
+    film = turns[0] if turns else 0
+    clip, length = run.clips[film], films.labels.shape[1]
+    chosen = np.linspace(0, length - 1, _STRIP).round().astype(int)
+    strip = np.hstack([clip.frames[i][..., ::-1] for i in chosen])
+    truth = films.labels[film].numpy()
+    with canvas(10.2, 3.4) as figure:
+        above, below = figure.subplots(2, 1, height_ratios=(1, 2.1))
+        show(above, strip)
+        rows = [_shades(run.answers[name][film], truth) for name in READERS]
+        marked = np.where(clip.hard, 0.55, 1.0)[:, None] * np.ones(3)
+        below.imshow(np.stack([marked, *rows]), aspect="auto", interpolation="none")
+        below.axvline(clip.cut - 0.5, color="#1d2430", linewidth=1.5)
+        below.set_yticks(range(len(READERS) + 1), ["blurred or covered", *READERS.values()])
+        below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color="white", linewidth=3)
+        below.set_xlabel("frame")
+        below.spines[:].set_visible(False)
+        return image_of(figure, "A film and the answers to each of its frames")
+
+
+def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Colours (t, 3), 0..1: green where right, red where wrong, paler where less sure."""
+    from matplotlib.colors import to_rgb
+
+    shares = logits.softmax(1).numpy()
+    right = shares.argmax(1) == truth
+    full = np.where(right[:, None], to_rgb(_GREEN), to_rgb(_RED))
+    sure = (shares.max(1, keepdims=True) - 1 / shares.shape[1]) / (1 - 1 / shares.shape[1])
+    strength = 0.3 + 0.7 * sure
+    return np.asarray(1 - strength * (1 - full), np.float64)
+
+
+def _bars_figure(runs: Sequence[Run]) -> str:
+    kinds = ("all", "clear", "hard")
+    titles = ("all frames", "clear frames", "blurred or covered")
+    with canvas(10.2, 3.9) as figure:
+        axes = figure.subplots()
+        wide = 0.8 / len(READERS)
+        for number, (name, title) in enumerate(READERS.items()):
+            values = 100 * np.array([[getattr(r.scores[name], k) for k in kinds] for r in runs])
+            mean = values.mean(0)
+            x = np.arange(len(kinds)) + (number - (len(READERS) - 1) / 2) * wide
+            spread = np.stack([mean - values.min(0), values.max(0) - mean])
+            axes.bar(x, mean, 0.92 * wide, color=_COLOURS[name], label=title)
+            axes.errorbar(x, mean, spread, fmt="none", ecolor="#1d2430", elinewidth=1, capsize=2)
+            for place, value, top in zip(x, mean, values.max(0), strict=True):
+                axes.text(place, top + 0.8, f"{value:.0f}", ha="center", fontsize=8.5)
+        axes.set_xticks(range(len(kinds)), titles)
+        axes.set_ylabel("right, %")
+        axes.set_ylim(0, 119)
+        axes.set_yticks(range(0, 101, 20))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, ncols=3, loc="upper center", fontsize=9)
+        return image_of(figure, "Right answers by reader and kind of frame")
+
+
+def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
+    def cell(name: str, field: str, form: str) -> str:
+        values = [getattr(run.scores[name], field) for run in runs]
+        mean = getattr(means[name], field)
+        return f"{mean:{form}} ({np.nanmin(values):{form}} to {np.nanmax(values):{form}})"
+
+    rows = [
+        (
+            title,
+            cell(name, "all", ".1%"),
+            cell(name, "hard", ".1%"),
+            cell(name, "flips", ".2f"),
+            cell(name, "lag", ".1f"),
+        )
+        for name, title in READERS.items()
+    ]
+    header = ("reader", "right, all", "right, hard", "false changes a film", "lag, frames")
+    return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
+
+
+def _table(study: SequenceStudy, runs: Sequence[Run]) -> Table:
+    names = tuple(field.name for field in fields(Score))
+    rows = tuple(
+        (seed, name, *astuple(run.scores[name]))
+        for seed, run in zip(study.each_seed, runs, strict=True)
+        for name in READERS
+    )
+    return Table(("seed", "reader", *names), rows)
