@@ -5,157 +5,31 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from threading import Condition, Event
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.answers import Answer, Summary
 from edgecat_runtime.callback import Callback, sink_from_output
 from edgecat_runtime.camera import Camera, read_newest
-from edgecat_runtime.classifier import Classifier, Prediction
-from edgecat_runtime.clocks import Clock, Rate
-from edgecat_runtime.decision import Decision, Thresholds
+from edgecat_runtime.channel import Channel
+from edgecat_runtime.classifier import Classifier
+from edgecat_runtime.clocks import Clock
+from edgecat_runtime.decision import Thresholds
 from edgecat_runtime.errors import DeviceError, EdgecatError
-from edgecat_runtime.frames import STOPPED, WAITING, Frame, News, Signal
+from edgecat_runtime.frames import Frame, News, Signal
 from edgecat_runtime.overlay import draw_overlay
 from edgecat_runtime.reload import Reloader
 from edgecat_runtime.sinks import Output, Sink, Stop, output_from_sink
-from edgecat_runtime.smoothing import Smoother
+
+__all__ = ["Answer", "Pipeline", "Summary"]
 
 log = logging.getLogger("edgecat_runtime")
 
 REOPEN_SECONDS = 60.0
 _POLL_SECONDS = 0.2  # how soon a stop is heard while no frame comes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the loop says about one frame.
-
-    Attributes:
-        frame: the frame itself.
-        raw: the network's answer to this frame alone.
-        smoothed: the decision, with the frames before it taken into account: a label with its
-            probability, or `unsure` with confidence 0.
-        changed: whether the decision's label is the first one (also the first one after news of
-            the source) or another than before.
-        age: seconds from the frame's capture to this answer.
-        fps: answers a second over the last second; 0 at the first.
-        before: what the loop said of this camera before: a label, `unsure`, or `waiting`.
-    """
-
-    frame: Frame
-    raw: Prediction
-    smoothed: Prediction
-    changed: bool
-    age: float
-    fps: float
-    before: str = WAITING
-
-    def __str__(self) -> str:
-        frame = self.frame
-        return f"{frame.name or f'{frame.source}, frame {frame.index}'}: {self.smoothed}"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a run of the loop did.
-
-    Attributes:
-        frames: answered.
-        seconds: from the first wait for a frame to the last answer's hand-over.
-        fps: frames a second over the whole run.
-        dropped: frames of a live source that newer ones replaced before they were answered.
-        stages_ms: medians in milliseconds of `capture` (reading and decoding; of a live source also
-            the wait for it), `wait` (a frame's, until the loop takes it), `preprocess`, `infer` and
-            `output` (decision, overlay, hand-over).
-        frame_age_ms: `p50` and `p95` of the time from capture to answer, in milliseconds.
-        losses: how often a live source was lost.
-        skipped: frames that could not be read.
-        not_recorded: answers that an output was too slow for.
-        failures: a sentence for each output that stopped on an error.
-    """
-
-    frames: int
-    seconds: float
-    fps: float
-    dropped: int
-    stages_ms: dict[str, float]
-    frame_age_ms: dict[str, float]
-    losses: int = 0
-    skipped: int = 0
-    not_recorded: int = 0
-    failures: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures that `edgecat camera --json` promises, and no others."""
-        names = ("frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses")
-        return {name: getattr(self, name) for name in names}
-
-    def __str__(self) -> str:
-        counts = [f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} fps"]
-        for count, what in (
-            (self.dropped, "dropped"),
-            (self.losses, "losses of the source"),
-            (self.skipped, "skipped"),
-            (self.not_recorded, "not recorded"),
-            (len(self.failures), "outputs failed"),
-        ):
-            counts += [f"{count} {what}"] if count else []
-        stages = "   ".join(f"{name} {value:.2f}" for name, value in self.stages_ms.items())
-        age = "   ".join(f"{name} {value:.1f}" for name, value in self.frame_age_ms.items())
-        return f"{', '.join(counts)}\nms (median): {stages}\nframe age, ms: {age}"
-
-
-Decided = tuple[Prediction, Prediction]
-
-
-class _Channel:
-    """What the loop remembers of one camera."""
-
-    def __init__(self, camera: Camera, smooth: bool | None, thresholds: Thresholds | None) -> None:
-        self.smooths = not camera.source.stills if smooth is None else smooth
-        self.camera = camera
-        self.smoother = Smoother()
-        self.decision = Decision(thresholds)
-        self.label: str | None = None
-        self.status = STOPPED
-        self.captured: float | None = None
-        self.rate = Rate()
-
-    @property
-    def said(self) -> str:
-        """The label that was decided on, or else the state."""
-        return self.status if self.label is None else self.label
-
-    def decide(self, frame: Frame, logits: NDArray[np.float32], classifier: Classifier) -> Decided:
-        """Return the answers to one frame: the raw one and the decision."""
-        self.captured = frame.captured
-        raw = classifier.predict(logits)
-        if not self.smooths:
-            return raw, raw
-        smoothed = classifier.predict(self.smoother(logits))
-        return raw, self.decision(smoothed, classifier.card)
-
-    def hear(self, signal: Signal) -> Signal:
-        """Take news in: the scene may have changed meanwhile. Returns them with what was before."""
-        age = 0.0 if self.captured is None else perf_counter() - self.captured
-        signal = replace(signal, before=self.said, age=age)
-        if signal.state == "reloaded":
-            self.smoother.reset()  # other logits; the label is held until they contradict it
-        elif signal.state not in ("reopened", "refused"):
-            self.forget()
-            self.status = signal.after
-        return signal
-
-    def forget(self) -> None:
-        """Let the next answer stand for itself."""
-        self.smoother.reset()
-        self.decision.reset()
-        self.label = None
 
 
 class Pipeline:
@@ -200,7 +74,7 @@ class Pipeline:
         reload: bool = False,
     ) -> None:
         self.cameras, self._changed = _together(camera)
-        self._channels = [_Channel(camera, smooth, thresholds) for camera in self.cameras]
+        self._channels = [Channel(camera, smooth, thresholds) for camera in self.cameras]
         self._classifier = classifier
         self._reopen = reopen
         self._reopened_at = float("-inf")
@@ -358,7 +232,7 @@ class Pipeline:
             name = camera.source.name
             self._tell(channel, Signal(state, name, camera.number, time.time(), reason))
 
-    def _tell(self, channel: _Channel, signal: Signal) -> None:
+    def _tell(self, channel: Channel, signal: Signal) -> None:
         signal = channel.hear(signal)
         for output in self._outputs:
             output.signal(signal)
@@ -383,15 +257,7 @@ class Pipeline:
         for frame, row in zip(frames, logits, strict=True):
             self._clocks["wait"].add(started - frame.captured)
             self._clocks["age"].add(answered - frame.captured)
-            yield self._answer(frame, row, answered)
-
-    def _answer(self, frame: Frame, logits: NDArray[np.float32], now: float) -> Answer:
-        channel = self._channels[frame.camera]
-        before = channel.said
-        raw, decided = channel.decide(frame, logits, self._classifier)
-        changed, channel.label = decided.label != channel.label, decided.label
-        age, fps = now - frame.captured, channel.rate.tick(now)
-        return Answer(frame, raw, decided, changed, age, fps, before)
+            yield self._channels[frame.camera].answer(frame, row, self._classifier, answered)
 
     def _infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Ask the engine; one that fails is opened again, and asked once more."""
