@@ -21,7 +21,7 @@ Image = NDArray[np.uint8]
 _LARGEST = 640  # pixels of the longer side of a picture in the page
 _SIDE = 160  # of a unit's picture
 _STYLE = """<style>
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 20px;
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 20px;
   margin-top: 16px; align-items: start; }
 .pictures img { width: 100%; }
 .units { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 20px;
@@ -86,7 +86,7 @@ def _page(found: Explanation, card: ModelCard, results: Results, name: str) -> s
         (f"{share:.1%}", "is its probability"),
         *((f"{other:.1%}", text) for text, other in best[1:4]),
     ]
-    why = f"Why {label}" if label != answer else f"Why it is {label}"
+    why = f"Why {label}"
     body = (
         f"{_STYLE}<h1>{escape(why)}: {escape(Path(name).name)}</h1>"
         f"<p>What a {escape(card.architecture)} for {card.width} by {card.height} pixels saw in "

@@ -121,8 +121,8 @@ def units_named(text: str | None, layer: Layer) -> range | list[int]:
         return range(layer.units)
     chosen: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"units {text!r}; expected numbers and ranges such as 3 or 0-15,20")
         chosen.update(range(int(first), min(int(last or first), layer.units - 1) + 1))
     return sorted(unit for unit in chosen if unit < layer.units)

@@ -1,0 +1,63 @@
+"""Whether a network looks at the animal: attribution inside drawn pets, whose outline is known.
+
+    python benchmarks/looking.py [CHECKPOINT] [--pets 200] > docs/results/looking.md
+
+Prints how much of Grad-CAM and of occlusion lies on the animal, for the checkpoint and for the same
+network untrained. Bar: for both more than the animal's share of the frame, outside the 95 %
+intervals. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from edgecat.deepvis import Probe, open_probe
+from edgecat.deepvis.looking import Looking, looking_at_pets
+from edgecat.models import build_model
+from edgecat.pretrained import CHECKPOINT
+from edgecat_runtime.machine import this_machine
+
+
+def main() -> int:
+    """Measure, print, and return 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description="Is it looking at the animal?")
+    parser.add_argument("checkpoint", type=Path, nargs="?", default=CHECKPOINT)
+    parser.add_argument("--pets", type=int, default=200)
+    options = parser.parse_args()
+    probe = open_probe(options.checkpoint)
+    print("# Is it looking at the animal?\n\nWritten by `benchmarks/looking.py`.\n")
+    print(
+        f"{this_machine()}. Python {platform.python_version()}, torch {torch.__version__}. "
+        f"{probe.card.architecture} for {probe.card.width} by "
+        f"{probe.card.height} pixels.\n"
+    )
+    found = looking_at_pets(probe, options.pets)
+    torch.manual_seed(0)
+    untrained = looking_at_pets(Probe(build_model(probe.card), probe.card), options.pets)
+    _print_looking(found, untrained)
+    looks = all(
+        share.mean - share.margin > found.area.mean + found.area.margin
+        for share in found.inside.values()
+    )
+    return int(not looks)
+
+
+def _print_looking(found: Looking, untrained: Looking) -> None:
+    print(
+        f"{found.pets} drawn pets, of which the animal takes {found.area} of the frame; "
+        f"{found.accuracy:.1%} are answered right.\n"
+    )
+    print("| share of | on the animal | on the outline of another | on the animal, untrained |")
+    print("| --- | --- | --- | --- |")
+    for name, share in found.inside.items():
+        cells = [name, f"**{share}**", str(found.elsewhere[name]), str(untrained.inside[name])]
+        print("|", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
