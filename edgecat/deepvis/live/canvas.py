@@ -85,8 +85,8 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.image: Image = np.empty((height, width, 3), np.uint8)
-        self.image[:] = PAPER
         self.box = Box(0, 0, width, height)
+        self.fill(self.box, PAPER)
         self._unit = min(height / 720, width / 1280)
 
     def px(self, size: float) -> int:
@@ -95,17 +95,15 @@ class Canvas:
 
     def fill(self, box: Box, colour: Colour) -> None:
         """Fill a box."""
-        self.image[box.y : box.y + box.height, box.x : box.x + box.width] = colour
+        self._rectangle(box, colour, -1)
 
     def frame(self, box: Box, colour: Colour, thickness: float = 1) -> None:
         """Draw a box's edge, on its inside."""
-        cv2_module().rectangle(
-            self.image,
-            (box.x, box.y),
-            (box.x + box.width - 1, box.y + box.height - 1),
-            colour,
-            self.px(thickness),
-        )
+        self._rectangle(box, colour, self.px(thickness))
+
+    def _rectangle(self, box: Box, colour: Colour, thickness: int) -> None:
+        end = (box.x + box.width - 1, box.y + box.height - 1)
+        cv2_module().rectangle(self.image, (box.x, box.y), end, colour, thickness)
 
     def picture(self, box: Box, picture: Image, *, smooth: bool = True) -> Box:
         """Show a picture as large as the box allows, with its own aspect; where it came to lie."""

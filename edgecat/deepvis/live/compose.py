@@ -12,7 +12,6 @@ from edgecat.deepvis.live.canvas import (
     CARD,
     FAINT,
     GREEN,
-    INK,
     ORANGE,
     RED,
     RULE,
@@ -25,6 +24,7 @@ from edgecat.deepvis.probe import Seen
 from edgecat.deepvis.state import State, Unit, help_lines
 
 WIDTH, HEIGHT = 1280, 720
+_MOST_TILE = 150
 _NAMES = {"gradient": "gradient", "guided": "guided back-propagation", "deconv": "deconvolution"}
 
 
@@ -268,15 +268,34 @@ def _draw_middle(canvas: Canvas, box: Box, view: View, composed: Composed) -> No
         image = pictures.tile(plane, width=place.width, height=place.height, boost=boost)
         canvas.picture(area, image, smooth=False)
     else:
-        image, grid = pictures.tiles(
-            view.maps,
-            width=area.width,
-            height=area.height,
-            boost=boost,
-            selected=state.unit.channel,
-        )
-        canvas.picture(area, image)
-        composed.grid = area, grid
+        _draw_maps(canvas, _room_for_maps(canvas, area, view), view, composed)
+
+
+def _room_for_maps(canvas: Canvas, area: Box, view: View) -> Box:
+    """Of single numbers no tile is huge: a few classes stand in one corner."""
+    if view.layer.spatial:
+        return area
+    side = canvas.px(_MOST_TILE)
+    across = min(view.layer.units, max(1, area.width // side))
+    down = -(-view.layer.units // across)
+    return Box(area.x, area.y, min(area.width, across * side), min(area.height, down * side))
+
+
+def _draw_maps(canvas: Canvas, area: Box, view: View, composed: Composed) -> None:
+    image, grid = pictures.tiles(
+        view.maps,
+        width=area.width,
+        height=area.height,
+        boost=1 / view.state.gamma,
+        selected=view.state.unit.channel,
+    )
+    canvas.picture(area, image)
+    composed.grid = area, grid
+    if view.layer.kind == "logits" and grid.width > canvas.px(60):
+        for number in range(grid.count):
+            left, _, right, bottom = grid.box(number)
+            x, y = area.x + left + canvas.px(8), area.y + bottom - canvas.px(28)
+            canvas.text(view.labels[number], x, y, size=14, room=right - left - canvas.px(16))
 
 
 def _caption(view: View) -> str:
@@ -333,20 +352,20 @@ def _draw_help(canvas: Canvas) -> None:
     canvas.frame(box, RULE)
     box = box.inner(canvas.px(26))
     column, rest = box.cut_left(box.width // 2 - canvas.px(10), canvas.px(20))
-    line, top = canvas.px(23), box.y
+    line, top = canvas.px(27), box.y
     y = top
     for group, lines in help_lines():
         if y + (len(lines) + 1) * line > box.y + box.height:
             column, y = rest, top
-        canvas.text(group, column.x, y, size=16, colour=BLUE)
+        canvas.text(group, column.x, y, size=18, colour=BLUE)
         y += line
         for keys, description in lines:
-            canvas.text(keys, column.x, y, size=14, colour=INK, room=canvas.px(130))
+            canvas.text(keys, column.x, y, size=16, room=canvas.px(130))
             canvas.text(
                 description,
                 column.x + canvas.px(138),
                 y,
-                size=14,
+                size=16,
                 colour=FAINT,
                 room=column.width - canvas.px(138),
             )
