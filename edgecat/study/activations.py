@@ -53,11 +53,11 @@ class Activations(Study):
     depths: tuple[int, ...] = (4, 7, 10, 13, 16)
     trained: tuple[int, ...] = (4, 13)
     size: int = 32
-    width: int = 16
+    width: int = 8
     pictures: int = 512
     validation: int = 256
-    epochs: int = 10
-    batch: int = 32
+    epochs: int = 12
+    batch: int = 16
     climb: int = 60
 
     @property

@@ -48,11 +48,11 @@ class Batch(Study):
 
     batches: tuple[int, ...] = (8, 32, 128)
     size: int = 32
-    depth: int = 7
+    depth: int = 4
     width: int = 16
     pictures: int = 512
     epochs: int = 10
-    full_epochs: int = 60
+    full_epochs: int = 100
     looks: int = 2
     climb: int = 60
 

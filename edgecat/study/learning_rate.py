@@ -43,12 +43,12 @@ class LearningRate(Study):
 
     shares: tuple[float, ...] = (0.003, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0)
     size: int = 32
-    depth: int = 7
+    depth: int = 4
     width: int = 16
     pictures: int = 512
     validation: int = 256
-    epochs: int = 10
-    batch: int = 32
+    epochs: int = 16
+    batch: int = 16
     climb: int = 80
 
     @property

@@ -46,12 +46,12 @@ class Optimizers(Study):
         *("rmsprop", "adadelta", "adam", "nadam"),
     )
     size: int = 32
-    depth: int = 7
+    depth: int = 4
     width: int = 16
     pictures: int = 512
     validation: int = 256
-    epochs: int = 8
-    batch: int = 32
+    epochs: int = 16
+    batch: int = 16
     climb: int = 80
     ways: int = 120
 
