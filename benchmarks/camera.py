@@ -22,7 +22,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, sleep, thread_time
 from typing import Any
 
 import cv2
@@ -73,13 +73,21 @@ def _overhead(classifier: Classifier, frames: int) -> float:
     timed = Timed(classifier)
     with Camera(Paced(drawn_frames(), fps=25)) as camera:
         pipeline = Pipeline(camera, timed, [Shown()], max_frames=frames + _WARM)
-        costs, network = [], []
+        costs, network, worked = [], [], []
+        before = thread_time()
         for answer in pipeline:
             costs.append(perf_counter() - answer.frame.captured - timed.seconds)
             network.append(timed.seconds)
+            now = thread_time()
+            worked.append(now - before - timed.worked)
+            before = now
     stages = pipeline.summary.stages_ms
     overhead = statistics.median(costs[_WARM:]) * 1e3
-    print(f"beside decoder and network: {overhead:.2f} ms a frame (bar {OVERHEAD_BAR})")
+    processor = statistics.median(worked[_WARM:]) * 1e3
+    print(
+        f"beside decoder and network: {overhead:.2f} ms a frame (bar {OVERHEAD_BAR}), of which the "
+        f"loop's thread computes for {processor:.2f}"
+    )
     print(
         f"  from capture to loop {stages['wait']:.2f}, resize {stages['preprocess']:.2f}, overlay "
         f"and hand-over {stages['output']:.2f}; the network {statistics.median(network) * 1e3:.2f}"
@@ -179,17 +187,17 @@ def _plain(session: Any, classifier: Classifier, clip: Path) -> int:
 
 
 class Timed(Classifier):
-    """A classifier that says how long its network took last."""
+    """A classifier that says how long its network took last, and how long this thread worked."""
 
     def __init__(self, inner: Classifier) -> None:
         super().__init__(inner._backend, inner.card)
-        self.seconds = 0.0
+        self.seconds = self.worked = 0.0
 
     def infer(self, frames: Image) -> NDArray[np.float32]:
         """Answer a batch."""
-        start = perf_counter()
+        start, worked = perf_counter(), thread_time()
         logits = super().infer(frames)
-        self.seconds = perf_counter() - start
+        self.seconds, self.worked = perf_counter() - start, thread_time() - worked
         return logits
 
 
