@@ -19,6 +19,7 @@ STUDIES: Mapping[str, tuple[str, str]] = {
     "optimizers": ("Optimizers", "Which way down is the fastest?"),
     "dropout": ("Dropout", "Does forgetting on purpose help to see?"),
     "convolution": ("Convolution", "What do convolution and pooling do to a picture?"),
+    "architectures": ("Architectures", "Which architecture for the same little training?"),
     "sequence": ("SequenceStudy", "Why is a video more than its frames?"),
 }
 """By name: the class, in the module of the same name, and the question that it answers."""

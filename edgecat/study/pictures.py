@@ -19,7 +19,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.preprocess import preprocess
 
 LEAST = 32
-_MEAN, _SCALE = 127.5, 64.0  # values then lie within -2..2, as with ImageNet's own mean and std
+MEAN, SCALE = 127.5, 64.0  # values then lie within -2..2, as with ImageNet's own mean and std
 _DRAWN = 1_000_000
 
 
@@ -93,12 +93,12 @@ def material(
 def normalised(frames: NDArray[np.uint8]) -> Tensor:
     """Turn frames, uint8 (n, size, size, 3) BGR, into images as in `Pictures`."""
     rgb = torch.from_numpy(frames).permute(0, 3, 1, 2).flip(1).to(torch.float32)
-    return ((rgb - _MEAN) / _SCALE).contiguous()
+    return ((rgb - MEAN) / SCALE).contiguous()
 
 
 def coloured(images: Tensor) -> Tensor:
     """Turn images as in `Pictures` back into colours, RGB, 0..1, to be looked at."""
-    return (images * _SCALE + _MEAN).clamp(0, 255) / 255
+    return (images * SCALE + MEAN).clamp(0, 255) / 255
 
 
 def frames_of(pictures: Pictures) -> NDArray[np.uint8]:
