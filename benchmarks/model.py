@@ -42,11 +42,12 @@ def main() -> None:
     """Make the model and print what it scores."""
     parser = argparse.ArgumentParser(description="Make the model that ships with edgecat.")
     parser.add_argument("--run", type=Path, default=Path("runs/shipped"))
+    parser.add_argument("--judge", action="store_true", help="only judge what was made before")
     options = parser.parse_args()
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
     tars = sorted(photos.glob("train-*.tar"))
-    checkpoint = trained(options.run, tars)
-    ship(checkpoint, options.run, tars)
+    if not options.judge:
+        ship(trained(options.run, tars), options.run, tars)
     print("# The model that ships, judged\n\nWritten by `benchmarks/model.py`.\n")
     versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     print(f"{this_machine()}. Python {platform.python_version()}, {versions}.\n")
@@ -69,7 +70,7 @@ def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
     calibrated = folder / "calibrated" / "vgg16.safetensors"
     calibrated.parent.mkdir(exist_ok=True)
     shutil.copy(checkpoint, calibrated)
-    edgecat("evaluate", calibrated, "--calibrate", folder)
+    edgecat("evaluate", calibrated, "--calibrate", folder, "--json")
     model, card = load_checkpoint(calibrated)
     save_checkpoint(CHECKPOINT, model, card, half=True)
     photographs = [part for tar in tars for part in ("--calibrate", tar)]
@@ -88,14 +89,20 @@ def print_history(folder: Path) -> None:
 
 def judge(test: Path) -> None:
     """Each form's answers to every test photograph."""
-    print("| file | MB | backend | test photographs right | |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| file | MB | backend | test photographs right | | 95 % | answered | calibration error |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for path in (CHECKPOINT, FP16, INT8):
-        report = edgecat("evaluate", path, test, "--json")
+        backend = ("--backend", "pytorch" if path == CHECKPOINT else "onnxruntime")
+        report = edgecat("evaluate", path, test, *backend, "--json")
         size = path.stat().st_size / 1e6
+        low, high = report["interval"]
         classes = ", ".join(f"{k} {v['accuracy']:.2%}" for k, v in report["per_class"].items())
         print(
             f"| {path.name} | {size:.1f} | {report['backend']} | {report['accuracy']:.2%} of "
-            f"{report['n']:,} | {classes} |"
+            f"{report['n']:,} | {classes} | {low:.1%} to {high:.1%} | {report['answered']:.1%} | "
+            f"{report['ece']:.1%} |"
         )
 
 
