@@ -96,8 +96,8 @@ def test_scores_by_hand() -> None:
 
 
 def test_the_mean_passes_over_what_a_seed_does_not_have() -> None:
-    mean = mean_score([Score(0.5, 0.5, 0.5, 1, float("nan")), Score(0.7, 0.5, 0.3, 2, 4)])
-    assert mean == Score(pytest.approx(0.6), 0.5, pytest.approx(0.4), 1.5, 4)
+    mean = mean_score([Score(0.5, 0.5, 0.25, 1, float("nan")), Score(1, 0.5, 0.75, 2, 4)])
+    assert mean == Score(0.75, 0.5, 0.5, 1.5, 4)
 
 
 @pytest.mark.parametrize(
