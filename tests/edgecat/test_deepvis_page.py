@@ -223,7 +223,8 @@ def test_the_page_hears_of_what_the_window_did(watched: Watched) -> None:
 
 def test_the_picture_moves_and_stands_still_when_frozen(watched: Watched) -> None:
     def pixels() -> np.ndarray:
-        data = watched.page.locator("#deepvis-picture").screenshot()
+        box = watched.page.locator("#deepvis-picture").bounding_box()
+        data = watched.page.screenshot(clip=box)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         return image[60:].astype(int)  # below the frame rate
 

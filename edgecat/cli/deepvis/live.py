@@ -107,10 +107,13 @@ def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, lis
     """Part a source that is pictures from one that moves; raises UserError where there is none."""
     from edgecat.deepvis.live.stage import find_pictures
     from edgecat_runtime.errors import UserError
+    from edgecat_runtime.source import SOURCES
 
     stills = find_pictures(pictures) if pictures is not None else []
     if pictures is not None and not stills:
         raise UserError(f"--pictures {pictures} holds no pictures; expected a folder or a glob")
+    if source == "":  # else the current folder, as of an empty path
+        raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if source is None:
         return ("", stills) if stills else ("0", [])
     found = find_pictures(source)
