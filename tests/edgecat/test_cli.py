@@ -18,7 +18,7 @@ from edgecat_runtime import read_card
 
 COMMANDS = (
     *("demo", "train", "evaluate", "export", "verify", "benchmark"),
-    *("classify", "camera", "inspect", "doctor"),
+    *("classify", "camera", "inspect", "doctor", "study"),
 )
 PAIR_KEYS = [
     *("reference", "candidate", "backend", "precision"),
