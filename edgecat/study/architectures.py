@@ -33,9 +33,10 @@ from edgecat.training.optim import make_optimizer, set_learning_rate
 from edgecat_export.graph import card_for_onnx, onnx_from_model
 from edgecat_runtime.artifact import seal_onnx
 from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.backends import backend_entries
+from edgecat_runtime.backends import BackendEntry, backend_entries
 from edgecat_runtime.benchmark import measure, opened
 from edgecat_runtime.card import ModelCard
+from edgecat_runtime.errors import BackendMissing
 
 NAMES = {
     "alexnet": "AlexNet (2012)",
@@ -216,18 +217,19 @@ def latencies(
             payload = onnx_from_model(model.eval(), card)
             atomic_write(paths[name], seal_onnx(payload, card_for_onnx(card)))
             advance(1)
-        entries = [
-            (
-                path,
-                [e for e in backend_entries(path) if (e.name, e.device) == ("onnxruntime", "cpu")],
-            )
-            for path in paths.values()
-        ]
+        entries = [(path, _onnxruntime(path)) for path in paths.values()]
         with opened(entries, threads=1) as subjects:
             results = measure(subjects, seconds=seconds)
         advance(len(models))
         medians = [result.latency_ms["p50"] for result in results]
         return dict(zip(models, medians, strict=True))
+
+
+def _onnxruntime(path: Path) -> list[BackendEntry]:
+    found = [e for e in backend_entries(path) if (e.name, e.device) == ("onnxruntime", "cpu")]
+    if not found:
+        raise BackendMissing("onnxruntime is not installed: pip install 'edgecat-runtime[onnx]'")
+    return found
 
 
 def outcome(
