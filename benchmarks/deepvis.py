@@ -55,6 +55,8 @@ def main() -> int:
         address = f"{page.url.rstrip('/')}/panels/deepvis/stream?width=1280&fps=30"
         viewer = subprocess.Popen([sys.executable, "-c", _VIEWER, address])
         try:
+            while live.show.newest is None and loop.is_alive():
+                time.sleep(0.1)
             rates = _layers(live, given.kind, given.seconds)
         finally:
             viewer.kill()
