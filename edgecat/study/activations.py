@@ -305,7 +305,7 @@ def _sections(
             "By how much each layer weakens it",
             "By what a layer multiplies the gradient on its way back to the input, the geometric "
             f"mean over the convolutions, {deep} layers deep: the activation's slope times what "
-            " the weights make of it. He et al. draw the weights for ReLUs larger by "
+            "the weights make of it. He et al. draw the weights for ReLUs larger by "
             "the root of 2, since half of them are off, and those for tanh are drawn 5/3 as "
             "large. The slope of a sigmoid is 1/4 where it is steepest: after seven such layers "
             "less than a ten-thousandth is left.",

@@ -72,7 +72,7 @@ def test_a_study_ends_in_a_page_and_figures(name: str, tmp_path: Path) -> None:
             header, *rows = csv.reader(file)
         assert rows
         assert all(len(row) == len(header) for row in rows)
-    json.dumps(outcome.figures)
+    json.dumps(outcome.figures, allow_nan=False)
 
 
 @pytest.mark.parametrize("name", ["activations", "optimizers"])
@@ -144,7 +144,12 @@ def test_a_race_is_to_the_full_batchs_best() -> None:
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(0.05, "as the lecture promises"), (0.5, "but not in a tenth"), (2.0, "does not hold here")],
+    [
+        (0.05, "as the lecture promises"),
+        (0.5, "but not in a tenth"),
+        (2.0, "does not hold here"),
+        (math.inf, "is not shown here"),
+    ],
 )
 def test_batch_says_what_it_found(share: float, said: str) -> None:
     races = [Race(512, 0.5, 10.0, 60, 1.0), Race(32, 0.5, 10.0 * share, 3, share)]
