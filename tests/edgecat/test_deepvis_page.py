@@ -89,14 +89,23 @@ class Watched:
         )
 
 
-@contextmanager
-def watching(checkpoint: Path, folder: Path, *, may_quit: bool) -> Iterator[Watched]:
-    """Serve a live look until the end of the block and open its page."""
-    from edgecat_runtime.web import WebPage, panels, register_panel
-
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for all tests."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("there is no chromium on this machine")
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watching(chromium: Any, checkpoint: Path, folder: Path, *, may_quit: bool) -> Iterator[Watched]:
+    """Serve a live look until the end of the block and open its page."""
+    from edgecat_runtime.web import WebPage, panels, register_panel
+
     stills = [folder / f"{number}.png" for number in range(3)]
     for number, path in enumerate(stills):
         cv2.imwrite(str(path), np.full((40, 60, 3), 60 * number + 30, np.uint8))
@@ -116,24 +125,19 @@ def watching(checkpoint: Path, folder: Path, *, may_quit: bool) -> Iterator[Watc
         thread = threading.Thread(target=run)
         thread.start()
         try:
-            with playwright.sync_playwright() as player:
-                browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
-                view = browser.new_page(viewport={"width": 1280, "height": 1400})
-                errors: list[str] = []
-                view.on("pageerror", lambda error: errors.append(str(error)))
-                view.set_default_timeout(SECONDS)
-                while not pipeline.summary.frames:
-                    time.sleep(0.02)
-                view.goto(page.url, wait_until="commit")
-                watched = Watched(live, view, stopped)
-                watched.until(
-                    lambda: view.evaluate(
-                        "document.getElementById('deepvis-picture')?.naturalWidth === 1280"
-                    )
-                )
-                yield watched
-                assert errors == []
-                browser.close()
+            view = chromium.new_page(viewport={"width": 1280, "height": 1400})
+            errors: list[str] = []
+            view.on("pageerror", lambda error: errors.append(str(error)))
+            view.set_default_timeout(SECONDS)
+            while not pipeline.summary.frames:
+                time.sleep(0.02)
+            view.goto(page.url, wait_until="commit")
+            watched = Watched(live, view, stopped)
+            size = "document.getElementById('deepvis-picture')?.naturalWidth"
+            watched.until(lambda: view.evaluate(f"{size} === 1280"))
+            yield watched
+            assert errors == []
+            view.close()
         finally:
             stop.set()
             thread.join(20)
@@ -143,8 +147,11 @@ def watching(checkpoint: Path, folder: Path, *, may_quit: bool) -> Iterator[Watc
 
 
 @pytest.fixture(scope="module")
-def watched(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with watching(checkpoint, tmp_path_factory.mktemp("stills"), may_quit=False) as opened:
+def watched(
+    chromium: Any, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("stills")
+    with watching(chromium, checkpoint, folder, may_quit=False) as opened:
         yield opened
 
 
@@ -261,8 +268,8 @@ def test_viewers_may_not_quit_unless_they_are_allowed(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("way", ["key", "button"])
-def test_who_may_quits(checkpoint: Path, tmp_path: Path, way: str) -> None:
-    with watching(checkpoint, tmp_path, may_quit=True) as opened:
+def test_who_may_quits(chromium: Any, checkpoint: Path, tmp_path: Path, way: str) -> None:
+    with watching(chromium, checkpoint, tmp_path, may_quit=True) as opened:
         if way == "key":
             opened.page.keyboard.press("q")
         else:
