@@ -71,7 +71,7 @@ class Architectures(Study):
     width: float = 0.125
     pictures: int = 960
     validation: int = 400
-    epochs: int = 8
+    epochs: int = 6
     batch: int = 32
     seconds: float = 2.0
 

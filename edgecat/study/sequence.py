@@ -72,11 +72,11 @@ class SequenceStudy(Study):
 
     size: int = 96
     width: float = 0.25
-    pictures: int = 1600
+    pictures: int = 1200
     filmed: int = 360
     validation: int = 200
     frames: int = 48
-    epochs: int = 12
+    epochs: int = 8
     readings: int = 30
     batch: int = 32
 
