@@ -56,7 +56,7 @@ class Window:
     def run(self, stop: Event) -> None:
         """Show every new picture, until `stop` is set, which closing the window does as well."""
         cv2, shown = self._cv2, None
-        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL)
+        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(self._title, WIDTH, HEIGHT)
         cv2.setMouseCallback(self._title, self.on_mouse)
         cv2.imshow(self._title, _waiting())
