@@ -81,7 +81,10 @@ def main() -> None:
     # program on the same cores that makes training several times slower. About 0.1 ms is enough.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is caught, not when Python ends
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -75,7 +78,7 @@ def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
     deployed = DeployedModel(model, card).eval()
     frames = torch.zeros(2, card.height, card.width, 3, dtype=torch.uint8)  # one would specialise
     try:
-        with _bgr(model), _quiet():
+        with _interrupted_afterwards(), _bgr(model), _quiet():
             program = torch.onnx.export(
                 deployed,
                 (frames,),
@@ -95,6 +98,32 @@ def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
     del program, proto
     onnx.checker.check_model(payload)
     return payload
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Hold a Ctrl-C back to the end: torch's exporter swallows it, or calls it an error of its own.
+
+    A second one is raised at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+        came.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came.is_set():
+        raise KeyboardInterrupt
 
 
 def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pair]:
