@@ -106,11 +106,11 @@ def _interrupted_afterwards() -> Iterator[None]:
 
     A second one is raised at once.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
         return
     came = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: FrameType | None) -> None:
         if came.is_set():
