@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from edgecat.models import VGG, build_model
-from edgecat.models.vgg import POOLED
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import BackendMissing, UserError
 
@@ -71,7 +70,7 @@ def _thinned(model: VGG, card: ModelCard, keep: float) -> VGG:
         ) from error
     thinner = copy.deepcopy(model)
     if card.head == "dense":  # its matrix products are not followed; torch's own pooling is
-        thinner.avgpool = nn.AdaptiveAvgPool2d(POOLED)
+        thinner.avgpool = nn.AdaptiveAvgPool2d(VGG.pooled)
     torch_pruning.pruner.BasePruner(
         thinner,
         torch.zeros(1, 3, card.height, card.width),

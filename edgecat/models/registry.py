@@ -116,7 +116,7 @@ class Architecture:
 _vgg = partial(
     Architecture,
     paper="Simonyan and Zisserman, 2014, https://arxiv.org/abs/1409.1556",
-    build=vgg.from_card,
+    build=vgg.VGG.from_card,
     dense=vgg.DENSE,
     batch_norm=None,
     dropout=0.5,
@@ -134,7 +134,7 @@ ARCHITECTURES = {
             "alexnet",
             "Krizhevsky, 2014, https://arxiv.org/abs/1404.5997",
             alexnet.ALEXNET,
-            alexnet.from_card,
+            alexnet.AlexNet.from_card,
             smallest=63,
             dense=alexnet.DENSE,
             batch_norm=None,
