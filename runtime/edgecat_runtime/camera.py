@@ -17,9 +17,10 @@ from typing import Literal
 
 from edgecat_runtime.clocks import Clock
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.frames import Frame, Signal
+from edgecat_runtime.frames import Fitted, Frame, Signal
 from edgecat_runtime.source import (
     NO_OPTIONS,
+    Image,
     Shot,
     Source,
     SourceOptions,
@@ -73,6 +74,8 @@ class Camera:
         losses: how often a source that had given frames was lost.
         signals: what happened to the source and nobody has taken yet; the oldest first.
         clock: durations of the source's `read`.
+        fit: fits each frame of a file to a network while the one before is answered; None: not. A
+            live frame may never be answered, so it is fitted when it is.
 
     Example:
         >>> with Camera.open("clip.mp4") as camera:  # doctest: +SKIP
@@ -94,6 +97,7 @@ class Camera:
         self.losses = 0
         self.signals: deque[Signal] = deque(maxlen=64)
         self.clock = Clock()
+        self.fit: Callable[[Image], Fitted] | None = None
         self._reopen = reopen if source.live and source.reopens else None
         self._options = options
         self._stall = options.stall
@@ -327,12 +331,12 @@ class Camera:
     def _hand_over(self, shot: Shot, turn: int) -> None:
         now = perf_counter()
         image = self._view(shot.image)
+        fitted = None if self.fit is None or self.source.live else self.fit(image)
         with self._changed:
             if not self._is_current(turn):
                 return
-            frame = Frame(
-                image, self._count, now, time.time(), shot.name, self.source.name, self.number
-            )
+            name, number = self.source.name, self.number
+            frame = Frame(image, self._count, now, time.time(), shot.name, name, number, fitted)
             self._count += 1
             self._since = now
             if self.state != "live":

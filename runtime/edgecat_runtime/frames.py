@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+
+
+class Fitted(NamedTuple):
+    """A frame as a classifier takes it: uint8 (height, width, 3) BGR, after so many seconds."""
+
+    pixels: Image
+    classifier: object
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +32,7 @@ class Frame:
         name: of the picture, where the source names them.
         source: name of the source.
         camera: number of the camera among several, from 0.
+        fitted: to the network already, where the capture thread had the time.
     """
 
     image: Image
@@ -33,6 +42,7 @@ class Frame:
     name: str = ""
     source: str = ""
     camera: int = 0
+    fitted: Fitted | None = None
 
 
 News = Literal["started", "lost", "back", "switched", "reopened", "reloaded", "refused", "stopped"]

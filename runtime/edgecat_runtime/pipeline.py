@@ -19,7 +19,7 @@ from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.clocks import Clock
 from edgecat_runtime.decision import Thresholds
 from edgecat_runtime.errors import DeviceError, EdgecatError
-from edgecat_runtime.frames import Frame, News, Signal
+from edgecat_runtime.frames import Fitted, Frame, News, Signal
 from edgecat_runtime.overlay import draw_overlay
 from edgecat_runtime.reload import Reloader
 from edgecat_runtime.sinks import Output, Sink, Stop, output_from_sink
@@ -88,6 +88,8 @@ class Pipeline:
         self._clocks = {name: Clock() for name in names}
         self._frames = 0
         self._seconds = 0.0
+        for one in self.cameras:
+            one.fit = self._fit
 
     def run(self) -> Summary:
         """Run to the end and return the summary; raises as iterating does."""
@@ -247,17 +249,28 @@ class Pipeline:
     def _answers(self, frames: Sequence[Frame]) -> Iterator[Answer]:
         """Answer the newest frames of some cameras as one batch."""
         started = perf_counter()
-        pixels = [self._classifier.preprocess(frame.image) for frame in frames]
-        batch = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
+        fitted = [self._fitted(frame) for frame in frames]
+        batch = (
+            fitted[0].pixels[None] if len(fitted) == 1 else np.stack([one.pixels for one in fitted])
+        )
         ready = perf_counter()
         logits = self._infer(batch)
         answered = perf_counter()
-        self._clocks["preprocess"].add(ready - started)
+        self._clocks["preprocess"].add(sum(one.seconds for one in fitted))
         self._clocks["infer"].add(answered - ready)
         for frame, row in zip(frames, logits, strict=True):
             self._clocks["wait"].add(started - frame.captured)
             self._clocks["age"].add(answered - frame.captured)
             yield self._channels[frame.camera].answer(frame, row, self._classifier, answered)
+
+    def _fitted(self, frame: Frame) -> Fitted:
+        """The frame as the network takes it; one that was fitted to another engine's is no use."""
+        there = frame.fitted
+        return there if there and there.classifier is self._classifier else self._fit(frame.image)
+
+    def _fit(self, image: NDArray[np.uint8]) -> Fitted:
+        classifier, start = self._classifier, perf_counter()
+        return Fitted(classifier.preprocess(image), classifier, perf_counter() - start)
 
     def _infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Ask the engine; one that fails is opened again, and asked once more."""

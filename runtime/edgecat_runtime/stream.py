@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 async def stream_answers(pipeline: Pipeline) -> AsyncGenerator[Answer, None]:
     """Run the loop in a thread of its own and yield its answers; see `Pipeline.stream`."""
     mailbox = _Mailbox(pipeline)
-    Thread(target=mailbox.fill, name="edgecat stream", daemon=True).start()
+    thread = Thread(target=mailbox.fill, name="edgecat stream", daemon=True)
+    thread.start()
     try:
         while (answer := await mailbox.take()) is not None:
             yield answer
     finally:
         mailbox.close()
         await mailbox.finished.wait()
+        thread.join()  # that was the last thing it did
 
 
 class _Mailbox:

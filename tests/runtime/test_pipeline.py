@@ -168,6 +168,36 @@ def test_stop_ends_a_loop_that_waits_for_a_frame(scripted: Make, brightness: Mak
     assert seen.closed == 1
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_a_file_is_fitted_while_the_frame_before_is_answered(
+    scripted: Make, brightness: Make, live: bool
+) -> None:
+    classifier = brightness(0.02 if live else 0.0)
+    where = []
+    inner = classifier.preprocess
+    classifier.preprocess = lambda image: where.append(threading.current_thread()) or inner(image)
+    frames = [grey(level) for level in (10, 60, 110)]
+    with Camera(scripted(frames, live=live, fps=20.0)) as camera:
+        answers = list(Pipeline(camera, classifier))
+    assert [thread is threading.main_thread() for thread in where] == [live] * len(answers)
+    assert [a.raw for a in answers] == [classifier.classify(a.frame.image) for a in answers]
+
+
+def test_a_frame_that_was_fitted_to_another_engine_is_fitted_again(
+    scripted: Make, brightness: Make
+) -> None:
+    with Camera(scripted([grey(10)] * 4)) as camera:
+        loop = Pipeline(camera, brightness())
+        for answer in loop:
+            assert answer.raw == loop.classifier.classify(answer.frame.image)
+            loop._classifier = Classifier(
+                loop.classifier._backend, dataclasses.replace(loop.classifier.card, width=40)
+            )
+            sizes = [loop._fitted(answer.frame).pixels.shape, answer.frame.fitted.pixels.shape]
+            assert sizes[0] != sizes[1]
+            break
+
+
 def test_an_inline_sink_stops_the_loop(scripted: Make, brightness: Make) -> None:
     seen = Seen(error=Stop())
     with Camera(scripted(grey(i) for i in range(100))) as camera:

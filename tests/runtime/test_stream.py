@@ -106,7 +106,10 @@ def test_leaving_the_iteration_ends_the_loop(scripted: Make, brightness: Make, l
         async for _ in Pipeline(Camera(source), brightness()).stream():
             break
 
-    asyncio.run(leave())
+    asyncio.run(leave())  # which cancels what still waits for the loop
+    deadline = time.perf_counter() + 5
+    while stream_threads() and time.perf_counter() < deadline:
+        time.sleep(0.01)
     assert not stream_threads()
 
 
