@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.pets.bodies import VIEWS
+from edgecat.data.pets.bodies import POSES
 from edgecat.data.pets.coats import Dice, coats
 from edgecat.data.pets.exposure import expose, occlude
 from edgecat.data.pets.heads import BLACK, PINK, Looks
@@ -25,13 +25,14 @@ from edgecat_runtime.errors import UserError
 
 LABELS = ("cat", "dog")
 _SMALLEST = 16
+_DRAWN_POSES = ("face", "face", "sitting", "standing", "standing", "lying")  # as often
 _EYES: tuple[Colour, ...] = (
     (60, 190, 210), (80, 200, 130), (40, 130, 190), (190, 160, 90), (40, 70, 120), (30, 45, 75),
 )  # fmt: skip
 
 
 def draw_pet(
-    rng_seed: int, species: int, size: int = 128
+    rng_seed: int, species: int, size: int = 128, *, pose: str | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one animal.
 
@@ -42,19 +43,23 @@ def draw_pet(
         rng_seed: 0 or more.
         species: 0 a cat, 1 a dog: an index into `LABELS`.
         size: Height and width in pixels, 16 or more.
+        pose: `face`, `sitting`, `standing` or `lying`; None: any of them.
 
     Returns:
         The picture, uint8 (size, size, 3) BGR, and the animal's visible part, uint8 (size, size),
         0 or 255.
 
     Raises:
-        UserError: A negative seed, an unknown species or too small a size.
+        UserError: A negative seed, an unknown species or pose, or too small a size.
     """
     _check(rng_seed, species, size)
+    if pose not in (None, *POSES):
+        raise UserError(f"pose {pose!r}; expected {', '.join(POSES)}")
     side = max(2 * 64, size * 3 // 2)
     dice = Dice(rng_seed, 0)
-    view, (left, top, right, bottom) = VIEWS[(0, 0, 1, 2, 2, 3)[dice.below(6)]]
-    frame = _framed(dice, (left, top, right, bottom), side)
+    drawn = _DRAWN_POSES[dice.below(len(_DRAWN_POSES))]
+    draw, box = POSES[pose or drawn]
+    frame = _framed(dice, box, side)
     picture, mask = background(Dice(rng_seed, 1), side), np.zeros((side, side), np.uint8)
     angle = dice.between(0, 2 * math.pi)
     looks, ink = _looks(dice)
@@ -68,7 +73,7 @@ def draw_pet(
         frame=frame,
         noise=_roughness()[(start := dice.below(896)) : start + 128],
     )
-    view(brush, species, looks)
+    draw(brush, species, looks)
     occlude(Dice(rng_seed, 4), picture, mask)
     smooth = cv2.INTER_AREA if side >= 2 * size else cv2.INTER_LINEAR
     picture = cv2.resize(picture, (size, size), interpolation=smooth)

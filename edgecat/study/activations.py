@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from edgecat.evaluation.figures import COLOURS
 from edgecat.page import table
-from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.gradients import gradients_by_layer
-from edgecat.study.learning import climbed, fit, judged, plain_network, seeded
-from edgecat.study.pictures import Material, material
+from edgecat.study.learning import fit, judged, seeded
+from edgecat.study.pictures import Material
+from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import Panel, band, drawn
 from edgecat.study.words import short
 
@@ -33,32 +33,23 @@ _PROBE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Activations(Study):
+class Activations(PlainStudy):
     """Plain VGG-like networks without batch norm, their activations exchanged.
 
     Attributes:
         kinds: activations.
         depths: at which the gradient is measured before anything is learnt.
         trained: those of `depths` that learn as well.
-        size: height and width of the pictures in pixels.
-        width: channels of the first block.
-        pictures: to learn from.
-        validation: to judge by.
-        epochs: passes over the pictures.
-        batch: pictures a step.
-        climb: steps to find each network's rate.
+        optimizer: by which they learn.
     """
 
     kinds: tuple[str, ...] = ("sigmoid", "tanh", "relu", "leaky_relu")
     depths: tuple[int, ...] = (4, 7, 10, 13, 16)
     trained: tuple[int, ...] = (4, 13)
-    size: int = 32
+    optimizer: str = "adam"
     width: int = 8
-    pictures: int = 512
-    validation: int = 256
     epochs: int = 12
-    batch: int = 16
-    climb: int = 60
+    trial: int = 4
 
     @property
     def steps(self) -> int:
@@ -68,13 +59,7 @@ class Activations(Study):
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
         """Measure the gradients at the start, then let some networks learn."""
-        found = material(
-            self.data,
-            training=self.pictures,
-            validation=self.validation,
-            size=self.size,
-            advance=advance,
-        )
+        found = self.found(advance)
         starts = [
             self._start(found, kind, depth, seed)
             for kind in self.kinds
@@ -89,29 +74,16 @@ class Activations(Study):
         ]
         return outcome(self, found, starts, courses)
 
-    def network(self, depth: int, kind: str, classes: int) -> nn.Module:
-        """One of the networks, with weights drawn from the current seed."""
-        return plain_network(depth, classes, size=self.size, width=self.width, active=kind)
-
     def _start(self, found: Material, kind: str, depth: int, seed: int) -> Gradients:
         with seeded(seed):
-            model = self.network(depth, kind, len(found.labels))
+            model = self.network(found, depth=depth, active=kind)
         probe = found.training[slice(_PROBE)]
         return Gradients(kind, depth, seed, *gradients_by_layer(model, probe))
 
     def _courses(
         self, found: Material, kind: str, depth: int, advance: Advance
     ) -> Iterator[Course]:
-        with seeded(self.seed) as random:
-            model = self.network(depth, kind, len(found.labels))
-            rate = climbed(
-                model,
-                found.training,
-                optimizer="momentum",
-                batch=self.batch,
-                random=random,
-                steps=self.climb,
-            ).suggestion
+        rate = self.tuned(found, self.optimizer, depth=depth, active=kind, shares=(0.3, 1, 3))
         for seed in self.each_seed:
             yield self._course(found, kind, depth, seed, rate, advance)
 
@@ -128,12 +100,12 @@ class Activations(Study):
 
         gradients: list[tuple[float, ...]] = []
         with seeded(seed) as random:
-            model = self.network(depth, kind, len(found.labels))
+            model = self.network(found, depth=depth, active=kind)
             look(0)
             fit(
                 model,
                 found.training,
-                optimizer="momentum",
+                optimizer=self.optimizer,
                 rate=rate,
                 batch=self.batch,
                 epochs=self.epochs,
@@ -320,7 +292,8 @@ def _sections(
         ),
         Section(
             "While it learns",
-            "Each network at the rate that the learning-rate finder suggests for it. Loss on the "
+            "Each network by Adam, at the best of three rates around that which the learning-rate "
+            "finder suggests for it. Loss on the "
             "pictures it learns from; answers on pictures it has not seen.",
             drawn(_learning_panels(study, courses), "Loss and accuracy while learning"),
         ),

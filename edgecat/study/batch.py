@@ -19,55 +19,47 @@ from torch.nn.utils import parameters_to_vector
 
 from edgecat.evaluation.figures import COLOURS
 from edgecat.page import table
-from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.gradients import gradient
-from edgecat.study.learning import climbed, judged, learn, plain_network, seeded, shuffled
-from edgecat.study.pictures import Material, Pictures, material
+from edgecat.study.learning import judged, learn, seeded, shuffled
+from edgecat.study.pictures import Material, Pictures
+from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats, short
 from edgecat.training.optim import make_optimizer
 
 _SHOWN_STEPS = 32
-_DRAWS = 8
+_DRAWS = 24
+_JUDGED = (0, 4, 8)  # passes after which gradients are compared
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch(Study):
+class Batch(PlainStudy):
     """One network, learning from all pictures at once or from a few at a time.
 
     Attributes:
         batches: pictures a step; all of them as well.
-        size: height and width of the pictures in pixels.
-        depth: layers of the network.
-        width: channels of its first block.
-        pictures: to learn from.
-        epochs: passes with mini-batches.
         full_epochs: passes, and steps, with all pictures at once.
+        full_trial: of these, to try a rate.
         looks: how often a pass the loss is measured, with mini-batches.
-        climb: steps to find each rate.
     """
 
     batches: tuple[int, ...] = (8, 32, 128)
-    size: int = 32
-    depth: int = 4
-    width: int = 16
-    pictures: int = 512
+    validation: int = 2
     epochs: int = 20
     full_epochs: int = 100
+    full_trial: int = 24
     looks: int = 2
-    climb: int = 60
 
     @property
     def steps(self) -> int:
         """Pictures to draw and passes to make."""
         passes = self.full_epochs + self.epochs * len(self.batches)
-        return self.pictures + 2 + passes * self.seeds
+        return self.pictures + self.validation + passes * self.seeds
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
         """Find a rate for each size, learn with each, and compare gradients on the way."""
-        found = material(
-            self.data, training=self.pictures, validation=2, size=self.size, advance=advance
-        )
+        found = self.found(advance)
         sizes = [*(b for b in self.batches if b < len(found.training)), len(found.training)]
         rates = {size: self._rate(found, size) for size in sizes}
         walks = [
@@ -77,27 +69,16 @@ class Batch(Study):
         ]
         return outcome(self, found, walks, list(self._cosines(found, sizes, rates)))
 
-    def _network(self, found: Material) -> nn.Module:
-        return plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
-
     def _rate(self, found: Material, size: int) -> float:
-        full = size == len(found.training)
-        with seeded(self.seed) as random:
-            return climbed(
-                self._network(found),
-                found.training,
-                optimizer="gd" if full else "sgd",
-                batch=size,
-                random=random,
-                steps=self.climb // 2 if full else self.climb,
-                reach=(0.03, 100),
-            ).suggestion
+        if size == len(found.training):
+            return self.tuned(found, "gd", trial=self.full_trial)
+        return self.tuned(found, "sgd", batch=size)
 
     def _walk(self, found: Material, size: int, rate: float, seed: int, advance: Advance) -> Walk:
         full = size == len(found.training)
         epochs = self.full_epochs if full else self.epochs
         with seeded(seed) as random:
-            model = self._network(found)
+            model = self.network(found)
             stepper = make_optimizer(model, "sgd", lr=rate, weight_decay=0)
             track = _Track(model, found.training, -(-len(found.training) // size), self.looks)
             for _ in range(epochs):
@@ -115,11 +96,11 @@ class Batch(Study):
         middle = sizes[len(sizes) // 2 - 1]
         for seed in self.each_seed:
             with seeded(seed) as random:
-                model = self._network(found)
+                model = self.network(found)
                 stepper = make_optimizer(model, "sgd", lr=rates[middle], weight_decay=0)
-                for epoch in (0, 1, 2):
+                for epoch in range(max(_JUDGED) + 1):
                     whole = gradient(model, found.training)
-                    for size in sizes[:-1]:
+                    for size in sizes[:-1] if epoch in _JUDGED else ():
                         yield _cosine(model, found.training, size, epoch, seed, whole, random)
                     for part in shuffled(found.training, middle, random):
                         learn(model, stepper, part)
@@ -247,7 +228,7 @@ def outcome(
     }
     return Outcome(
         lead=f"One network of {study.depth} layers, without momentum, on {found.about}. It learns "
-        "from all at once, or from a few a step, each at the rate that the finder suggests.",
+        "from all at once, or from a few a step, each at a rate that was tuned for it.",
         finding=finding(races, closeness, wander),
         facts=[
             (f"{short(1 / best.share)} x", f"as fast in seconds with batches of {best.batch}"),

@@ -14,9 +14,10 @@ import numpy as np
 
 from edgecat.evaluation.figures import COLOURS
 from edgecat.page import table
-from edgecat.study.frame import Advance, Outcome, Section, Study, Table
-from edgecat.study.learning import History, climbed, followed, plain_network, seeded
-from edgecat.study.pictures import Material, material
+from edgecat.study.frame import Advance, Outcome, Section, Table
+from edgecat.study.learning import History, climbed, seeded
+from edgecat.study.pictures import Material
+from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats
 from edgecat.training.finder import RateSweep
@@ -26,30 +27,14 @@ _PARABOLA_STEPS = 14
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningRate(Study):
+class LearningRate(PlainStudy):
     """One network at multiples of the rate that the finder suggests.
 
     Attributes:
         shares: the multiples, climbing, with 1 among them.
-        size: height and width of the pictures in pixels.
-        depth: layers of the network.
-        width: channels of its first block.
-        pictures: to learn from.
-        validation: to judge by.
-        epochs: passes over the pictures.
-        batch: pictures a step.
-        climb: steps of the finder.
     """
 
     shares: tuple[float, ...] = (0.003, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0)
-    size: int = 32
-    depth: int = 4
-    width: int = 16
-    pictures: int = 512
-    validation: int = 256
-    epochs: int = 16
-    batch: int = 16
-    climb: int = 80
 
     @property
     def steps(self) -> int:
@@ -58,43 +43,25 @@ class LearningRate(Study):
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
         """Find the rate, then learn at multiples of it."""
-        found = material(
-            self.data,
-            training=self.pictures,
-            validation=self.validation,
-            size=self.size,
-            advance=advance,
-        )
+        found = self.found(advance)
         with seeded(self.seed) as random:
-            model = plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
             sweep = climbed(
-                model, found.training, optimizer="sgd", batch=self.batch, random=random,
-                steps=self.climb,
+                self.network(found), found.training, optimizer="sgd", batch=self.batch,
+                random=random, steps=self.climb,
             )  # fmt: skip
         runs = [
-            self._run(found, share, sweep.suggestion * share, seed, advance)
+            self.history(
+                found,
+                f"{share:g}",
+                seed=seed,
+                optimizer="sgd",
+                rate=sweep.suggestion * share,
+                advance=advance,
+            )
             for share in self.shares
             for seed in self.each_seed
         ]
         return outcome(self, found, sweep, runs)
-
-    def _run(
-        self, found: Material, share: float, rate: float, seed: int, advance: Advance
-    ) -> History:
-        with seeded(seed) as random:
-            model = plain_network(self.depth, len(found.labels), size=self.size, width=self.width)
-            return followed(
-                model,
-                found,
-                key=f"{share:g}",
-                seed=seed,
-                optimizer="sgd",
-                rate=rate,
-                batch=self.batch,
-                epochs=self.epochs,
-                random=random,
-                advance=advance,
-            )
 
 
 def outcome(

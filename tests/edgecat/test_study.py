@@ -39,13 +39,14 @@ Cli = Callable[..., Any]
 SMALL = {"seeds": 2, "pictures": 40, "size": 16}
 QUICK: dict[str, dict[str, Any]] = {
     "activations": {"kinds": ("sigmoid", "relu"), "depths": (4, 7), "trained": (4,), "width": 8,
-                    "validation": 8, "epochs": 1, "batch": 16, "climb": 16},
+                    "validation": 8, "epochs": 1, "batch": 16, "climb": 16, "trial": 1},
     "batch": {"batches": (8, 16), "depth": 4, "width": 8, "epochs": 1, "full_epochs": 2,
-              "climb": 24},
+              "climb": 24, "trial": 1, "full_trial": 1},
     "learning-rate": {"shares": (0.1, 1.0, 10.0), "depth": 4, "width": 8, "validation": 8,
-                      "epochs": 1, "batch": 16, "climb": 16},
+                      "epochs": 1, "batch": 16, "climb": 16, "trial": 1},
     "optimizers": {"names": ("gd", "sgd", "adam"), "depth": 4, "width": 8, "validation": 8,
-                   "epochs": 1, "batch": 16, "climb": 24, "ways": 8},
+                   "epochs": 1, "batch": 16, "climb": 24, "ways": 8,
+                   "trial": 1},
     "dropout": {"widths": (8, 8), "dense": 16, "validation": 8, "epochs": 1, "batch": 16},
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecat.data.folder import scan
-from edgecat.data.pets.bodies import VIEWS
+from edgecat.data.pets.bodies import POSES
 from edgecat.data.pets.coats import Dice
 from edgecat.data.pets.exposure import occlude
 from edgecat.data.synthetic import LABELS, draw_pet, synthetic_pets, write_pets
@@ -124,6 +124,7 @@ def test_written_pets_are_scanned(tmp_path: Path) -> None:
     [
         (lambda t: draw_pet(-1, 0), "the seed is -1; expected 0 or more"),
         (lambda t: draw_pet(0, 2), r"species 2; expected 0 \(cat\) or 1 \(dog\)"),
+        (lambda t: draw_pet(0, 0, pose="up"), "pose 'up'; expected face, sitting, standing, lying"),
         (lambda t: draw_pet(0, 0, 15), "pictures of 15 pixels; expected 16 or more"),
         (lambda t: synthetic_pets(-1), "-1 synthetic pets; expected 0 to 1,000,000"),
         (lambda t: synthetic_pets(1, seed=-1), "the seed is -1"),
@@ -138,8 +139,14 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, call, sentence: str) ->
 
 
 def test_every_pose_is_drawn_for_both_species() -> None:
-    views = {VIEWS[(0, 0, 1, 2, 2, 3)[Dice(seed, 0).below(6)]][0].__name__ for seed in SEEDS}
-    assert views == {"draw_face", "draw_sitting", "draw_standing", "draw_lying"}
+    for species in (0, 1):
+        posed = [[draw_pet(seed, species, 32, pose=pose)[0] for pose in POSES] for seed in SEEDS]
+        free = [draw_pet(seed, species, 32)[0] for seed in SEEDS]
+        shown = [
+            [np.array_equal(p, one) for p in each] for each, one in zip(posed, free, strict=True)
+        ]
+        assert np.sum(shown, 1).tolist() == [1] * len(free), "each is one of the poses"
+        assert all(np.any(shown, 0)), "and each pose is one of them"
 
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")

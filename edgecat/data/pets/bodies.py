@@ -5,7 +5,7 @@ One unit is the radius of the head, whose middle is the origin; the animal faces
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -186,10 +186,12 @@ def _head_over(brush: Brush, species: int, looks: Looks, *, drop: float) -> None
     draw_head(head, species, looks)
 
 
-VIEWS: tuple[tuple[Callable[[Brush, int, Looks], None], tuple[float, float, float, float]], ...] = (
-    (draw_face, (-1.35, -1.5, 1.35, 1.3)),
-    (draw_sitting, (-1.6, -1.5, 2.0, 3.3)),
-    (draw_standing, (-4.5, -1.7, 1.2, 3.3)),
-    (draw_lying, (-3.6, -1.5, 1.3, 1.9)),
-)
+Pose = tuple[Callable[[Brush, int, Looks], None], tuple[float, float, float, float]]
+
+POSES: Mapping[str, Pose] = {
+    "face": (draw_face, (-1.35, -1.5, 1.35, 1.3)),
+    "sitting": (draw_sitting, (-1.6, -1.5, 2.0, 3.3)),
+    "standing": (draw_standing, (-4.5, -1.7, 1.2, 3.3)),
+    "lying": (draw_lying, (-3.6, -1.5, 1.3, 1.9)),
+}
 """Each pose with the box (left, top, right, bottom) that it fills."""

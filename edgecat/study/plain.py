@@ -1,0 +1,142 @@
+"""What several studies are: one plain network, and some ways in which it learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgecat.models.vgg import VGG
+from edgecat.study.frame import Advance, Study
+from edgecat.study.learning import (
+    History,
+    climbed,
+    fit,
+    followed,
+    judged,
+    plain_network,
+    seeded,
+)
+from edgecat.study.pictures import Material, material
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainStudy(Study):
+    """A study of how one plain network learns.
+
+    Attributes:
+        size: height and width of the pictures in pixels.
+        depth: layers of the network.
+        width: channels of its first block.
+        pictures: to learn from.
+        validation: to judge by.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        climb: steps of the finder.
+        trial: passes with which a rate is tried.
+    """
+
+    size: int = 32
+    depth: int = 4
+    width: int = 16
+    pictures: int = 512
+    validation: int = 256
+    epochs: int = 16
+    batch: int = 16
+    climb: int = 80
+    trial: int = 6
+
+    def found(self, advance: Advance) -> Material:
+        """The pictures; raises as `material`."""
+        return material(
+            self.data,
+            training=self.pictures,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
+
+    def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> VGG:
+        """The network, or one of another depth, with weights drawn from the current seed."""
+        depth = depth or self.depth
+        classes = len(found.labels)
+        return plain_network(depth, classes, size=self.size, width=self.width, active=active)
+
+    def tuned(
+        self,
+        found: Material,
+        optimizer: str,
+        *,
+        batch: int = 0,
+        depth: int = 0,
+        active: str = "relu",
+        trial: int = 0,
+        shares: Sequence[float] = (1, 3, 10),
+    ) -> float:
+        """Find an optimiser's rate: the best of some multiples of the finder's suggestion.
+
+        The finder is careful, as a long training wants it; each multiple is tried for some passes
+        from the same weights, and the one with the least loss is taken.
+
+        Args:
+            found: to learn from.
+            optimizer: by its name in `edgecat.training.optim`.
+            batch: pictures a step, if not the study's; all of them for `gd`.
+            depth: of the network, if not the study's.
+            active: its activation.
+            trial: passes, if not the study's.
+            shares: the multiples.
+        """
+        batch = batch or self.batch
+        full = optimizer == "gd"
+        with seeded(self.seed) as random:
+            suggestion = climbed(
+                self.network(found, depth=depth, active=active),
+                found.training,
+                optimizer=optimizer,
+                batch=batch,
+                random=random,
+                steps=self.climb // 2 if full else self.climb,
+                reach=(0.03, 100) if full else (1e-3, 1e2),
+            ).suggestion
+        losses = []
+        for share in shares:
+            with seeded(self.seed) as random:
+                model = self.network(found, depth=depth, active=active)
+                fit(
+                    model,
+                    found.training,
+                    optimizer=optimizer,
+                    rate=share * suggestion,
+                    batch=batch,
+                    epochs=trial or self.trial,
+                    random=random,
+                )
+            loss = judged(model, found.training)[0]
+            losses.append((loss if math.isfinite(loss) else math.inf, share))
+        return float(f"{min(losses)[1] * suggestion:.2g}")
+
+    def history(
+        self,
+        found: Material,
+        key: str,
+        *,
+        seed: int,
+        optimizer: str,
+        rate: float,
+        advance: Advance,
+    ) -> History:
+        """Let the network learn; arguments as for `followed`."""
+        with seeded(seed) as random:
+            return followed(
+                self.network(found),
+                found,
+                key=key,
+                seed=seed,
+                optimizer=optimizer,
+                rate=rate,
+                batch=self.batch,
+                epochs=self.epochs,
+                random=random,
+                advance=advance,
+            )
