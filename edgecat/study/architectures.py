@@ -297,21 +297,27 @@ def finding(
             else "the oldest and the newest do not differ by more than the seeds do, so the "
             "lecture's order does not show"
         )
-    costs = {s.name: s for s in sized}
-    heavy = max(sized, key=lambda s: s.here.macs)
-    light = min(sized, key=lambda s: s.here.macs)
-    slow = max(sized, key=lambda s: s.latency)
-    quick = min(sized, key=lambda s: s.latency)
-    per = {name: s.here.macs / s.latency for name, s in costs.items()}
-    dense, thin = max(per, key=per.__getitem__), min(per, key=per.__getitem__)
     return (
         f"After the same {seen:,} pictures, right answers are {told}: {clear}"
         f"{rank if rank != '; ' else ''}.",
+        _price(sized),
+    )
+
+
+def _price(sized: Sequence[Sized]) -> str:
+    """Say whether time follows arithmetic."""
+    heavy, light = (pick(sized, key=lambda s: s.here.macs) for pick in (max, min))
+    slow, quick = (pick(sized, key=lambda s: s.latency) for pick in (max, min))
+    than = "" if (heavy, light) == (slow, quick) else f" as {_name(quick.name)}"
+    who = f"{_name(slow.name)} takes " if than else ""
+    per = {s.name: s.here.macs / s.latency for s in sized}
+    dense, thin = max(per, key=per.__getitem__), min(per, key=per.__getitem__)
+    verdict = "does not follow" if per[dense] > 1.5 * per[thin] else "follows"
+    return (
         f"{_name(heavy.name)} takes {heavy.here.macs / light.here.macs:.0f} times the "
-        f"multiply-adds of {_name(light.name)}, while {_name(slow.name)} takes "
-        f"{slow.latency / quick.latency:.1f} times as long as {_name(quick.name)}: time does not "
-        f"follow arithmetic, of which {_name(dense)} does {per[dense] / per[thin]:.0f} times as "
-        f"much in a millisecond as {_name(thin)}.",
+        f"multiply-adds of {_name(light.name)} and {who}{slow.latency / quick.latency:.1f} times "
+        f"as long{than}: time {verdict} arithmetic, of which {_name(dense)} does "
+        f"{per[dense] / per[thin]:.1f} times as much in a millisecond as {_name(thin)}."
     )
 
 
@@ -392,6 +398,7 @@ def _scatter(accuracy: Mapping[str, Sequence[float]], sized: Sequence[Sized]) ->
                     textcoords="offset points", fontsize=8.5, color=colour,
                 )  # fmt: skip
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter("")
             axes.margins(x=0.3)
             axes.set_xlabel(across)
             axes.grid(color="#e3e7ed")

@@ -187,6 +187,7 @@ def _dress(axes: Axes, panel: Panel) -> None:
     axes.set_ylabel(panel.up)
     if panel.log_x:
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")
     if panel.log_y:
         axes.set_yscale("log")
     if panel.ticks:

@@ -232,10 +232,10 @@ def finding(means: Mapping[str, Score]) -> tuple[str, str]:
     )
     trained = means["trained"]
     gain, own = memory.hard - frame.hard, memory.hard - trained.hard
+    part = f"{100 * own:.0f} of the" if own < gain else "all"
     why = (
-        f"of the {100 * gain:.0f} points that the LSTM gains there {100 * own:.0f} are its "
-        f"memory's, for a reader without one that learnt from the same films reaches "
-        f"{trained.hard:.0%}"
+        f"{part} {100 * gain:.0f} points that the LSTM gains there are its memory's, for a reader "
+        f"without one that learnt from the same films reaches {trained.hard:.0%}"
         if gain > 0.02 and own > 0.02
         else f"the LSTM's memory gives it {100 * own:+.0f} points against a reader without one "
         f"that learnt from the same films ({trained.hard:.0%})"
@@ -335,7 +335,7 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
     def cell(name: str, field: str, form: str) -> str:
         values = [getattr(run.scores[name], field) for run in runs]
         mean = getattr(means[name], field)
-        return f"{mean:{form}} ({np.nanmin(values):{form}} to {np.nanmax(values):{form}})"
+        return f"{mean:{form}} ({np.nanmin(values):{form}}-{np.nanmax(values):{form}})"
 
     rows = [
         (

@@ -133,4 +133,7 @@ def test_the_architectures_finding_follows_the_figures(
     first, second = architectures_finding({"alexnet": old, "resnet18": new}, sized, 100)
     assert said in first
     assert "6 times the multiply-adds" in second
-    assert "3.0 times as long" in second
+    assert "3.0 times as long: time does not follow arithmetic" in second
+    level = [sized[0], Sized("resnet18", Cost(2000, 6_000_000), 1.2, cost, 224)]
+    second = architectures_finding({"alexnet": old, "resnet18": new}, level, 100)[1]
+    assert "6.0 times as long: time follows arithmetic" in second
