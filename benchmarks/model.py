@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -69,8 +68,7 @@ def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
     """Write the three files of `edgecat/pretrained`."""
     calibrated = folder / "calibrated" / "vgg16.safetensors"
     calibrated.parent.mkdir(exist_ok=True)
-    shutil.copy(checkpoint, calibrated)
-    edgecat("evaluate", calibrated, "--calibrate", folder, "--json")
+    edgecat("evaluate", checkpoint, "--calibrate", folder, "--output", calibrated)
     model, card = load_checkpoint(calibrated)
     save_checkpoint(CHECKPOINT, model, card, half=True)
     photographs = [part for tar in tars for part in ("--calibrate", tar)]

@@ -50,7 +50,7 @@ def explain(
 
     Example: `edgecat explain cat.jpg --output why.html`
     """
-    from edgecat.cli.deepvis.live import model_to_look_into
+    from edgecat.cli.models import model_to_look_into
     from edgecat.deepvis.probe import open_probe
     from edgecat_runtime.errors import UserError
 

@@ -25,6 +25,11 @@ def model_to_export() -> Path:
     return newest_model((".safetensors", ".onnx")) or shipped
 
 
+def model_to_look_into() -> Path:
+    """The newest run's checkpoint, else the one that ships: an exported model has no layers."""
+    return newest_model((".safetensors",)) or CHECKPOINT
+
+
 def newest_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path | None:
     """Return the newest model of the run that was trained last; None where there is none.
 

@@ -82,6 +82,7 @@ def live(
         page = camera_web.web_page(web, web_control, [text], None)
 
         import edgecat.data.drawn_camera  # noqa: F401  (registers synthetic://)
+        from edgecat.cli.models import model_to_look_into
         from edgecat.deepvis.live.run import open_live
         from edgecat.deepvis.probe import open_probe
         from edgecat.deepvis.results import Results
@@ -93,14 +94,6 @@ def live(
             probe, results, text, stills, options=options, give_up=give_up, wait=wait
         ) as shown:
             _run(shown, page, stop, window=has_window, may_quit=web_control)
-
-
-def model_to_look_into() -> Path:
-    """The newest run's checkpoint, else the one that ships."""
-    from edgecat.cli.models import newest_model
-    from edgecat.pretrained import CHECKPOINT
-
-    return newest_model((".safetensors",)) or CHECKPOINT
 
 
 def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, list[Path]]:

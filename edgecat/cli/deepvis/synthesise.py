@@ -44,7 +44,7 @@ def synthesise(
     Example: `edgecat deepvis synthesise --layers classifier.1 --layers features.42 --units 0-15`
     """
     from edgecat.cli.console import progress, say
-    from edgecat.cli.deepvis.live import model_to_look_into
+    from edgecat.cli.models import model_to_look_into
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, units_named
     from edgecat.deepvis.synthesise import STYLES, Synthesis, synthesise_all

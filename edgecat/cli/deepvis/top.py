@@ -27,7 +27,7 @@ def top(
     Example: `edgecat deepvis top photos/ --layers 'features.3*'`
     """
     from edgecat.cli.console import progress, say, warn
-    from edgecat.cli.deepvis.live import model_to_look_into
+    from edgecat.cli.models import model_to_look_into
     from edgecat.cli.training import warn_skipped
     from edgecat.data.folder import scan
     from edgecat.deepvis.probe import open_probe
