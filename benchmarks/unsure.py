@@ -2,8 +2,9 @@
 
     python benchmarks/unsure.py CHECKPOINT RUN > docs/results/unsure.md
 
-Calibrates a checkpoint on its own training run (`edgecat evaluate --calibrate RUN`) and prints, for drawn frames of every kind that the fit has not seen, what plain energy, the fitted one
-and one fitted without that kind say, at a limit that 99 of 100 validation photographs pass. Bar:
+Calibrates a checkpoint on its own training run (`edgecat evaluate --calibrate RUN`) and prints, for
+drawn frames of every kind that the fit has not seen, what plain energy, the fitted one and one
+fitted without that kind say, at a limit that 99 of 100 validation photographs pass. Bar:
 nine of ten drawn frames, all kinds together. Prints Markdown.
 """
 
