@@ -76,7 +76,8 @@ class PlainStudy(Study):
         """Find an optimiser's rate: the best of some multiples of the finder's suggestion.
 
         The finder is careful, as a long training wants it; each multiple is tried for some passes
-        from the same weights, and the one with the least loss is taken.
+        from the same weights, and the one with the least mean loss in their second half is taken:
+        neither too slow nor too wild.
 
         Args:
             found: to learn from.
@@ -99,22 +100,30 @@ class PlainStudy(Study):
                 steps=self.climb // 2 if full else self.climb,
                 reach=(0.03, 100) if full else (1e-3, 1e2),
             ).suggestion
-        losses = []
+        trial = trial or self.trial
+        means = []
         for share in shares:
             with seeded(self.seed) as random:
                 model = self.network(found, depth=depth, active=active)
+                losses: list[float] = []
+
+                def look(epoch: int, model: VGG = model, losses: list[float] = losses) -> None:
+                    if 2 * epoch > trial:
+                        losses.append(judged(model, found.training)[0])
+
                 fit(
                     model,
                     found.training,
                     optimizer=optimizer,
                     rate=share * suggestion,
                     batch=batch,
-                    epochs=trial or self.trial,
+                    epochs=trial,
                     random=random,
+                    on_epoch=look,
                 )
-            loss = judged(model, found.training)[0]
-            losses.append((loss if math.isfinite(loss) else math.inf, share))
-        return float(f"{min(losses)[1] * suggestion:.2g}")
+            mean = sum(losses) / len(losses)
+            means.append((mean if math.isfinite(mean) else math.inf, share))
+        return float(f"{min(means)[1] * suggestion:.2g}")
 
     def history(
         self,
