@@ -35,6 +35,7 @@ class LearningRate(PlainStudy):
     """
 
     shares: tuple[float, ...] = (0.003, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0)
+    epochs: int = 24
 
     @property
     def steps(self) -> int:
@@ -123,11 +124,14 @@ def finding(final: Mapping[float, float], start: float, suggestion: float) -> tu
         if held
         else "the lecture's two walls do not both show here"
     )
-    second = (
-        f"The best was {best * suggestion:.2g}, {best:g} times the suggestion, and from "
-        f"{min(good) * suggestion:.2g} to {max(good) * suggestion:.2g} the loss was about as low: "
-        f"{verdict}."
+    multiple = "the suggestion itself" if best == 1 else f"{best:g} times the suggestion"
+    others = (
+        f"from {min(good) * suggestion:.2g} to {max(good) * suggestion:.2g} the loss was about as "
+        "low"
+        if len(good) > 1
+        else "no other came near it"
     )
+    second = f"The best was {best * suggestion:.2g}, {multiple}, and {others}: {verdict}."
     return first, second
 
 
