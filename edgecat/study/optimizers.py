@@ -125,11 +125,12 @@ def finding(
         there = [w for w in ways if w.surface == surface and w.arrived >= 0]
         quick = min(there, key=lambda way: way.arrived, default=None)
         plain = next((w.arrived for w in there if w.optimizer == "gd"), -1)
+        where = f"the {surface}" if surface.islower() else f"{surface}'s function"
         if quick is None:
-            told.append(f"nobody in the {surface}")
+            told.append(f"nobody on {where}")
             continue
         other = f"after {plain}" if plain >= 0 else "never"
-        told.append(f"{quick.optimizer} on the {surface} (step {quick.arrived}; gd {other})")
+        told.append(f"{quick.optimizer} on {where} (step {quick.arrived}; gd {other})")
     return first, f"First at the bottom, each at its best rate: {', '.join(told)}."
 
 
