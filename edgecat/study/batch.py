@@ -227,8 +227,9 @@ def outcome(
         for size in dict.fromkeys(w.batch for w in walks)
     }
     return Outcome(
-        lead=f"One network of {study.depth} layers, without momentum, on {found.about}. It learns "
-        "from all at once, or from a few a step, each at a rate that was tuned for it.",
+        lead=f"One network of {study.depth} layers, without momentum, on "
+        f"{found.about.partition(', and ')[0]}. It learns from all at once, or "
+        "from a few a step, each at a rate that was tuned for it.",
         finding=finding(races, closeness, wander),
         facts=[
             (f"{short(1 / best.share)} x", f"as fast in seconds with batches of {best.batch}"),
@@ -337,8 +338,10 @@ def _sections(
     target = float(np.mean([race.target for race in races]))
     rates = {walk.batch: walk.rate for walk in walks}
     rows = [
-        (_name(race.batch, races), f"{rates[race.batch]:g}", f"{race.passes:.1f}",
-         f"{race.seconds:.2f}", f"{race.share:.3f}", f"{wander[race.batch]:.1f}")
+        (_name(race.batch, races), f"{rates[race.batch]:g}",
+         *((f"{race.passes:.1f}", f"{race.seconds:.2f}", f"{race.share:.3f}")
+           if math.isfinite(race.share) else ("not there", "", "")),
+         f"{wander[race.batch]:.1f}")
         for race in races
     ]  # fmt: skip
     header = ("pictures a step", "rate", "passes", "seconds", "share of full batch", "path / way")
