@@ -1,0 +1,102 @@
+"""Take the figures of `docs/lecture.md` from what its commands left.
+
+make demo
+for study in activations batch learning-rate optimizers dropout convolution architectures sequence
+do edgecat study $study; done
+edgecat deepvis top demo/pets/train --engine PRETRAINED --layers features.42 --units 37
+edgecat deepvis synthesise --engine PRETRAINED --layers features.42 --units 37
+python docs/lecture.py studies
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+from html import unescape
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgecat.data.synthetic import draw_pet
+from edgecat.deepvis import open_probe
+from edgecat.deepvis.pictures import enlarged, heat_over
+from edgecat.deepvis.results import KINDS, Results
+from edgecat.pretrained import CHECKPOINT
+
+FIGURES = {
+    "gradients": ("activations", "Gradient norms by layer and by depth"),
+    "activations": ("activations", "Loss and accuracy while learning"),
+    "batch": ("batch", "Loss by passes and by seconds"),
+    "paths": ("batch", "Paths and cosines"),
+    "learning-rate": ("learning-rate", "Loss by pass, and by rate"),
+    "parabola": ("learning-rate", "Steps on a parabola"),
+    "optimizers": ("optimizers", "Loss and accuracy by optimiser"),
+    "dropout": ("dropout", "Accuracy on learnt and new pictures, the gap, and the loss"),
+    "occlusion": ("dropout", "Right answers by hidden area"),
+    "filters": ("convolution", "A picture under four filters, ReLU and max pooling"),
+    "shift": ("convolution", "Change of the map by the shift"),
+    "weights": ("convolution", "Weights, layer by layer"),
+    "receptive-fields": ("convolution", "Receptive fields of VGG16"),
+    "architectures": ("architectures", "Accuracy against multiply-adds, weights and latency"),
+    "sequence": ("sequence", "Right answers by reader and kind of frame"),
+}
+UNIT = "features.42", 37
+_TILE = 320
+
+
+def main(studies: Path) -> None:
+    """Write each figure into `docs/lecture/`."""
+    folder = Path(__file__).with_name("lecture")
+    folder.mkdir(exist_ok=True)
+    for name, (study, alt) in FIGURES.items():
+        (folder / f"{name}.svg").write_text(figure(studies / f"{study}.html", alt))
+    write_picture(folder / "unit-37.jpg", unit_pictures())
+    write_picture(folder / "gradcam.jpg", heat_pictures())
+
+
+def figure(page: Path, alt: str) -> str:
+    """A page's figure, on white: it was drawn for a light page."""
+    for found, data in re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)"',
+                                  page.read_text()):  # fmt: skip
+        if unescape(found) == alt:
+            svg = base64.b64decode(data).decode()
+            return re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#fff"/>',
+                          svg, count=1)  # fmt: skip
+    raise SystemExit(f"{page} has no figure {alt!r}")
+
+
+def unit_pictures() -> list[np.ndarray]:
+    """What excites one unit most, what deconvolution makes of it, and what was made for it."""
+    probe = open_probe(CHECKPOINT)
+    results = Results(CHECKPOINT, probe.card)
+    layer, unit = UNIT
+    found = [results.picture(kind, probe.layer(layer), unit) for kind in KINDS]
+    missing = [kind for kind, picture in zip(KINDS, found, strict=True) if picture is None]
+    if missing:
+        raise SystemExit(f"{results.folder} has no {', '.join(missing)} of {layer}, unit {unit}")
+    return [picture for picture in found if picture is not None]
+
+
+def heat_pictures() -> list[np.ndarray]:
+    """Drawn pets, each beside where its answer comes from."""
+    probe = open_probe(CHECKPOINT)
+    pictures = []
+    for seed in (4, 11):
+        pet = draw_pet(seed, seed % 2, _TILE)[0]
+        heat = probe.gradcam(pet, int(probe.run(pet).probabilities.argmax()))
+        pictures += [pet, heat_over(pet, enlarged(heat, _TILE, _TILE))]
+    return pictures
+
+
+def write_picture(path: Path, pictures: list[np.ndarray]) -> None:
+    """Lay square pictures side by side, on white."""
+    tiles = [cv2.resize(p, (_TILE, _TILE), interpolation=cv2.INTER_AREA) for p in pictures]
+    gap = np.full((_TILE, 12, 3), 255, np.uint8)
+    row = np.hstack([part for tile in tiles for part in (tile, gap)][:-1])
+    path.write_bytes(cv2.imencode(".jpg", row, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

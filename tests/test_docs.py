@@ -1,0 +1,62 @@
+"""What is promised about the documents: they name what is there, in both languages the same."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/results/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_lecture_is_the_same_in_both_languages() -> None:
+    texts = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in LECTURES]
+    assert figures(texts[0]) == figures(texts[1])
+    assert commands(texts[0]) == commands(texts[1])
+    assert len(re.findall(r"^## ", texts[0], re.M)) == len(re.findall(r"^## ", texts[1], re.M))
+
+
+def test_every_figure_is_shown_and_made_by_the_script() -> None:
+    text = (ROOT / "docs" / "lecture.md").read_text(encoding="utf-8")
+    shown = {Path(figure).name for figure in figures(text)}
+    assert shown == {path.name for path in (ROOT / "docs" / "lecture").iterdir()}
+    script = (ROOT / "docs" / "lecture.py").read_text(encoding="utf-8")
+    assert [
+        name for name in shown if f'"{Path(name).stem}"' not in script and name not in script
+    ] == []
+
+
+def test_the_lecture_s_commands_are_commands() -> None:
+    text = (ROOT / "docs" / "lecture.md").read_text(encoding="utf-8")
+    named = {tuple(command[1:3]) for command in commands(text) if command[0] == "edgecat"}
+    for words in sorted(named):
+        group = words if words[0] == "deepvis" and words[1] in ("top", "synthesise") else words[:1]
+        ran = subprocess.run(
+            [sys.executable, "-m", "edgecat", *group, "--help"], capture_output=True
+        )
+        assert ran.returncode == 0, words
+
+
+LECTURES = ("lecture.md", "lecture.ko.md")
+
+
+def figures(text: str) -> list[str]:
+    return re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
+
+
+def commands(text: str) -> list[list[str]]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
