@@ -1,6 +1,6 @@
 """Whether a network looks at the animal: attribution inside drawn pets, whose outline is known.
 
-    python benchmarks/looking.py [CHECKPOINT] [--pets 200] > docs/results/looking.md
+    python benchmarks/looking.py [CHECKPOINT] [--pets 100] > docs/results/looking.md
 
 Prints how much of Grad-CAM and of occlusion lies on the animal, for the checkpoint and for the same
 network untrained. Bar: for both more than the animal's share of the frame, outside the 95 %
@@ -27,7 +27,7 @@ def main() -> int:
     """Measure, print, and return 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description="Is it looking at the animal?")
     parser.add_argument("checkpoint", type=Path, nargs="?", default=CHECKPOINT)
-    parser.add_argument("--pets", type=int, default=200)
+    parser.add_argument("--pets", type=int, default=100)
     options = parser.parse_args()
     probe = open_probe(options.checkpoint)
     print("# Is it looking at the animal?\n\nWritten by `benchmarks/looking.py`.\n")

@@ -15,6 +15,7 @@ from edgecat.deepvis.probe import Probe, Seen
 Image = NDArray[np.uint8]
 Values = NDArray[np.float32]
 Progress = Callable[[int], None]
+Box = tuple[int, int, int, int]
 
 UNITS = 8
 _BATCH = 16
@@ -121,6 +122,7 @@ def occlusion(
     frame: Image,
     label: int,
     *,
+    overlap: int = _OVERLAP,
     on_frames: Progress = lambda frames: None,
 ) -> Values:
     """Slide a grey patch over a frame and see how much the class suffers.
@@ -134,13 +136,14 @@ def occlusion(
         probe: of the network.
         frame: uint8 (height, width, 3) BGR, fitted.
         label: the class.
+        overlap: steps in which the patch moves by its own side; the work grows with its square.
         on_frames: called with a number of frames that are done.
 
     Returns:
         float32 (height, width); positive where the network needs what is there.
     """
     height, width = frame.shape[:2]
-    boxes = _patches(height, width)
+    boxes = _patches(height, width, overlap)
     grey = np.rint(255 * np.array(probe.card.mean[::-1])).astype(np.uint8)
     whole = _log_odds(probe, frame[None], label)[0]
     falls, covered = np.zeros((height, width)), np.zeros((height, width))
@@ -169,10 +172,10 @@ def _log_odds(probe: Probe, frames: Image, label: int) -> NDArray[np.float64]:
     return np.asarray(logits[:, label] - top - np.log(np.exp(others - top[:, None]).sum(1)))
 
 
-def _patches(height: int, width: int) -> Sequence[tuple[int, int, int, int]]:
+def _patches(height: int, width: int, overlap: int = _OVERLAP) -> Sequence[Box]:
     """Top, left, bottom, right of each patch; at the edges they are cut, so all is covered."""
     high, wide = max(1, height // _PATCH), max(1, width // _PATCH)
-    down, across = max(1, high // _OVERLAP), max(1, wide // _OVERLAP)
+    down, across = max(1, high // overlap), max(1, wide // overlap)
     return [
         (max(y, 0), max(x, 0), min(y + high, height), min(x + wide, width))
         for y in range(down - high, height, down)

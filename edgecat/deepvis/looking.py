@@ -15,6 +15,8 @@ from edgecat.deepvis.pictures import enlarged
 from edgecat.deepvis.probe import Probe
 from edgecat_runtime.errors import UserError
 
+_OVERLAP = 2  # means over many pictures need no finer maps
+
 Image = NDArray[np.uint8]
 Values = NDArray[np.float32]
 
@@ -97,7 +99,7 @@ def looking_at_pets(
         right += names[label] == LABELS[number % 2]
         height, width = frame.shape[:2]
         heats["Grad-CAM"].append(enlarged(probe.gradcam(frame, label), height, width))
-        heats["occlusion"].append(occlusion(probe, frame, label))
+        heats["occlusion"].append(occlusion(probe, frame, label, overlap=_OVERLAP))
         on_pet(1)
     masks = [mask for _, mask in drawn]
     return Looking(
