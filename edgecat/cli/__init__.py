@@ -87,6 +87,10 @@ def main() -> None:
             sys.stdout.flush()  # here, where a closed pipe is caught, not when Python ends
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except SystemExit as end:  # Typer's end on Ctrl-C is silent
+        if end.__context__ and type(end.__context__.__cause__) is KeyboardInterrupt:
+            _fail("interrupted", 130)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

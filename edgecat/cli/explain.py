@@ -74,9 +74,12 @@ def _explain(
     from edgecat.deepvis.explain import occlusions
     from edgecat.deepvis.explain_report import write_explanation
     from edgecat.deepvis.results import Results
+    from edgecat_runtime.errors import UserError
     from edgecat_runtime.pictures import read_picture
 
     number = None if label is None else _number(label, probe.card.labels)
+    if image.is_dir():
+        raise UserError(f"{image} is a folder; expected one picture")
     picture = read_picture(image)
     with progress(occlusions(probe), "hiding parts") as advance:
         found = explained(probe, picture, number, on_frames=advance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +108,21 @@ class Results:
         except OSError:
             return None
         return self._read[path][1]
+
+
+def chosen_units(
+    text: str | None, layers: Sequence[Layer]
+) -> list[tuple[Layer, range | list[int]]]:
+    """Read which units of some layers are meant, as `units_named` does.
+
+    Raises:
+        UserError: the text is none of these, or no layer has any of them.
+    """
+    chosen = [(layer, units_named(text, layer)) for layer in layers]
+    if not any(units for _, units in chosen):
+        most = max(layer.units for layer in layers)
+        raise UserError(f"there are no units {text} here; expected some of 0 to {most - 1}")
+    return chosen
 
 
 def units_named(text: str | None, layer: Layer) -> range | list[int]:

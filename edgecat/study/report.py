@@ -13,6 +13,7 @@ from edgecat import __version__
 from edgecat.page import cards, page
 from edgecat.study.frame import STUDIES, Outcome, Study, Table
 from edgecat_runtime.atomic import atomic_write, write_error
+from edgecat_runtime.errors import UserError
 from edgecat_runtime.machine import this_machine
 
 _STYLE = """<style>
@@ -23,14 +24,17 @@ section > p { margin-top: 4px; } section img { margin: 0 auto; }
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder and try to write there, before minutes are spent on what is to be written.
+    """Try to write where the folder is or will be, before minutes are spent on what is written.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or is a file.
     """
+    whole = folder.absolute()
+    place = next(path for path in (whole, *whole.parents) if path.exists())
+    if place == whole and not place.is_dir():
+        raise UserError(f"{folder} is a file; expected a folder to write into")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         raise write_error(folder, error) from error

@@ -17,7 +17,7 @@ from edgecat.data.folder import scan
 from edgecat.deepvis import looking, top
 from edgecat.deepvis.explain import explain, occlusion, occlusions
 from edgecat.deepvis.probe import Probe, open_probe
-from edgecat.deepvis.results import Results, units_named
+from edgecat.deepvis.results import Results, chosen_units, units_named
 from edgecat.deepvis.synthesise import Synthesis, regularised, synthesise, synthesise_all
 from edgecat.deepvis.top import Request, TopPictures
 from edgecat.pretrained import CHECKPOINT
@@ -145,6 +145,14 @@ def test_results_are_picked_up_when_they_change(probe: Probe, own: Path) -> None
 )
 def test_units_named(probe: Probe, text: str | None, expected: list[int]) -> None:
     assert list(units_named(text, probe.layer("features.5"))) == expected
+
+
+def test_units_that_nothing_has(probe: Probe) -> None:
+    layers = [probe.layer("features.2"), probe.layer("features.5")]
+    few = min(layer.units for layer in layers)
+    assert [len(units) for _, units in chosen_units(f"0-{few - 1}", layers)] == [few, few]
+    with pytest.raises(UserError, match="there are no units 9999 here; expected some of 0 to"):
+        chosen_units("9999", layers)
 
 
 @pytest.mark.parametrize("text", ["x", "1-", "-3", "1,,2"])
@@ -293,7 +301,7 @@ def test_bad_requests_are_sentences(
         (("explain",), "name one picture, or give --pets"),
         (("explain", good, "--pets", 2), "name one picture, or give --pets"),
         (("explain", cut, "--engine", own), "is cut short"),
-        (("explain", album, "--engine", own), "cannot read"),
+        (("explain", album, "--engine", own), "is a folder; expected one picture"),
         (("explain", good, "--engine", exported), "is exported and cannot be looked into"),
         (("explain", good, "--engine", good), "expected a .safetensors"),
         (("explain", good, "--engine", own, "--label", "cow"), "label 'cow' is unknown"),

@@ -285,6 +285,7 @@ def test_the_command_lists_the_studies(cli: Cli) -> None:
         (("nope",), "there is no study 'nope'"),
         (("activations", "--data", "missing"), "missing"),
         (("activations", "--output", "file/below"), "cannot write file/below"),
+        (("activations", "--output", "file"), "file is a file; expected a folder to write into"),
     ],
 )
 def test_the_command_refuses_in_a_sentence(
@@ -335,3 +336,26 @@ def _walk(batch: int, losses: tuple[float, ...], pace: float = 1.0) -> Walk:
     times = tuple(pace * i for i in range(len(losses)))
     passes = tuple(float(i) for i in range(len(losses)))
     return Walk(batch, 0, 0.1, passes, times, losses, 1.0, 1.0, torch.zeros(0, 0))
+
+
+def test_ctrl_c_is_one_word_and_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import signal\n"
+        "from edgecat.cli import main\n"
+        "from edgecat.study import activations\n"
+        "activations.Activations.run = lambda *_: signal.raise_signal(signal.SIGINT)\n"
+        "main()\n"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "study",
+        "activations",
+        "--output",
+        str(tmp_path / "new"),
+    ]
+    ran = subprocess.run([*command, str(tmp_path / "new")], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (130, "")
+    assert ran.stderr.strip().endswith("error: interrupted")
+    assert list(tmp_path.iterdir()) == []

@@ -79,7 +79,6 @@ def live(
         )
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)
-        page = camera_web.web_page(web, web_control, [text], None)
 
         import edgecat.data.drawn_camera  # noqa: F401  (registers synthetic://)
         from edgecat.cli.models import model_to_look_into
@@ -90,6 +89,7 @@ def live(
         checkpoint = engine or model_to_look_into()
         probe = open_probe(checkpoint, device=device)
         results = Results(checkpoint, probe.card)
+        page = camera_web.web_page(web, web_control, [text], None)
         with open_live(
             probe, results, text, stills, options=options, give_up=give_up, wait=wait
         ) as shown:

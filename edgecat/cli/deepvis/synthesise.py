@@ -46,7 +46,7 @@ def synthesise(
     from edgecat.cli.console import progress, say
     from edgecat.cli.models import model_to_look_into
     from edgecat.deepvis.probe import open_probe
-    from edgecat.deepvis.results import Results, units_named
+    from edgecat.deepvis.results import Results, chosen_units
     from edgecat.deepvis.synthesise import STYLES, Synthesis, synthesise_all
     from edgecat_runtime.errors import UserError
 
@@ -66,7 +66,7 @@ def synthesise(
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
     # The last layers first: theirs are the most telling.
-    chosen = [(one, units_named(units, one)) for one in reversed(probe.chosen(layers))]
+    chosen = chosen_units(units, probe.chosen(layers)[::-1])
     results = Results(checkpoint, probe.card)
     count = sum(len(some) for _, some in chosen)
     with progress(count, "synthesising") as advance:

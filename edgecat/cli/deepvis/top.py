@@ -31,12 +31,12 @@ def top(
     from edgecat.cli.training import warn_skipped
     from edgecat.data.folder import scan
     from edgecat.deepvis.probe import open_probe
-    from edgecat.deepvis.results import Results, units_named
+    from edgecat.deepvis.results import Results, chosen_units
     from edgecat.deepvis.top import Request, TopPictures, batch_size
 
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
-    chosen = tuple((layer, units_named(units, layer)) for layer in probe.chosen(layers))
+    chosen = tuple(chosen_units(units, probe.chosen(layers)))
     pictures = scan(data)
     for sentence in pictures.skipped:
         warn(f"left out: {sentence}")
