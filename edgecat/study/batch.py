@@ -48,7 +48,7 @@ class Batch(PlainStudy):
     validation: int = 2
     epochs: int = 20
     full_epochs: int = 100
-    full_trial: int = 60
+    full_trial: int = 24
     looks: int = 2
 
     @property
