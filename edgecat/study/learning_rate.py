@@ -227,7 +227,7 @@ def _parabola() -> Panel:
         Line(f"rate {rate:g}", steps, np.power(1 - rate, steps), colour=colour, marker=".")
         for rate, colour in zip(_PARABOLA, COLOURS, strict=False)
     ]
-    return Panel("w, step by step", "step", "w", lines, limits=(-2.2, 2.2), legend="upper left")
+    return Panel("w, step by step", "step", "w", lines, limits=(-2.2, 4), legend="upper left")
 
 
 def _table(runs: Sequence[History], suggestion: float) -> Table:

@@ -124,9 +124,11 @@ def _photographs(
     learnt, n_learnt = _loaded(evenly(parts[0], training), size, advance)
     judged, n_judged = _loaded(evenly(parts[1], validation), size, advance)
     if len(learnt) < LEAST or not len(judged):
+        skipped = (*found.skipped, *n_learnt, *n_judged)
+        told = f" ({len(skipped)} could not be used, such as {skipped[0]})" if skipped else ""
         raise UserError(
-            f"{len(learnt)} pictures are left to learn from and {len(judged)} to judge by; a study "
-            f"needs {LEAST} and more. Add pictures"
+            f"{len(learnt)} pictures are left to learn from and {len(judged)} to judge by{told}; a "
+            f"study needs {LEAST} and more. Add pictures"
         )
     advance(training + validation - len(learnt) - len(judged))
     about = (

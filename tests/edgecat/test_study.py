@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgecat.data.synthetic import write_pets
 from edgecat.page import page
 from edgecat.study import STUDIES, Study, find_study
 from edgecat.study.activations import THEORY, Gradients, vanished
@@ -338,6 +339,13 @@ def _walk(batch: int, losses: tuple[float, ...], pace: float = 1.0) -> Walk:
     return Walk(batch, 0, 0.1, passes, times, losses, 1.0, 1.0, torch.zeros(0, 0))
 
 
+def test_too_few_pictures_say_which_could_not_be_used(tmp_path: Path) -> None:
+    write_pets(tmp_path / "pets", 20, size=32)
+    (tmp_path / "pets" / "cat" / "000007.jpg").write_text("no picture")
+    with pytest.raises(UserError, match=r"1 could not be used, such as .*000007\.jpg"):
+        material((str(tmp_path / "pets"),), training=64, validation=64, size=16)
+
+
 def test_ctrl_c_is_one_word_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import signal\n"
@@ -355,7 +363,7 @@ def test_ctrl_c_is_one_word_and_leaves_nothing(tmp_path: Path) -> None:
         "--output",
         str(tmp_path / "new"),
     ]
-    ran = subprocess.run([*command, str(tmp_path / "new")], capture_output=True, text=True)
+    ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (130, "")
     assert ran.stderr.strip().endswith("error: interrupted")
     assert list(tmp_path.iterdir()) == []
