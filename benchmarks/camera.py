@@ -34,10 +34,9 @@ from numpy.typing import NDArray
 
 from edgecat.data.synthetic import draw_pet
 from edgecat.pretrained import INT8
-from edgecat.training.loader import available_cores
 from edgecat_runtime import Classifier
 from edgecat_runtime.camera import Camera, Shot, Source
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.machine import cores, this_machine
 from edgecat_runtime.pipeline import Answer, Pipeline
 from edgecat_runtime.sinks import Sink
 
@@ -67,8 +66,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mkv"
         write_clip(clip, given.frames)
-        threads = given.threads or max(1, available_cores() - 1)
-        print(f"\nthe network on {threads} of {available_cores()} cores:")
+        threads = given.threads or max(1, cores() - 1)
+        print(f"\nthe network on {threads} of {cores()} cores:")
         to_bare, to_plain = _rates(given.engine, clip, threads, given.rounds)
         if given.threads is None:
             print("\nthe network on all cores, no bar:")

@@ -17,12 +17,13 @@ from edgecat.data.folder import PictureSet, scan, split
 from edgecat.models.cost import cost_of
 from edgecat.torch_backend import TorchBackend
 from edgecat.training.config import TrainConfig
-from edgecat.training.loader import available_cores, served_batches
+from edgecat.training.loader import served_batches
 from edgecat.training.loop import train
 from edgecat.training.metrics import evaluate
 from edgecat.training.run import Watcher
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.machine import cores
 from edgecat_runtime.preprocess import preprocess
 
 
@@ -130,7 +131,7 @@ def _accuracy(
         pictures,
         partial(preprocess, height=card.height, width=card.width, fit=card.fit),
         batch_size=64,
-        workers=available_cores(),
+        workers=cores(),
     )
     backend = TorchBackend(model, card)
     return evaluate(backend.infer, batches, card.labels, on_batch=on_batch).accuracy

@@ -20,8 +20,9 @@ from edgecat.data.fingerprint import (
     grouped,
 )
 from edgecat.data.folder import Picture, PictureSet
-from edgecat.training.loader import available_cores, prefetched
+from edgecat.training.loader import prefetched
 from edgecat.training.metrics import cross_entropy
+from edgecat_runtime.machine import cores
 from edgecat_runtime.pictures import PictureError, decode_picture
 
 DOUBT = 0.05  # a label that a model denies and gives less than this is doubtful
@@ -265,7 +266,7 @@ def look(
     return prefetched(
         lambda chunk: [_seen(picture, prepare) for picture in chunk],
         chunks,
-        workers=available_cores(),
+        workers=cores(),
     )
 
 

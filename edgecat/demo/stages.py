@@ -14,7 +14,7 @@ from edgecat.data.folder import PictureSet, scan
 from edgecat.demo.clip import FPS, write_clip
 from edgecat.demo.result import DemoConfig, Said, Tile
 from edgecat.training.config import TrainConfig
-from edgecat.training.loader import available_cores, served_batches
+from edgecat.training.loader import served_batches
 from edgecat.training.metrics import Evaluation
 from edgecat.training.metrics import evaluate as count
 from edgecat.training.plots import draw_confusion
@@ -24,6 +24,7 @@ from edgecat_runtime.backends import backend_entries
 from edgecat_runtime.benchmark import Result, measure, opened
 from edgecat_runtime.camera import Camera
 from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.machine import cores
 from edgecat_runtime.pictures import decode_picture
 from edgecat_runtime.pipeline import Pipeline, Summary
 from edgecat_runtime.recorder import Recorder
@@ -75,9 +76,7 @@ def evaluate(model: Path, folder: Path, say: Say) -> tuple[Evaluation, tuple[Til
             answers.extend(logits.argmax(1).tolist())
             return logits
 
-        batches = served_batches(
-            pictures, classifier.preprocess, batch_size=16, workers=available_cores()
-        )
+        batches = served_batches(pictures, classifier.preprocess, batch_size=16, workers=cores())
         evaluation = count(infer, batches, classifier.labels)
     draw_confusion(evaluation, folder / "run" / "confusion-test.png")
     say(f"     {evaluation.accuracy:.1%} of {evaluation.n} right")

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from edgecat.data.folder import Picture, PictureSet
 from edgecat.evaluation.curves import Roc, energies, reliability, roc, softmax, wilson
-from edgecat.training.loader import Batch, Prepare, available_cores, load_batch, prefetched
+from edgecat.training.loader import Batch, Prepare, load_batch, prefetched
 from edgecat.training.metrics import Evaluation, cross_entropy
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.machine import cores
 
 Frames = NDArray[np.uint8]
 Infer = Callable[[Frames], NDArray[np.float32]]
@@ -158,7 +159,7 @@ def answers_to(
         return load_batch(pictures.pictures, indices, view), seen
 
     starts = range(0, len(pictures), _BATCH)
-    for batch, seen in prefetched(load, starts, workers=available_cores()):
+    for batch, seen in prefetched(load, starts, workers=cores()):
         skipped += batch.skipped
         shown += [pictures.pictures[index] for index in seen]
         if seen:

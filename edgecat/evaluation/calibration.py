@@ -17,11 +17,12 @@ from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.outliers import KINDS, draw_outlier
 from edgecat.evaluation.curves import energies, reliability, softmax
 from edgecat.evaluation.known import Features, Head, fit_known
-from edgecat.training.loader import Batch, available_cores, load_batch, prefetched
+from edgecat.training.loader import Batch, load_batch, prefetched
 from edgecat.training.metrics import cross_entropy
 from edgecat.training.run import CONFIG, read_config
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.machine import cores
 from edgecat_runtime.preprocess import preprocess
 
 PASS = 0.99
@@ -238,7 +239,7 @@ def _photographs(
 
     def frames() -> Iterator[Frames]:
         starts = range(0, len(pictures), _BATCH)
-        for batch in prefetched(load, starts, workers=available_cores()):
+        for batch in prefetched(load, starts, workers=cores()):
             skipped.extend(batch.skipped)
             if len(batch.labels):
                 truth.append(batch.labels)

@@ -14,8 +14,9 @@ from torch import Tensor
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.synthetic import LABELS, draw_pet
 from edgecat.evaluation.robustness import evenly
-from edgecat.training.loader import available_cores, served_batches
+from edgecat.training.loader import served_batches
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.machine import cores
 from edgecat_runtime.preprocess import preprocess
 
 LEAST = 32
@@ -145,7 +146,7 @@ def _loaded(
     labels: list[NDArray[np.int64]] = []
     skipped: list[str] = []
     prepare = partial(preprocess, height=size, width=size)
-    for batch in served_batches(pictures, prepare, batch_size=64, workers=available_cores()):
+    for batch in served_batches(pictures, prepare, batch_size=64, workers=cores()):
         if len(batch.labels):
             frames.append(batch.frames)
             labels.append(batch.labels)

@@ -22,7 +22,7 @@ from edgecat.training.compiled import check_compiler, compiled
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
 from edgecat.training.events import EventLog, require_tensorboard
-from edgecat.training.loader import Loader, available_cores
+from edgecat.training.loader import Loader
 from edgecat.training.metrics import write_metrics
 from edgecat.training.optim import choose_device, choose_precision, make_optimizer
 from edgecat.training.schedule import learning_rate
@@ -33,6 +33,7 @@ from edgecat.weights import IMAGENET, described
 from edgecat_runtime.atomic import atomic_write
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.machine import cores
 
 
 @dataclass
@@ -181,7 +182,7 @@ def assemble(
         data=tuple(str(Path(path).absolute()) for path in config.data),
         teacher=str(Path(config.teacher).absolute()) if config.teacher else "",
         weights=_absolute(config.weights),
-        threads=config.threads or world.cores(available_cores()),
+        threads=config.threads or world.cores(cores()),
         device=str(device),
         precision=choose_precision(config.precision, device),
         augment_on=_augment_on(config.augment_on, device),
@@ -279,7 +280,7 @@ def _loader(config: TrainConfig, training: PictureSet | ShardSet, world: World) 
         config.seed,
         how=Augmentation() if config.augment else None,
         fit=config.fit,
-        workers=world.cores(available_cores()),
+        workers=world.cores(cores()),
         part=world.part,
         on_device=config.augment_on == "device",
         pinned=config.device.startswith("cuda"),

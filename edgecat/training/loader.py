@@ -6,7 +6,6 @@ threads nor an interruption changes a bit of what the model sees.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -257,10 +256,3 @@ class Waited(Iterator[Item]):
             return next(self._items)
         finally:
             self.seconds += perf_counter() - started
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
