@@ -48,7 +48,7 @@ def test_the_cost_of_the_loop_is_measured(
     out = capsys.readouterr().out
     assert re.search(r"beside decoder and network: \d+\.\d+ ms a frame", out)
     ratios = re.findall(r"pipeline over (?:bare engine|plain loop): (\d+\.\d+)", out)
-    assert len(ratios) == 2
+    assert len(ratios) == 4, "with a core left to capture, and without"
     assert all(float(ratio) > 0.3 for ratio in ratios), "the network is next to nothing here"
 
 

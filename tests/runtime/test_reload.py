@@ -35,6 +35,9 @@ def served(make_tiny: Make, tmp_path: Path) -> Iterator[Classifier]:
 def reloader(served: Classifier) -> Iterator[Reloader]:
     watching = Reloader(served, seconds=SECONDS)
     watching.start()
+    deadline = time.perf_counter() + PATIENCE
+    while not watching._digest and time.perf_counter() < deadline:
+        time.sleep(SECONDS / 10)  # before it knows the file, any other time of it is news
     yield watching
     watching.close()
 
