@@ -25,9 +25,9 @@ from edgecat.models import architecture, build_model
 from edgecat.models.auxiliary import training_loss
 from edgecat.models.cost import Cost, cost_of
 from edgecat.page import table
-from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import judged, seeded, shuffled
-from edgecat.study.pictures import MEAN, SCALE, Material, Pictures, material
+from edgecat.study.pictures import MEAN, SCALE, Material, Pictures, PictureStudy
 from edgecat.study.plots import Panel, band, canvas, drawn, image_of
 from edgecat.training.optim import make_optimizer, set_learning_rate
 from edgecat_export.graph import card_for_onnx, onnx_from_model
@@ -52,7 +52,7 @@ _RATE, _DECAY = 0.05, 5e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architectures(Study):
+class Architectures(PictureStudy):
     """The lecture's networks, thin, through the same short training.
 
     Attributes:
@@ -83,13 +83,7 @@ class Architectures(Study):
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
         """Train each with every seed, then export the first of each and time them in turns."""
-        found = material(
-            self.data,
-            training=self.pictures,
-            validation=self.validation,
-            size=self.size,
-            advance=advance,
-        )
+        found = self.found(advance)
         courses: list[Course] = []
         models: dict[str, nn.Module] = {}
         for seed in self.each_seed:

@@ -19,9 +19,9 @@ from edgecat.evaluation.figures import COLOURS
 from edgecat.models.vgg import VGG
 from edgecat.page import data_url, table
 from edgecat.study.curves import at_the_end, by_pass, history_table
-from edgecat.study.frame import Advance, Outcome, Section, Study, Table
+from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import History, followed, judged, seeded
-from edgecat.study.pictures import Material, Pictures, frames_of, material
+from edgecat.study.pictures import Material, Pictures, PictureStudy, frames_of
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats
 from edgecat_runtime.opencv import cv2_module
@@ -34,7 +34,7 @@ _TILE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropout(Study):
+class Dropout(PictureStudy):
     """A network with dense layers, as VGG has them, that learns few pictures by heart.
 
     Attributes:
@@ -70,13 +70,7 @@ class Dropout(Study):
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
         """Learn with and without, and judge pictures of which a part is hidden."""
-        found = material(
-            self.data,
-            training=self.pictures,
-            validation=self.validation,
-            size=self.size,
-            advance=advance,
-        )
+        found = self.found(advance)
         tests = [covered(found.validation, share) for share in self.hidden]
         runs, sights = [], []
         for key in _VARIANTS:

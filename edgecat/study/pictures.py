@@ -14,6 +14,7 @@ from torch import Tensor
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.synthetic import LABELS, draw_pet
 from edgecat.evaluation.robustness import evenly
+from edgecat.study.frame import Advance, Study
 from edgecat.training.loader import served_batches
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.machine import cores
@@ -90,6 +91,31 @@ def material(
     drawn = _drawn(training + validation, size, advance)
     about = f"{training:,} drawn faces of {size} by {size} pixels, and {validation:,} others"
     return Material(LABELS, drawn[slice(training)], drawn[slice(training, None)], about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureStudy(Study):
+    """A study that learns from some pictures and is judged by others.
+
+    Attributes:
+        size: height and width of the pictures in pixels.
+        pictures: to learn from.
+        validation: to judge by.
+    """
+
+    size: int = 32
+    pictures: int = 512
+    validation: int = 256
+
+    def found(self, advance: Advance) -> Material:
+        """The pictures; raises as `material`."""
+        return material(
+            self.data,
+            training=self.pictures,
+            validation=self.validation,
+            size=self.size,
+            advance=advance,
+        )
 
 
 def normalised(frames: NDArray[np.uint8]) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgecat.models.vgg import VGG
-from edgecat.study.frame import Advance, Study
+from edgecat.study.frame import Advance
 from edgecat.study.learning import (
     History,
     climbed,
@@ -17,44 +17,28 @@ from edgecat.study.learning import (
     plain_network,
     seeded,
 )
-from edgecat.study.pictures import Material, material
+from edgecat.study.pictures import Material, PictureStudy
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainStudy(Study):
+class PlainStudy(PictureStudy):
     """A study of how one plain network learns.
 
     Attributes:
-        size: height and width of the pictures in pixels.
         depth: layers of the network.
         width: channels of its first block.
-        pictures: to learn from.
-        validation: to judge by.
         epochs: passes over the pictures.
         batch: pictures a step.
         climb: steps of the finder.
         trial: passes with which a rate is tried.
     """
 
-    size: int = 32
     depth: int = 4
     width: int = 16
-    pictures: int = 512
-    validation: int = 256
     epochs: int = 16
     batch: int = 16
     climb: int = 80
     trial: int = 6
-
-    def found(self, advance: Advance) -> Material:
-        """The pictures; raises as `material`."""
-        return material(
-            self.data,
-            training=self.pictures,
-            validation=self.validation,
-            size=self.size,
-            advance=advance,
-        )
 
     def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> VGG:
         """The network, or one of another depth, with weights drawn from the current seed."""
