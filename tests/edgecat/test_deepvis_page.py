@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from edgecat_runtime.camera import Shot, Source, register_source
 from edgecat_runtime.errors import UserError
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser is led by playwright")
+pytest.importorskip("playwright.sync_api", reason="the browser is led by playwright")
 
 SECONDS = 20_000  # milliseconds, of a busy machine
 START = State(unit=Unit(5, 9))
@@ -87,18 +86,6 @@ class Watched:
                 ".map(button => button.dataset.action)"
             )
         )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser for all tests."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import http.server
 import importlib.util
 import json
 import re
-import shutil
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from edgecat_runtime.camera import register_source
 from edgecat_runtime.web import Panel, panels, register_panel
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser is led by playwright")
+pytest.importorskip("playwright.sync_api", reason="the browser is led by playwright")
 
 _SPEC = importlib.util.spec_from_file_location("web_loop", Path(__file__).with_name("web_loop.py"))
 assert _SPEC is not None
@@ -41,18 +40,6 @@ PHONE = {
     "has_touch": True,
 }
 SECONDS = 20_000  # milliseconds, of a busy machine
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser for all tests; each opens pages of its own."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("there is no chromium on this machine")
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
