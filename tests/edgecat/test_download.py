@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgecat import download
-from edgecat.download import cache_folder, fetch
+from edgecat.download import fetch
+from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.errors import UserError
 
 DATA = np.random.default_rng(0).bytes(700_000)
