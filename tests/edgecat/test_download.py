@@ -153,14 +153,3 @@ def test_two_processes_fetch_it_once(web: Any) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert [path.name for path in cache_folder().iterdir()] == ["a.bin"]
     assert len(web.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("own", "xdg", "expected"),
-    [("/own", "/xdg", "/own"), ("", "/xdg", "/xdg/edgecat"), ("", "", "/home/me/.cache/edgecat")],
-)
-def test_cache_folder(own: str, xdg: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv("EDGECAT_CACHE", own)
-    monkeypatch.setenv("XDG_CACHE_HOME", xdg)
-    assert str(cache_folder()) == expected
