@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 import platform
 import shlex
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,12 @@ class TensorRTBackend:
         self._api = tensorrt(flavour)
         self.name = self._api.kind.backend
         self.gpu = open_gpu(device)
-        self.gpu.use()
         self.gpu_ms = 0.0
+        self._turn = Lock()
         self._graph: Graph | None = None
+        self._graphs = True
         self._size = self._runs = 0
-        with ExitStack() as owned:
+        with self.gpu.in_use(), ExitStack() as owned:
             owned.callback(self._forget)
             self._engine = _deserialised(path, card, self._api, self.gpu)
             self._check_tensors(path, card)
@@ -82,8 +84,10 @@ class TensorRTBackend:
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
 
+        Threads take turns, since there is one set of buffers.
+
         Raises:
-            UserError: the frames have another shape or type.
+            UserError: the frames have another shape or type, or the backend was closed.
             DeviceError: the GPU failed.
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != self._frame:
@@ -91,17 +95,36 @@ class TensorRTBackend:
                 f"the frames are {frames.dtype} {frames.shape}; expected uint8 (n, "
                 f"{', '.join(map(str, self._frame))}). Use Classifier.preprocess"
             )
-        self.gpu.use()  # the calling thread may be another than the one that opened
-        self.gpu_ms = 0.0
-        logits = np.empty((len(frames), self._classes), np.float32)
-        for start in range(0, len(frames), self._largest):
-            part = frames[start : start + self._largest]
-            logits[start : start + len(part)] = self._answer(part)
-        return logits
+        with self._turn:
+            if self._context is None:  # the buffers are freed, too
+                raise UserError("this engine was closed. Open it again")
+            with self.gpu.in_use():
+                return self._split(frames)
 
     def close(self) -> None:
         """Free the engine and its memory; calling it twice is harmless."""
-        self._owned.close()
+        with self._turn, ExitStack() as stack:
+            with suppress(DeviceError):  # what a GPU that is lost held went with it
+                stack.enter_context(self.gpu.in_use())
+            self._owned.close()
+
+    def _split(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run a batch in parts that the engine takes.
+
+        After a failure the next batch starts from the beginning, without a graph if one failed.
+        """
+        self._api.log.clear()  # else an error that was survived would explain a later one
+        self.gpu_ms = 0.0
+        logits = np.empty((len(frames), self._classes), np.float32)
+        try:
+            for start in range(0, len(frames), self._largest):
+                part = frames[start : start + self._largest]
+                logits[start : start + len(part)] = self._answer(part)
+        except DeviceError:
+            self._graphs = self._graphs and self._graph is None
+            self._size = 0
+            raise
+        return logits
 
     def _answer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run one batch of at most the largest size; padded up to the smallest."""
@@ -109,8 +132,8 @@ class TensorRTBackend:
         size = max(len(frames), self._smallest)
         if size != self._size:
             self._reshape(size)
-        elif self._runs == 2 and self._api.capturable(self._context, self._stream.handle):
-            self._graph = self._stream.capture(self._queue)
+        elif self._runs == 2 and self._graphs:
+            self._record()
         self._stream.record(self._began)
         if self._graph is not None:
             self._stream.launch(self._graph)
@@ -122,6 +145,12 @@ class TensorRTBackend:
         self.gpu_ms += self._ended.milliseconds_since(self._began)
         answered: NDArray[np.float32] = self._logits[: len(frames)]
         return answered
+
+    def _record(self) -> None:
+        """Replay the batch as a graph from now on, where the engine allows recording."""
+        if self._api.capturable(self._context, self._stream.handle):
+            self._graph = self._stream.capture(self._queue)
+            self._api.log.clear()  # a refusal is no failure
 
     def _reshape(self, size: int) -> None:
         self._drop_graph()
@@ -185,7 +214,6 @@ class TensorRTBackend:
         self._device_in = _owned(owned, DeviceMemory(images))
         self._device_out = _owned(owned, DeviceMemory(answers))
         owned.callback(self._drop_graph)
-        owned.callback(self.gpu.use)
         self._frames = self._pinned_in.array.reshape(self._largest, *self._frame)
         self._logits = self._pinned_out.array.view(np.float32).reshape(self._largest, -1)
         self._context.set_tensor_address(self._input, self._device_in.pointer)
