@@ -13,6 +13,7 @@ from torch import nn
 from edgecat.checkpoint import load_checkpoint
 from edgecat.models.frames import input_from_frames
 from edgecat_runtime.backends import register_backend
+from edgecat_runtime.backends.base import closed
 from edgecat_runtime.card import ModelCard
 
 
@@ -25,10 +26,11 @@ class TorchBackend:
     """
 
     name = "pytorch"
+    thread_safe = True
 
     def __init__(self, model: nn.Module, card: ModelCard) -> None:
         """Take over `model`; its device is where frames are sent."""
-        self._model = model.eval()
+        self._model: nn.Module | None = model.eval()
         self._card = card
         self._device = next(model.parameters()).device
         self.device = self._device.type
@@ -42,15 +44,18 @@ class TorchBackend:
         Returns:
             float32 (n, classes).
         """
+        model = self._model
+        if model is None:
+            raise closed()
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
-            logits = self._model(input_from_frames(batch, self._card))
+            logits = model(input_from_frames(batch, self._card))
             result: NDArray[np.float32] = logits.float().cpu().numpy()
         return result
 
     def close(self) -> None:
         """Free the module."""
-        self._model = nn.Identity()
+        self._model = None
 
 
 def open_checkpoint(

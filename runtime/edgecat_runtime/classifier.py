@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
+from edgecat_runtime.backends.base import check_frames, closed
 from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
 from edgecat_runtime.errors import EdgecatError, GateError, UserError
 from edgecat_runtime.golden import golden_frames, preprocess_difference
@@ -85,6 +88,8 @@ def file_stamp(path: Path) -> FileStamp | None:
 class Classifier:
     """A model file, opened with a backend and proved to answer as its author's did.
 
+    Threads may share a classifier: they take turns where its backend takes one caller at a time.
+
     Attributes:
         card: what the file says of itself.
         device: that it runs on: `cpu`, `cuda`, ...
@@ -106,6 +111,10 @@ class Classifier:
         self.path: Path | None = None
         self.stamp: FileStamp | None = None
         self._backend = backend
+        self._closed = False
+        self._turn: AbstractContextManager[object] = (
+            nullcontext() if getattr(backend, "thread_safe", False) else Lock()
+        )
         self._again: Callable[[], Classifier] | None = None
 
     @classmethod
@@ -228,15 +237,32 @@ class Classifier:
         return preprocess(frame, self.card.height, self.card.width, self.card.fit)
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes)."""
-        return self._backend.infer(frames)
+        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes).
+
+        Raises:
+            UserError: the frames have another shape or type, or the classifier was closed.
+        """
+        check_frames(frames, self.card.height, self.card.width)
+        with self._turn:
+            self._check_open()
+            if not len(frames):  # no backend needs to know what to do with nothing
+                return np.empty((0, self.card.classes), np.float32)
+            return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
         """Turn one row of logits (classes,) into a prediction, at the temperature.
 
         Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
         takes longer than the sum.
+
+        Raises:
+            UserError: the logits are not one row of `infer`.
         """
+        if not isinstance(logits, np.ndarray) or logits.shape != (len(self.labels),):
+            raise UserError(
+                f"the logits have shape {np.shape(logits)}; expected an array ({len(self.labels)},)"
+                ", one row of what infer returns"
+            )
         values: list[float] = logits.tolist()
         top = max(values)
         temperature, limit = self.card.temperature, self.card.energy_limit
@@ -255,12 +281,16 @@ class Classifier:
         """Classify one frame: uint8 (h, w, 3) BGR.
 
         Raises:
-            UserError: the frame has another shape or type.
+            UserError: the frame has another shape or type, or the classifier was closed.
         """
         return self.predict(self.infer(self.preprocess(frame)[None])[0])
 
     def classify_batch(self, frames: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch."""
+        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch.
+
+        Raises:
+            UserError: a frame has another shape or type, or the classifier was closed.
+        """
         if not len(frames):
             return []
         batch = np.stack([self.preprocess(frame) for frame in frames])
@@ -302,10 +332,17 @@ class Classifier:
             )
 
     def close(self) -> None:
-        """Free the backend; calling it twice is harmless."""
-        self._backend.close()
+        """Free the backend, once what it runs is done; calling it twice is harmless."""
+        with self._turn:
+            self._closed = True
+            self._backend.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed()
 
     def __enter__(self) -> Classifier:
+        self._check_open()
         return self
 
     def __exit__(

@@ -17,7 +17,12 @@ from edgecat_runtime.tensorrt_api import Flavour
 
 
 class Backend(Protocol):
-    """What runs a network. Opening touches the device, `close` lets it go."""
+    """What runs a network. Opening touches the device, `close` lets it go.
+
+    `Classifier` calls `infer` with at least one frame of the card's size, never after `close`, and
+    from one thread at a time. A backend with a true attribute `thread_safe` is called from several
+    threads at once, and may be closed meanwhile.
+    """
 
     name: str
 
@@ -28,6 +33,24 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free what the backend holds; calling it twice is harmless."""
         ...
+
+
+def check_frames(frames: NDArray[np.uint8], height: int, width: int) -> None:
+    """Refuse a batch that a network of this input size cannot take.
+
+    Raises:
+        UserError: anything but uint8 (n, height, width, 3).
+    """
+    expected = f"expected uint8 (n, {height}, {width}, 3) BGR. Use Classifier.preprocess"
+    if not isinstance(frames, np.ndarray):
+        raise UserError(f"frames is a {type(frames).__name__}; {expected}")
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (height, width, 3):
+        raise UserError(f"the frames are {frames.dtype} {frames.shape}; {expected}")
+
+
+def closed() -> UserError:
+    """The error of a model that is used after it was closed."""
+    return UserError("the model was closed. Open it again")
 
 
 Opener = Callable[[Path, ModelCard, int | None], Backend]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 
 # It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
@@ -40,9 +41,11 @@ class OnnxRuntimeBackend:
     """
 
     name = "onnxruntime"
+    thread_safe = True
 
     def __init__(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> None:
         self.device = device
+        self._session: Any = None
         providers = _PROVIDERS[device]
         ort = _module(device)
         options = ort.SessionOptions()
@@ -67,7 +70,10 @@ class OnnxRuntimeBackend:
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
-        logits: NDArray[np.float32] = self._session.run(None, {self._input: frames})[0]
+        session = self._session
+        if session is None:
+            raise closed()
+        logits: NDArray[np.float32] = session.run(None, {self._input: frames})[0]
         return logits
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.base import check_frames, closed
 from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.cuda import (
     DeviceMemory,
@@ -54,6 +55,7 @@ class TensorRTBackend:
 
     Attributes:
         name: `tensorrt` or `tensorrt-rtx`.
+        thread_safe: yes: threads take turns.
         gpu: what it runs on.
         gpu_ms: what the last `infer` took on the GPU, copies included, in milliseconds.
 
@@ -63,6 +65,8 @@ class TensorRTBackend:
         EngineMismatch: the engine is for another TensorRT, GPU or platform, or is damaged.
         CardError: the engine's input or output is not what its card says.
     """
+
+    thread_safe = True
 
     def __init__(self, path: Path, card: ModelCard, *, flavour: Flavour, device: int = 0) -> None:
         self._api = tensorrt(flavour)
@@ -90,14 +94,10 @@ class TensorRTBackend:
             UserError: the frames have another shape or type, or the backend was closed.
             DeviceError: the GPU failed.
         """
-        if frames.dtype != np.uint8 or frames.shape[1:] != self._frame:
-            raise UserError(
-                f"the frames are {frames.dtype} {frames.shape}; expected uint8 (n, "
-                f"{', '.join(map(str, self._frame))}). Use Classifier.preprocess"
-            )
+        check_frames(frames, *self._frame[:2])
         with self._turn:
             if self._context is None:  # the buffers are freed, too
-                raise UserError("this engine was closed. Open it again")
+                raise closed()
             with self.gpu.in_use():
                 return self._split(frames)
 
