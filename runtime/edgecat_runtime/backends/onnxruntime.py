@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,18 @@ from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 # It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
 # graph around is fp16 (seen in 1.32); such graphs are for TensorRT and are only checked here.
 BROKEN_OPTIMIZERS = ("WeightBiasQuantization",)
+
+# What ONNX Runtime raises where the file is at fault, whatever the device.
+_BAD_MODEL = frozenset(
+    (
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoModel",
+        "NoSuchFile",
+        "NotImplemented",
+    )
+)
 
 # TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
@@ -57,9 +72,11 @@ class OnnxRuntimeBackend:
                 options,
                 providers=providers,
                 disabled_optimizers=list(BROKEN_OPTIMIZERS),
+                enable_fallback=0,  # else a GPU that fails becomes the CPU, now or at any later run
             )
         except Exception as error:  # its exceptions share no public base class
-            raise UserError(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
+            at_fault = UserError if device == "cpu" or _is_the_files(error) else DeviceError
+            raise at_fault(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         started = self._session.get_providers()[0]
         if started != _name(providers[0]):  # it falls back to the CPU without a word
@@ -69,11 +86,23 @@ class OnnxRuntimeBackend:
             )
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
+
+        Raises:
+            UserError: the backend was closed.
+            DeviceError: the GPU failed.
+        """
         session = self._session
         if session is None:
             raise closed()
-        logits: NDArray[np.float32] = session.run(None, {self._input: frames})[0]
+        try:
+            logits: NDArray[np.float32] = session.run(None, {self._input: frames})[0]
+        except Exception as error:
+            if self.device == "cpu":
+                raise
+            raise DeviceError(
+                f"onnxruntime failed on {self.device}: {_first_line(error)}. Run edgecat doctor"
+            ) from error
         return logits
 
     def close(self) -> None:
@@ -107,13 +136,28 @@ def _module(device: str) -> Any:
     if device != "cpu":
         if device == "tensorrt":  # its provider has no option for TF32
             os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-        if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()
+        _preload(ort)
     return ort
+
+
+@cache
+def _preload(ort: Any) -> None:
+    """Load CUDA's libraries, once for each process.
+
+    ONNX Runtime prints the ones that it does not find; standard output is for predictions.
+    """
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(sys.stderr):
+            ort.preload_dlls()
 
 
 def _name(provider: str | tuple[str, dict[str, str]]) -> str:
     return provider if isinstance(provider, str) else provider[0]
+
+
+def _is_the_files(error: Exception) -> bool:
+    """Whether a session failed to open because of the model, not the device."""
+    return type(error).__name__ in _BAD_MODEL
 
 
 def _first_line(error: Exception) -> str:
