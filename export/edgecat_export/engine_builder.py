@@ -149,6 +149,7 @@ class Build:
             workspace = self.gpu.free_memory() // 2
         if workspace is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+        self.api.make_capturable(config)
         if options.hardware_compatible:
             self.api.make_hardware_compatible(config)
         if options.version_compatible:

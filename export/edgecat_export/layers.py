@@ -272,7 +272,13 @@ def _onnxruntime(payload: bytes, *, provider: Any = "CPUExecutionProvider") -> R
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(payload, options, providers=[provider])
+    session = ort.InferenceSession(payload, options, providers=[provider], enable_fallback=0)
+    wanted, started = (
+        provider if isinstance(provider, str) else provider[0],
+        session.get_providers(),
+    )
+    if started[0] != wanted:
+        raise UserError(f"onnxruntime started {started[0]}; expected {wanted}")
     return lambda feed: np.asarray(session.run(None, dict(feed))[0])
 
 

@@ -154,8 +154,13 @@ class TensorRT:
         if self.rtx:
             self.set_flag(config, "EXCLUDE_LEAN_RUNTIME")
 
+    def make_capturable(self, config: Any) -> None:
+        """Let a CUDA graph record the engine: else TensorRT-RTX may allocate while it runs."""
+        if self.rtx:
+            self.set_flag(config, "REQUIRE_USER_ALLOCATION")
+
     def make_hardware_compatible(self, config: Any) -> None:
-        """Let every GPU since Ampere run the engine; TensorRT-RTX's always do."""
+        """Let every GPU since Ampere run the engine; TensorRT-RTX builds for all that it serves."""
         if not self.rtx:
             level = self.trt.HardwareCompatibilityLevel.AMPERE_PLUS
             config.hardware_compatibility_level = level
