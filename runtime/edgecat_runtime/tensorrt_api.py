@@ -188,6 +188,17 @@ class TensorRT:
         stats = getattr(self.trt, "EngineStat", None)
         return stats is not None and engine.get_engine_stat(stats.STRIPPED_WEIGHTS_SIZE) > 0
 
+    @property
+    def served(self) -> tuple[int, ...]:
+        """Compute capabilities that TensorRT-RTX has kernels for; empty where any may do."""
+        known = getattr(self.trt, "ComputeCapability", None)
+        named = known.__members__.items() if known is not None else ()
+        return tuple(sorted(int(value) for name, value in named if name.startswith("SM")))
+
+    def serves(self, capability: int) -> bool:
+        """Whether a GPU of this compute capability can run engines at all, as far as is known."""
+        return not self.served or capability in self.served
+
     def why_invalid(self, runtime: Any, plan: Any) -> str:
         """What TensorRT-RTX holds against a plan, such as `UNSUPPORTED_CC`; empty elsewhere."""
         ask = getattr(runtime, "get_engine_validity", None)

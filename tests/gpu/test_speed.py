@@ -39,7 +39,10 @@ def test_an_engines_own_time_is_a_stage(
     built = cli("export", tiny_onnx, "--to", kind.target, "--output", engine)
     if not engine.is_file():
         pytest.skip(built.err.strip())
-    (row,) = json.loads(cli("benchmark", engine, "--seconds", 0.2, "--json").out)
+    ran = cli("benchmark", engine, "--seconds", 0.2, "--json")
+    if "is not served by" in ran.err:
+        pytest.skip(ran.err.strip())
+    (row,) = json.loads(ran.out)
     assert row["backend"] == kind.backend
     assert row["device"].startswith("cuda (")
     assert 0 < row["stages_ms"]["gpu"] < row["stages_ms"]["infer"]

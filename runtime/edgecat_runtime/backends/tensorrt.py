@@ -61,7 +61,7 @@ class TensorRTBackend:
 
     Raises:
         BackendMissing: TensorRT or cuda-bindings is not installed.
-        DeviceError: no usable GPU, or too little memory on it.
+        DeviceError: no usable GPU, one that TensorRT does not serve, or too little memory on it.
         EngineMismatch: the engine is for another TensorRT, GPU or platform, or is damaged.
         CardError: the engine's input or output is not what its card says.
     """
@@ -81,7 +81,7 @@ class TensorRTBackend:
             owned.callback(self._forget)
             self._engine = _deserialised(path, card, self._api, self.gpu)
             self._check_tensors(path, card)
-            self._context = self._new_context(path)
+            self._context = self._new_context(path, card)
             self._allocate(owned)
             self._owned = owned.pop_all()
 
@@ -188,7 +188,7 @@ class TensorRTBackend:
         least, _, most = engine.get_tensor_profile_shape(self._input, 0)
         self._smallest, self._largest = least[0], most[0]
 
-    def _new_context(self, path: Path) -> Any:
+    def _new_context(self, path: Path, card: ModelCard) -> Any:
         if self._api.stripped(self._engine):
             raise UserError(
                 f"{path} was built without its weights (strip) and cannot run. "
@@ -196,6 +196,8 @@ class TensorRTBackend:
             )
         context = self._api.context(self._engine)
         if context is None:
+            if not self._api.serves(self.gpu.capability):
+                raise not_served(path, card, self._api, self.gpu)
             raise DeviceError(
                 f"{path} needs {self._engine.device_memory_size_v2 / 1e6:.0f} MB beside its "
                 f"weights; {self.gpu} has {self.gpu.free_memory() / 1e6:.0f} MB free. Close what "
@@ -243,9 +245,21 @@ def _deserialised(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu) -> Any:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            reason = api.log.first_error or api.why_invalid(runtime, plan)
-            raise mismatch(path, card, api, gpu, reason)
+            causes = api.why_invalid(runtime, plan)
+            if "UNSUPPORTED_CC" in causes or not api.serves(gpu.capability):
+                raise not_served(path, card, api, gpu)
+            raise mismatch(path, card, api, gpu, api.log.first_error or causes)
     return engine
+
+
+def not_served(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu) -> DeviceError:
+    """Say that no engine of this flavour runs on this GPU: building another would not help."""
+    known = ", ".join(f"{number // 10}.{number % 10}" for number in api.served)
+    serves = f"; it serves compute capabilities {known}" if known else ""
+    return DeviceError(
+        f"{path} cannot run here: {gpu} is not served by {api}{serves}. Use the ONNX file that it "
+        f"was built from, {_source(path, card)}"
+    )
 
 
 def here(api: TensorRT, gpu: Gpu | None) -> dict[str, str]:
@@ -265,7 +279,7 @@ def mismatch(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu, reason: str) 
     now = here(api, gpu)
     titles = {api.kind.backend: f"{api.kind.title} ", "platform": "", "gpu": ""}
     differ = [key for key in titles if card.tools.get(key, now[key]) != now[key]]
-    source = path.with_name(card.tools.get("source", f"{path.stem}.onnx"))
+    source = _source(path, card)
     command = ["edgecat", "export", str(source), "--to", api.kind.target, "--output", str(path)]
     rebuild = f"Rebuild it here: {shlex.join(command)}"
     if differ:
@@ -276,3 +290,8 @@ def mismatch(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu, reason: str) 
         sentence = f"{path} is refused by {api} on {gpu}"
     why = f" ({reason})" if reason else ""
     return EngineMismatch(f"{sentence}{why}. {rebuild}", source if source.is_file() else None)
+
+
+def _source(path: Path, card: ModelCard) -> Path:
+    """The ONNX file that an engine was built from, if it still lies beside it."""
+    return path.with_name(card.tools.get("source", f"{path.stem}.onnx"))
