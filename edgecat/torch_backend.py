@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgecat.checkpoint import load_checkpoint
+from edgecat.devices import choose_device
 from edgecat.models.frames import input_from_frames
 from edgecat_runtime.backends import register_backend
 from edgecat_runtime.backends.base import closed
@@ -33,7 +33,7 @@ class TorchBackend:
         self._model: nn.Module | None = model.eval()
         self._card = card
         self._device = next(model.parameters()).device
-        self.device = self._device.type
+        self.device = str(self._device)
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits.
@@ -67,26 +67,35 @@ def open_checkpoint(
         path: a checkpoint of `edgecat train`.
         card: the card that was read from it.
         threads: torch's threads, process-wide; None leaves them.
-        device: `cpu` or `cuda`; on the latter TF32 is switched off for the whole process, which
-            parity at fp32 demands.
+        device: `cpu`, `cuda` or `cuda:1`; on a GPU, TF32 is switched off for the whole process,
+            which parity at fp32 demands.
 
     Raises:
         CardError: as `load_checkpoint`.
+        DeviceError: no such GPU.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    if device == "cuda":
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model, _ = load_checkpoint(path)
-    return TorchBackend(model.to(device), card)
+    return TorchBackend(model.to(chosen), card)
+
+
+def _open_on_gpu(
+    path: Path, card: ModelCard, threads: int | None = None, *, gpu: int = 0
+) -> TorchBackend:
+    return open_checkpoint(path, card, threads, device=f"cuda:{gpu}")
 
 
 register_backend(
     "pytorch",
     (".safetensors",),
     "torch",
-    partial(open_checkpoint, device="cuda"),
+    _open_on_gpu,
     device="cuda",
+    numbered=True,
     present=torch.cuda.is_available,
 )
 register_backend("pytorch", (".safetensors",), "torch", open_checkpoint)

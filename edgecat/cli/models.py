@@ -118,10 +118,11 @@ def open_classifier(
     except EngineMismatch as error:
         if not rebuild:
             raise
-        from edgecat_export.engine import rebuild_engine
+        from edgecat_export.engine import EngineOptions, rebuild_engine
+        from edgecat_runtime.backends.base import gpu_number
 
         warn(f"{error}; rebuilding it")
-        rebuild_engine(path)
+        rebuild_engine(path, options=EngineOptions(gpu=gpu_number(device)))
         classifier = opened()
     if classifier.choice and sys.stderr.isatty():
         warn(classifier.choice)

@@ -92,7 +92,7 @@ class Classifier:
 
     Attributes:
         card: what the file says of itself.
-        device: that it runs on: `cpu`, `cuda`, ...
+        device: that it runs on: `cpu`, `cuda`, `cuda:1`, ...
         choice: a sentence on why this backend answers, where several were tried.
         path: of the file that it was opened from; None where there is none.
         stamp: of that file, just before it was opened.
@@ -134,7 +134,8 @@ class Classifier:
             path: a file with a card: `.onnx`, or what a registered backend opens.
             backend: a registered name such as `onnxruntime`, or `auto` for the fastest here that
                 passes the self-test (the first installed without one).
-            device: `cpu`, `cuda`, `tensorrt`, or `auto` for whatever the backend runs on.
+            device: `cpu`, `cuda`, `tensorrt`, one of several GPUs as `cuda:1`, or `auto` for
+                whatever the backend runs on.
             verify: replay the golden frames and refuse a model that answers differently here.
             labels: other names for the classes, in the order of the logits.
             threads: of the CPU; None leaves the choice to the backend.

@@ -31,12 +31,10 @@ _BAD_MODEL = frozenset(
     )
 )
 
-# TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
-_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
-_PROVIDERS: dict[str, list[Any]] = {
-    "cpu": ["CPUExecutionProvider"],
-    "cuda": [_CUDA],
-    "tensorrt": ["TensorrtExecutionProvider", _CUDA],
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
 }
 
 
@@ -48,6 +46,7 @@ class OnnxRuntimeBackend:
         threads: inside one operator; None leaves the choice to ONNX Runtime.
         device: `cpu`, `cuda`, or `tensorrt` (ONNX Runtime's provider, which builds its engine on
             opening and takes what TensorRT cannot to CUDA).
+        gpu: which one, as CUDA counts.
 
     Raises:
         BackendMissing: onnxruntime is not installed, or has no such provider.
@@ -58,10 +57,11 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
     thread_safe = True
 
-    def __init__(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, path: Path, *, threads: int | None = None, device: str = "cpu", gpu: int = 0
+    ) -> None:
         self.device = device
         self._session: Any = None
-        providers = _PROVIDERS[device]
         ort = _module(device)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
@@ -70,7 +70,7 @@ class OnnxRuntimeBackend:
             self._session = ort.InferenceSession(
                 str(path),
                 options,
-                providers=providers,
+                providers=_providers(device, gpu),
                 disabled_optimizers=list(BROKEN_OPTIMIZERS),
                 enable_fallback=0,  # else a GPU that fails becomes the CPU, now or at any later run
             )
@@ -79,9 +79,9 @@ class OnnxRuntimeBackend:
             raise at_fault(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         started = self._session.get_providers()[0]
-        if started != _name(providers[0]):  # it falls back to the CPU without a word
+        if started != _PROVIDERS[device]:  # it falls back to the CPU without a word
             raise DeviceError(
-                f"onnxruntime started {started}; expected {_name(providers[0])}. Look after the "
+                f"onnxruntime started {started}; expected {_PROVIDERS[device]}. Look after the "
                 f"GPU's driver and libraries (edgecat doctor), or use --device cpu"
             )
 
@@ -127,7 +127,7 @@ def _module(device: str) -> Any:
         raise BackendMissing(
             "onnxruntime is not installed: pip install 'edgecat-runtime[onnx]'"
         ) from error
-    provider = _name(_PROVIDERS[device][0])
+    provider = _PROVIDERS[device]
     if provider not in ort.get_available_providers():
         raise BackendMissing(
             f"this onnxruntime has no {provider}: pip uninstall onnxruntime, then pip install "
@@ -151,8 +151,16 @@ def _preload(ort: Any) -> None:
             ort.preload_dlls()
 
 
-def _name(provider: str | tuple[str, dict[str, str]]) -> str:
-    return provider if isinstance(provider, str) else provider[0]
+def _providers(device: str, gpu: int) -> list[tuple[str, dict[str, str]]]:
+    """Providers with their options, the preferred one first.
+
+    TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
+    """
+    if device == "cpu":
+        return [(_PROVIDERS["cpu"], {})]
+    chosen = {"device_id": str(gpu)}
+    cuda = (_PROVIDERS["cuda"], {**chosen, "use_tf32": "0"})
+    return [cuda] if device == "cuda" else [(_PROVIDERS["tensorrt"], chosen), cuda]
 
 
 def _is_the_files(error: Exception) -> bool:
