@@ -23,6 +23,7 @@ import pytest
 
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.cuda import DeviceMemory, Event, Gpu, PinnedMemory, Stream, open_gpu
+from edgecat_runtime.doctor import probes
 from edgecat_runtime.errors import DeviceError, EdgecatError, UserError
 from edgecat_runtime.nvidia import driver
 from edgecat_runtime.tensorrt_api import KINDS, TensorRT
@@ -247,6 +248,15 @@ def test_without_a_gpu_the_bindings_types_fit() -> None:
         with pytest.raises(DeviceError, match="the GPU failed while .*: cudaError"):
             call()
     close(stream, event, pinned, memory)
+
+
+def test_the_doctor_copies_a_tensor(device: Any) -> None:
+    probes.run_tensor(device.gpu.ordinal)
+    if device.software is not None:
+        probes.run_tensor(1)
+        device.software.refuse["cudaStreamSynchronize"] = "cudaErrorIllegalAddress"
+        with pytest.raises(DeviceError, match="cudaErrorIllegalAddress"):
+            probes.run_tensor(0)
 
 
 # --- the backend, over an engine of our own -----------------------------------------------------

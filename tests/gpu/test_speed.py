@@ -28,7 +28,12 @@ def test_the_doctor_finds_the_gpu() -> None:
     found = {finding.name: finding for finding in diagnose()}
     assert driver().devices[0].name in found["GPU"].value
     assert found["NVIDIA driver"].ok
+    assert found["CUDA runtime"].ok, found["CUDA runtime"]
+    assert "GPU 0 copies a tensor" in found["CUDA runtime"].value
     assert found["serves"].ok
+    torch = pytest.importorskip("torch", reason="needs torch")
+    if torch.cuda.is_available():
+        assert "GPU 0 computes" in found["torch"].value
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.title)
