@@ -99,6 +99,13 @@ def export(
         bool,
         typer.Option("--strip", help="Leave the weights to a refit.", rich_help_panel=_ENGINE),
     ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="The GPU to build the engine on: auto, cuda, cuda:1, ...",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = "auto",
     json: Json = False,
 ) -> None:
     """Export to ONNX or a TensorRT engine; nothing is written that answers too differently.
@@ -107,7 +114,7 @@ def export(
     """
     from edgecat.cli.console import print_json, say
     from edgecat.cli.export_sources import Described
-    from edgecat.cli.exporting import Job, batches
+    from edgecat.cli.exporting import Job, batches, gpu
     from edgecat.cli.models import model_to_export
 
     job = Job(
@@ -126,6 +133,7 @@ def export(
             "version_compatible": version_compatible,
             "refit": refit,
             "strip": strip,
+            "gpu": gpu(device),
         },
     )
     done = job.run()

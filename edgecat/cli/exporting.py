@@ -16,6 +16,7 @@ from edgecat_export.precision import Conversion, convert
 from edgecat_export.publish import save_onnx
 from edgecat_export.scan import Progress
 from edgecat_runtime.artifact import read_card
+from edgecat_runtime.backends.base import gpu_number, split_device
 from edgecat_runtime.card import ModelCard, Precision
 from edgecat_runtime.errors import UserError
 
@@ -194,6 +195,17 @@ def batches(text: str) -> dict[str, int]:
             f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
         )
     return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
+
+
+def gpu(device: str) -> int:
+    """The number of the GPU to build on: 1 for `cuda:1`.
+
+    Raises:
+        UserError: no GPU is meant.
+    """
+    if device != "auto" and split_device(device)[0] != "cuda":
+        raise UserError(f"--device is {device!r}; engines are built on auto, cuda, cuda:1, ...")
+    return gpu_number(device)
 
 
 @contextmanager

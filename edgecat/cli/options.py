@@ -18,7 +18,7 @@ Engine = Annotated[
 Backend = Annotated[
     str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, opencv, ...")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Labels = Annotated[
     Path | None,
     typer.Option(help="Other names for the classes: text, one a line.", show_default=False),

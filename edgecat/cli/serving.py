@@ -68,10 +68,11 @@ def open_classifier(
         except EngineMismatch as error:
             if not rebuild:
                 raise
-            from edgecat_export.engine import rebuild_engine
+            from edgecat_export.engine import EngineOptions, rebuild_engine
+            from edgecat_runtime.backends.base import gpu_number
 
             warn(f"{error}; rebuilding it")
-            rebuild_engine(paths[0])
+            rebuild_engine(paths[0], options=EngineOptions(gpu=gpu_number(device)))
             classifier = opened(told=told)
     if not quiet:
         _tell(classifier, paths, verbose=verbose)

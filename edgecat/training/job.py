@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
+from edgecat.devices import choose_device
 from edgecat.models import architecture, build_model
 from edgecat.training import run
 from edgecat.training.augment import Augmentation
@@ -24,7 +25,7 @@ from edgecat.training.distributed import ALONE, World
 from edgecat.training.events import EventLog, require_tensorboard
 from edgecat.training.loader import Loader
 from edgecat.training.metrics import write_metrics
-from edgecat.training.optim import choose_device, choose_precision, make_optimizer
+from edgecat.training.optim import choose_precision, make_optimizer
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState, load_state, save_state
 from edgecat.training.teacher import Teacher, load_teacher
@@ -125,7 +126,8 @@ class Job:
         """Write the state, so that `resume` can take it up; raises as `save_state`."""
         if not self.world.leader:
             return
-        save_state(self.folder / run.STATE, self.state, self.models, self.optimizer, self.scaler)
+        path, device = self.folder / run.STATE, self.device
+        save_state(path, self.state, self.models, self.optimizer, self.scaler, device=device)
 
     def note(self, skipped: tuple[str, ...]) -> None:
         """Tell the watcher of pictures that could not be decoded, of each one once."""
@@ -303,7 +305,7 @@ def _take_up(job: Job) -> None:
     if (job.folder / run.CONFUSION).exists() and not path.exists():
         raise UserError(f"{job.folder} is finished: there is nothing to resume. Start a new run")
     if path.exists():
-        state = load_state(path, job.models, job.optimizer, job.scaler)
+        state = load_state(path, job.models, job.optimizer, job.scaler, device=job.device)
         if state.pictures != job.state.pictures:
             raise UserError(
                 f"the pictures are not those that {job.folder} was started with; expected the same "

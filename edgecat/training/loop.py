@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.data.folder import PictureSet
+from edgecat.devices import selected
 from edgecat.models.auxiliary import training_loss
 from edgecat.models.frames import input_from_frames
 from edgecat.torch_backend import TorchBackend
@@ -55,7 +56,9 @@ def train(
     """
     with joined(config.device) as world:
         told = watcher if watcher and world.leader else Watcher()
-        return _trained(prepare(config, resume=resume, watcher=told, world=world))
+        job = prepare(config, resume=resume, watcher=told, world=world)
+        with selected(job.device):
+            return _trained(job)
 
 
 def _trained(job: Job) -> TrainResult:

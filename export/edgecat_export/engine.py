@@ -87,7 +87,8 @@ def engine_from_onnx(
 
     Raises:
         BackendMissing: that flavour, or cuda-bindings, is not installed.
-        DeviceError: TensorRT was asked for and there is no GPU (TensorRT-RTX builds without).
+        DeviceError: TensorRT was asked for and there is no GPU (TensorRT-RTX builds without), or
+            not the one asked for.
         EngineError: TensorRT refuses the graph or the options.
         CardError: the card is missing or too long.
         KeyboardInterrupt: the build was cancelled from the keyboard.
@@ -99,9 +100,10 @@ def engine_from_onnx(
         card = read_card(source)
     payload = source if isinstance(source, bytes) else Path(source).read_bytes()
     api = tensorrt(flavour)
-    gpu = _gpu(api)
-    card = _engine_card(card, api, gpu, options or EngineOptions(), name)
-    return Build(api, gpu, options or EngineOptions(), progress, name).run(payload, card)
+    options = options or EngineOptions()
+    gpu = _gpu(api, options.gpu)
+    card = _engine_card(card, api, gpu, options, name)
+    return Build(api, gpu, options, progress, name).run(payload, card)
 
 
 def export_engine(
@@ -211,7 +213,8 @@ def _engine_parity(
     if options.strip:
         return None, "its weights are stripped"
     try:
-        pair = golden_parity(path, backend, name=name)
+        device = f"cuda:{options.gpu}" if options.gpu else "cuda"
+        pair = golden_parity(path, backend, device=device, name=name)
     except (BackendMissing, DeviceError, EngineMismatch) as error:
         return None, str(error).replace(str(path), name)
     if not pair.passed:
@@ -219,10 +222,10 @@ def _engine_parity(
     return pair, ""
 
 
-def _gpu(api: TensorRT) -> Gpu | None:
+def _gpu(api: TensorRT, number: int) -> Gpu | None:
     """The GPU to build on: TensorRT times kernels on one, TensorRT-RTX needs none."""
-    if not api.rtx:
-        return open_gpu()
+    if not api.rtx or number:  # a number was asked for
+        return open_gpu(number)
     with suppress(EdgecatError):
         return open_gpu()
     return None

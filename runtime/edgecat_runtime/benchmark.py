@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, BackendEntry
+from edgecat_runtime.backends.base import gpu_number
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.cuda import open_gpu
@@ -303,13 +304,13 @@ def _gpu_clock(backend: Backend) -> Callable[[], float] | None:
 def _gpu_free(device: str) -> int:
     """Free bytes of the GPU; 0 for a backend that uses none."""
     with suppress(EdgecatError):
-        return 0 if device == "cpu" else open_gpu().free_memory()
+        return 0 if device == "cpu" else open_gpu(gpu_number(device)).free_memory()
     return 0
 
 
 def _device(device: str, machine: Machine | None) -> str:
-    gpus = driver().devices if device != "cpu" else ()
-    return f"{device} ({', '.join([*(gpu.name for gpu in gpus[:1]), str(machine)])})"
+    gpus = driver().devices[gpu_number(device) :][:1] if device != "cpu" else ()
+    return f"{device} ({', '.join([*(gpu.name for gpu in gpus), str(machine)])})"
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, backend_entries
+from edgecat_runtime.backends.base import check_frames, closed
 from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
 from edgecat_runtime.choice import Candidate, Choice, fastest
 from edgecat_runtime.choice_cache import ChoiceCache
@@ -91,9 +94,11 @@ def file_stamp(path: Path) -> FileStamp | None:
 class Classifier:
     """A model file, opened with a backend and proved to answer as its author's did.
 
+    Threads may share a classifier: they take turns where its backend takes one caller at a time.
+
     Attributes:
         card: what the file says of itself.
-        device: that it runs on: `cpu`, `cuda`, ...
+        device: that it runs on: `cpu`, `cuda`, `cuda:1`, ...
         choice: why this backend answers, where it was self-tested; None where it was not.
         path: of the file that it was opened from; None where there is none.
         stamp: of that file, just before it was opened.
@@ -117,6 +122,10 @@ class Classifier:
         self.path: Path | None = None
         self.stamp: FileStamp | None = None
         self._backend = backend
+        self._closed = False
+        self._turn: AbstractContextManager[object] = (
+            nullcontext() if getattr(backend, "thread_safe", False) else Lock()
+        )
         self._again: Callable[[], Classifier] | None = None
 
     @classmethod
@@ -136,7 +145,8 @@ class Classifier:
             path: a file with a card: `.onnx`, or what a registered backend opens.
             backend: a registered name such as `onnxruntime`, or `auto` for the fastest here that
                 passes the self-test (the first installed without one).
-            device: `cpu`, `cuda`, `tensorrt`, or `auto` for whatever the backend runs on.
+            device: `cpu`, `cuda`, `tensorrt`, one of several GPUs as `cuda:1`, or `auto` for
+                whatever the backend runs on.
             verify: replay the golden frames and refuse a model that answers differently here.
             labels: other names for the classes, in the order of the logits.
             threads: of the CPU; None leaves the choice to the backend.
@@ -283,15 +293,32 @@ class Classifier:
         return preprocess(frame, self.card.height, self.card.width, self.card.fit)
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes)."""
-        return self._backend.infer(frames)
+        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes).
+
+        Raises:
+            UserError: the frames have another shape or type, or the classifier was closed.
+        """
+        check_frames(frames, self.card.height, self.card.width)
+        with self._turn:
+            self._check_open()
+            if not len(frames):  # no backend needs to know what to do with nothing
+                return np.empty((0, self.card.classes), np.float32)
+            return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
         """Turn one row of logits (classes,) into a prediction, at the temperature.
 
         Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
         takes longer than the sum.
+
+        Raises:
+            UserError: the logits are not one row of `infer`.
         """
+        if not isinstance(logits, np.ndarray) or logits.shape != (len(self.labels),):
+            raise UserError(
+                f"the logits have shape {np.shape(logits)}; expected an array ({len(self.labels)},)"
+                ", one row of what infer returns"
+            )
         values: list[float] = logits.tolist()
         top = max(values)
         temperature, limit = self.card.temperature, self.card.energy_limit
@@ -310,12 +337,16 @@ class Classifier:
         """Classify one frame: uint8 (h, w, 3) BGR.
 
         Raises:
-            UserError: the frame has another shape or type.
+            UserError: the frame has another shape or type, or the classifier was closed.
         """
         return self.predict(self.infer(self.preprocess(frame)[None])[0])
 
     def classify_batch(self, frames: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch."""
+        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch.
+
+        Raises:
+            UserError: a frame has another shape or type, or the classifier was closed.
+        """
         if not len(frames):
             return []
         batch = np.stack([self.preprocess(frame) for frame in frames])
@@ -353,10 +384,17 @@ class Classifier:
             )
 
     def close(self) -> None:
-        """Free the backend; calling it twice is harmless."""
-        self._backend.close()
+        """Free the backend, once what it runs is done; calling it twice is harmless."""
+        with self._turn:
+            self._closed = True
+            self._backend.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed()
 
     def __enter__(self) -> Classifier:
+        self._check_open()
         return self
 
     def __exit__(

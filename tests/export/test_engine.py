@@ -19,6 +19,7 @@ from edgecat_export.engine import (
     rebuild_engine,
     save_engine,
 )
+from edgecat_export.engine_builder import Build
 from edgecat_export.fp16 import fp16_from_onnx
 from edgecat_export.int8 import int8_from_onnx
 from edgecat_export.precision import prepared
@@ -244,6 +245,16 @@ def test_options_that_need_a_gpu_say_so(option: str, tiny_onnx: Path) -> None:
             rtx(tiny_onnx, **{option: True})
     else:
         assert rtx(tiny_onnx, **{option: True}).nbytes
+
+
+def test_an_engine_can_be_recorded_as_a_cuda_graph(tiny_card: ModelCard) -> None:
+    api = tensorrt("tensorrt_rtx")
+    builder = api.trt.Builder(api.logger)
+    config = builder.create_builder_config()
+    flag = api.trt.BuilderFlag.REQUIRE_USER_ALLOCATION
+    assert not config.get_flag(flag)
+    Build(api, None, EngineOptions(), None, "tiny")._configure(config, tiny_card)
+    assert config.get_flag(flag)
 
 
 def test_progress_is_told_and_may_stop_the_build(tiny_onnx: Path) -> None:

@@ -29,6 +29,7 @@ SOURCES = [
     EXPORT / "timing_cache.py",
     RUNTIME / "tensorrt_api.py",
     RUNTIME / "plan.py",
+    RUNTIME / "doctor" / "tiny.py",
     RUNTIME / "backends" / "tensorrt.py",
 ]
 BINDINGS = Path(os.environ.get("EDGECAT_TENSORRT_BINDINGS", Path(sys.prefix) / "tensorrt-bindings"))

@@ -156,5 +156,5 @@ def test_the_engine_changes_between_two_frames_of_a_running_loop(
     assert [bool(signal.reason) for signal in news] == [False, True, True, True]
     assert news[2].after == news[2].before, "the label is held"
     assert pipeline.classifier.card.temperature == 4
-    with pytest.raises(AttributeError):
-        served.classify(np.zeros((9, 9, 3), np.uint8))  # it was closed
+    with pytest.raises(UserError, match="was closed"):
+        served.classify(np.zeros((9, 9, 3), np.uint8))

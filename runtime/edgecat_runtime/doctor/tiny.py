@@ -6,8 +6,36 @@ Source: onnx.proto3.
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
+from edgecat_runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from edgecat_runtime.tensorrt_api import TensorRT
+
+SIDE, CLASSES = 4, 3
 _FLOAT, _UINT8, _INT8 = 1, 2, 3  # TensorProto.DataType
+
+
+def tiny_engine(api: TensorRT) -> memoryview:
+    """Build an engine of `tiny_graph` for batches of one, on the thread's GPU.
+
+    Raises:
+        UserError: TensorRT refuses it.
+    """
+    builder = api.trt.Builder(api.logger)
+    network = builder.create_network(api.network_flags)
+    parser = api.trt.OnnxParser(network, api.logger)
+    config = builder.create_builder_config()
+    api.make_capturable(config)
+    profile = builder.create_optimization_profile()
+    profile.set_shape("frames", *[(1, SIDE, SIDE, CLASSES)] * 3)
+    config.add_optimization_profile(profile)
+    parsed = parser.parse(tiny_graph())
+    plan = builder.build_serialized_network(network, config) if parsed else None
+    if plan is None:
+        raise UserError(f"{api} cannot build a tiny engine: {api.log.first_error}")
+    return memoryview(plan)
 
 
 def tiny_graph() -> bytes:
