@@ -227,6 +227,46 @@ def test_a_wait_can_be_limited(scripted: Scripting) -> None:
         assert camera.read(timeout=5) is not None
 
 
+class Noted(threading.Condition):
+    """Keeps how long it was to wait for what may never come, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        if timeout is None:
+            return super().wait_for(predicate)
+        self.pauses.append(timeout)
+        return predicate()
+
+
+def test_pauses_between_attempts_grow_to_half_a_second_and_start_short_again(
+    scripted: Scripting,
+) -> None:
+    """And each is between half and all of its length, so that nothing falls into step."""
+    absent = [DeviceError("no route")] * 12
+    frames = {"live": True, "fps": 1000}
+    steps = iter([*absent, scripted([grey(1)], **frames, vanishes=True), *absent[:2]])
+
+    def reopen() -> Source:
+        step = next(steps, None) or scripted([grey(2)], **frames)
+        if isinstance(step, DeviceError):
+            raise step
+        return step
+
+    changed = Noted()
+    camera = Camera(scripted([], **frames, vanishes=True), reopen=reopen)
+    camera.share(changed, 0)
+    with camera:
+        assert [int(frame.image[0, 0, 0]) for frame in camera][-1] == 2
+    longest = [0.1, 0.2, 0.4, *[0.5] * 10, 0.1, 0.2, 0.4]
+    assert len(changed.pauses) == len(longest)
+    for pause, most in zip(changed.pauses, longest, strict=True):
+        assert most / 2 <= pause <= most
+    assert len(set(changed.pauses[3:13])) == 10
+
+
 class Hung(Source):
     """A driver that never returns."""
 

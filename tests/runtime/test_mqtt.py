@@ -280,6 +280,26 @@ def test_the_last_will_of_a_killed_camera(
         process.kill()
         process.wait()
     until(lambda: subscriber.of("yard/status") == ["online", "offline"])
+    later = Subscriber(broker.port)
+    until(lambda: len(later.messages) == 2)
+    later.close()
+    assert ("yard/status", "offline", True) in later.messages, "the broker keeps it"
+
+
+def test_the_last_will_is_to_be_kept_by_the_broker() -> None:
+    """What the CONNECT packet (MQTT 3.1.1, section 3.1.2) asks of any broker."""
+    pytest.importorskip("paho.mqtt", reason="MQTT needs paho-mqtt")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sink = Mqtt(f"mqtt://127.0.0.1:{listener.getsockname()[1]}/yard")
+        sink.begin(None)  # type: ignore[arg-type]  # it asks the loop nothing
+        connection, _ = listener.accept()
+        with connection:
+            packet = connection.recv(1000)
+    sink.close()
+    name = packet.index(b"\x00\x04MQTT")
+    flags = packet[name + 7]
+    assert (flags >> 2 & 1, flags >> 3 & 3, flags >> 5 & 1) == (1, 1, 1), "will, QoS 1, retained"
+    assert b"\x00\x0byard/status\x00\x07offline" in packet
 
 
 @with_broker

@@ -22,7 +22,7 @@ from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.events import Events
 from edgecat_runtime.pipeline import Answer, Pipeline
 from edgecat_runtime.recorder import Recorder
-from edgecat_runtime.sinks import Sink, Stop
+from edgecat_runtime.sinks import QUEUED, Sink, Stop
 
 Make = Callable[..., Any]
 SUMMARY_KEYS = ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses"]
@@ -281,17 +281,45 @@ def test_a_slow_recorder_of_a_live_source_does_not_slow_the_loop(
     assert len(slow.answers) + summary.not_recorded == summary.frames
 
 
-def test_a_slow_recorder_of_a_file_gets_every_frame(scripted: Make, brightness: Make) -> None:
+def test_one_live_camera_among_several_is_never_held_up_by_an_output(
+    scripted: Make, brightness: Make
+) -> None:
+    release = threading.Event()
+
+    class Stuck(Seen):
+        inline = False
+
+        def write(self, answer: Answer, picture: np.ndarray) -> None:
+            assert release.wait(20), "the loop waits for this output"
+            super().write(answer, picture)
+
+    film, live = scripted([grey(9)] * 20), scripted([grey(9)], live=True, fps=1000)
+    loop = Pipeline([Camera(film), Camera(live)], brightness(), [Stuck()])
+    for answer in loop:
+        if (answer.frame.camera, answer.frame.index) == (0, 19):
+            release.set()
+    assert loop.summary.failures == ()
+    assert loop.summary.not_recorded >= 20 - QUEUED - 1
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_slow_recorder_of_a_file_gets_every_frame(
+    scripted: Make, brightness: Make, beside: bool
+) -> None:
+    """Also where a live camera runs beside it, of which it records nothing."""
+
     class Slow(Seen):
         inline = False
+        only_camera = 0
 
         def write(self, answer: Answer, picture: np.ndarray) -> None:
             time.sleep(0.003)
             super().write(answer, picture)
 
     slow = Slow()
-    with Camera(scripted(grey(i) for i in range(60))) as camera:
-        Pipeline(camera, brightness(), [slow]).run()
+    live = [Camera(scripted([grey(9)], live=True, fps=1000))] * beside
+    film = Camera(scripted(grey(i) for i in range(60)))
+    Pipeline([film, *live], brightness(), [slow]).run()
     assert [answer.frame.index for answer in slow.answers] == list(range(60))
 
 

@@ -7,7 +7,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat_runtime import systemd
 from edgecat_runtime.camera import Camera, SourceOptions, open_source
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.frames import Signal
 from edgecat_runtime.pipeline import Answer, Pipeline
 from edgecat_runtime.source import redacted
 from edgecat_runtime.sources import v4l2
@@ -358,24 +361,84 @@ def test_an_engine_that_cannot_be_opened_again_is_a_device_error(
 # systemd.
 
 
-def test_systemd_hears_of_frames_only_while_they_flow(
-    scripted: Make, brightness: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+READY = "READY=1\nSTATUS=frames flow"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What systemd has been told since the last time."""
     address = f"/tmp/edgecat-systemd-{os.getpid()}.socket"  # at most 107 characters
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        try:
-            monkeypatch.setenv("NOTIFY_SOCKET", address)
-            monkeypatch.setattr("edgecat_runtime.systemd._SECONDS", 0.0)
-            Pipeline(Camera(scripted([grey(1)] * 2)), brightness(), [Systemd()]).run()
-        finally:
-            Path(address).unlink()
-        notify("STATUS=nobody listens")
         listener.setblocking(False)
-        heard = [listener.recv(200).decode() for _ in range(4)]
-        with pytest.raises(BlockingIOError):
-            listener.recv(200)
-    assert heard == ["READY=1\nSTATUS=frames flow", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+
+        def heard() -> list[str]:
+            messages: list[str] = []
+            with suppress(BlockingIOError):
+                while True:
+                    messages.append(listener.recv(200).decode())
+            return messages
+
+        yield heard
+        Path(address).unlink(missing_ok=True)
+
+
+def test_systemd_hears_of_the_loop_from_its_first_answer_to_its_end(
+    scripted: Make, brightness: Make, told: Callable[[], list[str]]
+) -> None:
+    Pipeline(Camera(scripted([grey(1)] * 2)), brightness(), [Systemd()]).run()
+    assert told()[:2] == [READY, "WATCHDOG=1"]
+
+
+def test_the_watchdog_is_fed_once_a_second_while_frames_flow(
+    answer: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+) -> None:
+    now = 50.0
+    monkeypatch.setattr(systemd, "monotonic", lambda: now)
+    watchdog = Systemd()
+    assert told() == [], "nothing before the first answer"
+    watchdog.write(answer(), grey(1))
+    assert told() == [READY, "WATCHDOG=1"]
+    for now, fed in [(50.5, 0), (50.99, 0), (51.0, 1), (51.5, 0), (53.0, 1), (53.99, 0), (54.0, 1)]:
+        watchdog.write(answer(), grey(1))
+        assert told() == ["WATCHDOG=1"] * fed, now
+    assert watchdog.inline, "in a thread of its own it would be fed while the loop hangs"
+
+
+def test_systemd_is_told_what_to_show(told: Callable[[], list[str]]) -> None:
+    watchdog = Systemd()
+    for state, shown in [
+        ("started", []),
+        ("lost", ["STATUS=no signal: no route"]),
+        ("back", ["STATUS=frames flow"]),
+        ("switched", ["STATUS=frames flow"]),
+        ("reloaded", []),
+    ]:
+        watchdog.signal(Signal(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]
+        assert told() == shown, state
+    watchdog.close()
+    assert told() == ["STOPPING=1"]
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "relative", "@nobody-listens"])
+def test_where_nobody_listens_nothing_is_told(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify("READY=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("READY=1")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="abstract sockets")
+def test_systemd_may_listen_at_an_abstract_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"edgecat@{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        notify("READY=1")
+        assert listener.recv(200, socket.MSG_DONTWAIT) == b"READY=1"
 
 
 def test_a_device_file_that_is_no_camera_is_not_listed() -> None:
