@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -23,7 +24,8 @@ from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 from edgecat_runtime.frames import Signal
 from edgecat_runtime.pipeline import Answer, Pipeline
 from edgecat_runtime.source import redacted
-from edgecat_runtime.sources import v4l2
+from edgecat_runtime.sources import files, v4l2
+from edgecat_runtime.sources.files import Realtime
 from edgecat_runtime.sources.gstreamer import csi_pipeline, has_gstreamer
 from edgecat_runtime.sources.jpeg_stream import JpegStream
 from edgecat_runtime.sources.listing import source_kinds
@@ -104,23 +106,47 @@ def test_what_a_source_cannot_honour_it_refuses(
         open_source(text, SourceOptions(**options))
 
 
-def test_a_file_in_real_time_is_live_and_keeps_its_rate(tmp_path: Path) -> None:
+def test_a_file_in_real_time_is_live_and_loses_what_nobody_reads(tmp_path: Path) -> None:
     path = str(tmp_path / "clip.mkv")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 50, (64, 48))
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 200, (64, 48))
     for level in range(40):
         writer.write(grey(level))
     writer.release()
     with Camera.open(path, options=SourceOptions(realtime=True)) as camera:
         assert camera.source.live
-        start, seen = time.perf_counter(), []
-        while (frame := camera.read()) is not None:
-            seen.append(frame.index)
-            time.sleep(0.1)
-        assert time.perf_counter() - start > 0.75
-    assert seen[-1] == 39
-    assert len(seen) + camera.dropped == 40
-    assert camera.dropped > 10
-    assert camera.losses == 0
+        assert camera.read() is not None
+        while camera.state != "ended":
+            time.sleep(0.01)
+        last = camera.read()
+        assert last is not None
+        assert last.index == 39
+        assert camera.read() is None
+    assert (camera.dropped, camera.losses) == (38, 0)
+
+
+def test_a_file_in_real_time_keeps_its_rate(
+    scripted: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And catches up, after a frame that took long to decode, by one frame at most."""
+    now, slept = 50.0, []
+
+    def decoded() -> Iterator[np.ndarray]:
+        nonlocal now
+        for seconds in (0.01, 0.01, 0.01, 0.35, 0.01, 0.01):
+            now += seconds
+            yield grey(1)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        slept.append(seconds)
+
+    clock = SimpleNamespace(perf_counter=lambda: now, sleep=sleep)
+    monkeypatch.setattr(files, "time", clock)
+    film = Realtime(scripted(decoded(), fps=10.0))
+    for _ in range(6):
+        assert film.read() is not None
+    assert slept == pytest.approx([0, 0.09, 0.09, 0, 0, 0.08])
 
 
 @pytest.mark.skipif(not hasattr(cv2, "videoio_registry"), reason="an OpenCV without a registry")
