@@ -12,7 +12,7 @@ from edgecat_runtime.errors import UserError
 
 
 def test_a_file_is_written_with_its_parents_and_usual_permissions(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b.txt"
+    path = tmp_path / "a" / "b" / "c.txt"
     atomic_write(path, "ä")
     assert path.read_bytes() == "ä".encode()
     umask = os.umask(0)
