@@ -30,7 +30,7 @@ from edgecat_runtime.sources.gstreamer import csi_pipeline, has_gstreamer
 from edgecat_runtime.sources.jpeg_stream import JpegStream
 from edgecat_runtime.sources.listing import source_kinds
 from edgecat_runtime.systemd import Systemd, notify
-from edgecat_runtime.view import Region, View
+from edgecat_runtime.view import ROTATIONS, Region, View
 
 Make = Callable[..., Any]
 
@@ -56,6 +56,10 @@ NUMBERED = np.arange(12, dtype=np.uint8).reshape(3, 4, 1).repeat(3, 2)  # 0 1 2 
         (0, "both", None, [[11, 10, 9, 8], [7, 6, 5, 4], [3, 2, 1, 0]]),
         (0, None, "1,0,2,2", [[1, 2], [5, 6]]),
         (0, None, "0.5,0,0.5,1", [[2, 3], [6, 7], [10, 11]]),
+        (0, None, "0,0.34,1,0.66", [[4, 5, 6, 7], [8, 9, 10, 11]]),
+        (0, None, "0.5,0.34,0.01,0.01", [[6]]),
+        (0, None, "1,1,3,1", [[5, 6, 7]]),
+        (0, None, "1,1,1,2", [[5], [9]]),
         (90, "horizontal", "0,1,3,2", [[1, 5, 9], [2, 6, 10]]),
     ],
 )
@@ -69,7 +73,11 @@ def test_a_view_turns_then_mirrors_then_cuts(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,2,3", "1,2,3,0", "a,b,c,d", "-1,0,5,5", "0.5,0,0.6,1", "1.5,0,20,20", "1,1,1,1"]
+    "text",
+    [
+        *("", "1,2,3", "1,2,3,0", "a,b,c,d", "-1,0,5,5", "0.5,0,0.6,1", "1.5,0,20,20", "1,1,1,1"),
+        *("1,2,0,3", "0,0.5,1,0.6"),
+    ],
 )
 def test_a_region_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--roi"):
@@ -79,6 +87,20 @@ def test_a_region_that_makes_no_sense_is_refused(text: str) -> None:
 def test_a_region_outside_the_first_picture_is_refused() -> None:
     with pytest.raises(UserError, match="--roi reaches to 5,2, outside the picture of 4x3 pixels"):
         View(roi=Region.parse("1,0,4,2"))(NUMBERED)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 1), (1, 2)])
+def test_a_region_of_which_nothing_is_left_is_a_loss(height: int, width: int) -> None:
+    """It begins where a later, smaller picture ends."""
+    view = View(roi=Region.parse("1,1,2,2"))
+    assert view(NUMBERED).shape == (2, 2, 3)
+    assert view(NUMBERED[:2, :2]).shape == (1, 1, 3)
+    with pytest.raises(DeviceError, match=f"the picture is {width}x{height} now and --roi lies"):
+        view(NUMBERED[:height, :width])
+
+
+def test_a_rotation_is_called_by_its_degrees() -> None:
+    assert ROTATIONS == {"0": 0, "90": 90, "180": 180, "270": 270}
 
 
 # What each source honours.
