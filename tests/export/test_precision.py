@@ -18,6 +18,7 @@ from edgecat_export.precision import convert
 from edgecat_export.publish import read_onnx, save_onnx
 from edgecat_export.scan import METHODS, Distribution, answer, scan
 from edgecat_runtime import Classifier, GateError, ModelCard, UserError, read_card
+from edgecat_runtime.card import Precision
 from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 SIZE = 32
@@ -292,12 +293,25 @@ def test_the_report_holds_every_limit() -> None:
     for change in ({"golden_error": 0.5}, {"agreement": 0.98}, {"accuracy": 0.91}):
         assert not replace(good, **change).passed
     assert not replace(good, golden_error=float("nan")).passed
-    assert GateReport("fp16", 1e-3, 1000, 0.9995, 0.92, 0.9191).passed
-    assert not GateReport("fp16", 1e-3, 1000, 0.9995, 0.92, 0.918).passed
     assert "accuracy lost 0.40 points" in str(good)
     alone = GateReport("fp16", 1e-3)
     assert (alone.passed, alone.loss, "golden frames alone" in str(alone)) == (True, None, True)
     assert not replace(alone, golden_error=0.5).passed
+
+
+@pytest.mark.parametrize(
+    ("precision", "golden", "agreement", "lost"),
+    [("fp32", 1e-4, 1.0, 0.0), ("fp16", 5e-3, 0.999, 0.001), ("int8", 0.3, 0.99, 0.005)],
+)
+def test_the_gate_lets_through_what_is_at_a_limit_and_nothing_beyond(
+    precision: Precision, golden: float, agreement: float, lost: float
+) -> None:
+    at = GateReport(precision, golden, 10_000, agreement, 0.92, 0.92 - lost)
+    assert at.passed
+    assert replace(at, accuracy=0.93).passed, "a gain"
+    assert not replace(at, golden_error=1.01 * golden).passed
+    assert not replace(at, agreement=agreement - 0.0001).passed
+    assert not replace(at, accuracy=0.92 - lost - 0.0001).passed
 
 
 def test_a_graph_that_is_not_its_card_s_is_no_reference(net: bytes) -> None:
