@@ -24,11 +24,11 @@ import numpy as np
 import onnxruntime
 import torch
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
-from edgecat.training import run
+from edgecat.training import run_folder as run
 from edgecat_runtime import Classifier
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.machine import this_machine
 
 RECIPE = (
     *("--arch", "vgg16", "--width", 0.5, "--head", "gap", "--batch-norm"),

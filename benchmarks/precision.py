@@ -27,15 +27,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgecat.data.synthetic import synthetic_pets
 from edgecat.models import architecture, build_model
 from edgecat.models.frames import input_from_frames
-from edgecat_export.graph import onnx_from_model
-from edgecat_export.int8 import int8_from_onnx
-from edgecat_export.precision import prepared
-from edgecat_export.scan import scan
+from edgecat.pets.synthetic import synthetic_pets
+from edgecat_export.graph.deployed import onnx_from_model
+from edgecat_export.precision.convert import prepared
+from edgecat_export.precision.int8 import int8_from_onnx
+from edgecat_export.precision.scan import scan
 from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 SIZE = 224
 BARS = {"onnxruntime fp32": 1.4, "onnxruntime int8": 6.0}

@@ -25,7 +25,7 @@ from edgecat.training.config import TrainConfig
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, Waited
 from edgecat.training.loop import step
-from edgecat.training.run import Watcher
+from edgecat.training.run_folder import Watcher
 
 BAR = 0.9
 WAITING = 0.1

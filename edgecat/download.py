@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from edgecat import __version__
-from edgecat_runtime.atomic import write_error
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import write_error
 
 Progress = Callable[[int, int | None], None]
 

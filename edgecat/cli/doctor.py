@@ -20,7 +20,7 @@ def doctor(
     import sys
     from dataclasses import asdict
 
-    from edgecat.cli.console import print_json, say
+    from edgecat.cli.terminal.console import print_json, say
     from edgecat_runtime.doctor import can_serve, diagnose
     from edgecat_runtime.errors import GateError
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from edgecat.deepvis.explain import Explanation, UnitSeen
 from edgecat.deepvis.pictures import heat_over, held, sheet, slopes
 from edgecat.deepvis.results import Results
-from edgecat.page import cards, data_url, page
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.opencv import cv2_module
+from edgecat.report.page import cards, data_url, page
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.opencv import cv2_module
 
 Image = NDArray[np.uint8]
 

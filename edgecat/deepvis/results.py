@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from edgecat.deepvis.layers import Layer
 from edgecat.download import cache_folder
 from edgecat.pretrained import shipped
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.opencv import cv2_module
 
 Image = NDArray[np.uint8]
 Kind = Literal["top", "deconv", "synthesised"]

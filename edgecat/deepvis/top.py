@@ -22,8 +22,8 @@ from edgecat.deepvis.pictures import sheet, slopes
 from edgecat.deepvis.probe import Place, Probe
 from edgecat.deepvis.results import Kind, Results
 from edgecat.training.loader import load_batch, prefetched
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.pictures import decode_picture
+from edgecat_runtime.images import decode_picture
+from edgecat_runtime.system.atomic import atomic_write
 
 Image = NDArray[np.uint8]
 

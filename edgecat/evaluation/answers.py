@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from edgecat.data.folder import Picture, PictureSet
 from edgecat.evaluation.curves import Roc, energies, reliability, roc, softmax, wilson
+from edgecat.training.history import Evaluation, cross_entropy
 from edgecat.training.loader import Batch, Prepare, load_batch, prefetched
-from edgecat.training.metrics import Evaluation, cross_entropy
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
+from edgecat_runtime.system.machine import cores
 
 Frames = NDArray[np.uint8]
 Infer = Callable[[Frames], NDArray[np.float32]]

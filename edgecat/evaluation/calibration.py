@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.data.folder import PictureSet, scan, split
-from edgecat.data.outliers import KINDS, draw_outlier
 from edgecat.evaluation.curves import energies, reliability, softmax
 from edgecat.evaluation.known import Features, Head, fit_known
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.pets.outliers import KINDS, draw_outlier
+from edgecat.training.history import cross_entropy
 from edgecat.training.loader import Batch, load_batch, prefetched
-from edgecat.training.metrics import cross_entropy
-from edgecat.training.run import CONFIG, read_config
-from edgecat_runtime.card import ModelCard
+from edgecat.training.run_folder import CONFIG, read_config
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.machine import cores
 
 PASS = 0.99
 """Share of the validation photographs that the energy limit lets through."""

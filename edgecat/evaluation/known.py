@@ -21,9 +21,9 @@ from torch.nn import functional
 
 from edgecat.evaluation.curves import energies
 from edgecat.models.frames import input_from_frames
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import golden_frames
 
 Floats = NDArray[np.float32]
 

@@ -21,11 +21,11 @@ from edgecat.evaluation.figures import (
 )
 from edgecat.evaluation.outliers import Outliers
 from edgecat.evaluation.robustness import CHANGES, Hardship
-from edgecat.page import cards, data_url, page, table
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.pictures import PictureError, decode_picture
-from edgecat_runtime.preprocess import shrink
+from edgecat.report.page import cards, data_url, page, table
+from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.model.preprocess import shrink
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.opencv import cv2_module
 
 WORST = 24
 _CLASSES = 20  # more do not fit a page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, float32
 
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 
 def input_from_frames(frames: Tensor, card: ModelCard) -> Tensor:

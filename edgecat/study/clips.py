@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.demo.clip import Scene, framing
-from edgecat_runtime.opencv import cv2_module
+from edgecat.pets.film import Scene, framing
+from edgecat_runtime.system.opencv import cv2_module
 
 Image = NDArray[np.uint8]
 

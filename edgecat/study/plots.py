@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgecat.evaluation.figures import COLOURS
-from edgecat.page import data_url
+from edgecat.report.page import data_url
 from edgecat_runtime.errors import BackendMissing
 
 if TYPE_CHECKING:

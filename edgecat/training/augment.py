@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.preprocess import halved, shrink
+from edgecat_runtime.model.preprocess import halved, shrink
+from edgecat_runtime.system.opencv import cv2_module
 
 Image = NDArray[np.uint8]
 

@@ -22,8 +22,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edgecat.data.folder import PictureSet
+from edgecat.training.history import Evaluation
 from edgecat.training.loader import Batch
-from edgecat.training.metrics import Evaluation
 from edgecat_runtime.errors import DeviceError, UserError
 
 Value = TypeVar("Value")

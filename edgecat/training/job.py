@@ -15,25 +15,25 @@ from torch.optim import Optimizer
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.models import architecture, build_model
-from edgecat.training import run
+from edgecat.models.weights import IMAGENET, described
+from edgecat.training import run_folder as run
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.compiled import check_compiler, compiled
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
-from edgecat.training.events import EventLog, require_tensorboard
+from edgecat.training.history import write_metrics
 from edgecat.training.loader import Loader
-from edgecat.training.metrics import write_metrics
 from edgecat.training.optim import choose_device, choose_precision, make_optimizer
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState, load_state, save_state
 from edgecat.training.teacher import Teacher, load_teacher
+from edgecat.training.tensorboard import EventLog, require_tensorboard
 from edgecat.training.transfer import begin, spread
-from edgecat.weights import IMAGENET, described
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.machine import cores
 
 
 @dataclass

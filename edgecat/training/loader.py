@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from edgecat.data.folder import Picture, PictureSet
 from edgecat.data.stream import ShardSet
 from edgecat.training.augment import Augmentation, Views, augment, begin_view, lay_out
-from edgecat_runtime.card import Fit
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.pictures import PictureError, decode_picture
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.model.card import Fit
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.opencv import cv2_module
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,24 +13,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.data.folder import PictureSet
 from edgecat.models.auxiliary import training_loss
+from edgecat.models.backend import TorchBackend
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
-from edgecat.torch_backend import TorchBackend
-from edgecat.training import plots, run
+from edgecat.training import plots
+from edgecat.training import run_folder as run
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, filled, joined
+from edgecat.training.history import Epoch, Evaluation, append_metrics, evaluate
 from edgecat.training.job import Job, prepare
 from edgecat.training.loader import Batch, Waited, served_batches
-from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
 from edgecat.training.mixing import draw_mix, erased
 from edgecat.training.optim import autocast, set_learning_rate
-from edgecat.training.run import Interrupted, TrainResult, Watcher
+from edgecat.training.run_folder import Interrupted, TrainResult, Watcher
 from edgecat.training.transfer import hold
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.preprocess import preprocess
 
 _CHECK_EVERY = 50
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
-from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
 from edgecat_runtime.errors import EdgecatError, GateError, UserError
-from edgecat_runtime.golden import golden_frames, preprocess_difference
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
+from edgecat_runtime.model.golden import golden_frames, preprocess_difference
+from edgecat_runtime.model.preprocess import preprocess
 
 # Worst logit error relative to the spread of the golden logits, by precision.
 LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}

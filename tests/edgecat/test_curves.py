@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from edgecat.evaluation.calibration import best_temperature, limit_of
 from edgecat.evaluation.curves import energies, reliability, roc, softmax, wilson
-from edgecat.training.metrics import cross_entropy
+from edgecat.training.history import cross_entropy
 
 
 @pytest.mark.parametrize(

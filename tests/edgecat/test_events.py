@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from edgecat.training import events
+from edgecat.training import tensorboard as events
 from edgecat.training.config import TrainConfig
 from edgecat.training.loop import train
-from edgecat.training.run import Interrupted, Watcher, read_config
+from edgecat.training.run_folder import Interrupted, Watcher, read_config
 from edgecat_runtime.errors import BackendMissing
 
 

@@ -15,7 +15,7 @@ import pytest
 from edgecat.data.folder import PictureSet, scan
 from edgecat.training.augment import Augmentation
 from edgecat.training.loader import Batch, Loader, Waited, prefetched, served_batches
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.preprocess import preprocess
 
 
 @pytest.fixture(scope="module")

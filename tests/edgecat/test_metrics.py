@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.training.loader import Batch
-from edgecat.training.metrics import (
+from edgecat.training.history import (
     Epoch,
     Evaluation,
     append_metrics,
@@ -20,6 +19,7 @@ from edgecat.training.metrics import (
     evaluate,
     write_metrics,
 )
+from edgecat.training.loader import Batch
 from edgecat.training.plots import draw_confusion, draw_curves
 from edgecat_runtime.errors import UserError
 

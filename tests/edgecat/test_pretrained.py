@@ -9,8 +9,8 @@ import pytest
 
 from edgecat.data.folder import scan
 from edgecat.pretrained import CHECKPOINT, FP16, INT8, shipped
+from edgecat.training.history import evaluate
 from edgecat.training.loader import served_batches
-from edgecat.training.metrics import evaluate
 from edgecat_runtime import Classifier, read_card
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.training import loop
 from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.finder import RateSweep, find_learning_rate, save_sweep, suggested

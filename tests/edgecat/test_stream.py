@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.curation.shards import write_shards
 from edgecat.data import stream
 from edgecat.data.folder import scan
-from edgecat.data.shards import write_shards
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.training import loader
 from edgecat.training.loader import Batch, Loader

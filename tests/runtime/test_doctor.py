@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgecat_runtime import doctor, machine
+from edgecat_runtime import doctor
 from edgecat_runtime.doctor import CHECKS, Finding, can_serve, diagnose
 from edgecat_runtime.doctor.libraries import (
     _providers_found,
@@ -26,7 +26,8 @@ from edgecat_runtime.doctor.system import (
     check_python,
 )
 from edgecat_runtime.doctor.tiny import tiny_graph
-from edgecat_runtime.nvidia import limits
+from edgecat_runtime.nvidia.driver import limits
+from edgecat_runtime.system import machine
 
 ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
 RELEASE = "# R{} (release), REVISION: {}, GCID: 38968081, BOARD: generic, EABI: aarch64\n"

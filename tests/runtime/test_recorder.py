@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.matroska import MatroskaWriter
-from edgecat_runtime.pipeline import Answer
-from edgecat_runtime.recorder import CODECS, Recorder
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.matroska import MatroskaWriter
+from edgecat_runtime.outputs.recorder import CODECS, Recorder
 
 Answering = Callable[..., Answer]
 
@@ -153,7 +153,7 @@ def test_frames_of_another_size_are_fitted_into_the_first(
 KILLED = """
 import os, signal, sys
 import numpy as np
-from edgecat_runtime.recorder import Recorder
+from edgecat_runtime.outputs.recorder import Recorder
 sys.path.insert(0, {here!r})
 from conftest import make_answer
 recorder = Recorder({path!r}, fps=30.0)

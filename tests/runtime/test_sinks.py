@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pipeline import Answer
-from edgecat_runtime.sinks import BackgroundOutput, Output, Sink, Stop, output_from_sink
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.sink import BackgroundOutput, Output, Sink, Stop, output_from_sink
 
 Answering = Callable[..., Answer]
 PICTURE = np.zeros((48, 64, 3), np.uint8)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pipeline import Answer
-from edgecat_runtime.snapshots import Snapshots
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.snapshots import Snapshots
 
 Answering = Callable[..., Answer]
 

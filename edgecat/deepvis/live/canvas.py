@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.overlay import legible
+from edgecat_runtime.outputs.overlay import legible
+from edgecat_runtime.system.opencv import cv2_module
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -11,7 +11,7 @@ from edgecat.deepvis.probe import Probe, Seen, Values
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.state import Desk, State, Unit
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.preprocess import preprocess
 
 Image = NDArray[np.uint8]
 

@@ -11,9 +11,9 @@ from edgecat.deepvis.live.compose import HEIGHT, WIDTH, Composed, compose
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.stage import Stage
 from edgecat.deepvis.state import Desk, State
-from edgecat_runtime.clocks import Clock
-from edgecat_runtime.pipeline import Answer
-from edgecat_runtime.sinks import Sink
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.system.clocks import Clock
 
 Image = NDArray[np.uint8]
 

@@ -8,9 +8,9 @@ from edgecat_runtime.doctor.finding import Finding
 from edgecat_runtime.doctor.packages import installed
 from edgecat_runtime.doctor.probes import Unwell, in_child
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.machine import jetson
-from edgecat_runtime.nvidia import driver
-from edgecat_runtime.tensorrt_api import KINDS, Flavour
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.nvidia.tensorrt import KINDS, Flavour
+from edgecat_runtime.system.machine import jetson
 
 
 def check_driver() -> Finding:
@@ -47,7 +47,7 @@ def check_cuda() -> Finding:
         return Finding("CUDA runtime", not fix, "cuda-bindings is not installed", fix)
     value = f"cuda-bindings {number}"
     if found.devices:
-        from edgecat_runtime.cuda import open_gpu
+        from edgecat_runtime.nvidia.cuda import open_gpu
 
         try:
             open_gpu()

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from edgecat_runtime.backends import open_backend
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.doctor.tiny import tiny_graph
-from edgecat_runtime.tensorrt_api import Flavour, tensorrt
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.nvidia.tensorrt import Flavour, tensorrt
 
 _CHILD_SECONDS = 120
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.web.broadcast import Broadcast, Produce
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
