@@ -41,12 +41,11 @@ from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.system.machine import cores, this_machine
+from edgecat_runtime.types import Image
 
 OVERHEAD_BAR, RATE_BAR = 1.5, 0.95
 SIZE = (1280, 720)
 _WARM = 10
-
-Image = NDArray[np.uint8]
 
 
 def main() -> int:

@@ -263,8 +263,8 @@ def frames(reference: Subject, data: Sequence[Path]) -> Iterator[NDArray[np.uint
     """Preprocessed pictures, evenly spread."""
     from dataclasses import replace
 
+    from edgecat.data.batches import served_batches
     from edgecat.data.folder import scan
-    from edgecat.training.loader import served_batches
 
     found = scan(data, labels=reference.classifier.labels)
     count = min(PICTURES, len(found))

@@ -28,8 +28,8 @@ import numpy as np
 import onnxruntime
 import torch
 
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan
-from edgecat.training.loader import served_batches
 from edgecat_runtime import Classifier
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.images import decode_picture

@@ -24,7 +24,6 @@ from time import perf_counter
 import numpy as np
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from edgecat.models import architecture, build_model
@@ -36,10 +35,10 @@ from edgecat_export.precision.int8 import int8_from_onnx
 from edgecat_export.precision.scan import scan
 from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.types import Frames
 
 SIZE = 224
 BARS = {"onnxruntime fp32": 1.4, "onnxruntime int8": 6.0}
-Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from time import perf_counter
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat.models import architecture, build_model
 from edgecat.models.checkpoint import golden_logits
@@ -27,11 +26,11 @@ from edgecat_runtime import Classifier, ModelCard
 from edgecat_runtime.model.artifact import seal_onnx
 from edgecat_runtime.model.golden import golden_scene, preprocess_fingerprint
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Image
 
 OVERHEAD_BAR, PREPROCESS_BAR, DIFFERENCE_BAR = 0.2, 0.8, 2.0
 _SIDE, _ROUNDS = 224, 200
 
-Image = NDArray[np.uint8]
 
 SCENE = golden_scene()
 

@@ -36,12 +36,11 @@ from edgecat_runtime.outputs.events import Events
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.system.machine import resident_bytes, this_machine
+from edgecat_runtime.types import Image
 
 GROWTH_BAR, SECONDS_BAR = 0.01, 1800
 LOOKS = 20
 _CHANGE = 1000
-
-Image = NDArray[np.uint8]
 
 
 class Look(NamedTuple):

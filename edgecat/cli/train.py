@@ -152,8 +152,9 @@ def train(
     )
     from edgecat.training.config import TrainConfig
     from edgecat.training.distributed import started_by_torchrun
+    from edgecat.training.interruption import Interrupted
     from edgecat.training.loop import train as run_training
-    from edgecat.training.run_folder import Interrupted, read_config
+    from edgecat.training.run_folder import read_config
 
     if resume is not None:
         check_resume(context)

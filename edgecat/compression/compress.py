@@ -12,15 +12,15 @@ from typing import Any
 from torch import nn
 
 from edgecat.compression.prune import parameters, pruned
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.models.backend import TorchBackend
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.cost import cost_of
+from edgecat.scores import evaluate
 from edgecat.training.config import TrainConfig
-from edgecat.training.history import evaluate
-from edgecat.training.loader import served_batches
 from edgecat.training.loop import train
-from edgecat.training.run_folder import Watcher
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess

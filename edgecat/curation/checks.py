@@ -19,18 +19,18 @@ from edgecat.curation.fingerprint import (
     fingerprint,
     grouped,
 )
+from edgecat.data.batches import prefetched
 from edgecat.data.folder import Picture, PictureSet
-from edgecat.training.history import cross_entropy
-from edgecat.training.loader import prefetched
+from edgecat.scores import cross_entropy
 from edgecat_runtime.images import PictureError, decode_picture
 from edgecat_runtime.system.machine import cores
+from edgecat_runtime.types import Image
 
 DOUBT = 0.05  # a label that a model denies and gives less than this is doubtful
 WORST = 0.01  # and so is this share of all, those of the highest loss, where it denies them
 UNEVEN = 3.0  # times as many pictures of one label as of another
 SMALL = 64  # pixels
 
-Image = NDArray[np.uint8]
 _CHUNK = 32
 
 

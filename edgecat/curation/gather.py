@@ -11,7 +11,6 @@ from threading import Event
 from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat.curation.fingerprint import Fingerprint, compared, fingerprint
 from edgecat.data.layout import SPLIT_NAMES
@@ -22,11 +21,11 @@ from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
 BLURRED = 0.6  # of blur_effect, at most
 QUALITY = 95  # of the JPEG files
 
-Image = NDArray[np.uint8]
 Verdict = Literal["taken", "alike", "blurred"]
 
 _SIDE = 200  # pixels, as the pictures that BLURRED was measured on

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgecat.deepvis.layers import ACTIVATIONS, Layer, calls, find_layers
@@ -18,9 +17,8 @@ from edgecat.models.frames import input_from_frames
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Image, Values
 
-Image = NDArray[np.uint8]
-Values = NDArray[np.float32]
 How = Literal["gradient", "guided", "deconv"]
 Place = Literal["all", "strongest"] | tuple[int, int]
 

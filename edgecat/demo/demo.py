@@ -15,7 +15,7 @@ from edgecat.demo.stages import benchmark, camera, evaluate, training_config, ve
 from edgecat.models.checkpoint import load_checkpoint
 from edgecat.pets.synthetic import write_pets
 from edgecat.training.loop import train
-from edgecat.training.run_folder import Watcher
+from edgecat.training.watcher import Watcher
 from edgecat_export.graph.deployed import export_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import atomic_write, write_error

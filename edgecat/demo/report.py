@@ -21,7 +21,7 @@ from edgecat.demo.figures import (
 from edgecat.demo.result import DemoResult
 from edgecat.pets.film import FPS
 from edgecat.report.page import cards, data_url, stylesheet, table
-from edgecat_runtime.classifier import LOGIT_LIMITS
+from edgecat_runtime.model.parity import LOGIT_LIMITS
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.machine import this_machine
 from edgecat_runtime.system.opencv import cv2_module

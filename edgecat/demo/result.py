@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.training.history import Evaluation
+from edgecat.scores import Evaluation
 from edgecat.training.run_folder import TrainResult
 from edgecat_export.parity.compare import Pair
 from edgecat_runtime.benchmark import Result

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgecat.models.backend  # noqa: F401  (registers itself)
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan
 from edgecat.demo.result import DemoConfig, Said, Tile
 from edgecat.pets.film import FPS, write_clip
+from edgecat.scores import Evaluation
+from edgecat.scores import evaluate as count
 from edgecat.training.config import TrainConfig
-from edgecat.training.history import Evaluation
-from edgecat.training.history import evaluate as count
-from edgecat.training.loader import served_batches
 from edgecat.training.plots import draw_confusion
 from edgecat.workflows.verify import against_first, against_golden
 from edgecat_export.parity.compare import Pair

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.evaluation.answers import Frames, Infer
-from edgecat.evaluation.curves import energies
+from edgecat.evaluation.answers import Infer
 from edgecat.pets.outliers import KINDS, draw_outlier
+from edgecat.scores import energies
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Frames
 
 SEED = 3_000_000
 """Of the first frame: calibration draws from others."""

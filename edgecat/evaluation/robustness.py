@@ -19,8 +19,7 @@ from edgecat.evaluation.curves import wilson
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.camera.source import Shot, Source, SourceOptions, register_source
+from edgecat_runtime.camera.opening import register_source
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.errors import UserError
 
 _DEFAULTS = {

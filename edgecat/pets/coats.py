@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.pets.paint import Colour, Image, Points, blend, cv2
+from edgecat.pets.paint import Colour, Points, blend, cv2
+from edgecat_runtime.types import Image
 
 TILE = 256
 FURS: tuple[Colour, ...] = (

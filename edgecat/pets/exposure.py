@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from edgecat.pets.coats import Dice
-from edgecat.pets.paint import Image, Points, blend, bow, cv2, ellipse
+from edgecat.pets.paint import Points, blend, bow, cv2, ellipse
+from edgecat_runtime.types import Image
 
 
 def occlude(dice: Dice, picture: Image, mask: Image) -> None:

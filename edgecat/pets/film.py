@@ -9,15 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat_runtime.outputs.matroska import MatroskaWriter
 from edgecat_runtime.system.atomic import atomic_path
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.quiet import quiet_stderr
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 HEIGHT, WIDTH, FPS = 480, 576, 25
 _DRAWN = 800  # side of the drawing that the camera moves over

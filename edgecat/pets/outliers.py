@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.pets.coats import Dice
-from edgecat.pets.paint import Colour, Image, cv2
+from edgecat.pets.paint import Colour, cv2
 from edgecat.pets.scenery import background
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.types import Image
 
 HEIGHT, WIDTH = 240, 320
 _LETTERS = "abcdefghijklmnopqrstuvwxyz    etaoinshrdlu0123456789.,"

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
 cv2 = cv2_module()
 
-Image = NDArray[np.uint8]
 Points = NDArray[np.float64]
 Pixels = NDArray[np.int32]
 Colour = tuple[float, float, float]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgecat.pets.coats import TILE, Dice, textured
-from edgecat.pets.paint import Colour, Image, blend, bow, cv2, ellipse
+from edgecat.pets.paint import Colour, blend, bow, cv2, ellipse
+from edgecat_runtime.types import Image
 
 _GROUNDS: tuple[Colour, ...] = (
     (40, 120, 80), (50, 160, 110), (235, 235, 230), (120, 190, 220), (60, 90, 130),

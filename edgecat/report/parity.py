@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export import __version__
-from edgecat_export.parity.compare import AGREEMENT_LIMITS, Logits, Pair
+from edgecat_export.parity.compare import AGREEMENT_LIMITS, Pair
 from edgecat_export.parity.evidence import EDGES, Case, Evidence
 from edgecat_export.parity.layers import Drift
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Logits
 
 _TABLE_CLASSES = 20  # more do not fit a page; the answers that differ are listed then
 _ALIKE = 6  # frames shown where none differs

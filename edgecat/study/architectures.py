@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from edgecat.evaluation.figures import COLOURS
 from edgecat.models import architecture, build_model
 from edgecat.models.auxiliary import training_loss
 from edgecat.models.checkpoint import save_checkpoint
 from edgecat.models.cost import Cost, cost_of
+from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import judged, seeded, shuffled

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from edgecat.pets.film import Scene, framing
 from edgecat_runtime.system.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 _BLUR = 0.1  # at its worst: sigma as a share of the frame's side
 _NOISE = 4.0  # levels

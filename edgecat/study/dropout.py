@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgecat.evaluation.figures import COLOURS
 from edgecat.models.vgg import VGG
+from edgecat.report.charts import COLOURS
 from edgecat.report.page import data_url, table
 from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.frame import Advance, Outcome, Section, Table

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecat.evaluation.figures import COLOURS
+from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import History, climbed, seeded

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecat.evaluation.figures import COLOURS
+from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.film import SCRIPT, film

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecat.evaluation.figures import COLOURS
 from edgecat.models import VGG, architecture, build_model
+from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.clips import Clip, draw_clip
 from edgecat.study.frame import Advance, Outcome, Section, Study, Table

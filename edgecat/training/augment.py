@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.model.preprocess import halved, shrink
 from edgecat_runtime.system.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 _LUMA = np.array([0.114, 0.587, 0.299])  # of blue, green, red: ITU-R BT.601
 

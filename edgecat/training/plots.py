@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecat.training.history import Epoch, Evaluation
+from edgecat.scores import Evaluation
+from edgecat.training.history import Epoch
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.system.atomic import atomic_path
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgecat.training.history import Epoch
-from edgecat.training.run_folder import Watcher
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import BackendMissing
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from edgecat.models.weights import Weights, read_weights
 from edgecat.training.config import TrainConfig
-from edgecat.training.run_folder import Watcher
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 

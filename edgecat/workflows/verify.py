@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat.cli.terminal.console import progress, warn
 from edgecat.report.parity import Source
@@ -21,11 +20,11 @@ from edgecat_export.parity.layers import SEGMENT_BACKENDS, Drift, find_drift
 from edgecat_runtime import Classifier, UserError
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.types import Frames
 
 if TYPE_CHECKING:
     from edgecat.data.folder import PictureSet
 
-Frames = NDArray[np.uint8]
 
 _LAYER_FRAMES = 8
 
@@ -177,8 +176,8 @@ def _photographs(
     classifier: Classifier, data: Sequence[Path], limit: int, sources: list[Source]
 ) -> Iterator[Frames]:
     """Yield preprocessed photographs in batches, evenly spread, and note where each came from."""
+    from edgecat.data.batches import Batch, load_batch, prefetched
     from edgecat.data.folder import scan
-    from edgecat.training.loader import Batch, load_batch, prefetched
 
     found = scan(data, labels=classifier.labels).judged()
     count = min(limit, len(found)) if limit else len(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -17,52 +16,14 @@ from numpy.typing import NDArray
 from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
 from edgecat_runtime.errors import EdgecatError, GateError, UserError
 from edgecat_runtime.model.artifact import read_card
-from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
+from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, preprocess_difference
+from edgecat_runtime.model.parity import LOGIT_LIMITS, PREPROCESS_LIMIT, logit_error
+from edgecat_runtime.model.prediction import UNSURE, Prediction
 from edgecat_runtime.model.preprocess import preprocess
 
-# Worst logit error relative to the spread of the golden logits, by precision.
-LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}
-PREPROCESS_LIMIT = 1.0
-UNSURE = "unsure"
 # How much faster than the preferred backend another must be for `auto` to take it: less is noise.
 _FASTER = 0.8
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer to one frame.
-
-    Attributes:
-        label: the most probable class, or `unsure` where the card has an energy limit and the
-            energy is above it: the frame shows none of the classes.
-        confidence: the label's probability, 0..1; 0 where it is `unsure`, so that nobody acts on
-            it.
-        probabilities: by class, in the order of the logits; they add up to 1.
-        logits: the network's raw output.
-        energy: -T log(sum(exp(logits / T))) at the card's temperature T: the lower, the more the
-            frame is like what was trained on (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
-            equation 4); NaN where nobody worked it out.
-    """
-
-    label: str
-    confidence: float
-    probabilities: dict[str, float]
-    logits: tuple[float, ...]
-    energy: float = math.nan
-
-    @property
-    def best(self) -> str:
-        """The most probable class, also where the frame is taken to show none."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the frame is taken to show none of the classes."""
-        return self.label == UNSURE and not self.confidence
-
-    def __str__(self) -> str:
-        return self.label if self.unsure else f"{self.label} {self.confidence:.1%}"
 
 
 class FileStamp(NamedTuple):
@@ -315,21 +276,3 @@ class Classifier:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def logit_error(
-    reference: NDArray[np.float32], candidate: NDArray[np.float32], golden: NDArray[np.float32]
-) -> float:
-    """Worst absolute difference of logits relative to the spread of the golden logits.
-
-    Args:
-        reference: (n, classes).
-        candidate: (n, classes).
-        golden: (4, classes), whose maximum minus minimum is the spread.
-
-    Returns:
-        The error, infinite where a logit is not finite.
-    """
-    difference = float(np.abs(reference - candidate).max()) if len(reference) else 0.0
-    spread = max(float(golden.max() - golden.min()), float(np.finfo(np.float32).tiny))
-    return difference / spread if np.isfinite(difference) else float("inf")

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgecat.curation.gather import BLURRED, Album, Every, blur_effect, gather
 from edgecat.pets.synthetic import synthetic_pets
@@ -20,8 +19,7 @@ from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 
 @pytest.fixture(scope="module")

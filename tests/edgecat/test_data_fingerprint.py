@@ -5,12 +5,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgecat.curation.fingerprint import alike_pairs, compared, fingerprint, grouped
 from edgecat.pets.synthetic import synthetic_pets
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ from edgecat.deepvis.state import ACTIONS, Desk, Scene, State, Unit
 from edgecat.models import architecture, build_model
 from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.registry import ARCHITECTURES
-from edgecat_runtime.camera.source import Shot, Source, register_source
+from edgecat_runtime.camera.opening import register_source
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError, UserError
 
 ACTIVE = 2  # the first activation of the thin VGG16

@@ -20,7 +20,8 @@ from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.state import ACTIONS, State, Unit
 from edgecat.models.checkpoint import load_checkpoint
-from edgecat_runtime.camera.source import Shot, Source, register_source
+from edgecat_runtime.camera.opening import register_source
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import UserError
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.data.batches import Batch, prefetched, served_batches
 from edgecat.data.folder import PictureSet, scan
 from edgecat.training.augment import Augmentation
-from edgecat.training.loader import Batch, Loader, Waited, prefetched, served_batches
+from edgecat.training.loader import Loader, Waited
 from edgecat_runtime.model.preprocess import preprocess
 
 

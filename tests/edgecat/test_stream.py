@@ -13,10 +13,11 @@ import pytest
 
 from edgecat.curation.shards import write_shards
 from edgecat.data import stream
+from edgecat.data.batches import Batch
 from edgecat.data.folder import scan
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.training import loader
-from edgecat.training.loader import Batch, Loader
+from edgecat.training.loader import Loader
 from edgecat_runtime.errors import UserError
 
 

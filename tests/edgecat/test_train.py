@@ -18,9 +18,11 @@ import pytest
 from edgecat.models.checkpoint import load_checkpoint
 from edgecat.training.config import TrainConfig
 from edgecat.training.history import Epoch
+from edgecat.training.interruption import Interrupted
 from edgecat.training.loop import train
-from edgecat.training.run_folder import Interrupted, TrainResult, Watcher, read_config
+from edgecat.training.run_folder import TrainResult, read_config
 from edgecat.training.state import RunState
+from edgecat.training.watcher import Watcher
 from edgecat_runtime import Classifier, UserError, read_card
 
 FILES = {"config.json", "confusion.png", "curves.png", "metrics.csv", "vgg16.safetensors"}

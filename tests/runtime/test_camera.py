@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.source import Shot, Source, SourceOptions, open_source, register_source
+from edgecat_runtime.camera.opening import open_source, register_source
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.errors import DeviceError, UserError
 
 Scripting = Callable[..., Any]

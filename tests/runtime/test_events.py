@@ -14,7 +14,7 @@ import pytest
 
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Signal
-from edgecat_runtime.camera.source import register_source
+from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.loop.answers import Answer

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.source import Shot, Source, SourceOptions, open_source
+from edgecat_runtime.camera.opening import open_source
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.view import Region
 from edgecat_runtime.errors import DeviceError, UserError
 

@@ -17,7 +17,8 @@ import pytest
 
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.listing import source_kinds
-from edgecat_runtime.camera.source import SourceOptions, open_source, redacted
+from edgecat_runtime.camera.opening import open_source
+from edgecat_runtime.camera.source import SourceOptions, redacted
 from edgecat_runtime.camera.sources import v4l2
 from edgecat_runtime.camera.sources.gstreamer import csi_pipeline, has_gstreamer
 from edgecat_runtime.camera.sources.jpeg_stream import JpegStream

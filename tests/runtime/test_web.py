@@ -21,7 +21,7 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
 
-from edgecat_runtime.camera.source import register_source
+from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.web import Panel, WebPage, panels, register_panel
 from edgecat_runtime.web import connections as limits

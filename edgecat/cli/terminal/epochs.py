@@ -21,7 +21,8 @@ from edgecat.data.stream import ShardSet
 from edgecat.download import Progress
 from edgecat.training.config import TrainConfig
 from edgecat.training.history import Epoch
-from edgecat.training.run_folder import TrainResult, Watcher, new_folder
+from edgecat.training.run_folder import TrainResult, new_folder
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 
 _REFRESH = 0.25

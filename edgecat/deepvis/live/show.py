@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgecat.deepvis.live.compose import HEIGHT, WIDTH, Composed, compose
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.stage import Stage
@@ -14,8 +11,7 @@ from edgecat.deepvis.state import Desk, State
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.clocks import Clock
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 _LOOKED_SECONDS = 2.0
 

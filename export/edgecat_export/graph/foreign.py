@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from edgecat_export.graph.foreign_graph import ForeignInput, modern, strip_softmax, wrap
 from edgecat_export.parity.compare import Pair
-from edgecat_export.precision.scan import Frames, Logits, session_from_onnx
+from edgecat_export.precision.scan import session_from_onnx
 from edgecat_export.publish import save_onnx
-from edgecat_runtime.classifier import LOGIT_LIMITS, logit_error
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError, Fit, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
+from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
+from edgecat_runtime.types import Frames, Logits
 
 _FLOAT = 1
 _BATCHES = (1, 4)

@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecat_runtime.classifier import LOGIT_LIMITS, Classifier, logit_error
+from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import GOLDEN_CLASSES, Precision
 from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
+from edgecat_runtime.types import Frames, Logits
 
 # An int8 file is held to its own golden logits; against its float original, answers count, and the
 # error only has to be that of a sound calibration: golden frames span all grey levels and colours,
 # and good calibrations measured 0.01 to 0.2 of the spread, those on dull pictures 0.4 to 0.6.
 FLOAT_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.3}
 AGREEMENT_LIMITS: dict[Precision, float] = {"fp32": 1.0, "fp16": 0.999, "int8": 0.99}
-
-Frames = NDArray[np.uint8]
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.parity.compare import Logits, Tally
-from edgecat_runtime.classifier import logit_error
-
-Frames = NDArray[np.uint8]
+from edgecat_export.parity.compare import Tally
+from edgecat_runtime.model.parity import logit_error
+from edgecat_runtime.types import Frames, Logits
 
 # Bounds of the histogram's bins: four to the decade. What lies beyond counts in the outermost.
 EDGES = np.logspace(-9, 1, 41)

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export.parity.segments import Graph, Segment
-from edgecat_runtime.classifier import LOGIT_LIMITS
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.model.card import Precision
+from edgecat_runtime.model.parity import LOGIT_LIMITS
+from edgecat_runtime.types import Values
 
 # Of one layer's error. Sound int8 layers of a trained VGG16 measured 0.008 to 0.07.
 LAYER_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.15}
 
-Values = NDArray[np.float32]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
 

@@ -15,19 +15,11 @@ from numpy.typing import NDArray
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.gate import Gate, GateReport, Photographs
 from edgecat_export.precision.int8 import Form, int8_from_onnx, int8_layers, layers
-from edgecat_export.precision.scan import (
-    METHODS,
-    Frames,
-    Logits,
-    Method,
-    Progress,
-    Scan,
-    answer,
-    scan,
-)
+from edgecat_export.precision.scan import METHODS, Method, Progress, Scan, answer, scan
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames, golden_rows
+from edgecat_runtime.types import Frames, Logits
 
 INT8_SHARE = 0.8
 JUDGES_TENSORRT = (1, 30)  # before, ONNX Runtime computes fp16 Q/DQ five times as coarsely

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from edgecat_export.precision.scan import Frames, Progress, scan
+from edgecat_export.precision.scan import Progress, scan
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.types import Frames
 
 HEADROOM = 2.0
 LARGEST = float(np.finfo(np.float16).max) / HEADROOM

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export.parity.compare import AGREEMENT_LIMITS, FLOAT_LIMITS
-from edgecat_export.precision.scan import Frames, Logits, Progress, answer
-from edgecat_runtime.classifier import LOGIT_LIMITS, logit_error
+from edgecat_export.precision.scan import Progress, answer
 from edgecat_runtime.errors import GateError
 from edgecat_runtime.model.card import GOLDEN_CLASSES, ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
+from edgecat_runtime.types import Frames, Logits
 
 LOSS_LIMITS: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
 

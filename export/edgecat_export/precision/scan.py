@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.onnxruntime import BROKEN_OPTIMIZERS
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.types import Frames, Logits
 
-Frames = NDArray[np.uint8]
-Logits = NDArray[np.float32]
 Range = tuple[float, float]
 Method = Literal["minmax", "percentile", "entropy"]
 Progress = Callable[[str], None]

@@ -2,13 +2,8 @@
 
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Frame, Signal
-from edgecat_runtime.camera.source import (
-    Shot,
-    Source,
-    SourceOptions,
-    open_source,
-    register_source,
-)
+from edgecat_runtime.camera.opening import open_source, register_source
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 
 __all__ = [
     "Camera",

@@ -16,19 +16,12 @@ from types import TracebackType
 from typing import Literal
 
 from edgecat_runtime.camera.frames import Fitted, Frame, Signal
-from edgecat_runtime.camera.source import (
-    NO_OPTIONS,
-    Image,
-    Shot,
-    Source,
-    SourceOptions,
-    open_source,
-    redacted,
-    register_source,
-)
+from edgecat_runtime.camera.opening import open_source, register_source
+from edgecat_runtime.camera.source import NO_OPTIONS, Shot, Source, SourceOptions, redacted
 from edgecat_runtime.camera.view import View
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.clocks import Clock
+from edgecat_runtime.types import Image
 
 __all__ = [
     "Camera",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecat_runtime.camera.source import registered_examples
+from edgecat_runtime.camera.opening import registered_examples
 from edgecat_runtime.camera.sources import v4l2
 from edgecat_runtime.camera.sources.files import natural_key
 from edgecat_runtime.camera.sources.gstreamer import has_gstreamer, why_no_csi

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
-Image = NDArray[np.uint8]
 Rotation = Literal[0, 90, 180, 270]
 Flip = Literal["horizontal", "vertical", "both"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecat_runtime.camera.frames import WAITING, Frame
-from edgecat_runtime.classifier import Prediction
+from edgecat_runtime.model.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from edgecat_runtime.classifier import UNSURE, Prediction
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.prediction import UNSURE, Prediction
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import Fit
 from edgecat_runtime.system.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 
 def preprocess(frame: Image, height: int, width: int, fit: Fit = "crop") -> Image:

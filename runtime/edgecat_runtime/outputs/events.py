@@ -18,8 +18,8 @@ from edgecat_runtime.system.atomic import write_error
 
 if TYPE_CHECKING:
     from edgecat_runtime.camera.frames import Signal
-    from edgecat_runtime.classifier import Prediction
     from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.model.prediction import Prediction
 
 EVENT_CLASSES = 5
 

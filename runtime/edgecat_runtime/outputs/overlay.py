@@ -6,11 +6,9 @@ import unicodedata
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat_runtime.system.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 WHITE = (255, 255, 255)
 GREY = (170, 170, 170)

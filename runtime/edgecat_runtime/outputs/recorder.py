@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.outputs.matroska import MatroskaWriter
@@ -18,11 +17,11 @@ from edgecat_runtime.system.atomic import write_error
 from edgecat_runtime.system.clocks import Rate
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.types import Image
 
 if TYPE_CHECKING:
     from edgecat_runtime.loop.answers import Answer
 
-Image = NDArray[np.uint8]
 
 JPEG_QUALITY = 90
 # What a suffix is encoded with unless a codec is named. JPEG in Matroska is edgecat's own writer.

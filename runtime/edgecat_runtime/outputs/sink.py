@@ -8,15 +8,13 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from edgecat_runtime.types import Image
 
 if TYPE_CHECKING:
     from edgecat_runtime.camera.frames import Signal
     from edgecat_runtime.loop.answers import Answer
     from edgecat_runtime.pipeline import Pipeline
 
-Image = NDArray[np.uint8]
 
 log = logging.getLogger("edgecat_runtime")
 

@@ -11,8 +11,8 @@ from edgecat_runtime import __version__
 
 if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera
-    from edgecat_runtime.classifier import Prediction
     from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.model.prediction import Prediction
     from edgecat_runtime.pipeline import Pipeline
 
 HISTORY_SECONDS = 300.0
