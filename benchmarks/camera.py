@@ -32,19 +32,20 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgecat.data.synthetic import draw_pet
+from edgecat.pets.synthetic import draw_pet
 from edgecat.pretrained import INT8
 from edgecat_runtime import Classifier
-from edgecat_runtime.camera import Camera, Shot, Source
-from edgecat_runtime.machine import cores, this_machine
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.sinks import Sink
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import Shot, Source
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.machine import cores, this_machine
+from edgecat_runtime.types import Image
 
 OVERHEAD_BAR, RATE_BAR = 1.5, 0.95
 SIZE = (1280, 720)
 _WARM = 10
-
-Image = NDArray[np.uint8]
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from time import perf_counter
 
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.machine import this_machine
 
 BAR = 0.3
 _ROUNDS = 15

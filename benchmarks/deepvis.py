@@ -18,11 +18,11 @@ import torch
 
 from edgecat.deepvis import open_probe
 from edgecat.deepvis.live.panel import deepvis_panel
-from edgecat.deepvis.live.run import Live, open_live
+from edgecat.deepvis.live.session import Live, open_live
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.state import Unit
 from edgecat.pretrained import CHECKPOINT
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.machine import this_machine
 from edgecat_runtime.web import WebPage, register_panel
 
 BAR = 10.0

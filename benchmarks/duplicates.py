@@ -19,15 +19,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecat.data import fingerprint as prints
-from edgecat.data.checks import look
+from edgecat.curation import fingerprint as prints
+from edgecat.curation.checks import look
+from edgecat.curation.gather import BLURRED, blur_effect
 from edgecat.data.folder import scan
-from edgecat.data.gather import BLURRED, blur_effect
-from edgecat_runtime.pictures import decode_picture
+from edgecat_runtime.images import decode_picture
+from edgecat_runtime.types import Image
 
-Image = NDArray[np.uint8]
 SAMPLE = 500
 BAR = 0.95  # of the copies found, each kind but those cropped by 5 % and more
 

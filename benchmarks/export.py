@@ -21,15 +21,15 @@ from time import perf_counter, process_time, sleep
 
 import torch
 
-from edgecat.checkpoint import golden_logits
 from edgecat.models import ARCHITECTURES, architecture, build_model
+from edgecat.models.checkpoint import golden_logits
 from edgecat.models.cost import cost_of
-from edgecat_export.graph import onnx_from_model
-from edgecat_export.parity import golden_parity
-from edgecat_runtime.artifact import seal_onnx
+from edgecat_export.graph.deployed import onnx_from_model
+from edgecat_export.parity.compare import golden_parity
 from edgecat_runtime.backends import available_backends
-from edgecat_runtime.golden import preprocess_fingerprint
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.golden import preprocess_fingerprint
+from edgecat_runtime.system.machine import this_machine
 
 SECONDS_BAR, BYTES_BAR = 30.0, 2e9
 

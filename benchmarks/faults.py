@@ -22,7 +22,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from edgecat_runtime.camera import Camera, SourceOptions
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import SourceOptions
 
 RECOVERY_BAR = 2.0
 PATIENCE = 60.0

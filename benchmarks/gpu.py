@@ -30,11 +30,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.card import ModelCard, Precision
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.machine import this_machine
-from edgecat_runtime.nvidia import Device, Limits, driver
+from edgecat_runtime.model.card import ModelCard, Precision
+from edgecat_runtime.nvidia.driver import Device, Limits, driver
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.machine import this_machine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,8 +166,8 @@ def drawn_checkpoint(folder: Path) -> Path:
     """A VGG16 224x224 as published, with freshly drawn weights."""
     import torch
 
-    from edgecat.checkpoint import save_checkpoint
     from edgecat.models import architecture, build_model
+    from edgecat.models.checkpoint import save_checkpoint
 
     widths = architecture("vgg16").widths(head="dense")
     card = ModelCard(
@@ -189,7 +189,7 @@ def pictures(folder: Path) -> tuple[list[Path], list[Path], str]:
     if named:
         photos = Path(named)
         return sorted(photos.glob("train-*.tar"))[:1], [photos / "test.tar"], "photographs"
-    from edgecat.data.synthetic import write_pets
+    from edgecat.pets.synthetic import write_pets
 
     for part, seed in (("train", 1), ("test", 2)):
         write_pets(folder / part, PICTURES, seed, 224)
@@ -226,7 +226,7 @@ def opened_everywhere(
     models: Sequence[Path], stack: ExitStack, left_out: list[str]
 ) -> tuple[Subject, list[Subject]]:
     """PyTorch on the CPU, and every model on every backend for the GPU, and on ONNX Runtime's."""
-    import edgecat.torch_backend  # noqa: F401  (registers itself)
+    import edgecat.models.backend  # noqa: F401  (registers itself)
     from edgecat_runtime.backends import backend_entries
     from edgecat_runtime.benchmark import opened
 
@@ -248,7 +248,7 @@ def parity(
     reference: Subject, subjects: Sequence[Subject], data: Sequence[Path]
 ) -> list[dict[str, Any]]:
     """Hold every subject against the reference on the same pictures."""
-    from edgecat_export.parity import compare
+    from edgecat_export.parity.compare import compare
 
     classifiers = [subject.classifier for subject in subjects]
     names = [Path(subject.name).name for subject in (reference, *subjects)]
@@ -263,8 +263,8 @@ def frames(reference: Subject, data: Sequence[Path]) -> Iterator[NDArray[np.uint
     """Preprocessed pictures, evenly spread."""
     from dataclasses import replace
 
+    from edgecat.data.batches import served_batches
     from edgecat.data.folder import scan
-    from edgecat.training.loader import served_batches
 
     found = scan(data, labels=reference.classifier.labels)
     count = min(PICTURES, len(found))

@@ -24,15 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime import Classifier, ModelCard
-from edgecat_runtime.camera import Camera, Shot, Source
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.machine import this_machine
+from edgecat_runtime.types import Image
 
 FPS, NETWORK_SECONDS = 60, 0.05
 PERIOD = 1 / FPS
 _PARTS = 10
-
-Image = NDArray[np.uint8]
 
 
 @dataclass

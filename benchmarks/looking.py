@@ -20,7 +20,7 @@ from edgecat.deepvis import Probe, open_probe
 from edgecat.deepvis.looking import Looking, looking_at_pets
 from edgecat.models import build_model
 from edgecat.pretrained import CHECKPOINT
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.machine import this_machine
 
 
 def main() -> int:

@@ -26,12 +26,12 @@ import numpy as np
 import onnxruntime
 import torch
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.data.folder import PictureSet, scan, split
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
-from edgecat.training import run
+from edgecat.training import run_folder as run
 from edgecat_runtime import Classifier
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.machine import this_machine
 
 VALIDATED, SEED, CALIBRATED = 0.05, 1, 256
 RECIPE = (

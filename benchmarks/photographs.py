@@ -28,13 +28,13 @@ import numpy as np
 import onnxruntime
 import torch
 
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan
-from edgecat.training.loader import served_batches
 from edgecat_runtime import Classifier
-from edgecat_runtime.camera import Camera
-from edgecat_runtime.machine import this_machine
-from edgecat_runtime.pictures import decode_picture
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.images import decode_picture
 from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.machine import this_machine
 
 
 def main() -> None:

@@ -38,18 +38,18 @@ import torch
 from torch import nn
 
 from edgecat.models import architecture, build_model
+from edgecat.models.backend import TorchBackend
 from edgecat.models.cost import cost_of
-from edgecat.torch_backend import TorchBackend
-from edgecat_export.graph import onnx_from_model
-from edgecat_export.int8 import int8_from_onnx
-from edgecat_export.precision import prepared
-from edgecat_export.scan import scan
+from edgecat_export.graph.deployed import onnx_from_model
+from edgecat_export.precision.convert import prepared
+from edgecat_export.precision.int8 import int8_from_onnx
+from edgecat_export.precision.scan import scan
 from edgecat_runtime.backends import Backend, available_backends, open_backend
 from edgecat_runtime.benchmark import Result, Subject, measure
-from edgecat_runtime.card import ModelCard, Precision
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.golden import golden_frames
-from edgecat_runtime.machine import int8_path, read_text, this_machine
+from edgecat_runtime.model.card import ModelCard, Precision
+from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.system.machine import int8_path, read_text, this_machine
 
 PACKAGES = ("torch", "onnxruntime", "openvino")
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}

@@ -17,21 +17,20 @@ from time import perf_counter
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecat.checkpoint import golden_logits
-from edgecat.data.synthetic import draw_pet
 from edgecat.models import architecture, build_model
-from edgecat_export.graph import onnx_from_model
+from edgecat.models.checkpoint import golden_logits
+from edgecat.pets.synthetic import draw_pet
+from edgecat_export.graph.deployed import onnx_from_model
 from edgecat_runtime import Classifier, ModelCard
-from edgecat_runtime.artifact import seal_onnx
-from edgecat_runtime.golden import golden_scene, preprocess_fingerprint
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.golden import golden_scene, preprocess_fingerprint
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Image
 
 OVERHEAD_BAR, PREPROCESS_BAR, DIFFERENCE_BAR = 0.2, 0.8, 2.0
 _SIDE, _ROUNDS = 224, 200
 
-Image = NDArray[np.uint8]
 
 SCENE = golden_scene()
 

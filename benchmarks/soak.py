@@ -26,20 +26,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.synthetic import draw_pet
+from edgecat.pets.synthetic import draw_pet
 from edgecat_runtime import Classifier, ModelCard
-from edgecat_runtime.callback import CallbackSink
-from edgecat_runtime.camera import Camera, Shot, Source
-from edgecat_runtime.events import Events
-from edgecat_runtime.machine import resident_bytes, this_machine
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.sinks import Sink
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import Shot, Source
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.callback import CallbackSink
+from edgecat_runtime.outputs.events import Events
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.machine import resident_bytes, this_machine
+from edgecat_runtime.types import Image
 
 GROWTH_BAR, SECONDS_BAR = 0.01, 1800
 LOOKS = 20
 _CHANGE = 1000
-
-Image = NDArray[np.uint8]
 
 
 class Look(NamedTuple):

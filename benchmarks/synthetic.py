@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.synthetic import draw_pet, synthetic_pets
+from edgecat.pets.synthetic import draw_pet, synthetic_pets
 
 LINEAR_BAR, VGG_BAR, SECONDS = 0.75, 0.97, 120
 

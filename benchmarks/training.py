@@ -21,11 +21,12 @@ from itertools import count, cycle, islice
 
 import torch
 
+from edgecat.data.batches import Batch
 from edgecat.training.config import TrainConfig
 from edgecat.training.job import Job, prepare
-from edgecat.training.loader import Batch, Waited
+from edgecat.training.loader import Waited
 from edgecat.training.loop import step
-from edgecat.training.run import Watcher
+from edgecat.training.watcher import Watcher
 
 BAR = 0.9
 WAITING = 0.1

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from edgecat.evaluation.calibration import DRAWN, FRESH
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.machine import this_machine
 
 BAR = 0.9
 

@@ -23,10 +23,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgecat.data.synthetic import draw_pet
+from edgecat.pets.synthetic import draw_pet
 from edgecat.pretrained import INT8
 from edgecat_runtime import Classifier
-from edgecat_runtime.camera import Camera, Shot, Source
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.web import WebPage
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgecat.data.synthetic import draw_pet
 from edgecat.deepvis import open_probe
 from edgecat.deepvis.pictures import enlarged, heat_over
 from edgecat.deepvis.results import KINDS, Results
+from edgecat.pets.synthetic import draw_pet
 from edgecat.pretrained import CHECKPOINT
 
 FIGURES = {

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from edgecat import __version__
-from edgecat_runtime.atomic import write_error
-from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import write_error
+from edgecat_runtime.system.cache import cache_folder
 
 Progress = Callable[[int, int | None], None]
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.artifact import seal_onnx
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_fingerprint
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 os.environ.setdefault("COLUMNS", "120")
 SIZE = 32

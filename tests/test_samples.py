@@ -140,7 +140,7 @@ def test_systemd_knows_every_setting(tmp_path: Path) -> None:
 def test_the_figures_of_the_dense_head_are_right() -> None:
     torch = pytest.importorskip("torch")
     from edgecat.models import architecture, build_model
-    from edgecat_runtime.card import ModelCard
+    from edgecat_runtime.model.card import ModelCard
 
     text = (SAMPLES / "jetson" / "README.md").read_text(encoding="utf-8")
     for head, classes in (("dense", 2), ("gap", 2), ("dense", 1000)):
@@ -224,7 +224,7 @@ def test_the_service_answers_many_pictures_at_once(
     service: Callable[..., list[Any]], tiny_onnx: Path, pets: Path
 ) -> None:
     from edgecat_runtime import Classifier
-    from edgecat_runtime.pictures import read_picture
+    from edgecat_runtime.images import read_picture
 
     paths = [pets / f"{i}.png" for i in range(3)]
     got = service(*[path.read_bytes() for path in paths] * 16)

@@ -13,7 +13,6 @@ from edgecat.cli.benchmark import benchmark
 from edgecat.cli.camera import camera
 from edgecat.cli.classify import classify
 from edgecat.cli.compress import compress
-from edgecat.cli.console import say
 from edgecat.cli.data import data
 from edgecat.cli.deepvis import deepvis
 from edgecat.cli.demo import demo
@@ -23,6 +22,7 @@ from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.study import study
+from edgecat.cli.terminal.console import say
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
@@ -103,8 +103,8 @@ def main() -> None:
 
 def _foreseen(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of an error that edgecat foresees."""
-    from edgecat_runtime.atomic import write_error  # brings numpy: not for --help
     from edgecat_runtime.errors import EdgecatError
+    from edgecat_runtime.system.atomic import write_error  # brings numpy: not for --help
 
     if isinstance(error, EdgecatError):
         return str(error), error.exit_code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
     from edgecat_runtime.backends import BackendEntry
@@ -46,7 +46,7 @@ def benchmark(
 
     Example: `edgecat benchmark vgg16.onnx vgg16.int8.onnx --plot latency.png`
     """
-    from edgecat.cli.console import print_json, progress, warn
+    from edgecat.cli.terminal.console import print_json, progress, warn
     from edgecat_runtime.benchmark import ROUNDS, measure, opened
 
     if plot is not None:
@@ -74,8 +74,8 @@ def benchmark(
 
 def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequence[BackendEntry]:
     """The ways of running a model that one `--backend` means."""
-    from edgecat.cli.console import warn
-    from edgecat.cli.models import openable_backends
+    from edgecat.cli.terminal.console import warn
+    from edgecat.workflows.models import openable_backends
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends import backend_entries
 
@@ -91,7 +91,7 @@ def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequenc
 
 
 def _print(results: Sequence[Result]) -> None:
-    from edgecat.cli.console import say, table
+    from edgecat.cli.terminal.console import say, table
 
     shown = ("mean", "p50", "p90", "p99")
     staged = [
@@ -131,7 +131,7 @@ def _draw(results: Sequence[Result], path: Path) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from edgecat_runtime.atomic import atomic_path
+    from edgecat_runtime.system.atomic import atomic_path
 
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()

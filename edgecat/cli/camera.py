@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli import camera_outputs as outputs
-from edgecat.cli import camera_sources as sources
-from edgecat.cli import camera_web
-from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
-from edgecat.cli.signals import stopped_by_signals, warnings_shown
+from edgecat.cli.options import camera_outputs as outputs
+from edgecat.cli.options import camera_sources as sources
+from edgecat.cli.options import camera_web
+from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
+from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
-    from edgecat_runtime.pipeline import Answer, Pipeline
+    from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.pipeline import Pipeline
 
 
 def camera(
@@ -80,8 +81,8 @@ def camera(
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
-        from edgecat.cli.models import models_to_serve
-        from edgecat.cli.serving import open_classifier
+        from edgecat.workflows.models import models_to_serve
+        from edgecat.workflows.serving import open_classifier
         from edgecat_runtime.pipeline import Pipeline
 
         options = sources.source_options(
@@ -133,7 +134,7 @@ def camera(
 
 def _run(pipeline: Pipeline, *, json: bool) -> None:
     """Run the loop and print its summary, however it ends."""
-    from edgecat.cli.console import print_json, say
+    from edgecat.cli.terminal.console import print_json, say
 
     try:
         with _status_line() as show:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
+from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
 
 
 def classify(
@@ -24,10 +24,10 @@ def classify(
 
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
-    from edgecat.cli.console import print_json, say, warn
-    from edgecat.cli.models import models_to_serve
-    from edgecat.cli.serving import open_classifier
-    from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
+    from edgecat.cli.terminal.console import print_json, say, warn
+    from edgecat.workflows.models import models_to_serve
+    from edgecat.workflows.serving import open_classifier
+    from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
 
     paths: list[Path] = []
     for path in image:

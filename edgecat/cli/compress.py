@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
-    from edgecat.compression.run import Compressed
+    from edgecat.compression.compress import Compressed
 
 _TUNING = "Fine-tuning"
 
@@ -58,9 +58,9 @@ def compress(
 
     Example: `edgecat compress runs/pets/vgg16.safetensors photos/ --keep 0.5`
     """
-    from edgecat.cli.console import print_json, progress, warn
-    from edgecat.cli.training import EpochLines
-    from edgecat.compression.run import compress as run_compression
+    from edgecat.cli.terminal.console import print_json, progress, warn
+    from edgecat.cli.terminal.epochs import EpochLines
+    from edgecat.compression.compress import compress as run_compression
     from edgecat.training.config import TrainConfig
 
     target = output or checkpoint.with_name(f"{checkpoint.stem}.pruned.safetensors")
@@ -108,7 +108,7 @@ def _check_output(output: Path, checkpoint: Path) -> None:
 
 
 def _show(done: Compressed) -> None:
-    from edgecat.cli.console import say, table
+    from edgecat.cli.terminal.console import say, table
 
     before, after = done.before, done.after
     rows = [

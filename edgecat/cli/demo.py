@@ -24,8 +24,8 @@ def demo(
 
     Example: `edgecat demo --output demo`
     """
-    from edgecat.cli.console import say
-    from edgecat.cli.training import EpochLines
+    from edgecat.cli.terminal.console import say
+    from edgecat.cli.terminal.epochs import EpochLines
     from edgecat.demo import DemoConfig, run_demo
 
     config = DemoConfig(output=output, seed=seed)

@@ -21,8 +21,8 @@ def doctor(
     import sys
     from dataclasses import asdict
 
-    from edgecat.cli.console import print_json, say
-    from edgecat.cli.serving import check_shipped
+    from edgecat.cli.terminal.console import print_json, say
+    from edgecat.workflows.serving import check_shipped
     from edgecat_runtime.doctor import can_serve, diagnose
     from edgecat_runtime.errors import GateError
 

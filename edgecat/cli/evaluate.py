@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Backend, Json, Verbose
+from edgecat.cli.options.common import Backend, Json, Verbose
 
 
 def evaluate(
@@ -45,8 +45,8 @@ def evaluate(
 
     Example: `edgecat evaluate runs/pets/vgg16.onnx photos/ --report evaluation.html`
     """
-    from edgecat.cli.console import print_json
-    from edgecat.cli.evaluating import calibrated, check_request, evaluated
+    from edgecat.cli.terminal.console import print_json
+    from edgecat.workflows.evaluate import calibrated, check_request, evaluated
 
     check_request(model, data, calibrate, output, report)
     figures = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
     from edgecat.deepvis import Probe
@@ -50,8 +50,8 @@ def explain(
 
     Example: `edgecat explain cat.jpg --output why.html`
     """
-    from edgecat.cli.models import model_to_look_into
     from edgecat.deepvis.probe import open_probe
+    from edgecat.workflows.models import model_to_look_into
     from edgecat_runtime.errors import UserError
 
     if (image is None) == (pets is None):
@@ -69,13 +69,13 @@ def explain(
 def _explain(
     probe: Probe, checkpoint: Path, image: Path, label: str | None, output: Path, *, json: bool
 ) -> None:
-    from edgecat.cli.console import print_json, progress, say
+    from edgecat.cli.terminal.console import print_json, progress, say
     from edgecat.deepvis.explain import explain as explained
     from edgecat.deepvis.explain import occlusions
     from edgecat.deepvis.explain_report import write_explanation
     from edgecat.deepvis.results import Results
     from edgecat_runtime.errors import UserError
-    from edgecat_runtime.pictures import read_picture
+    from edgecat_runtime.images import read_picture
 
     number = None if label is None else _number(label, probe.card.labels)
     if image.is_dir():
@@ -117,7 +117,7 @@ def _number(label: str, labels: tuple[str, ...]) -> int:
 
 
 def _look(probe: Probe, pets: int, *, json: bool) -> None:
-    from edgecat.cli.console import print_json, progress, say, table
+    from edgecat.cli.terminal.console import print_json, progress, say, table
     from edgecat.deepvis.looking import looking_at_pets
 
     with progress(pets, "looking at pets") as advance:

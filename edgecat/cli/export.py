@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 _GATE = "Precision and its gate"
 _FOREIGN = "Foreign ONNX models"
@@ -112,10 +112,10 @@ def export(
 
     Example: `edgecat export vgg16.safetensors --precision int8 --calibrate photos/`
     """
-    from edgecat.cli.console import print_json, say
-    from edgecat.cli.export_sources import Described
-    from edgecat.cli.exporting import Job, batches, gpu
-    from edgecat.cli.models import model_to_export
+    from edgecat.cli.terminal.console import print_json, say
+    from edgecat.workflows.export import Job, batches, gpu
+    from edgecat.workflows.export_sources import Described
+    from edgecat.workflows.models import model_to_export
 
     job = Job(
         source=file or model_to_export(),

@@ -16,7 +16,7 @@ def inspect(
 
     Example: `edgecat inspect runs/pets/vgg16.onnx`
     """
-    from edgecat.cli.console import print_json, say
+    from edgecat.cli.terminal.console import print_json, say
     from edgecat_runtime import read_card
 
     card = read_card(file)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 
 def study(
@@ -37,14 +37,14 @@ def study(
 
     Example: `edgecat study activations`
     """
-    from edgecat.cli.console import print_json, progress, say
+    from edgecat.cli.terminal.console import print_json, progress, say
     from edgecat.study import STUDIES, find_study
 
     if name is None:
         _list(as_json=json)
         return
     wanted = find_study(name)(data=tuple(map(str, data or ())), seeds=seeds)
-    from edgecat.cli.training import warn_skipped
+    from edgecat.cli.terminal.epochs import warn_skipped
     from edgecat.study.report import check_folder, save_outcome
 
     check_folder(output)
@@ -69,7 +69,7 @@ def study(
 
 
 def _list(*, as_json: bool) -> None:
-    from edgecat.cli.console import print_json, say
+    from edgecat.cli.terminal.console import print_json, say
     from edgecat.study import STUDIES
 
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 _ARCHITECTURES = (
     "alexnet, googlenet, inception_v3, resnet18, resnet34, resnet50, vgg11, vgg13, vgg16 or vgg19."
@@ -142,7 +142,7 @@ def train(
 
     Example: `edgecat train photos/ --epochs 10`
     """
-    from edgecat.cli.training import (
+    from edgecat.cli.terminal.epochs import (
         EpochLines,
         check_data,
         check_resume,
@@ -152,8 +152,9 @@ def train(
     )
     from edgecat.training.config import TrainConfig
     from edgecat.training.distributed import started_by_torchrun
+    from edgecat.training.interruption import Interrupted
     from edgecat.training.loop import train as run_training
-    from edgecat.training.run import Interrupted, read_config
+    from edgecat.training.run_folder import read_config
 
     if resume is not None:
         check_resume(context)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
-    from edgecat.cli.comparing import Compared
-    from edgecat.cli.places import Place
-    from edgecat_export.layers import Drift
-    from edgecat_export.report import Source
+    from edgecat.report.parity import Source
+    from edgecat.workflows.places import Place
+    from edgecat.workflows.verify import Compared
+    from edgecat_export.parity.layers import Drift
 
 
 def verify(
@@ -48,8 +48,8 @@ def verify(
 
     Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test --report verify.html`
     """
-    from edgecat.cli import comparing
-    from edgecat.cli.places import check_backends
+    from edgecat.workflows import verify as comparing
+    from edgecat.workflows.places import check_backends
     from edgecat_runtime.errors import GateError
 
     names = backend or []
@@ -67,7 +67,7 @@ def verify(
     else:
         _show(found, drifts, model[0])
     if report is not None:
-        from edgecat_export.report import Entry, write_report
+        from edgecat.report.parity import Entry, write_report
         from edgecat_runtime import read_card
 
         card = read_card(model[0])
@@ -93,8 +93,8 @@ def _advice(models: list[Path]) -> str:
 
 def _drifts(reference: Path, first: Place, found: list[Compared]) -> dict[int, Drift]:
     """Layer by layer: the candidates that failed, or all of them where none did."""
-    from edgecat.cli import comparing
-    from edgecat.cli.console import warn
+    from edgecat.cli.terminal.console import warn
+    from edgecat.workflows import verify as comparing
 
     candidates = {
         i: item for i, item in enumerate(found) if (item.path, item.place) != (reference, first)
@@ -114,7 +114,7 @@ def _print(found: list[Compared], drifts: dict[int, Drift], *, passed: bool, lay
     """The figures as JSON."""
     from dataclasses import asdict
 
-    from edgecat.cli.console import print_json
+    from edgecat.cli.terminal.console import print_json
 
     rows = [{**asdict(item.pair), "passed": item.pair.passed} for item in found]
     extra = {"layers": [_plain(drift) for drift in drifts.values()]} if layers else {}
@@ -122,7 +122,7 @@ def _print(found: list[Compared], drifts: dict[int, Drift], *, passed: bool, lay
 
 
 def _show(found: list[Compared], drifts: dict[int, Drift], reference: Path) -> None:
-    from edgecat.cli.console import say, table
+    from edgecat.cli.terminal.console import say, table
 
     for item in found:
         say(str(item.pair))

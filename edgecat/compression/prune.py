@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from edgecat.models import VGG, build_model
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.model.card import ModelCard
 
 MULTIPLE = 8  # of channels: what SIMD units and tensor cores are fed with
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgecat.data.layout import Found, sources
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pictures import PictureError
+from edgecat_runtime.images import PictureError
 
 
 @dataclass(frozen=True)

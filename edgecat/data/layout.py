@@ -11,7 +11,7 @@ from typing import NamedTuple
 from edgecat.data.sources import Entry, folder_entries, printable, tar_entries
 from edgecat.data.webdataset import CLASSES, INDEX, class_numbers, expanded, key_of
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pictures import PICTURE_SUFFIXES
+from edgecat_runtime.images import PICTURE_SUFFIXES
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 

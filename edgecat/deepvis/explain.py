@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.pictures import enlarged, unfitted
 from edgecat.deepvis.probe import Probe, Seen
+from edgecat_runtime.types import Image, Values
 
-Image = NDArray[np.uint8]
-Values = NDArray[np.float32]
 Progress = Callable[[int], None]
 Box = tuple[int, int, int, int]
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgecat.deepvis.explain import Explanation, UnitSeen
 from edgecat.deepvis.pictures import heat_over, held, sheet, slopes
 from edgecat.deepvis.results import Results
-from edgecat.page import cards, data_url, page
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat.report.page import cards, data_url, page
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
 _LARGEST = 640  # pixels of the longer side of a picture in the page
 _SIDE = 160  # of a unit's picture

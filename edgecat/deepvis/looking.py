@@ -9,16 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.synthetic import LABELS, draw_pet
 from edgecat.deepvis.explain import occlusion
 from edgecat.deepvis.pictures import enlarged
 from edgecat.deepvis.probe import Probe
+from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.types import Image, Values
 
 _OVERLAP = 2  # means over many pictures need no finer maps
-
-Image = NDArray[np.uint8]
-Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

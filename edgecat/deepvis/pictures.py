@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecat_runtime.card import Fit
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.model.card import Fit
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image, Values
 
-Image = NDArray[np.uint8]
-Values = NDArray[np.float32]
 Look = Literal["raw", "grey", "norm", "blurred"]
 
 LOOKS: tuple[Look, ...] = ("raw", "grey", "norm", "blurred")

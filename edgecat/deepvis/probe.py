@@ -10,17 +10,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgecat.deepvis.layers import ACTIVATIONS, Layer, calls, find_layers
 from edgecat.models.frames import input_from_frames
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Image, Values
 
-Image = NDArray[np.uint8]
-Values = NDArray[np.float32]
 How = Literal["gradient", "guided", "deconv"]
 Place = Literal["all", "strongest"] | tuple[int, int]
 
@@ -446,9 +444,9 @@ def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
         UserError: an exported model, which has no layers to look into any more.
         CardError: as `load_checkpoint`.
     """
-    from edgecat.checkpoint import load_checkpoint
-    from edgecat.devices import choose_device
-    from edgecat_runtime.artifact import read_card
+    from edgecat.models.checkpoint import load_checkpoint
+    from edgecat.models.devices import choose_device
+    from edgecat_runtime.model.artifact import read_card
 
     path = Path(path)
     if path.suffix in (".onnx", ".trt", ".rtx"):

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat.deepvis.layers import Layer
 from edgecat.pretrained import shipped
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.cache import cache_folder
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.cache import cache_folder
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
-Image = NDArray[np.uint8]
 Kind = Literal["top", "deconv", "synthesised"]
 
 KINDS: tuple[Kind, ...] = ("top", "deconv", "synthesised")

@@ -15,15 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
+from edgecat_runtime.types import Image
 
-Image = NDArray[np.uint8]
 Style = Literal["modern", "toolbox"]
 
 STYLES: tuple[Style, ...] = ("modern", "toolbox")

@@ -13,19 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from edgecat.data.batches import load_batch, prefetched
 from edgecat.data.folder import PictureSet
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.pictures import sheet, slopes
 from edgecat.deepvis.probe import Place, Probe
 from edgecat.deepvis.results import Kind, Results
-from edgecat.training.loader import load_batch, prefetched
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.pictures import decode_picture
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.images import decode_picture
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.types import Image
 
 COUNT = 9
 _COLUMNS = 3

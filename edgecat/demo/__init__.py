@@ -1,6 +1,6 @@
 """`edgecat demo`: the whole job on drawn pets, and one page that shows it."""
 
+from edgecat.demo.demo import run_demo
 from edgecat.demo.result import DemoConfig
-from edgecat.demo.run import run_demo
 
 __all__ = ["DemoConfig", "run_demo"]

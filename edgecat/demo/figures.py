@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecat.demo.clip import FPS, jpegs_from_clip, webm_from_clip
 from edgecat.demo.result import Said, Tile
-from edgecat.page import data_url, table
-from edgecat_runtime.opencv import cv2_module
+from edgecat.pets.film import FPS, jpegs_from_clip, webm_from_clip
+from edgecat.report.page import data_url, table
+from edgecat_runtime.system.opencv import cv2_module
 
 TILE = 96
 _GREEN, _RED = (87, 139, 46), (59, 66, 200)  # BGR

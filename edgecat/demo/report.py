@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import harmonic_mean
 from string import Template
 
-from edgecat.demo.clip import FPS
 from edgecat.demo.figures import (
     answered_sheet,
     bars,
@@ -20,11 +19,12 @@ from edgecat.demo.figures import (
     timeline,
 )
 from edgecat.demo.result import DemoResult
-from edgecat.page import cards, data_url, stylesheet, table
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.classifier import LOGIT_LIMITS
-from edgecat_runtime.machine import this_machine
-from edgecat_runtime.opencv import cv2_module
+from edgecat.pets.film import FPS
+from edgecat.report.page import cards, data_url, stylesheet, table
+from edgecat_runtime.model.parity import LOGIT_LIMITS
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.machine import this_machine
+from edgecat_runtime.system.opencv import cv2_module
 
 _COLUMNS, _ROWS = 12, 4
 _LIBRARIES = ("edgecat", "torch", "onnx", "onnxruntime", "openvino", "numpy")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.training.metrics import Evaluation
-from edgecat.training.run import TrainResult
-from edgecat_export.parity import Pair
+from edgecat.scores import Evaluation
+from edgecat.training.run_folder import TrainResult
+from edgecat_export.parity.compare import Pair
 from edgecat_runtime.benchmark import Result
-from edgecat_runtime.pipeline import Summary
+from edgecat_runtime.loop.answers import Summary
 
 
 @dataclass(frozen=True)

@@ -8,26 +8,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import edgecat.torch_backend  # noqa: F401  (registers itself)
-from edgecat.cli.comparing import against_first, against_golden
+import edgecat.models.backend  # noqa: F401  (registers itself)
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan
-from edgecat.demo.clip import FPS, write_clip
 from edgecat.demo.result import DemoConfig, Said, Tile
+from edgecat.pets.film import FPS, write_clip
+from edgecat.scores import Evaluation
+from edgecat.scores import evaluate as count
 from edgecat.training.config import TrainConfig
-from edgecat.training.loader import served_batches
-from edgecat.training.metrics import Evaluation
-from edgecat.training.metrics import evaluate as count
 from edgecat.training.plots import draw_confusion
-from edgecat_export.parity import Pair
+from edgecat.workflows.verify import against_first, against_golden
+from edgecat_export.parity.compare import Pair
 from edgecat_runtime import Classifier
 from edgecat_runtime.backends import backend_entries
 from edgecat_runtime.benchmark import Result, measure, opened
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import GateError, UserError
-from edgecat_runtime.machine import cores
-from edgecat_runtime.pictures import decode_picture
-from edgecat_runtime.pipeline import Pipeline, Summary
-from edgecat_runtime.recorder import Recorder
+from edgecat_runtime.images import decode_picture
+from edgecat_runtime.loop.answers import Summary
+from edgecat_runtime.outputs.recorder import Recorder
+from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.machine import cores
 
 Say = Callable[[str], None]
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat.data.batches import Batch, Prepare, load_batch, prefetched
 from edgecat.data.folder import Picture, PictureSet
-from edgecat.evaluation.curves import Roc, energies, reliability, roc, softmax, wilson
-from edgecat.training.loader import Batch, Prepare, load_batch, prefetched
-from edgecat.training.metrics import Evaluation, cross_entropy
+from edgecat.evaluation.curves import Roc, reliability, roc, wilson
+from edgecat.scores import Evaluation, cross_entropy, energies, softmax
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
+from edgecat_runtime.system.machine import cores
+from edgecat_runtime.types import Frames
 
-Frames = NDArray[np.uint8]
 Infer = Callable[[Frames], NDArray[np.float32]]
 
 _BATCH = 16

@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.data.batches import Batch, load_batch, prefetched
 from edgecat.data.folder import PictureSet, scan, split
-from edgecat.data.outliers import KINDS, draw_outlier
-from edgecat.evaluation.curves import energies, reliability, softmax
+from edgecat.evaluation.curves import reliability
 from edgecat.evaluation.known import Features, Head, fit_known
-from edgecat.training.loader import Batch, load_batch, prefetched
-from edgecat.training.metrics import cross_entropy
-from edgecat.training.run import CONFIG, read_config
-from edgecat_runtime.card import ModelCard
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.pets.outliers import KINDS, draw_outlier
+from edgecat.scores import cross_entropy, energies, softmax
+from edgecat.training.run_folder import CONFIG, read_config
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.machine import cores
+from edgecat_runtime.types import Frames
 
 PASS = 0.99
 """Share of the validation photographs that the energy limit lets through."""
@@ -36,7 +37,6 @@ _COLDEST, _WARMEST = 0.05, 20.0
 _SECTIONS, _GOLDEN = 40, 0.6180339887498949
 
 Energies = NDArray[np.float64]
-Frames = NDArray[np.uint8]
 Tell = Callable[[str, int], None]
 
 

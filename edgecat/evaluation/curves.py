@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from edgecat_runtime.types import Numbers
 
 _Z95 = 1.959963984540054
 BINS = 15
@@ -93,20 +93,3 @@ def reliability(confidence: Numbers, right: NDArray[np.bool_], bins: int = BINS)
     shares = np.bincount(places, right.astype(np.float64), bins)[held] / counts[held]
     ece = float((np.abs(means - shares) * counts[held]).sum() / max(len(right), 1))
     return Reliability(means, shares, counts[held], ece)
-
-
-def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> Numbers:
-    """Probabilities (n, classes) of logits (n, classes)."""
-    scaled = logits.astype(np.float64) / temperature
-    exponents = np.exp(scaled - scaled.max(1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(1, keepdims=True))
-
-
-def energies(logits: NDArray[np.float32], temperature: float = 1.0) -> Numbers:
-    """-T log(sum(exp(logits / T))), (n,), as the runtime works it out for one frame.
-
-    Source: Liu et al. 2020, https://arxiv.org/abs/2010.03759, equation 4.
-    """
-    scaled = logits.astype(np.float64) / temperature
-    top = scaled.max(1)
-    return np.asarray(-temperature * (top + np.log(np.exp(scaled - top[:, None]).sum(1))))

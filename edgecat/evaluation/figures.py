@@ -7,9 +7,10 @@ from html import escape
 
 import numpy as np
 
-from edgecat.evaluation.curves import Numbers, Reliability, Roc
+from edgecat.evaluation.curves import Reliability, Roc
+from edgecat.report.charts import COLOURS
+from edgecat_runtime.types import Numbers
 
-COLOURS = ("#2f6db3", "#d9762b", "#2e8b57", "#8a5bb8", "#b0892f", "#c8423b", "#4a9aa8", "#8a8f98")
 _SOFT, _LINE, _RED = "#5d6776", "#e3e7ed", "#c8423b"
 _SIDE, _LEFT, _TOP, _LOW = 300, 46, 10, 40  # of a square plot and its margins
 _WIDE, _HIGH = 1000, 200  # of the histogram
@@ -66,14 +67,6 @@ def energy_figure(groups: Mapping[str, Numbers], limit: float | None) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDE} {_HIGH + 22}" role="img" aria-label="Energies">'
         f"{''.join(parts)}</svg>"
-    )
-
-
-def keys(names: Sequence[str]) -> str:
-    """A legend of the colours, as HTML."""
-    return "".join(
-        f'<span class="key" style="background:{colour}"></span>{escape(name)}'
-        for name, colour in zip(names, COLOURS, strict=False)
     )
 
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgecat.evaluation.curves import energies
 from edgecat.models.frames import input_from_frames
-from edgecat_runtime.card import ModelCard
+from edgecat.scores import energies
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import golden_frames
 
 Floats = NDArray[np.float32]
 

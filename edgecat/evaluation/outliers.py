@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.outliers import KINDS, draw_outlier
-from edgecat.evaluation.answers import Frames, Infer
-from edgecat.evaluation.curves import energies
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.preprocess import preprocess
+from edgecat.evaluation.answers import Infer
+from edgecat.pets.outliers import KINDS, draw_outlier
+from edgecat.scores import energies
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Frames
 
 SEED = 3_000_000
 """Of the first frame: calibration draws from others."""
@@ -26,7 +27,7 @@ class Outliers:
     """What a model says to one kind of drawn frames.
 
     Attributes:
-        kind: one of `edgecat.data.outliers.KINDS`.
+        kind: one of `edgecat.pets.outliers.KINDS`.
         energies: (n,).
         unsure: share that is answered `unsure`, 0..1; 0 where the card has no limit.
         best: the most probable class of each of the frames below.

@@ -12,20 +12,17 @@ from numpy.typing import NDArray
 
 from edgecat import __version__
 from edgecat.evaluation.answers import Answers
-from edgecat.evaluation.curves import Reliability, energies, reliability, softmax, wilson
-from edgecat.evaluation.figures import (
-    energy_figure,
-    keys,
-    reliability_figure,
-    roc_figure,
-)
+from edgecat.evaluation.curves import Reliability, reliability, wilson
+from edgecat.evaluation.figures import energy_figure, reliability_figure, roc_figure
 from edgecat.evaluation.outliers import Outliers
 from edgecat.evaluation.robustness import CHANGES, Hardship
-from edgecat.page import cards, data_url, page, table
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.pictures import PictureError, decode_picture
-from edgecat_runtime.preprocess import shrink
+from edgecat.report.charts import keys
+from edgecat.report.page import cards, data_url, page, table
+from edgecat.scores import energies, softmax
+from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.model.preprocess import shrink
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.opencv import cv2_module
 
 WORST = 24
 _CLASSES = 20  # more do not fit a page

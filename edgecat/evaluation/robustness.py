@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from edgecat.data.folder import Picture, PictureSet
 from edgecat.evaluation.answers import Infer, answers_to
 from edgecat.evaluation.curves import wilson
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.preprocess import preprocess
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgecat.models.registry import build_model
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 
 def input_from_frames(frames: Tensor, card: ModelCard) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from edgecat.models.auxiliary import Trunk
 from edgecat.models.parts import ConvNorm, Layers, activation, initialise
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 # Widths of the first three convolutions; of each inception block the 1x1, the 3x3 after its
 # reduction, the "5x5" after its reduction, and the 1x1 after the pool; of an auxiliary classifier.

@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 
 from edgecat.models.auxiliary import Trunk
 from edgecat.models.parts import ConvNorm, Layers, initialise
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 SMALLEST = 75
 

@@ -17,7 +17,7 @@ from edgecat.models.parts import (
     initialise,
     split_head,
 )
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 Shape = tuple[int, int, int]
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from edgecat.models import alexnet, googlenet, inception, resnet, vgg
 from edgecat.models.parts import Layers, scaled
-from edgecat_runtime.card import CardError, Fit, ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import CardError, Fit, ModelCard
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

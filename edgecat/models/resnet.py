@@ -11,7 +11,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from edgecat.models.parts import GlobalAveragePool, Layers, activation, initialise
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 # Widths of the 7x7 convolution and of the four stages.
 RESNET: Layers = (64, 64, 128, 256, 512)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecat.evaluation.figures import COLOURS
-from edgecat.page import table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.gradients import gradients_by_layer
 from edgecat.study.learning import fit, judged, seeded

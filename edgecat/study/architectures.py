@@ -19,24 +19,24 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from edgecat.checkpoint import save_checkpoint
-from edgecat.evaluation.figures import COLOURS
 from edgecat.models import architecture, build_model
 from edgecat.models.auxiliary import training_loss
+from edgecat.models.checkpoint import save_checkpoint
 from edgecat.models.cost import Cost, cost_of
-from edgecat.page import table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import judged, seeded, shuffled
 from edgecat.study.pictures import MEAN, SCALE, Material, Pictures, PictureStudy
 from edgecat.study.plots import Panel, band, canvas, drawn, image_of
 from edgecat.training.optim import make_optimizer, set_learning_rate
-from edgecat_export.graph import card_for_onnx, onnx_from_model
-from edgecat_runtime.artifact import seal_onnx
-from edgecat_runtime.atomic import atomic_write
+from edgecat_export.graph.deployed import card_for_onnx, onnx_from_model
 from edgecat_runtime.backends import BackendEntry, backend_entries
 from edgecat_runtime.benchmark import measure, opened
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
 
 NAMES = {
     "alexnet": "AlexNet (2012)",

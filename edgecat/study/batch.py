@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from edgecat.evaluation.figures import COLOURS
-from edgecat.page import table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.gradients import gradient
 from edgecat.study.learning import judged, learn, seeded, shuffled

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.demo.clip import Scene, framing
-from edgecat_runtime.opencv import cv2_module
-
-Image = NDArray[np.uint8]
+from edgecat.pets.film import Scene, framing
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
 _BLUR = 0.1  # at its worst: sigma as a share of the frame's side
 _NOISE = 4.0  # levels

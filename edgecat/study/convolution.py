@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import relu
 
-from edgecat.evaluation.figures import COLOURS
-from edgecat.page import table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Study, Table
 from edgecat.study.maps import (
     FILTERS,

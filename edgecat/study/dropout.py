@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgecat.evaluation.figures import COLOURS
 from edgecat.models.vgg import VGG
-from edgecat.page import data_url, table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import data_url, table
 from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import History, followed, judged, seeded
 from edgecat.study.pictures import Material, Pictures, PictureStudy, frames_of
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module
 
 PLAIN, DROPOUT, HIDING, BOTH = "neither", "dropout", "hidden squares", "both"
 _VARIANTS = {PLAIN: (False, False), DROPOUT: (True, False), HIDING: (False, True),

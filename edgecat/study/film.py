@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 import torch
 
-from edgecat.page import data_url
+from edgecat.report.page import data_url
 from edgecat.study.plots import canvas
 from edgecat.study.surfaces import SURFACES, Descent, Surface
 

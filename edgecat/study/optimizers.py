@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecat.evaluation.figures import COLOURS
-from edgecat.page import table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import table
 from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.film import SCRIPT, film
 from edgecat.study.frame import Advance, Outcome, Section, Table

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan, split
-from edgecat.data.synthetic import LABELS, draw_pet
 from edgecat.evaluation.robustness import evenly
+from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat.study.frame import Advance, Study
-from edgecat.training.loader import served_batches
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.machine import cores
 
 LEAST = 32
 MEAN, SCALE = 127.5, 64.0  # values then lie within -2..2, as with ImageNet's own mean and std

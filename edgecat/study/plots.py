@@ -10,17 +10,17 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from edgecat.evaluation.figures import COLOURS
-from edgecat.page import data_url
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import data_url
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.types import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Numbers = NDArray[np.float64]
 
 _INK, _SOFT, _LINE = "#1d2430", "#5d6776", "#e3e7ed"
 _SETTINGS: Any = {

@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 from edgecat.models import VGG
 from edgecat.study.clips import Clip
 from edgecat.study.pictures import Pictures, normalised
-from edgecat_runtime.smoothing import Smoother
+from edgecat_runtime.loop.smoothing import Smoother
 
 HIDDEN = 32
 _DROPOUT = 0.2

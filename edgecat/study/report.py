@@ -10,11 +10,11 @@ from html import escape
 from pathlib import Path
 
 from edgecat import __version__
-from edgecat.page import cards, page
+from edgecat.report.page import cards, page
 from edgecat.study.frame import STUDIES, Outcome, Study, Table
-from edgecat_runtime.atomic import atomic_write, write_error
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import this_machine
+from edgecat_runtime.system.atomic import atomic_write, write_error
+from edgecat_runtime.system.machine import this_machine
 
 _STYLE = """<style>
 .finding { border-left: 4px solid var(--blue); } .finding p { color: var(--ink); font-size: 18px;

@@ -1,7 +1,7 @@
 """Why is a video more than its frames? Frame by frame, smoothed, and with a memory.
 
 A network looks at each frame of films with blur and things that pass in front. Its answers are
-taken as they are, smoothed as the camera smooths them (`edgecat_runtime.smoothing`), or read from
+taken as they are, smoothed as the camera smooths them (`loop/smoothing.py`), or read from
 its features by an LSTM (Hochreiter and Schmidhuber, 1997,
 https://doi.org/10.1162/neco.1997.9.8.1735). The LSTM has learnt from such films, the network has
 not: so a reader without memory that learnt from the same films is held against it.
@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecat.evaluation.figures import COLOURS
 from edgecat.models import VGG, architecture, build_model
-from edgecat.page import table
+from edgecat.report.charts import COLOURS
+from edgecat.report.page import table
 from edgecat.study.clips import Clip, draw_clip
 from edgecat.study.frame import Advance, Outcome, Section, Study, Table
 from edgecat.study.learning import fit, judged, seeded

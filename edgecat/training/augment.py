@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.preprocess import halved, shrink
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.model.preprocess import halved, shrink
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
 _LUMA = np.array([0.114, 0.587, 0.299])  # of blue, green, red: ITU-R BT.601
 

@@ -7,8 +7,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from edgecat_runtime.card import Fit
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import Fit
 
 LEARNING_RATES = {
     "gd": 0.1,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from edgecat.data.batches import Batch
 from edgecat.training.augment import Views
-from edgecat.training.loader import Batch
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:

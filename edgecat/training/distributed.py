@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edgecat.data.batches import Batch
 from edgecat.data.folder import PictureSet
-from edgecat.training.loader import Batch
-from edgecat.training.metrics import Evaluation
+from edgecat.scores import Evaluation
 from edgecat_runtime.errors import DeviceError, UserError
 
 Value = TypeVar("Value")

@@ -17,10 +17,10 @@ from edgecat.training import plots
 from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.job import Job, assemble
 from edgecat.training.loop import step
-from edgecat.training.run import Watcher
 from edgecat.training.transfer import hold
-from edgecat_runtime.atomic import atomic_write
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import atomic_write
 
 TABLE = "rates.csv"
 PLOT = "rates.png"

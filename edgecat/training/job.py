@@ -14,27 +14,28 @@ from torch.optim import Optimizer
 
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
-from edgecat.devices import choose_device
 from edgecat.models import architecture, build_model
-from edgecat.training import run
+from edgecat.models.devices import choose_device
+from edgecat.models.weights import IMAGENET, described
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.compiled import check_compiler, compiled
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
-from edgecat.training.events import EventLog, require_tensorboard
+from edgecat.training.history import write_metrics
 from edgecat.training.loader import Loader
-from edgecat.training.metrics import write_metrics
 from edgecat.training.optim import choose_precision, make_optimizer
+from edgecat.training.run_folder import CONFIG, CONFUSION, METRICS, STATE, digest_of, new_folder
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState, load_state, save_state
 from edgecat.training.teacher import Teacher, load_teacher
+from edgecat.training.tensorboard import EventLog, require_tensorboard
 from edgecat.training.transfer import begin, spread
-from edgecat.weights import IMAGENET, described
-from edgecat_runtime.atomic import atomic_write
-from edgecat_runtime.card import ModelCard
+from edgecat.training.watcher import Watcher, Watchers
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.machine import cores
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.machine import cores
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Job:
     validation: PictureSet
     rate: Callable[[int], float]
     state: RunState
-    watcher: run.Watcher
+    watcher: Watcher
     forward: nn.Module
     world: World = ALONE
 
@@ -126,7 +127,7 @@ class Job:
         """Write the state, so that `resume` can take it up; raises as `save_state`."""
         if not self.world.leader:
             return
-        path, device = self.folder / run.STATE, self.device
+        path, device = self.folder / STATE, self.device
         save_state(path, self.state, self.models, self.optimizer, self.scaler, device=device)
 
     def note(self, skipped: tuple[str, ...]) -> None:
@@ -138,7 +139,7 @@ class Job:
 
 
 def prepare(
-    config: TrainConfig, *, resume: Path | None, watcher: run.Watcher, world: World = ALONE
+    config: TrainConfig, *, resume: Path | None, watcher: Watcher, world: World = ALONE
 ) -> Job:
     """Split the pictures, build the model, and make the run's folder or take up where it stands.
 
@@ -148,23 +149,23 @@ def prepare(
     """
     if config.tensorboard:
         require_tensorboard()
-    fresh = resume is None or not (resume / run.STATE).exists()
+    fresh = resume is None or not (resume / STATE).exists()
     job = assemble(config, watcher=watcher, world=world, fresh=fresh)
-    job.folder = resume or world.led(partial(run.new_folder, job.config))
+    job.folder = resume or world.led(partial(new_folder, job.config))
     _take_up(job) if resume else None
     world.check_same(job.state.pictures)
     if world.leader:
-        atomic_write(job.folder / run.CONFIG, job.config.to_json())
-        write_metrics(job.folder / run.METRICS, job.state.history)
+        atomic_write(job.folder / CONFIG, job.config.to_json())
+        write_metrics(job.folder / METRICS, job.state.history)
         if config.tensorboard:
-            job.watcher = run.Watchers(watcher, EventLog(job))
+            job.watcher = Watchers(watcher, EventLog(job))
     job.save()
     watcher.started(job.folder, job.loader.pictures, job.validation)
     return job
 
 
 def assemble(
-    config: TrainConfig, *, watcher: run.Watcher, world: World = ALONE, fresh: bool = True
+    config: TrainConfig, *, watcher: Watcher, world: World = ALONE, fresh: bool = True
 ) -> Job:
     """Split the pictures and build the model; nothing is written, and the folder is nowhere.
 
@@ -217,7 +218,7 @@ def assemble(
         loader=_loader(config, training, world),
         validation=validation,
         rate=lambda update: 0.0,
-        state=RunState(run.digest_of(training, validation)),
+        state=RunState(digest_of(training, validation)),
         watcher=watcher,
         forward=model,
         world=world,
@@ -301,8 +302,8 @@ def _teacher(config: TrainConfig, labels: tuple[str, ...], device: torch.device)
 
 def _take_up(job: Job) -> None:
     """Load the state of an interrupted run, if it got so far as to write one."""
-    path = job.folder / run.STATE
-    if (job.folder / run.CONFUSION).exists() and not path.exists():
+    path = job.folder / STATE
+    if (job.folder / CONFUSION).exists() and not path.exists():
         raise UserError(f"{job.folder} is finished: there is nothing to resume. Start a new run")
     if path.exists():
         state = load_state(path, job.models, job.optimizer, job.scaler, device=job.device)

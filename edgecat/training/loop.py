@@ -13,25 +13,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.data.batches import Batch, served_batches
 from edgecat.data.folder import PictureSet
-from edgecat.devices import selected
 from edgecat.models.auxiliary import training_loss
+from edgecat.models.backend import TorchBackend
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.devices import selected
 from edgecat.models.frames import input_from_frames
-from edgecat.torch_backend import TorchBackend
-from edgecat.training import plots, run
+from edgecat.scores import Evaluation, evaluate
+from edgecat.training import plots
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, filled, joined
+from edgecat.training.history import Epoch, append_metrics
+from edgecat.training.interruption import Interrupted, signals_wait
 from edgecat.training.job import Job, prepare
-from edgecat.training.loader import Batch, Waited, served_batches
-from edgecat.training.metrics import Epoch, Evaluation, append_metrics, evaluate
+from edgecat.training.loader import Waited
 from edgecat.training.mixing import draw_mix, erased
 from edgecat.training.optim import autocast, set_learning_rate
-from edgecat.training.run import Interrupted, TrainResult, Watcher
+from edgecat.training.run_folder import CONFUSION, CURVES, METRICS, STATE, TrainResult
 from edgecat.training.transfer import hold
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.preprocess import preprocess
 
 _CHECK_EVERY = 50
 
@@ -63,7 +67,7 @@ def train(
 
 def _trained(job: Job) -> TrainResult:
     config, state, loader, model, world = job.config, job.state, job.loader, job.model, job.world
-    with run.signals_wait(patient=world.size > 1) as signalled:
+    with signals_wait(patient=world.size > 1) as signalled:
         while not job.over:
             job.watcher.epoch_started(state.epoch + 1, loader.steps, state.step)
             totals = torch.tensor(state.totals, device=job.device) * world.leader
@@ -100,7 +104,7 @@ def _trained(job: Job) -> TrainResult:
                 save_checkpoint(job.checkpoint, job.served, card)
             job.save()
             if world.leader:
-                append_metrics(job.folder / run.METRICS, row)
+                append_metrics(job.folder / METRICS, row)
             job.watcher.epoch_finished(row, best=best)
             if world.any(bool(signalled())) and not job.over:
                 raise Interrupted(job.folder, signalled())
@@ -186,9 +190,9 @@ def _finished(job: Job) -> TrainResult:
     if state.best is None:
         raise UserError(f"{folder} has no finished epoch. Start a new run")
     evaluation = _validated(job, load_checkpoint(job.checkpoint)[0])
-    plots.draw_curves(state.history, folder / run.CURVES)
-    plots.draw_confusion(evaluation, folder / run.CONFUSION)
-    (folder / run.STATE).unlink(missing_ok=True)
+    plots.draw_curves(state.history, folder / CURVES)
+    plots.draw_confusion(evaluation, folder / CONFUSION)
+    (folder / STATE).unlink(missing_ok=True)
     skipped = (*job.validation.skipped, *state.skipped)
     return TrainResult(
         folder, job.checkpoint, state.best, tuple(state.history), evaluation, skipped

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecat.training.metrics import Epoch, Evaluation
-from edgecat_runtime.atomic import atomic_path
+from edgecat.scores import Evaluation
+from edgecat.training.history import Epoch
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.system.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from edgecat.training.metrics import Epoch
-from edgecat_runtime.atomic import atomic_write
+from edgecat.training.history import Epoch
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import atomic_write
 
 _KEY = "edgecat.run"
 

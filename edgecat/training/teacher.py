@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, kl_div, log_softmax
 
-from edgecat.checkpoint import load_checkpoint
+from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.frames import input_from_frames
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.optim import Optimizer
 
+from edgecat.models.weights import Weights, read_weights
 from edgecat.training.config import TrainConfig
-from edgecat.training.run import Watcher
-from edgecat.weights import Weights, read_weights
-from edgecat_runtime.card import ModelCard
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
 
 if TYPE_CHECKING:
     from edgecat.training.job import Job

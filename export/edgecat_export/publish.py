@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgecat_export.parity import Pair, golden_parity
-from edgecat_runtime.artifact import read_card, seal_onnx
-from edgecat_runtime.atomic import atomic_path
+from edgecat_export.parity.compare import Pair, golden_parity
 from edgecat_runtime.backends import available_backends
-from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.errors import BackendMissing, GateError, UserError
+from edgecat_runtime.model.artifact import read_card, seal_onnx
+from edgecat_runtime.model.card import CardError, ModelCard
+from edgecat_runtime.system.atomic import atomic_path
 
 
 def save_onnx(

@@ -6,10 +6,11 @@ Example:
     ...     print(classifier.classify(frame))
 """
 
-from edgecat_runtime.artifact import read_card
-from edgecat_runtime.card import CardDamaged, CardError, ModelCard
-from edgecat_runtime.classifier import Classifier, Prediction
+from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import BackendMissing, DeviceError, EdgecatError, GateError, UserError
+from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.model.prediction import Prediction
 
 __version__ = "0.1.0"
 

@@ -26,16 +26,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, BackendEntry
 from edgecat_runtime.backends.base import gpu_number
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.cuda import open_gpu
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.golden import golden_frames, golden_scene
-from edgecat_runtime.machine import Machine, resident_bytes, this_machine
-from edgecat_runtime.nvidia import driver
+from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import golden_frames, golden_scene
+from edgecat_runtime.nvidia.cuda import open_gpu
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.system.machine import Machine, resident_bytes, this_machine
 
 ROUNDS = 10
 STEADY = 1.05

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -17,61 +16,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.artifact import read_card
 from edgecat_runtime.backends import Backend, backend_entries
 from edgecat_runtime.backends.base import check_frames, closed
-from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
-from edgecat_runtime.choice import Candidate, Choice, fastest
-from edgecat_runtime.choice_cache import ChoiceCache
+from edgecat_runtime.backends.choice import Candidate, Choice, fastest
+from edgecat_runtime.backends.choice_cache import ChoiceCache
+from edgecat_runtime.backends.refusal import wrong_answer
 from edgecat_runtime.errors import GateError, UserError
-from edgecat_runtime.golden import golden_frames, preprocess_difference
-from edgecat_runtime.preprocess import preprocess
-from edgecat_runtime.refusal import wrong_answer
+from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard
+from edgecat_runtime.model.golden import golden_frames, preprocess_difference
+from edgecat_runtime.model.parity import LOGIT_LIMITS, PREPROCESS_LIMIT, logit_error
+from edgecat_runtime.model.prediction import UNSURE, Prediction
+from edgecat_runtime.model.preprocess import preprocess
 
 log = logging.getLogger("edgecat_runtime")
 
-# Worst logit error relative to the spread of the golden logits, by precision.
-LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}
-PREPROCESS_LIMIT = 1.0
-UNSURE = "unsure"
 # A frame is timed so often, and so long (seconds) where it is quick; the best time counts.
 _FEWEST, _MOST, _LONG_ENOUGH = 3, 20, 0.15
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer to one frame.
-
-    Attributes:
-        label: the most probable class, or `unsure` where the card has an energy limit and the
-            energy is above it: the frame shows none of the classes.
-        confidence: the label's probability, 0..1; 0 where it is `unsure`, so that nobody acts on
-            it.
-        probabilities: by class, in the order of the logits; they add up to 1.
-        logits: the network's raw output.
-        energy: -T log(sum(exp(logits / T))) at the card's temperature T: the lower, the more the
-            frame is like what was trained on (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
-            equation 4); NaN where nobody worked it out.
-    """
-
-    label: str
-    confidence: float
-    probabilities: dict[str, float]
-    logits: tuple[float, ...]
-    energy: float = math.nan
-
-    @property
-    def best(self) -> str:
-        """The most probable class, also where the frame is taken to show none."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the frame is taken to show none of the classes."""
-        return self.label == UNSURE and not self.confidence
-
-    def __str__(self) -> str:
-        return self.label if self.unsure else f"{self.label} {self.confidence:.1%}"
 
 
 class FileStamp(NamedTuple):
@@ -417,21 +378,3 @@ def _candidates(
     return [
         Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
     ]
-
-
-def logit_error(
-    reference: NDArray[np.float32], candidate: NDArray[np.float32], golden: NDArray[np.float32]
-) -> float:
-    """Worst absolute difference of logits relative to the spread of the golden logits.
-
-    Args:
-        reference: (n, classes).
-        candidate: (n, classes).
-        golden: (4, classes), whose maximum minus minimum is the spread.
-
-    Returns:
-        The error, infinite where a logit is not finite.
-    """
-    difference = float(np.abs(reference - candidate).max()) if len(reference) else 0.0
-    spread = max(float(golden.max() - golden.min()), float(np.finfo(np.float32).tiny))
-    return difference / spread if np.isfinite(difference) else float("inf")

@@ -11,18 +11,18 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.answers import Answer, Summary
-from edgecat_runtime.callback import Callback, sink_from_output
-from edgecat_runtime.camera import Camera, read_newest
-from edgecat_runtime.channel import Channel
+from edgecat_runtime.camera.camera import Camera, read_newest
+from edgecat_runtime.camera.frames import Fitted, Frame, News, Signal
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.clocks import Clock
-from edgecat_runtime.decision import Thresholds
 from edgecat_runtime.errors import DeviceError, EdgecatError
-from edgecat_runtime.frames import Fitted, Frame, News, Signal
-from edgecat_runtime.overlay import draw_overlay
-from edgecat_runtime.reload import Reloader
-from edgecat_runtime.sinks import Output, Sink, Stop, output_from_sink
+from edgecat_runtime.loop.answers import Answer, Summary
+from edgecat_runtime.loop.channel import Channel
+from edgecat_runtime.loop.decision import Thresholds
+from edgecat_runtime.loop.reload import Reloader
+from edgecat_runtime.outputs.callback import Callback, sink_from_output
+from edgecat_runtime.outputs.overlay import draw_overlay
+from edgecat_runtime.outputs.sink import Output, Sink, Stop, output_from_sink
+from edgecat_runtime.system.clocks import Clock
 
 __all__ = ["Answer", "Pipeline", "Summary"]
 
@@ -113,7 +113,7 @@ class Pipeline:
             >>> async for answer in pipeline.stream():  # doctest: +SKIP
             ...     await publish(answer)
         """
-        from edgecat_runtime.stream import stream_answers
+        from edgecat_runtime.loop.stream import stream_answers
 
         return stream_answers(self)
 

@@ -4,7 +4,7 @@ import sys
 
 from edgecat_runtime import Classifier
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.pictures import read_picture
+from edgecat_runtime.images import read_picture
 
 
 def main(model: str, pictures: list[str]) -> None:

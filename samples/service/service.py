@@ -16,7 +16,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from edgecat_runtime import Classifier, Prediction
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.pictures import PictureError, decode_picture
+from edgecat_runtime.images import PictureError, decode_picture
 
 MOST_BYTES = 10_000_000
 MOST_PIXELS = 50_000_000  # of a picture, however small its file is

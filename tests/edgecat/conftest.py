@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models import architecture, build_model
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.training.config import TrainConfig
-from edgecat_export.graph import export_onnx
-from edgecat_runtime.card import ModelCard
+from edgecat_export.graph.deployed import export_onnx
+from edgecat_runtime.model.card import ModelCard
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgecat.training.augment import Augmentation, augment, colour_matrix, random_crop
-from edgecat_runtime.preprocess import shrink
+from edgecat_runtime.model.preprocess import shrink
 
 NONE = Augmentation(
     area=(1.0, 1.0), aspect=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0

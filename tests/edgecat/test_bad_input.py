@@ -16,7 +16,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from edgecat_runtime.artifact import read_card, seal_onnx
+from edgecat_runtime.model.artifact import read_card, seal_onnx
 
 Cli = Callable[..., "object"]
 
@@ -200,7 +200,7 @@ def test_without_torch_a_bad_checkpoint_is_told_first(
     model: str,
     sentence: str,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "edgecat.torch_backend", raising=False)
+    monkeypatch.delitem(sys.modules, "edgecat.models.backend", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     ran = cli(*command.split(), model)
     assert ran.code == 1

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
-from edgecat.data.outliers import KINDS, draw_outlier
-from edgecat.data.synthetic import write_pets
 from edgecat.evaluation import calibration
 from edgecat.evaluation.known import Features, Head, fit_known
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
+from edgecat.pets.outliers import KINDS, draw_outlier
+from edgecat.pets.synthetic import write_pets
 from edgecat_runtime import Classifier, UserError, read_card
 
 Cli = Callable[..., "object"]
@@ -62,7 +62,7 @@ def test_probabilities_change_by_the_temperature_alone(checkpoint: Path, calibra
 
 
 def _exported(checkpoint: Path) -> Path:
-    from edgecat_export.graph import export_onnx
+    from edgecat_export.graph.deployed import export_onnx
 
     path = checkpoint.with_suffix(".onnx")
     export_onnx(*load_checkpoint(checkpoint), path)

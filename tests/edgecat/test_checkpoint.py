@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
 
-from edgecat.checkpoint import golden_logits, load_checkpoint, save_checkpoint
 from edgecat.models import build_model
-from edgecat.torch_backend import TorchBackend
+from edgecat.models.backend import TorchBackend
+from edgecat.models.checkpoint import golden_logits, load_checkpoint, save_checkpoint
 from edgecat_runtime import Classifier, GateError, UserError, read_card
-from edgecat_runtime.artifact import seal_safetensors
-from edgecat_runtime.card import CardDamaged, CardError
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.artifact import seal_safetensors
+from edgecat_runtime.model.card import CardDamaged, CardError
+from edgecat_runtime.model.golden import golden_frames
 
 
 def test_what_is_saved_is_loaded(checkpoint: Path, tmp_path: Path) -> None:

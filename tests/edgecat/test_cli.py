@@ -61,7 +61,7 @@ def test_without_a_run_the_shipped_model_is_exported_here(
 
 
 def test_the_newest_run_is_the_one_trained_last(tmp_path: Path) -> None:
-    from edgecat.cli.models import newest_model
+    from edgecat.workflows.models import newest_model
 
     old, new = "old/vgg16.safetensors", "new/vgg16.safetensors"
     for age, name in ((30, old), (20, new), (10, "old/vgg16.onnx")):
@@ -144,8 +144,8 @@ def test_an_engine_that_does_not_fit_is_rebuilt_only_when_asked(
 ) -> None:
     """The builder is real; that TensorRT refuses an engine takes a GPU, so that is put in place."""
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
-    from edgecat.cli.models import open_classifier
-    from edgecat_export.engine import export_engine
+    from edgecat.workflows.models import open_classifier
+    from edgecat_export.engine.export import export_engine
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends.tensorrt import EngineMismatch
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from edgecat_runtime import Classifier, ModelCard
-from edgecat_runtime.camera import Shot, Source, register_source
+from edgecat_runtime.camera.opening import register_source
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError
 
 Cli = Callable[..., Any]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgecat.cli import serving
+from edgecat.workflows import serving
 from edgecat_runtime import doctor
 from edgecat_runtime.doctor import Finding
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save
 
 from edgecat_runtime import read_card
-from edgecat_runtime.artifact import seal_safetensors
+from edgecat_runtime.model.artifact import seal_safetensors
 
 Cli = Callable[..., "object"]
 

@@ -192,8 +192,8 @@ def test_an_engine_is_built_by_way_of_its_onnx_file(cli: Cli, model: Path) -> No
 
 
 def test_as_many_of_each_class_are_chosen() -> None:
-    from edgecat.cli.export_sources import _stratified
     from edgecat.data.folder import Picture, PictureSet
+    from edgecat.workflows.export_sources import _stratified
 
     labels = [0] * 90 + [1] * 10 + [2] * 50
     pictures = tuple(Picture(f"{i}", label, Path(), 0, 0, "") for i, label in enumerate(labels))

@@ -14,12 +14,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgecat.checkpoint import save_checkpoint
 from edgecat.models import build_model
+from edgecat.models.checkpoint import save_checkpoint
 from edgecat_runtime import UserError
-from edgecat_runtime.artifact import read_card, seal_onnx
 from edgecat_runtime.backends import base
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.artifact import read_card, seal_onnx
+from edgecat_runtime.model.card import ModelCard
 
 Cli = Callable[..., "object"]
 

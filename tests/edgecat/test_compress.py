@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgecat.checkpoint import load_checkpoint
+from edgecat.compression.compress import check_loss
 from edgecat.compression.prune import parameters, pruned
-from edgecat.compression.run import check_loss
-from edgecat.data.synthetic import write_pets
 from edgecat.models import architecture, build_model
-from edgecat_runtime.card import ModelCard
+from edgecat.models.checkpoint import load_checkpoint
+from edgecat.pets.synthetic import write_pets
 from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.model.card import ModelCard
 
 pytest.importorskip("torch_pruning")
 
@@ -152,7 +152,7 @@ def test_without_pictures_it_says_that_nothing_is_checked(
 def test_ctrl_c_writes_nothing(
     checkpoint: Path, pets: Path, tmp_path: Path, cli: Callable[..., Any], monkeypatch: Any
 ) -> None:
-    from edgecat.cli.training import EpochLines
+    from edgecat.cli.terminal.epochs import EpochLines
 
     monkeypatch.setattr(
         EpochLines, "stepped", lambda *arguments: signal.raise_signal(signal.SIGINT)

@@ -10,8 +10,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from edgecat.evaluation.calibration import best_temperature, limit_of
-from edgecat.evaluation.curves import energies, reliability, roc, softmax, wilson
-from edgecat.training.metrics import cross_entropy
+from edgecat.evaluation.curves import reliability, roc, wilson
+from edgecat.scores import cross_entropy, energies, softmax
 
 
 @pytest.mark.parametrize(

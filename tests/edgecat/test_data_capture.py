@@ -12,15 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from edgecat.data.gather import BLURRED, Album, Every, blur_effect, gather
-from edgecat.data.synthetic import synthetic_pets
-from edgecat_runtime.camera import Camera, Frame
+from edgecat.curation.gather import BLURRED, Album, Every, blur_effect, gather
+from edgecat.pets.synthetic import synthetic_pets
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.frames import Frame
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError
-from edgecat_runtime.source import Shot, Source
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.types import Image
 
 
 @pytest.fixture(scope="module")

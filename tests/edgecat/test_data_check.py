@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecat.data.check_report import report_html
-from edgecat.data.checks import Findings, Judge, check
+from edgecat.curation.check_report import report_html
+from edgecat.curation.checks import Findings, Judge, check
 from edgecat.data.folder import scan
-from edgecat.data.synthetic import synthetic_pets
+from edgecat.pets.synthetic import synthetic_pets
+from edgecat_runtime.types import Image
 
-Image = NDArray[np.uint8]
 FAULTS = (
     *("train/cat/empty.jpg", "train/cat/text.jpg", "train/dog/cut.jpg", "train/dog/middle.jpg"),
     *("train/dog/half.png",),

@@ -14,10 +14,10 @@ import cv2
 import pytest
 
 from edgecat import download
-from edgecat.data import catalog
-from edgecat.data.catalog import COLLECTIONS, breed_of, species_list, species_of
+from edgecat.curation import catalog
+from edgecat.curation.catalog import COLLECTIONS, breed_of, species_list, species_of
 from edgecat.data.folder import scan
-from edgecat.data.synthetic import synthetic_pets
+from edgecat.pets.synthetic import synthetic_pets
 
 LIST = """#Image CLASS-ID SPECIES BREED ID
 Maine_Coon_1 24 1 8

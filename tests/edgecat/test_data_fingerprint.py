@@ -5,12 +5,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from edgecat.data.fingerprint import alike_pairs, compared, fingerprint, grouped
-from edgecat.data.synthetic import synthetic_pets
-
-Image = NDArray[np.uint8]
+from edgecat.curation.fingerprint import alike_pairs, compared, fingerprint, grouped
+from edgecat.pets.synthetic import synthetic_pets
+from edgecat_runtime.types import Image
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +54,7 @@ def test_pictures_of_one_colour_are_like_nothing() -> None:
 def test_pairs_are_those_of_comparing_each_with_each(
     pets: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecat.data.fingerprint._BLOCK", 5)
+    monkeypatch.setattr("edgecat.curation.fingerprint._BLOCK", 5)
     images = [*pets, *(np.ascontiguousarray(p[:, ::-1]) for p in pets), *pets[:4]]
     prints = [fingerprint(image) for image in images]
     expected = {

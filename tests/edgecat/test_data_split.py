@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat.data.divide import Division, divide, write_division
+from edgecat.curation.divide import Division, divide, write_division
 from edgecat.data.folder import scan
-from edgecat.data.synthetic import synthetic_pets
+from edgecat.pets.synthetic import synthetic_pets
 from edgecat_runtime.errors import UserError
 
 

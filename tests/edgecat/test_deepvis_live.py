@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.checkpoint import load_checkpoint
 from edgecat.deepvis.live.compose import Composed, compose
 from edgecat.deepvis.live.look import Looker
-from edgecat.deepvis.live.run import Live, open_live
+from edgecat.deepvis.live.session import Live, open_live
 from edgecat.deepvis.live.stage import find_pictures
 from edgecat.deepvis.live.window import Window, key_from_code
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.state import ACTIONS, Desk, Scene, State, Unit
 from edgecat.models import architecture, build_model
+from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.registry import ARCHITECTURES
-from edgecat_runtime.camera import Shot, Source, register_source
+from edgecat_runtime.camera.opening import register_source
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError, UserError
 
 ACTIVE = 2  # the first activation of the thin VGG16

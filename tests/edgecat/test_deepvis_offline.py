@@ -21,9 +21,9 @@ from edgecat.deepvis.results import Results, chosen_units, units_named
 from edgecat.deepvis.synthesise import Synthesis, regularised, synthesise, synthesise_all
 from edgecat.deepvis.top import Request, TopPictures
 from edgecat.pretrained import CHECKPOINT
-from edgecat_runtime.artifact import read_card
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pictures import read_picture
+from edgecat_runtime.images import read_picture
+from edgecat_runtime.model.artifact import read_card
 
 LAYERS = ("features.5", "classifier.1")
 
@@ -226,7 +226,7 @@ def test_occlusion_falls_where_the_network_looks() -> None:
         model[0].bias.zero_()
         model[2].weight.copy_(torch.stack([corner.flatten(), 0 * corner.flatten()]))
         model[2].bias.zero_()
-    from edgecat_runtime.card import ModelCard
+    from edgecat_runtime.model.card import ModelCard
 
     plain = Probe(model, ModelCard("plain", ("a", "b"), 16, 16, mean=(0.0,) * 3, std=(1.0,) * 3))
     frame = np.full((16, 16, 3), 255, np.uint8)

@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat.checkpoint import load_checkpoint
 from edgecat.deepvis.live.panel import deepvis_panel
-from edgecat.deepvis.live.run import Live, open_live
+from edgecat.deepvis.live.session import Live, open_live
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.state import ACTIONS, State, Unit
-from edgecat_runtime.camera import Shot, Source, register_source
+from edgecat.models.checkpoint import load_checkpoint
+from edgecat_runtime.camera.opening import register_source
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import UserError
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")

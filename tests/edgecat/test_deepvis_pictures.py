@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgecat.deepvis import pictures
-from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.model.preprocess import preprocess
 
 
 @pytest.mark.parametrize("shape", [(7, 4, 6), (64, 32, 32), (1, 8, 8), (5,), (300, 1, 1)])

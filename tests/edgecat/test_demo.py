@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from edgecat.cli import app
 from edgecat.demo import DemoConfig, run_demo
-from edgecat.demo.clip import HEIGHT, WIDTH, webm_from_clip, write_clip
+from edgecat.demo.demo import MARK
 from edgecat.demo.figures import answered_sheet, contact_sheet, player, timeline
 from edgecat.demo.result import Said, Tile
-from edgecat.demo.run import MARK
+from edgecat.pets.film import HEIGHT, WIDTH, webm_from_clip, write_clip
 from edgecat_runtime import Classifier, UserError
 
 

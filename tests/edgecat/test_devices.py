@@ -10,18 +10,19 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-import edgecat.torch_backend  # noqa: F401  (registers itself)
-from edgecat.checkpoint import save_checkpoint
-from edgecat.cli.places import candidate_places
-from edgecat.data.synthetic import write_pets
-from edgecat.devices import choose_device, selected
+import edgecat.models.backend  # noqa: F401  (registers itself)
 from edgecat.models import architecture, build_model
+from edgecat.models.checkpoint import save_checkpoint
+from edgecat.models.devices import choose_device, selected
+from edgecat.pets.synthetic import write_pets
 from edgecat.training.optim import make_optimizer
 from edgecat.training.state import RunState, load_state, save_state
-from edgecat_export.engine import EngineOptions, engine_from_onnx
+from edgecat.workflows.places import candidate_places
+from edgecat_export.engine.builder import EngineOptions
+from edgecat_export.engine.export import engine_from_onnx
 from edgecat_runtime import Classifier, DeviceError
 from edgecat_runtime.backends import backend_entries
-from edgecat_runtime.nvidia import driver
+from edgecat_runtime.nvidia.driver import driver
 
 without_gpu = pytest.mark.skipif(bool(driver().devices), reason="there is a GPU here")
 

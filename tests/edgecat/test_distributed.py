@@ -21,13 +21,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from edgecat.data.batches import Batch
 from edgecat.training.augment import Augmentation, begin_view, lay_out
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, World, filled, started_by_torchrun
-from edgecat.training.loader import Batch
 from edgecat.training.loop import train
-from edgecat.training.run import read_config
+from edgecat.training.run_folder import read_config
 from edgecat_runtime.errors import DeviceError, UserError
 
 # One of two processes, forked from one that has imported torch: in its seventh step, of five an

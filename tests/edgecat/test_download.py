@@ -11,8 +11,8 @@ import pytest
 
 from edgecat import download
 from edgecat.download import fetch
-from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.cache import cache_folder
 
 DATA = np.random.default_rng(0).bytes(700_000)
 RIGHT = "sha256:" + hashlib.sha256(DATA).hexdigest()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import edgecat.data.drawn_camera  # noqa: F401  (registers it)
-from edgecat_runtime.camera import Camera, SourceOptions
+import edgecat.pets.camera  # noqa: F401  (registers it)
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import SourceOptions
 from edgecat_runtime.errors import UserError
 
 Cli = Callable[..., Any]

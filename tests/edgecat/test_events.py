@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from edgecat.training import events
+from edgecat.training import tensorboard as events
 from edgecat.training.config import TrainConfig
+from edgecat.training.interruption import Interrupted
 from edgecat.training.loop import train
-from edgecat.training.run import Interrupted, Watcher, read_config
+from edgecat.training.run_folder import read_config
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import BackendMissing
 
 

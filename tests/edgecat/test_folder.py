@@ -19,7 +19,7 @@ import pytest
 
 from edgecat.data.folder import Picture, PictureSet, scan, split
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pictures import PictureError
+from edgecat_runtime.images import PictureError
 
 Plant = Callable[[Path, Mapping[str, bytes]], Path]
 PAIR = ("cat/1.jpg", "dog/1.jpg")

@@ -15,8 +15,8 @@ from edgecat.models import architecture, build_model
 from edgecat.models import cost as cost_module
 from edgecat.models.cost import Cost, cost_of
 from edgecat_runtime.benchmark import Result
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.nvidia import Limits, driver
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.nvidia.driver import Limits, driver
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 

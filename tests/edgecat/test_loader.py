@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.data.batches import Batch, prefetched, served_batches
 from edgecat.data.folder import PictureSet, scan
 from edgecat.training import loader
 from edgecat.training.augment import Augmentation
-from edgecat.training.loader import Batch, Loader, Waited, prefetched, served_batches
-from edgecat_runtime.preprocess import preprocess
+from edgecat.training.loader import Loader, Waited
+from edgecat_runtime.model.preprocess import preprocess
 
 
 @pytest.fixture(scope="module")

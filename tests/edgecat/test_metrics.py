@@ -11,15 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.training.loader import Batch
-from edgecat.training.metrics import (
-    Epoch,
-    Evaluation,
-    append_metrics,
-    cross_entropy,
-    evaluate,
-    write_metrics,
-)
+from edgecat.data.batches import Batch
+from edgecat.scores import Evaluation, cross_entropy, evaluate
+from edgecat.training.history import Epoch, append_metrics, write_metrics
 from edgecat.training.plots import draw_confusion, draw_curves
 from edgecat_runtime.errors import UserError
 

@@ -14,16 +14,16 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models import ARCHITECTURES, architecture, build_model
 from edgecat.models.auxiliary import TrainingOutput, training_loss
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.cost import cost_of
 from edgecat.models.frames import input_from_frames
 from edgecat.models.parts import ACTIVATIONS
 from edgecat.training.config import TrainConfig
 from edgecat.training.loop import train
-from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import CardError, ModelCard
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 IMAGENET = tuple(str(number) for number in range(1000))
@@ -300,12 +300,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ends_in_an_engine(checkpoint: Path) -> None:
     """Export to fp32, convert to fp16, build for TensorRT-RTX where it is installed."""
     pytest.importorskip("onnxscript", reason="needs edgecat-export[torch]")
-    from edgecat_export.engine import EngineOptions, engine_from_onnx
-    from edgecat_export.graph import card_for_onnx, onnx_from_model
-    from edgecat_export.parity import golden_parity
-    from edgecat_export.precision import convert
+    from edgecat_export.engine.builder import EngineOptions
+    from edgecat_export.engine.export import engine_from_onnx
+    from edgecat_export.graph.deployed import card_for_onnx, onnx_from_model
+    from edgecat_export.parity.compare import golden_parity
+    from edgecat_export.precision.convert import convert
     from edgecat_export.publish import save_onnx
-    from edgecat_runtime.plan import card_in_plan
+    from edgecat_runtime.model.engine_card import card_in_plan
 
     model, card = load_checkpoint(checkpoint)
     payload, exported = onnx_from_model(model, card), checkpoint.with_suffix(".onnx")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgecat.devices import choose_device
+from edgecat.models.devices import choose_device
 from edgecat.training.config import LEARNING_RATES, SCHEDULES
 from edgecat.training.optim import (
     autocast,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecat.data.outliers import HEIGHT, KINDS, WIDTH, draw_outlier
-from edgecat.data.synthetic import draw_pet
 from edgecat.evaluation.robustness import CASES, Change
+from edgecat.pets.outliers import HEIGHT, KINDS, WIDTH, draw_outlier
+from edgecat.pets.synthetic import draw_pet
 from edgecat_runtime.errors import UserError
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from torch import nn
 
-from edgecat.torch_backend import TorchBackend
+from edgecat.models.backend import TorchBackend
 from edgecat_runtime.benchmark import Result
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.golden import golden_frames
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "precision.py"
 
@@ -123,7 +123,7 @@ def test_bars_depend_on_the_int8_path(
 def test_every_int8_path_has_its_bar(precision: ModuleType) -> None:
     from typing import get_args
 
-    from edgecat_runtime.machine import Int8Path
+    from edgecat_runtime.system.machine import Int8Path
 
     assert set(get_args(Int8Path)) - set(precision.SUMS_IN_32_BITS) == {"avx2", "none", "unknown"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from edgecat.data.batches import served_batches
 from edgecat.data.folder import scan
 from edgecat.pretrained import CHECKPOINT, FP16, INT8, shipped
-from edgecat.training.loader import served_batches
-from edgecat.training.metrics import evaluate
+from edgecat.scores import evaluate
 from edgecat_runtime import Classifier, read_card
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgecat.checkpoint import load_checkpoint
 from edgecat.deepvis import HOWS, Probe, open_probe
 from edgecat.deepvis.layers import Axis
 from edgecat.models import ARCHITECTURES, architecture, build_model
+from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.frames import input_from_frames
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_every_architecture(name: str, picture: np.ndarray) -> None:
 
 
 def _fitted(card: ModelCard, picture: np.ndarray) -> torch.Tensor:
-    from edgecat_runtime.preprocess import preprocess
+    from edgecat_runtime.model.preprocess import preprocess
 
     return torch.from_numpy(preprocess(picture, card.height, card.width, card.fit)[None])
 

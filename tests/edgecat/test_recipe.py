@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
 from edgecat.training import loop
 from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.finder import RateSweep, find_learning_rate, save_sweep, suggested
 from edgecat.training.job import assemble
 from edgecat.training.loop import train
-from edgecat.training.run import Watcher
+from edgecat.training.watcher import Watcher
 from edgecat_runtime import UserError
 
 PLAIN = {"batch_norm": False, "optimizer": "sgd", "lr": 0.05, "epochs": 1, "augment": False}

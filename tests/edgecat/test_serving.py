@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat.cli import models, serving
 from edgecat.pretrained import FP16, INT8
+from edgecat.workflows import models, serving
 from edgecat_runtime import GateError, read_card
-from edgecat_runtime.artifact import seal_onnx
 from edgecat_runtime.backends import available_backends
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.doctor.probes import in_child
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import ModelCard
 
 Cli = Callable[..., Any]
 Ship = Callable[..., tuple[Path, ...]]
@@ -269,7 +269,7 @@ def test_a_doctor_that_finds_no_right_form_says_so(
     choices: Path, ship: Ship, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forms = ship(int8=False, fp16=False)
-    program = "import edgecat.cli.models as m; from pathlib import Path\n"
+    program = "import edgecat.workflows.models as m; from pathlib import Path\n"
     program += f"m.SHIPPED = tuple(map(Path, {list(map(str, forms))!r}))\n"
     (choices.parent.parent / "sitecustomize.py").write_text(program)
     path = os.pathsep.join([str(choices.parent.parent), os.environ.get("PYTHONPATH", "")])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecat.curation.shards import write_shards
 from edgecat.data.folder import PictureSet, scan
-from edgecat.data.shards import write_shards
 from edgecat.data.webdataset import expanded, key_of
 from edgecat_runtime.errors import UserError
 

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.curation.shards import write_shards
 from edgecat.data import stream
+from edgecat.data.batches import Batch
 from edgecat.data.folder import scan
-from edgecat.data.shards import write_shards
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.training import loader
-from edgecat.training.loader import Batch, Loader
+from edgecat.training.loader import Loader
 from edgecat_runtime.errors import UserError
 
 

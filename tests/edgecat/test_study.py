@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.data.synthetic import write_pets
-from edgecat.page import page
+from edgecat.pets.synthetic import write_pets
+from edgecat.report.page import page
 from edgecat.study import STUDIES, Study, find_study
 from edgecat.study.activations import THEORY, Gradients, vanished
 from edgecat.study.activations import finding as activations_finding

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from edgecat.data.folder import scan
-from edgecat.data.pets.bodies import POSES
-from edgecat.data.pets.coats import Dice
-from edgecat.data.pets.exposure import occlude
-from edgecat.data.synthetic import LABELS, draw_pet, synthetic_pets, write_pets
+from edgecat.pets.bodies import POSES
+from edgecat.pets.coats import Dice
+from edgecat.pets.exposure import occlude
+from edgecat.pets.synthetic import LABELS, draw_pet, synthetic_pets, write_pets
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pictures import decode_picture
+from edgecat_runtime.images import decode_picture
 
 SEEDS = range(48)
 PRINT = (
-    "import hashlib; from edgecat.data.synthetic import synthetic_pets;"
+    "import hashlib; from edgecat.pets.synthetic import synthetic_pets;"
     "print(hashlib.sha256(synthetic_pets(6, 3, 48)[0].tobytes()).hexdigest())"
 )
 

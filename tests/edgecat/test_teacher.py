@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, softmax
 
-from edgecat.checkpoint import load_checkpoint
+from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.frames import input_from_frames
 from edgecat.training.teacher import load_teacher
 from edgecat_runtime import UserError

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from edgecat.checkpoint import load_checkpoint
+from edgecat.models.checkpoint import load_checkpoint
 from edgecat.training.config import TrainConfig
+from edgecat.training.history import Epoch
+from edgecat.training.interruption import Interrupted
 from edgecat.training.loop import train
-from edgecat.training.metrics import Epoch
-from edgecat.training.run import Interrupted, TrainResult, Watcher, read_config
+from edgecat.training.run_folder import TrainResult, read_config
 from edgecat.training.state import RunState
+from edgecat.training.watcher import Watcher
 from edgecat_runtime import Classifier, UserError, read_card
 
 FILES = {"config.json", "confusion.png", "curves.png", "metrics.csv", "vgg16.safetensors"}
@@ -139,7 +141,7 @@ def test_resuming_after_kill_9_is_bit_for_bit(config: TrainConfig, tmp_path: Pat
         "from pathlib import Path\n"
         "from edgecat.training.loop import train\n"
         "from edgecat.training.config import TrainConfig\n"
-        "from edgecat.training.run import Watcher\n"
+        "from edgecat.training.run_folder import Watcher\n"
         "class Killed(Watcher):\n"
         "    steps = 7\n"
         "    def stepped(self, pictures, loss):\n"

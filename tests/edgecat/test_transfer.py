@@ -12,15 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-from edgecat.checkpoint import load_checkpoint
 from edgecat.models import ARCHITECTURES, architecture, build_model
+from edgecat.models.checkpoint import load_checkpoint
+from edgecat.models.weights import OFFICIAL, described, official, read_weights
 from edgecat.training.config import TrainConfig
+from edgecat.training.interruption import Interrupted
 from edgecat.training.job import assemble
 from edgecat.training.loop import train
 from edgecat.training.optim import make_optimizer, set_learning_rate
-from edgecat.training.run import Interrupted, Watcher, read_config
+from edgecat.training.run_folder import read_config
 from edgecat.training.transfer import freeze, hold, spread, stages_of, take
-from edgecat.weights import OFFICIAL, described, official, read_weights
+from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 
 LABELS = ("cat", "dog")

@@ -17,8 +17,8 @@ from edgecat.models import VGG, architecture, build_model
 from edgecat.models.frames import input_from_frames
 from edgecat.models.parts import AdaptiveAveragePool, averaging_matrix, scaled
 from edgecat.models.vgg import DENSE, VGG16
-from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import CardError, ModelCard
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and their width
 CARD = ModelCard(

@@ -11,28 +11,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecat_export.engine import (
-    EngineError,
-    EngineOptions,
+from edgecat_export.engine.builder import Build, EngineOptions
+from edgecat_export.engine.errors import EngineError
+from edgecat_export.engine.export import (
     engine_from_onnx,
     export_engine,
     rebuild_engine,
     save_engine,
 )
-from edgecat_export.engine_builder import Build
-from edgecat_export.fp16 import fp16_from_onnx
-from edgecat_export.int8 import int8_from_onnx
-from edgecat_export.precision import prepared
-from edgecat_export.scan import scan
-from edgecat_export.timing_cache import cache_path, timing_folder
+from edgecat_export.engine.timings import cache_path, timing_folder
+from edgecat_export.precision.convert import prepared
+from edgecat_export.precision.fp16 import fp16_from_onnx
+from edgecat_export.precision.int8 import int8_from_onnx
+from edgecat_export.precision.scan import scan
 from edgecat_runtime import CardDamaged, CardError, GateError, ModelCard, UserError, read_card
-from edgecat_runtime.artifact import seal_onnx
-from edgecat_runtime.card import MAX_BYTES
-from edgecat_runtime.cuda import Gpu, open_gpu
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.golden import golden_frames
-from edgecat_runtime.plan import card_in_plan
-from edgecat_runtime.tensorrt_api import tensorrt
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import MAX_BYTES
+from edgecat_runtime.model.engine_card import card_in_plan
+from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.nvidia.cuda import Gpu, open_gpu
+from edgecat_runtime.nvidia.tensorrt import tensorrt
 
 pytest.importorskip(
     "tensorrt_rtx_bindings", reason="needs TensorRT-RTX: pip install '.[tensorrt-rtx]'"

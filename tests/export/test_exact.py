@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecat_export.exact import ExactGraph, convolve
+from edgecat_export.precision.exact import ExactGraph, convolve
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.normal(size=(2, 4, 11, 9)).astype(np.float32)

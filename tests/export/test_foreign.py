@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgecat_export.foreign import (
+from edgecat_export.graph.foreign import (
     card_for_foreign,
     export_foreign,
     foreign_input,
     normalised,
     onnx_from_foreign,
 )
-from edgecat_export.precision import convert
-from edgecat_export.scan import answer
+from edgecat_export.precision.convert import convert
+from edgecat_export.precision.scan import answer
 from edgecat_runtime import Classifier, GateError, UserError
-from edgecat_runtime.card import CardError
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.card import CardError
+from edgecat_runtime.model.golden import golden_frames
 
 LABELS = ("ant", "bee", "cat", "dog", "eel")
 COLOURS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)}

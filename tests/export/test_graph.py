@@ -11,13 +11,13 @@ import onnxruntime
 import pytest
 import torch
 
-from edgecat.checkpoint import golden_logits
 from edgecat.models import architecture, build_model
-from edgecat.torch_backend import TorchBackend
-from edgecat_export.graph import export_onnx, onnx_from_model
+from edgecat.models.backend import TorchBackend
+from edgecat.models.checkpoint import golden_logits
+from edgecat_export.graph.deployed import export_onnx, onnx_from_model
 from edgecat_runtime import Classifier, GateError, UserError, read_card
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.golden import preprocess_fingerprint
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import preprocess_fingerprint
 
 Built = tuple[torch.nn.Module, ModelCard]
 

@@ -6,11 +6,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecat_export.fp16 import fp16_from_onnx
-from edgecat_export.int8 import int8_from_onnx
-from edgecat_export.layers import SEGMENT_BACKENDS, Drift, Layer, find_drift, relative_error
-from edgecat_export.scan import scan
-from edgecat_export.segments import Cut, Graph, _scope
+from edgecat_export.parity.layers import SEGMENT_BACKENDS, Drift, Layer, find_drift, relative_error
+from edgecat_export.parity.segments import Cut, Graph, _scope
+from edgecat_export.precision.fp16 import fp16_from_onnx
+from edgecat_export.precision.int8 import int8_from_onnx
+from edgecat_export.precision.scan import scan
 from edgecat_runtime import UserError
 
 FRAMES = np.random.default_rng(1).integers(0, 256, (3, 16, 16, 3), np.uint8)

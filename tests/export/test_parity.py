@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecat_export.parity import Pair, Tally, compare, golden_parity
+from edgecat_export.parity.compare import Pair, Tally, compare, golden_parity
 from edgecat_runtime import Classifier, UserError, read_card
-from edgecat_runtime.artifact import seal_onnx
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import ModelCard
 
 GOLDEN = np.array([[0.0, 2.0], [1.0, -2.0]], np.float32)  # a spread of 4
 

@@ -11,15 +11,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecat_export.fp16 import fp16_from_onnx
-from edgecat_export.gate import Gate, GateReport, Photographs
-from edgecat_export.int8 import Form, int8_from_onnx, int8_layers, layers
-from edgecat_export.precision import convert
+from edgecat_export.precision.convert import convert
+from edgecat_export.precision.fp16 import fp16_from_onnx
+from edgecat_export.precision.gate import Gate, GateReport, Photographs
+from edgecat_export.precision.int8 import Form, int8_from_onnx, int8_layers, layers
+from edgecat_export.precision.scan import METHODS, Distribution, answer, scan
 from edgecat_export.publish import read_onnx, save_onnx
-from edgecat_export.scan import METHODS, Distribution, answer, scan
 from edgecat_runtime import Classifier, GateError, ModelCard, UserError, read_card
-from edgecat_runtime.card import Precision
-from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_fingerprint
+from edgecat_runtime.model.card import Precision
+from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 SIZE = 32
 WIDTHS = (8, 8, 48, 48)
@@ -409,14 +409,14 @@ def test_the_layer_that_int8_cannot_hold_stays_in_float() -> None:
 
 def test_fp16_that_overflows_on_photographs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     loud = balanced(network(peaks=(1, 1e6, 1e6, 1)))
-    monkeypatch.setattr("edgecat_export.fp16.LARGEST", np.inf)
+    monkeypatch.setattr("edgecat_export.precision.fp16.LARGEST", np.inf)
     with pytest.raises(GateError, match="fp16 answers too differently"):
         convert(loud, card_of(loud), "fp16", photographs=labelled(loud))
 
 
 def test_too_much_in_float_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hard = balanced(network(outlier=300))
-    monkeypatch.setattr("edgecat_export.precision.INT8_SHARE", 0.99)
+    monkeypatch.setattr("edgecat_export.precision.convert.INT8_SHARE", 0.99)
     with pytest.raises(GateError, match=r"also with \d layers in higher precision: FAIL"):
         convert(hard, card_of(hard), "int8", calibration=pictures(64), photographs=labelled(hard))
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_export.evidence import KEPT, Evidence
-from edgecat_export.layers import Drift, Layer
-from edgecat_export.report import Entry, Source, report_html, write_report
+from edgecat.report.parity import Entry, Source, report_html, write_report
+from edgecat_export.parity.evidence import KEPT, Evidence
+from edgecat_export.parity.layers import Drift, Layer
 from edgecat_runtime import UserError
 
 GOLDEN = np.array([[0.0, 1.0]], np.float32)

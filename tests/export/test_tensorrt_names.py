@@ -25,10 +25,9 @@ SCRIPT = Path(__file__).with_name("tensorrt_names.py")
 EXPORT = Path(edgecat_export.__file__).parent
 RUNTIME = Path(edgecat_runtime.__file__).parent
 SOURCES = [
-    *EXPORT.glob("engine*.py"),
-    EXPORT / "timing_cache.py",
-    RUNTIME / "tensorrt_api.py",
-    RUNTIME / "plan.py",
+    *(EXPORT / "engine").glob("*.py"),
+    RUNTIME / "nvidia" / "tensorrt.py",
+    RUNTIME / "model" / "engine_card.py",
     RUNTIME / "doctor" / "tiny.py",
     RUNTIME / "backends" / "tensorrt.py",
 ]
@@ -49,7 +48,7 @@ VALIDITY = {"EngineInvalidityDiagnostics", "EngineInvalidityDiagnostics.__member
 EAGER = {"IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy"}
 CONFIG = {"ICudaEngine.create_runtime_config"}
 STAT = {"ICudaEngine.get_engine_stat"}
-# What tensorrt_api.py looks for before it uses it.
+# What nvidia/tensorrt.py looks for before it uses it.
 ABSENT = {
     "10.3.0": VALIDITY
     | EAGER

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from edgecat_runtime import cuda
-from edgecat_runtime.cuda import Gpu, open_gpu
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.nvidia import driver
+from edgecat_runtime.nvidia import cuda
+from edgecat_runtime.nvidia.cuda import Gpu, open_gpu
+from edgecat_runtime.nvidia.driver import driver
 
 SOURCE = b"""
 extern "C" __global__ void sums(const unsigned char* frames, float* logits, int size, int classes) {
@@ -159,7 +159,7 @@ class _Queue:
 
 
 class SoftwareCuda:
-    """CUDA's runtime API as `edgecat_runtime.cuda` calls it, on two GPUs that are memory here.
+    """CUDA's runtime API as `nvidia.cuda` calls it, on two GPUs that are memory here.
 
     Handles, errors, flags and enumerations are those of cuda-bindings. What is queued runs when
     the stream is waited for, and lets other threads run in between, as a GPU does. It shows

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.cuda import DeviceMemory, Event, Gpu, PinnedMemory, Stream, open_gpu
 from edgecat_runtime.doctor import probes
 from edgecat_runtime.errors import DeviceError, EdgecatError, UserError
-from edgecat_runtime.nvidia import driver
-from edgecat_runtime.tensorrt_api import KINDS, TensorRT
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.nvidia.cuda import DeviceMemory, Event, Gpu, PinnedMemory, Stream, open_gpu
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.nvidia.tensorrt import KINDS, TensorRT
 
 SIDE, CLASSES = 16, 2
 
@@ -111,7 +111,7 @@ def test_the_gpu_is_the_one_that_the_driver_lists(hardware: Any) -> None:
 
 
 def test_the_threads_gpu_is_put_back(device: Any) -> None:
-    from edgecat_runtime import cuda
+    from edgecat_runtime.nvidia import cuda
 
     runtime = cuda._runtime()
     count = int(runtime.cudaGetDeviceCount()[1])

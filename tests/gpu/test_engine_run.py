@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecat_export.engine import EngineOptions, engine_from_onnx, export_engine, save_engine
+from edgecat_export.engine.builder import EngineOptions
+from edgecat_export.engine.export import engine_from_onnx, export_engine, save_engine
 from edgecat_runtime import Classifier, GateError, ModelCard, read_card
 from edgecat_runtime.backends.tensorrt import EngineMismatch, TensorRTBackend
-from edgecat_runtime.cuda import open_gpu
 from edgecat_runtime.errors import EdgecatError, UserError
-from edgecat_runtime.tensorrt_api import KINDS, Flavour, tensorrt
+from edgecat_runtime.nvidia.cuda import open_gpu
+from edgecat_runtime.nvidia.tensorrt import KINDS, Flavour, tensorrt
 
 CYCLES = 10_000
 

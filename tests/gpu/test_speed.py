@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgecat_runtime.doctor import diagnose
-from edgecat_runtime.nvidia import driver
-from edgecat_runtime.tensorrt_api import KINDS
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.nvidia.tensorrt import KINDS
 
 pytestmark = pytest.mark.skipif(not driver().devices, reason="there is no NVIDIA GPU here")
 

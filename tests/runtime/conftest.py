@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Frame, Shot, Source
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.classifier import Classifier, Prediction
+from edgecat_runtime.camera.frames import Frame
+from edgecat_runtime.camera.source import Shot, Source
+from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError
-from edgecat_runtime.pipeline import Answer
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.prediction import Prediction
 
 
 class Scripted(Source):

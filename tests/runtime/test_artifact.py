@@ -11,10 +11,15 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file, save
 
-from edgecat_runtime.artifact import read_card, seal_onnx, seal_safetensors, widest_int8_weight
-from edgecat_runtime.card import CardDamaged, CardError, ModelCard
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.artifact import (
+    read_card,
+    seal_onnx,
+    seal_safetensors,
+    widest_int8_weight,
+)
+from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.model.golden import golden_frames
 
 MANY = tuple(f"第{i}類のもの" for i in range(600))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecat_runtime.atomic import atomic_path, atomic_write
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import atomic_path, atomic_write
 
 
 def test_a_file_is_written_with_its_parents_and_usual_permissions(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_kill_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "model"
     atomic_write(path, b"old")
     program = (
-        "import os, signal\nfrom edgecat_runtime.atomic import atomic_path\n"
+        "import os, signal\nfrom edgecat_runtime.system.atomic import atomic_path\n"
         f"with atomic_path({str(path)!r}) as temporary:\n"
         "    temporary.write_bytes(b'half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

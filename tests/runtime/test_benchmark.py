@@ -12,7 +12,7 @@ import pytest
 from edgecat_runtime import BackendMissing, Classifier, DeviceError, GateError
 from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
 from edgecat_runtime.benchmark import ROUNDS, Result, Subject, measure, opened
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 KEYS = [
     *("model", "backend", "device", "precision", "batch", "n", "fps"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgecat_runtime import UserError
-from edgecat_runtime.cache import cache_folder, cache_switched_off
+from edgecat_runtime.system.cache import cache_folder, cache_switched_off
 
 HOME = Path("/home/me")
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.callback import CallbackSink
-from edgecat_runtime.camera import Camera
-from edgecat_runtime.frames import Signal
-from edgecat_runtime.pipeline import Answer, Pipeline
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.callback import CallbackSink
+from edgecat_runtime.pipeline import Pipeline
 
 Make = Callable[..., Any]
 

@@ -15,14 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import (
-    Camera,
-    Shot,
-    Source,
-    SourceOptions,
-    open_source,
-    register_source,
-)
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.opening import open_source, register_source
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.errors import DeviceError, UserError
 
 Scripting = Callable[..., Any]
@@ -357,8 +352,11 @@ def test_a_file_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_camera_is_importable_without_opencv() -> None:
     program = (
         "import sys\nsys.modules['cv2'] = None\n"
-        "from edgecat_runtime import camera, display, events, pipeline, recorder, sinks, window\n"
-        "from edgecat_runtime import overlay, smoothing, sources\n"
+        "from edgecat_runtime import camera, images, pipeline\n"
+        "from edgecat_runtime.camera import sources\n"
+        "from edgecat_runtime.loop import smoothing\n"
+        "from edgecat_runtime.outputs import events, overlay, recorder, sink, window\n"
+        "from edgecat_runtime.system import display\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

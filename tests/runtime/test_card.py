@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgecat_runtime.card import MAX_BYTES, SCHEMA, CardDamaged, CardError, ModelCard
+from edgecat_runtime.model.card import MAX_BYTES, SCHEMA, CardDamaged, CardError, ModelCard
 
 CARD = ModelCard(
     architecture="vgg16",

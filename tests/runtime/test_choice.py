@@ -12,19 +12,12 @@ import numpy as np
 import pytest
 
 import edgecat_runtime
-from edgecat_runtime import (
-    BackendMissing,
-    Classifier,
-    DeviceError,
-    GateError,
-    UserError,
-    machine,
-    read_card,
-)
-from edgecat_runtime.artifact import seal_onnx
+from edgecat_runtime import BackendMissing, Classifier, DeviceError, GateError, UserError, read_card
 from edgecat_runtime.backends import base, register_backend
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.choice_cache import _MOST_KEPT
+from edgecat_runtime.backends.choice_cache import _MOST_KEPT
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system import machine
 
 
 class Paced:
@@ -290,7 +283,7 @@ def _library(ways: Register, patch: pytest.MonkeyPatch, made: list[Way]) -> None
 
 
 def _wheel(ways: Register, patch: pytest.MonkeyPatch, made: list[Way]) -> None:
-    patch.setattr("edgecat_runtime.packages.version", lambda name: "77.7")
+    patch.setattr("edgecat_runtime.system.packages.version", lambda name: "77.7")
 
 
 def _backend(ways: Register, patch: pytest.MonkeyPatch, made: list[Way]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from edgecat_runtime import CardError, Classifier, GateError, UserError
 from edgecat_runtime.backends import available_backends, open_backend
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 BACKENDS = ("onnxruntime", "opencv")
 
@@ -117,7 +117,7 @@ def test_a_card_without_golden_logits_cannot_be_verified(tiny_onnx: Path) -> Non
 def test_more_labels_than_classes_are_refused(
     tmp_path: Path, tiny_onnx: Path, tiny_card: ModelCard
 ) -> None:
-    from edgecat_runtime.artifact import read_card, seal_onnx
+    from edgecat_runtime.model.artifact import read_card, seal_onnx
 
     golden = tuple((*row, 0.0) for row in read_card(tiny_onnx).golden)
     path = tmp_path / "three.onnx"

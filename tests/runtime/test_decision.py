@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.decision import Decision, Thresholds
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.smoothing import Smoother
+from edgecat_runtime.loop.decision import Decision, Thresholds
+from edgecat_runtime.loop.smoothing import Smoother
+from edgecat_runtime.model.card import ModelCard
 
 
 def said(card: ModelCard, rows: Any, thresholds: Thresholds | None = None) -> list[str]:

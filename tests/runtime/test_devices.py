@@ -14,7 +14,7 @@ from edgecat_runtime.backends import backend_entries, base, register_backend
 from edgecat_runtime.backends import tensorrt as tensorrt_module
 from edgecat_runtime.backends.base import available_backends, gpu_number, split_device
 from edgecat_runtime.backends.onnxruntime import _providers
-from edgecat_runtime.nvidia import Device, Driver, Limits
+from edgecat_runtime.nvidia.driver import Device, Driver, Limits
 
 
 class Answering:

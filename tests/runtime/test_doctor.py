@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgecat_runtime import doctor, machine
+from edgecat_runtime import doctor
 from edgecat_runtime.doctor import CHECKS, Finding, can_serve, diagnose, gpu, libraries, probes
 from edgecat_runtime.doctor.libraries import (
     _providers_found,
@@ -27,8 +27,9 @@ from edgecat_runtime.doctor.system import (
     check_python,
 )
 from edgecat_runtime.doctor.tiny import tiny_engine, tiny_graph
-from edgecat_runtime.nvidia import Device, Driver, driver, limits
-from edgecat_runtime.tensorrt_api import KINDS, tensorrt
+from edgecat_runtime.nvidia.driver import Device, Driver, driver, limits
+from edgecat_runtime.nvidia.tensorrt import KINDS, tensorrt
+from edgecat_runtime.system import machine
 
 ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
 RELEASE = "# R{} (release), REVISION: {}, GCID: 38968081, BOARD: generic, EABI: aarch64\n"

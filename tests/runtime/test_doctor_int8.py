@@ -15,11 +15,11 @@ import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from edgecat_runtime import machine
 from edgecat_runtime.backends import available_backends, base
 from edgecat_runtime.doctor.int8 import check_int8
 from edgecat_runtime.doctor.probes import in_child, run_int8
 from edgecat_runtime.doctor.tiny import int8_graph, int8_logits
+from edgecat_runtime.system import machine
 
 FRAMES = np.full((2, 4, 4, 3), 255, np.uint8)
 INSTRUMENT = Path(__file__).with_name("saturating.py")

@@ -14,16 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.events import Events, event_from_answer, event_from_signal, json_from_event
-from edgecat_runtime.frames import Signal
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.sinks import Sink
-from edgecat_runtime.snapshots import Snapshots
-from edgecat_runtime.source import register_source
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.outputs.events import (
+    Events,
+    event_from_answer,
+    event_from_signal,
+    json_from_event,
+)
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.outputs.snapshots import Snapshots
+from edgecat_runtime.pipeline import Pipeline
 
 Answering = Callable[..., Answer]
 Make = Callable[..., Any]

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera, Shot, Source, SourceOptions, open_source
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.opening import open_source
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
+from edgecat_runtime.camera.view import Region
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.view import Region
 
 HERE = Path(__file__).parent
 FAST = SourceOptions(stall=0.6)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.matroska import MatroskaWriter
+from edgecat_runtime.outputs.matroska import MatroskaWriter
 
 GREY = np.full((48, 64, 3), 90, np.uint8)
 EBML, SEGMENT, SEEK_HEAD, SEEK, INFO = 0x1A45DFA3, 0x18538067, 0x114D9B74, 0x4DBB, 0x1549A966

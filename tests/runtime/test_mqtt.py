@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime import sinks
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import BackendMissing, UserError
-from edgecat_runtime.mqtt import Broker, Mqtt
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.sinks import BackgroundOutput
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs import sink as sinks
+from edgecat_runtime.outputs.mqtt import Broker, Mqtt
+from edgecat_runtime.outputs.sink import BackgroundOutput
+from edgecat_runtime.pipeline import Pipeline
 
 Make = Callable[..., Any]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

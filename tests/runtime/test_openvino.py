@@ -10,7 +10,7 @@ import pytest
 from edgecat_runtime import BackendMissing, Classifier, DeviceError, UserError
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
-from edgecat_runtime.golden import golden_frames
+from edgecat_runtime.model.golden import golden_frames
 
 
 def test_openvino_gives_the_golden_logits_in_any_batch(tiny_onnx: Path) -> None:

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime import overlay
-from edgecat_runtime.overlay import SURE, UNSURE, draw_overlay, legible
+from edgecat_runtime.outputs import overlay
+from edgecat_runtime.outputs.overlay import SURE, UNSURE, draw_overlay, legible
 
 SIZES = [(200, 200), (720, 1280), (1280, 720), (120, 160), (32, 32), (5, 400), (1, 1)]
 LABELS = ["cat", "Kätzchen", "кошка", "猫", "a\nb\tc", "", "🐈", "x" * 300]

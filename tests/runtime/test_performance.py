@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.pipeline import Pipeline
 
 Make = Callable[..., Any]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecat_runtime.pictures import PictureError, decode_picture, read_picture
+from edgecat_runtime.images import PictureError, decode_picture, read_picture
 
 RED = (200, 30, 20)  # RGB
 

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 
 from edgecat_runtime import pipeline
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.clocks import KEPT, Clock, Rate
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.events import Events
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.recorder import Recorder
-from edgecat_runtime.sinks import QUEUED, Sink, Stop
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.events import Events
+from edgecat_runtime.outputs.recorder import Recorder
+from edgecat_runtime.outputs.sink import QUEUED, Sink, Stop
+from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.clocks import KEPT, Clock, Rate
 
 Make = Callable[..., Any]
 SUMMARY_KEYS = ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses"]

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.golden import (
+from edgecat_runtime.model.golden import (
     golden_frames,
     golden_scene,
     preprocess_difference,
     preprocess_fingerprint,
 )
-from edgecat_runtime.preprocess import halved, preprocess, shrink
+from edgecat_runtime.model.preprocess import halved, preprocess, shrink
 
 GOLDEN_DIGESTS = ["4af6639d9f0b8f79", "4ec4f102e71e96e5", "6f8d259d5e2b3a31"]
 

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.recorder import CODECS, Recorder
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.recorder import CODECS, Recorder
+from edgecat_runtime.pipeline import Pipeline
 
 Answering = Callable[..., Answer]
 
@@ -165,7 +166,7 @@ def test_frames_of_another_size_are_fitted_into_the_first(
 KILLED = """
 import os, signal, sys
 import numpy as np
-from edgecat_runtime.recorder import Recorder
+from edgecat_runtime.outputs.recorder import Recorder
 sys.path.insert(0, {here!r})
 from conftest import make_answer
 recorder = Recorder({path!r}, fps=30.0)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from edgecat_runtime import Classifier, GateError, machine, read_card
+from edgecat_runtime import Classifier, GateError, read_card
 from edgecat_runtime.backends import base, register_backend
-from edgecat_runtime.card import ModelCard
-from edgecat_runtime.refusal import WrongAnswer, advice
+from edgecat_runtime.backends.refusal import WrongAnswer, advice
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system import machine
 
 HASHED = ModelCard(
     architecture="vgg16", labels=("cat", "dog"), height=32, width=32, payload_sha256="1" * 64

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgecat_runtime import Classifier, UserError
-from edgecat_runtime.card import ModelCard
+from edgecat_runtime.model.card import ModelCard
 
 MODULES = {"onnxruntime": "onnxruntime", "opencv": "cv2", "openvino": "openvino"}
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)

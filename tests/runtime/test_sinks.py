@@ -8,11 +8,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgecat_runtime import sinks
+from edgecat_runtime.camera.frames import Signal
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.frames import Signal
-from edgecat_runtime.pipeline import Answer
-from edgecat_runtime.sinks import QUEUED, BackgroundOutput, Output, Sink, Stop, output_from_sink
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs import sink as sinks
+from edgecat_runtime.outputs.sink import (
+    QUEUED,
+    BackgroundOutput,
+    Output,
+    Sink,
+    Stop,
+    output_from_sink,
+)
 
 Answering = Callable[..., Answer]
 PICTURE = np.zeros((48, 64, 3), np.uint8)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecat_runtime.smoothing import Smoother
+from edgecat_runtime.loop.smoothing import Smoother
 
 NAN = float("nan")
 

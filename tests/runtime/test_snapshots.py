@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.snapshots import Snapshots
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.snapshots import Snapshots
+from edgecat_runtime.pipeline import Pipeline
 
 Answering = Callable[..., Answer]
 

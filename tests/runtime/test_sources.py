@@ -17,20 +17,22 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime import systemd
-from edgecat_runtime.camera import Camera, SourceOptions, open_source
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.listing import source_kinds
+from edgecat_runtime.camera.opening import open_source
+from edgecat_runtime.camera.source import SourceOptions, redacted
+from edgecat_runtime.camera.sources import files, v4l2
+from edgecat_runtime.camera.sources.files import Realtime
+from edgecat_runtime.camera.sources.gstreamer import csi_pipeline, has_gstreamer
+from edgecat_runtime.camera.sources.jpeg_stream import JpegStream
+from edgecat_runtime.camera.view import ROTATIONS, Region, View
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
-from edgecat_runtime.frames import Signal
-from edgecat_runtime.pipeline import Answer, Pipeline
-from edgecat_runtime.source import redacted
-from edgecat_runtime.sources import files, v4l2
-from edgecat_runtime.sources.files import Realtime
-from edgecat_runtime.sources.gstreamer import csi_pipeline, has_gstreamer
-from edgecat_runtime.sources.jpeg_stream import JpegStream
-from edgecat_runtime.sources.listing import source_kinds
-from edgecat_runtime.systemd import Systemd, notify
-from edgecat_runtime.view import ROTATIONS, Region, View
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs import systemd
+from edgecat_runtime.outputs.systemd import Systemd, notify
+from edgecat_runtime.pipeline import Pipeline
 
 Make = Callable[..., Any]
 
@@ -291,7 +293,7 @@ def test_a_cut_picture_costs_itself_alone() -> None:
 
 
 def test_a_stream_of_noise_holds_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgecat_runtime.sources.jpeg_stream.LARGEST", 100_000)
+    monkeypatch.setattr("edgecat_runtime.camera.sources.jpeg_stream.LARGEST", 100_000)
     stream = JpegStream()
     stream.feed(b"\xff\xd8\xff\xda\x00\x04ab")  # compressed data that never end
     for _ in range(200):
@@ -490,6 +492,6 @@ def test_systemd_may_listen_at_an_abstract_address(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_device_file_that_is_no_camera_is_not_listed() -> None:
-    program = "from edgecat_runtime.sources import v4l2\nprint(v4l2.describe('/dev/null'))"
+    program = "from edgecat_runtime.camera.sources import v4l2\nprint(v4l2.describe('/dev/null'))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stdout == "None\n", ran.stderr

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import Camera
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import DeviceError
-from edgecat_runtime.pipeline import Answer, Pipeline
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.pipeline import Pipeline
 
 Make = Callable[..., Any]
 

@@ -13,10 +13,10 @@ import pytest
 
 from edgecat_runtime import Classifier, DeviceError, ModelCard
 from edgecat_runtime.backends.tensorrt import EngineMismatch, _deserialised, here, mismatch
-from edgecat_runtime.cuda import Gpu, open_gpu
 from edgecat_runtime.errors import BackendMissing, EdgecatError, UserError
-from edgecat_runtime.plan import card_in_plan
-from edgecat_runtime.tensorrt_api import KINDS, TensorRT, kind_of, plainly, tensorrt
+from edgecat_runtime.model.engine_card import card_in_plan
+from edgecat_runtime.nvidia.cuda import Gpu, open_gpu
+from edgecat_runtime.nvidia.tensorrt import KINDS, TensorRT, kind_of, plainly, tensorrt
 
 ORIN = Gpu(0, "Orin", 87)
 
@@ -37,7 +37,7 @@ def rtx() -> None:
 
 def test_importing_the_backend_imports_neither_tensorrt_nor_cuda() -> None:
     code = (
-        "import sys; import edgecat_runtime.backends.tensorrt, edgecat_runtime.plan; "
+        "import sys; import edgecat_runtime.backends.tensorrt, edgecat_runtime.model.engine_card; "
         "print([m for m in sys.modules if m.startswith(('tensorrt', 'cuda'))])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -23,7 +23,7 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
 
-from edgecat_runtime.camera import register_source
+from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.web import Panel, WebPage, panels, register_panel, server
 from edgecat_runtime.web import connections as limits

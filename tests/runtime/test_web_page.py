@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera import register_source
+from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.web import Panel, panels, register_panel
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecat_runtime.camera import Camera, Shot, Source
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.web import WebPage
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
-    from edgecat.data.gather import Album, Trigger
-    from edgecat_runtime.camera import Camera
+    from edgecat.curation.gather import Album, Trigger
+    from edgecat_runtime.camera.camera import Camera
 
 _GIVE_UP = 10.0  # seconds without a camera
 
@@ -45,11 +45,11 @@ def capture(
 
     Example: `edgecat data capture --label mug --source 0 --count 200`
     """
-    from edgecat.cli.camera_sources import open_cameras
-    from edgecat.cli.console import print_json, say
-    from edgecat.cli.signals import stopped_by_signals, warnings_shown
-    from edgecat.data.gather import Album, gather
-    from edgecat_runtime.source import SourceOptions
+    from edgecat.cli.options.camera_sources import open_cameras
+    from edgecat.cli.terminal.console import print_json, say
+    from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
+    from edgecat.curation.gather import Album, gather
+    from edgecat_runtime.camera.source import SourceOptions
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
     album = Album(output, label)
@@ -77,10 +77,10 @@ def _counts(album: Album) -> dict[str, int]:
 
 def _trigger(camera: Camera, stack: ExitStack, *, every: float, window: bool) -> Trigger:
     """The window's space bar, where a live camera has one; else the time."""
-    from edgecat.cli.console import warn
     from edgecat.cli.data.viewfinder import viewfinder
-    from edgecat.data.gather import Every
-    from edgecat_runtime.display import why_no_window
+    from edgecat.cli.terminal.console import warn
+    from edgecat.curation.gather import Every
+    from edgecat_runtime.system.display import why_no_window
 
     if window and camera.source.live:
         if not (reason := why_no_window()):

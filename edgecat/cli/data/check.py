@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json, Verbose
+from edgecat.cli.options.common import Json, Verbose
 
 if TYPE_CHECKING:
-    from edgecat.data.checks import Findings, Judge
+    from edgecat.curation.checks import Findings, Judge
     from edgecat.data.folder import PictureSet
 
 _NAMED = 10
@@ -47,8 +47,8 @@ def check(
 
     Example: `edgecat data check photos/ --report check.html`
     """
-    from edgecat.cli.console import print_json, progress
-    from edgecat.data.checks import check as run
+    from edgecat.cli.terminal.console import print_json, progress
+    from edgecat.curation.checks import check as run
     from edgecat.data.folder import scan
     from edgecat_runtime.errors import GateError, UserError
 
@@ -70,10 +70,10 @@ def _judge(
     path: Path | None, pictures: PictureSet, stack: ExitStack, *, verbose: bool
 ) -> Judge | None:
     """Open the model that doubts labels; where none was named, one that does not fit is left."""
-    from edgecat.cli.console import warn
-    from edgecat.cli.models import models_to_serve
-    from edgecat.cli.serving import open_classifier
-    from edgecat.data.checks import Judge
+    from edgecat.cli.terminal.console import warn
+    from edgecat.curation.checks import Judge
+    from edgecat.workflows.models import models_to_serve
+    from edgecat.workflows.serving import open_classifier
     from edgecat_runtime.errors import EdgecatError, UserError
 
     try:
@@ -94,7 +94,7 @@ def _judge(
 
 def _show(findings: Findings) -> None:
     """Print what was found, the first few of each kind by name."""
-    from edgecat.cli.console import say, table
+    from edgecat.cli.terminal.console import say, table
 
     pictures, labels = findings.pictures.pictures, findings.pictures.labels
     rows = [
@@ -131,7 +131,7 @@ def _notes(notes: tuple[str, ...]) -> str:
 
 
 def _list(title: str, lines: list[str]) -> None:
-    from edgecat.cli.console import say
+    from edgecat.cli.terminal.console import say
 
     if lines:
         say(f"\n{title}")
@@ -142,8 +142,8 @@ def _list(title: str, lines: list[str]) -> None:
 
 
 def _write(path: Path, findings: Findings, *, silent: bool) -> None:
-    from edgecat.cli.console import say
-    from edgecat.data.check_report import write_report
+    from edgecat.cli.terminal.console import say
+    from edgecat.curation.check_report import write_report
 
     write_report(path, findings)
     if not silent:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
-    from edgecat.data.catalog import Collection
+    from edgecat.curation.catalog import Collection
 
 _NAMED = 10
 
@@ -30,10 +30,10 @@ def fetch(
 
     Example: `edgecat data fetch oxford-pets --output pets`
     """
-    from edgecat.cli.console import print_json, progress, say, warn
-    from edgecat.data.catalog import collection
-    from edgecat.data.divide import check_output
-    from edgecat.data.unpack import unpack
+    from edgecat.cli.terminal.console import print_json, progress, say, warn
+    from edgecat.curation.catalog import collection
+    from edgecat.curation.divide import check_output
+    from edgecat.curation.unpack import unpack
     from edgecat_runtime.errors import UserError
 
     found = collection(name)
@@ -59,10 +59,10 @@ def fetch(
 
 def _fetched(found: Collection, number: int) -> Path:
     """One archive of the set, from the cache or the network."""
-    from edgecat.cli.downloading import download_bar
-    from edgecat.data.catalog import MIRROR
+    from edgecat.cli.terminal.downloading import download_bar
+    from edgecat.curation.catalog import MIRROR
     from edgecat.download import fetch
-    from edgecat_runtime.cache import cache_folder
+    from edgecat_runtime.system.cache import cache_folder
 
     archive = found.archives[number]
     with download_bar(archive.name) as show:

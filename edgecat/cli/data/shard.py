@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 
 def shard(
@@ -27,9 +27,9 @@ def shard(
 
     Example: `edgecat data shard photos/ --output shards`, then `edgecat train shards`
     """
-    from edgecat.cli.console import print_json, progress, say, warn
+    from edgecat.cli.terminal.console import print_json, progress, say, warn
+    from edgecat.curation.shards import write_shards
     from edgecat.data.folder import scan
-    from edgecat.data.shards import write_shards
 
     pictures = scan(data)
     for sentence in pictures.skipped:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options.common import Json
 
 
 def split(
@@ -32,8 +32,8 @@ def split(
 
     Example: `edgecat data split photos/ --output divided --val 0.1 --test 0.1`
     """
-    from edgecat.cli.console import print_json, progress, say, table, warn
-    from edgecat.data.divide import divide, write_division
+    from edgecat.cli.terminal.console import print_json, progress, say, table, warn
+    from edgecat.curation.divide import divide, write_division
     from edgecat.data.folder import scan
 
     pictures = scan(data)

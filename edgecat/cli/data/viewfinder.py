@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module
 
 if TYPE_CHECKING:
-    from edgecat.data.gather import Album
-    from edgecat_runtime.camera import Frame
+    from edgecat.curation.gather import Album
+    from edgecat_runtime.camera.frames import Frame
 
 _SPACE, _ESCAPE = 32, 27
 _BAR = 34  # pixels

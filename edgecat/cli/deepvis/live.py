@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli import camera_sources as sources
-from edgecat.cli import camera_web
 from edgecat.cli.deepvis.options import Device, Model
-from edgecat.cli.signals import stopped_by_signals, warnings_shown
+from edgecat.cli.options import camera_sources as sources
+from edgecat.cli.options import camera_web
+from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from edgecat.deepvis.live.run import Live
+    from edgecat.deepvis.live.session import Live
+    from edgecat_runtime.outputs.sink import Sink
     from edgecat_runtime.pipeline import Pipeline
-    from edgecat_runtime.sinks import Sink
 
 
 def live(
@@ -80,11 +80,11 @@ def live(
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)
 
-        import edgecat.data.drawn_camera  # noqa: F401  (registers synthetic://)
-        from edgecat.cli.models import model_to_look_into
-        from edgecat.deepvis.live.run import open_live
+        import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
+        from edgecat.deepvis.live.session import open_live
         from edgecat.deepvis.probe import open_probe
         from edgecat.deepvis.results import Results
+        from edgecat.workflows.models import model_to_look_into
 
         checkpoint = engine or model_to_look_into()
         probe = open_probe(checkpoint, device=device)
@@ -99,8 +99,8 @@ def live(
 def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, list[Path]]:
     """Part a source that is pictures from one that moves; raises UserError where there is none."""
     from edgecat.deepvis.live.stage import find_pictures
+    from edgecat_runtime.camera.source import SOURCES
     from edgecat_runtime.errors import UserError
-    from edgecat_runtime.source import SOURCES
 
     stills = find_pictures(pictures) if pictures is not None else []
     if pictures is not None and not stills:
@@ -115,9 +115,9 @@ def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, lis
 
 def _window_wanted(*, headless: bool, web: str | None) -> bool:
     """Whether there is to be a window; raises UserError where nobody would see anything."""
-    from edgecat.cli.console import warn
-    from edgecat_runtime.display import why_no_window
+    from edgecat.cli.terminal.console import warn
     from edgecat_runtime.errors import UserError
+    from edgecat_runtime.system.display import why_no_window
 
     reason = "--headless" if headless else why_no_window()
     if reason and web is None:
@@ -129,8 +129,8 @@ def _window_wanted(*, headless: bool, web: str | None) -> bool:
 
 def _run(live: Live, page: Sink | None, stop: Event, *, window: bool, may_quit: bool) -> None:
     """Run the loop, with the faces that are wanted, and print its summary."""
-    from edgecat.cli.console import say
-    from edgecat_runtime.systemd import Systemd
+    from edgecat.cli.terminal.console import say
+    from edgecat_runtime.outputs.systemd import Systemd
 
     sinks: list[Sink] = [Systemd()]
     if page is not None:
@@ -142,7 +142,7 @@ def _run(live: Live, page: Sink | None, stop: Event, *, window: bool, may_quit: 
     pipeline: Pipeline = live.pipeline(sinks, stop=stop)
     try:
         if window:
-            from edgecat.deepvis.live.run import run_with_window
+            from edgecat.deepvis.live.session import run_with_window
             from edgecat.deepvis.live.window import Window
 
             title = f"edgecat deepvis: {live.stage.source.name}"

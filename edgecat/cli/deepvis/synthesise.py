@@ -43,11 +43,11 @@ def synthesise(
 
     Example: `edgecat deepvis synthesise --layers classifier.1 --layers features.42 --units 0-15`
     """
-    from edgecat.cli.console import progress, say
-    from edgecat.cli.models import model_to_look_into
+    from edgecat.cli.terminal.console import progress, say
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, chosen_units
     from edgecat.deepvis.synthesise import STYLES, Synthesis, synthesise_all
+    from edgecat.workflows.models import model_to_look_into
     from edgecat_runtime.errors import UserError
 
     known = next((one for one in STYLES if one == style), None)

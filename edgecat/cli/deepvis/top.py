@@ -26,13 +26,13 @@ def top(
 
     Example: `edgecat deepvis top photos/ --layers 'features.3*'`
     """
-    from edgecat.cli.console import progress, say, warn
-    from edgecat.cli.models import model_to_look_into
-    from edgecat.cli.training import warn_skipped
+    from edgecat.cli.terminal.console import progress, say, warn
+    from edgecat.cli.terminal.epochs import warn_skipped
     from edgecat.data.folder import scan
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, chosen_units
     from edgecat.deepvis.top import Request, TopPictures, batch_size
+    from edgecat.workflows.models import model_to_look_into
 
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.overlay import legible
+from edgecat_runtime.outputs.overlay import legible
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 
-Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 # BGR; the page's own colours in the dark.

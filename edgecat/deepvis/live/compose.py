@@ -7,21 +7,11 @@ from dataclasses import dataclass, field
 
 from edgecat.deepvis import pictures
 from edgecat.deepvis.layers import Layer
-from edgecat.deepvis.live.canvas import (
-    BLUE,
-    CARD,
-    FAINT,
-    GREEN,
-    ORANGE,
-    RED,
-    RULE,
-    Box,
-    Canvas,
-    Image,
-)
-from edgecat.deepvis.pictures import Grid, Values
+from edgecat.deepvis.live.canvas import BLUE, CARD, FAINT, GREEN, ORANGE, RED, RULE, Box, Canvas
+from edgecat.deepvis.pictures import Grid
 from edgecat.deepvis.probe import Seen
 from edgecat.deepvis.state import State, Unit, help_lines
+from edgecat_runtime.types import Image, Values
 
 WIDTH, HEIGHT = 1280, 720
 _MOST_TILE = 150

@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.live.compose import About, View
-from edgecat.deepvis.probe import Probe, Seen, Values
+from edgecat.deepvis.probe import Probe, Seen
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.state import Desk, State, Unit
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.preprocess import preprocess
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Image, Values
 
 
 class _Backend:

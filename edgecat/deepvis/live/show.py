@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgecat.deepvis.live.compose import HEIGHT, WIDTH, Composed, compose
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.stage import Stage
 from edgecat.deepvis.state import Desk, State
-from edgecat_runtime.clocks import Clock
-from edgecat_runtime.pipeline import Answer
-from edgecat_runtime.sinks import Sink
-
-Image = NDArray[np.uint8]
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.system.clocks import Clock
+from edgecat_runtime.types import Image
 
 _LOOKED_SECONDS = 2.0
 

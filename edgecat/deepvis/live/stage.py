@@ -14,10 +14,12 @@ from time import perf_counter
 import numpy as np
 
 from edgecat.deepvis.state import Desk, State
-from edgecat_runtime.camera import Camera, Frame, Shot, Source, SourceOptions
+from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.frames import Frame
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
+from edgecat_runtime.camera.sources.files import natural_key
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
-from edgecat_runtime.sources.files import natural_key
+from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
 
 log = logging.getLogger("edgecat_runtime")
 

@@ -11,7 +11,7 @@ from edgecat.deepvis.live.canvas import FAINT, Canvas
 from edgecat.deepvis.live.compose import HEIGHT, WIDTH
 from edgecat.deepvis.live.show import Show
 from edgecat.deepvis.state import Desk
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module
 
 _WAIT_MS = 20
 # What `waitKeyEx` returns: X11's key symbols, Windows' scan codes, Cocoa's function keys.

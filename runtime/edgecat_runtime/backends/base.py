@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.tensorrt_api import Flavour
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.nvidia.tensorrt import Flavour
 
 
 class Backend(Protocol):

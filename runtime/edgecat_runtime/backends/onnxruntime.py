@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.artifact import widest_int8_weight
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.model.artifact import widest_int8_weight
 
 # It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
 # graph around is fp16 (seen in 1.32); such graphs are for TensorRT and are only checked here.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module
 
 
 class OpenCVBackend:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import check_frames, closed
-from edgecat_runtime.card import CardError, ModelCard
-from edgecat_runtime.cuda import (
+from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.model.card import CardError, ModelCard
+from edgecat_runtime.nvidia.cuda import (
     DeviceMemory,
     Event,
     Gpu,
@@ -24,8 +25,7 @@ from edgecat_runtime.cuda import (
     Stream,
     open_gpu,
 )
-from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.tensorrt_api import Flavour, TensorRT, tensorrt
+from edgecat_runtime.nvidia.tensorrt import Flavour, TensorRT, tensorrt
 
 
 class EngineMismatch(UserError):

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 from edgecat_runtime.doctor.finding import Finding
 from edgecat_runtime.doctor.probes import Unwell, in_child, listed, on_each_gpu
-from edgecat_runtime.machine import jetson
-from edgecat_runtime.nvidia import driver
-from edgecat_runtime.packages import installed
-from edgecat_runtime.tensorrt_api import KINDS, Flavour, Kind
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.nvidia.tensorrt import KINDS, Flavour, Kind
+from edgecat_runtime.system.machine import jetson
+from edgecat_runtime.system.packages import installed
 
 
 def check_driver() -> Finding:

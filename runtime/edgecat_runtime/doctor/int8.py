@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgecat_runtime.backends import backend_entries
 from edgecat_runtime.doctor.finding import Finding
 from edgecat_runtime.doctor.probes import Unwell, in_child
-from edgecat_runtime.machine import Int8Path, int8_path
+from edgecat_runtime.system.machine import Int8Path, int8_path
 
 _PATHS: dict[Int8Path, str] = {
     "amx": "AMX",

@@ -17,11 +17,11 @@ from edgecat_runtime.doctor.probes import (
     why_not,
 )
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.machine import jetson
-from edgecat_runtime.nvidia import driver
-from edgecat_runtime.opencv import cv2_module
-from edgecat_runtime.packages import OPENCV_WHEELS, ORT_WHEELS, installed, wheels
-from edgecat_runtime.tensorrt_api import KINDS
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.nvidia.tensorrt import KINDS
+from edgecat_runtime.system.machine import jetson
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.packages import OPENCV_WHEELS, ORT_WHEELS, installed, wheels
 
 SERVES = "serves"
 """Name of the finding that decides whether the machine can serve a model at all."""

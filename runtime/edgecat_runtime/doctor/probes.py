@@ -17,9 +17,7 @@ import numpy as np
 
 from edgecat_runtime.backends import open_backend
 from edgecat_runtime.backends.tensorrt import TensorRTBackend
-from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.cuda import DeviceMemory, PinnedMemory, Stream, open_gpu
 from edgecat_runtime.doctor.tiny import (
     SIDE,
     int8_graph,
@@ -28,8 +26,10 @@ from edgecat_runtime.doctor.tiny import (
     tiny_graph,
 )
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.nvidia import driver
-from edgecat_runtime.tensorrt_api import Flavour, tensorrt
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.nvidia.cuda import DeviceMemory, PinnedMemory, Stream, open_gpu
+from edgecat_runtime.nvidia.driver import driver
+from edgecat_runtime.nvidia.tensorrt import Flavour, tensorrt
 
 _CHILD_SECONDS = 120
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)

@@ -7,10 +7,10 @@ import platform
 import sys
 from pathlib import Path
 
-from edgecat_runtime import machine
-from edgecat_runtime.display import why_no_window
 from edgecat_runtime.doctor.finding import Finding
-from edgecat_runtime.machine import jetson, read_text
+from edgecat_runtime.system import machine
+from edgecat_runtime.system.display import why_no_window
+from edgecat_runtime.system.machine import jetson, read_text
 
 
 def check_machine() -> Finding:

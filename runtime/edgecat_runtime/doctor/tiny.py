@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgecat_runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from edgecat_runtime.tensorrt_api import TensorRT
+    from edgecat_runtime.nvidia.tensorrt import TensorRT
 
 SIDE, CLASSES = 4, 3
 _FLOAT, _UINT8, _INT8 = 1, 2, 3  # TensorProto.DataType

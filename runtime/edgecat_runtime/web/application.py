@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing, EdgecatError
+from edgecat_runtime.types import Image
 from edgecat_runtime.web.broadcast import Broadcast, Produce
 from edgecat_runtime.web.connections import ANSWER_SECONDS, Doorman
 from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, Feed
@@ -20,7 +21,7 @@ from edgecat_runtime.web.files import page_files
 from edgecat_runtime.web.guard import HEADERS, Guard, is_foreign, is_own_origin
 from edgecat_runtime.web.metrics import exposition
 from edgecat_runtime.web.panels import Panel
-from edgecat_runtime.web.pictures import RATE, RATES, WIDTH, WIDTHS, Encoders, Image, choice, jpeg
+from edgecat_runtime.web.pictures import RATE, RATES, WIDTH, WIDTHS, Encoders, choice, jpeg
 from edgecat_runtime.web.text import PAGE_401, PAGE_ENTER, json_text
 
 if TYPE_CHECKING:

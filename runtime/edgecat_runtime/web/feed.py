@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from edgecat_runtime import __version__
 
 if TYPE_CHECKING:
-    from edgecat_runtime.camera import Camera
-    from edgecat_runtime.classifier import Prediction
-    from edgecat_runtime.pipeline import Answer, Pipeline
+    from edgecat_runtime.camera.camera import Camera
+    from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.model.prediction import Prediction
+    from edgecat_runtime.pipeline import Pipeline
 
 HISTORY_SECONDS = 300.0
 SAMPLE_SECONDS = 0.5

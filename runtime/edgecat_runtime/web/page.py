@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.sinks import Sink
-from edgecat_runtime.source import redacted
+from edgecat_runtime.camera.source import redacted
+from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.web.application import Application, Controls
 from edgecat_runtime.web.feed import Feed
 from edgecat_runtime.web.guard import Guard, address_from_text, listen
@@ -17,7 +17,8 @@ from edgecat_runtime.web.panels import registered_panels
 from edgecat_runtime.web.server import Server, web_module
 
 if TYPE_CHECKING:
-    from edgecat_runtime.pipeline import Answer, Pipeline
+    from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.pipeline import Pipeline
 
 MOST_VIEWERS = 64
 

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.types import Image
 from edgecat_runtime.web.broadcast import Broadcast, Produce
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
@@ -18,7 +16,6 @@ RATES = (1, 2, 5, 10, 15, 30)
 WIDTH, RATE = 640, 10
 STREAM_QUALITY, SNAPSHOT_QUALITY = 80, 92
 
-Image = NDArray[np.uint8]
 Picture = Callable[[], Image | None]
 
 

@@ -1,0 +1,167 @@
+"""The options of `edgecat camera` for what it decides, and where that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgecat_runtime.camera.camera import Camera
+    from edgecat_runtime.loop.decision import Thresholds
+    from edgecat_runtime.outputs.sink import Sink
+
+_DECISION = "Decision"
+_OUTPUTS = "Outputs"
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="Record with the overlay. A .mkv is playable even if edgecat is killed; .avi, .mp4, "
+        ".mov and .webm work too.",
+        rich_help_panel=_OUTPUTS,
+    ),
+]
+EventsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Add a JSON line for every change of label or signal to this file.",
+        rich_help_panel=_OUTPUTS,
+    ),
+]
+SnapshotFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Save the picture as JPEG whenever the label changes.",
+        show_default=False,
+        rich_help_panel=_OUTPUTS,
+    ),
+]
+SnapshotLimit = Annotated[
+    int,
+    typer.Option(min=1, help="Snapshots to keep; the oldest go.", rich_help_panel=_OUTPUTS),
+]
+MqttAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="EDGECAT_MQTT",
+        help="Publish every change: mqtt[s]://[user:password@]host[:port]/topic.",
+        show_default=False,
+        rich_help_panel=_OUTPUTS,
+    ),
+]
+Smooth = Annotated[
+    bool | None,
+    typer.Option(
+        help="Decide over frames; default: yes, but not over unrelated pictures.",
+        show_default=False,
+        rich_help_panel=_DECISION,
+    ),
+]
+Enter = Annotated[
+    float | None,
+    typer.Option(
+        help="Confidence from which a class becomes the label; default: 0.7.",
+        show_default=False,
+        rich_help_panel=_DECISION,
+    ),
+]
+Leave = Annotated[
+    float | None,
+    typer.Option(
+        help="Confidence below which the label is given up for `unsure`; default: 0.55, or --enter "
+        "where that is less.",
+        show_default=False,
+        rich_help_panel=_DECISION,
+    ),
+]
+
+
+def thresholds(enter: float | None, leave: float | None, *, smooth: bool | None) -> Thresholds:
+    """Return what the options say.
+
+    Raises:
+        UserError: --leave is above --enter, or either is given where nothing is decided by it.
+    """
+    from edgecat_runtime.errors import UserError
+    from edgecat_runtime.loop.decision import Thresholds
+
+    if smooth is False and (enter, leave) != (None, None):
+        raise UserError(
+            "--enter and --leave are for decisions over frames; with --no-smooth each frame "
+            "answers for itself. Leave that out"
+        )
+    usual = Thresholds()
+    enter = max(usual.enter, leave or 0.0) if enter is None else enter
+    return Thresholds(enter, min(usual.leave, enter) if leave is None else leave)
+
+
+def sinks(
+    cameras: Sequence[Camera],
+    *,
+    output: Path | None,
+    events: Path | None,
+    snapshots: Path | None,
+    snapshot_limit: int,
+    mqtt: str | None,
+    window: bool,
+) -> list[Sink]:
+    """Open what the answers go to; raises UserError where that cannot be done."""
+    from edgecat.cli.terminal.console import warn
+    from edgecat_runtime.outputs.systemd import Systemd
+    from edgecat_runtime.system.display import why_no_window
+
+    if window and (reason := why_no_window()):
+        warn(f"no window: {reason}")
+        window = False
+    opened: list[Sink] = [Systemd()]
+    if mqtt is not None:
+        from edgecat_runtime.outputs.mqtt import Mqtt
+
+        opened.append(Mqtt(mqtt))
+    if events is not None:
+        from edgecat_runtime.outputs.events import Events
+
+        opened.append(Events(events))
+    if snapshots is not None:
+        from edgecat_runtime.outputs.snapshots import Snapshots
+
+        opened.append(Snapshots(snapshots, limit=snapshot_limit))
+    for number, frames in enumerate(cameras):
+        for sink in _pictures(frames, output and _numbered(output, number, cameras), window=window):
+            sink.only_camera = number
+            opened.append(sink)
+    return opened
+
+
+def _pictures(frames: Camera, output: Path | None, *, window: bool) -> Iterator[Sink]:
+    """Yield what shows one camera's pictures: each camera has a file and a window of its own."""
+    from edgecat_runtime.outputs.recorder import Recorder
+    from edgecat_runtime.outputs.window import Window
+
+    if output is not None:
+        yield Recorder(output, fps=frames.fps)
+    if window:
+        yield Window(f"edgecat: {frames.source.name}")
+
+
+def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
+    """Return the file for one of several cameras: clip-0.mkv, clip-1.mkv, ..."""
+    if len(cameras) == 1:
+        return output
+    return output.with_name(f"{output.stem}-{number}{output.suffix}")
+
+
+def refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
+    """Raise UserError where an output would overwrite what is being read, or another output."""
+    from edgecat_runtime.errors import UserError
+
+    taken = [Path(text).resolve() for text in texts if Path(text).is_file()]
+    for output in outputs:
+        if output is not None and output.resolve() in taken:
+            raise UserError(f"{output} is named twice: it would be overwritten. Name another file")
+        taken += [output.resolve()] if output is not None else []

@@ -1,0 +1,241 @@
+"""How `edgecat train` shows itself on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import typer
+
+from edgecat.cli.terminal.console import print_json, progress, say, warn
+from edgecat.cli.terminal.downloading import download_bar
+from edgecat.data.folder import PictureSet
+from edgecat.data.stream import ShardSet
+from edgecat.download import Progress
+from edgecat.training.config import TrainConfig
+from edgecat.training.history import Epoch
+from edgecat.training.run_folder import TrainResult, new_folder
+from edgecat.training.watcher import Watcher
+from edgecat_runtime.errors import UserError
+
+_REFRESH = 0.25
+_NAMED = 10
+_WAITING = 0.1
+_RATES = 100
+
+
+class EpochLines(Watcher):
+    """A bar for the epoch that runs, with loss and images/s, and a line for each that is done.
+
+    Args:
+        epochs: of the whole run.
+        silent: print no lines: standard output is for JSON.
+        remedy: what helps where other programs keep the cores busy; empty: say nothing.
+    """
+
+    def __init__(
+        self, epochs: int, *, silent: bool = False, remedy: str = "close other programs"
+    ) -> None:
+        self._epochs = epochs
+        self._busy = busy(remedy) if remedy else ""
+        self._say: Callable[[str], None] = (lambda text: None) if silent else say
+        self._stack = ExitStack()
+        self._fetching: Progress | None = None
+        self._advance: Callable[..., None] = lambda steps=1, description=None: None
+        self._epoch = self._pictures = 0
+        self._started = self._shown = 0.0
+
+    def __enter__(self) -> EpochLines:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """Open the bar of the download, and move it."""
+        if self._fetching is None:
+            self._fetching = self._stack.enter_context(download_bar("fetching the weights"))
+        self._fetching(done, total)
+
+    def told(self, sentence: str) -> None:
+        """Leave a line."""
+        self._stack.close()
+        self._say(sentence)
+
+    def started(
+        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
+    ) -> None:
+        """Say what is trained on, and where."""
+        self._say(f"training on {training}")
+        self._say(f"validating on {replace(validation, skipped=())}")
+        warn_skipped(training.skipped)
+        if self._busy:
+            warn(self._busy)
+        self._say(f"into {folder}")
+        sys.stdout.flush()
+
+    def epoch_started(self, epoch: int, steps: int, done: int) -> None:
+        """Open the epoch's bar."""
+        self._epoch, self._pictures, self._started = epoch, 0, time.perf_counter()
+        title = f"epoch {epoch}/{self._epochs}"
+        self._advance = self._stack.enter_context(progress(steps, title))
+        self._advance(done)
+
+    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
+        """Move the bar; four times a second, show the loss and the speed."""
+        self._pictures += pictures
+        now = time.perf_counter()
+        if now - self._shown < _REFRESH or not sys.stderr.isatty():
+            self._advance()
+            return
+        self._shown = now
+        speed = self._pictures / (now - self._started)
+        self._advance(
+            1, f"epoch {self._epoch}/{self._epochs}  loss {loss():.3f}  {speed:.0f} images/s"
+        )
+
+    def epoch_finished(self, row: Epoch, *, best: bool) -> None:
+        """Close the bar and leave one line."""
+        self._stack.close()
+        self._say(
+            f"epoch {row.epoch:>3}/{self._epochs}  loss {row.train_loss:.3f}  "
+            f"accuracy {row.train_accuracy:6.2%}  validation {row.val_accuracy:6.2%}"
+            f"{' *' if best else '  '}  {row.images_per_second:.0f} images/s  {row.seconds:.0f} s"
+            + (f"  waited for pictures {row.data_wait:.0%}" if row.data_wait >= _WAITING else "")
+        )
+        sys.stdout.flush()
+
+    def skipped(self, sentence: str) -> None:
+        """Name a picture that could not be decoded."""
+        warn(f"skipped: {sentence}")
+
+
+def busy(remedy: str) -> str:
+    """Say that other programs keep the cores busy; empty where they do not, or nobody can tell.
+
+    The threads of an operator wait for one another: one without a core holds up all of them.
+    """
+    cores = os.cpu_count() or 1
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return ""
+    if cores < 2 or load <= cores / 2:
+        return ""
+    return (
+        f"the load of the last minute is {load:.1f} on {cores} cores: beside other programs "
+        f"training may be many times slower; {remedy}"
+    )
+
+
+def warn_skipped(sentences: Sequence[str]) -> None:
+    """Name files that are no pictures: the first ten, and how many more there are."""
+    for sentence in sentences[:_NAMED]:
+        warn(f"skipped: {sentence}")
+    if more := len(sentences[_NAMED:]):
+        warn(f"skipped: {more:,} more files that are no pictures")
+
+
+def check_data(data: list[Path] | None) -> tuple[str, ...]:
+    """Return the paths as text.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not data:
+        raise UserError(
+            "no pictures named. Give folders of class folders or .tar files: edgecat train photos/"
+        )
+    return tuple(map(str, data))
+
+
+def check_resume(context: typer.Context) -> None:
+    """Refuse options beside `--resume`: a resumed run goes on as it was started.
+
+    Raises:
+        UserError: something else was given.
+    """
+    given = [
+        name
+        for name in context.params
+        if name not in ("resume", "json")
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UserError(
+            f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
+        )
+
+
+def find_rate(config: TrainConfig, *, as_json: bool) -> None:
+    """Sweep the learning rate, print the suggestion, and leave table and plot in a folder."""
+    from edgecat.training.finder import PLOT, TABLE, find_learning_rate, save_sweep
+
+    name = config.name or f"rates-{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = new_folder(replace(config, name=name))
+    try:
+        with progress(_RATES, "learning rates") as advance:
+            sweep = find_learning_rate(config, steps=_RATES, on_step=advance)
+    except BaseException:
+        folder.rmdir()
+        raise
+    save_sweep(sweep, folder)
+    if as_json:
+        figures = {"learning_rate": sweep.suggestion, "steps": len(sweep.rates)}
+        print_json({**figures, "table": str(folder / TABLE), "plot": str(folder / PLOT)})
+        return
+    say(f"tried {len(sweep.rates)} rates from {sweep.rates[0]:g} to {sweep.rates[-1]:.2g}")
+    say(f"suggested: --lr {sweep.suggestion:g}  ({folder / PLOT})")
+
+
+def check_weights(context: typer.Context, weights: str) -> None:
+    """Refuse options that describe the network beside a checkpoint, which does so itself.
+
+    Raises:
+        UserError: one was given.
+    """
+    described = ("width", "head", "batch_norm", "activation")
+    given = [name for name in described if _given(context, name)]
+    if given and weights.endswith(".safetensors"):
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"{weights} says itself what network it holds. Leave out {names}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def report(result: TrainResult, *, as_json: bool) -> None:
+    """Print what a run gave."""
+    if as_json:
+        figures = {
+            "checkpoint": str(result.checkpoint),
+            "epochs": len(result.history),
+            "best_epoch": result.best.epoch,
+            "accuracy": result.evaluation.accuracy,
+            "loss": result.evaluation.loss,
+            "n": result.evaluation.n,
+            "skipped": len(result.skipped),
+        }
+        print_json(figures)
+        return
+    if count := len(result.skipped):
+        say("1 file was left out" if count == 1 else f"{count:,} files were left out")
+    say(
+        f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
+        f"validation pictures (epoch {result.best.epoch})"
+    )

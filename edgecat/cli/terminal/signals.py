@@ -1,0 +1,46 @@
+"""What commands that run until they are told to stop share."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Event]:
+    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one ends at once."""
+    stop = Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def ask(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    for number in signals:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Print what the runtime reports on the way, such as a skipped picture or a full disk."""
+    from edgecat.cli.terminal.console import warn
+
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warn(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("edgecat_runtime")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

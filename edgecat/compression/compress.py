@@ -1,0 +1,176 @@
+"""From a checkpoint to a smaller one: pruned, fine-tuned, and written only where good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import nn
+
+from edgecat.compression.prune import parameters, pruned
+from edgecat.data.batches import served_batches
+from edgecat.data.folder import PictureSet, scan, split
+from edgecat.models.backend import TorchBackend
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.cost import cost_of
+from edgecat.scores import evaluate
+from edgecat.training.config import TrainConfig
+from edgecat.training.loop import train
+from edgecat.training.watcher import Watcher
+from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.machine import cores
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a network costs and gives.
+
+    Attributes:
+        parameters: weights, biases and norms.
+        macs: multiply-adds a frame.
+        accuracy: share of right answers on the validation pictures; None: not measured.
+    """
+
+    parameters: int
+    macs: int
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What became of a checkpoint.
+
+    Attributes:
+        output: the smaller checkpoint.
+        layers: its widths.
+        before: of the given network.
+        after: of the smaller one.
+        n: validation pictures.
+    """
+
+    output: Path
+    layers: tuple[int | str, ...]
+    before: Figures
+    after: Figures
+    n: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "output": str(self.output), "layers": list(self.layers)}
+
+
+def compress(
+    checkpoint: Path,
+    output: Path,
+    *,
+    keep: float,
+    recipe: TrainConfig | None = None,
+    max_loss: float = 1.0,
+    watcher: Watcher | None = None,
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> Compressed:
+    """Prune a checkpoint, fine-tune what is left, and write it.
+
+    Args:
+        checkpoint: of a VGG.
+        output: the file to write.
+        keep: share of the channels to keep.
+        recipe: how to fine-tune, and on what; the network, its weights and the run's folder are
+            filled in. None: only prune.
+        max_loss: points of accuracy on the validation pictures that it may cost.
+        watcher: told of the fine-tuning.
+        on_batch: called with the pictures evaluated, before the fine-tuning.
+
+    Raises:
+        UserError: no checkpoint of a VGG, or pictures that cannot be used.
+        GateError: it costs more than `max_loss`; nothing is written.
+        KeyboardInterrupt: Ctrl-C; nothing is written.
+    """
+    model, card = load_checkpoint(checkpoint)
+    small, its = pruned(model, card, keep)
+    before, after = _figures(model, card), _figures(small, its)
+    if recipe is None:
+        save_checkpoint(output, small, its)
+        return Compressed(output, its.layers, before, after)
+    validation = _validation(recipe, card, checkpoint)
+    before = replace(before, accuracy=_accuracy(model, card, validation, on_batch))
+    with TemporaryDirectory() as folder:
+        tuned, its = _tuned(small, its, recipe, Path(folder), watcher)
+    after = replace(after, accuracy=its.accuracy)
+    check_loss(before.accuracy or 0, its.accuracy or 0, max_loss)
+    save_checkpoint(output, tuned, its)
+    return Compressed(output, its.layers, before, after, its.accuracy_n)
+
+
+def _figures(model: nn.Module, card: ModelCard) -> Figures:
+    cost = cost_of(card)
+    return Figures(parameters(model), cost.macs if cost else 0)
+
+
+def _validation(recipe: TrainConfig, card: ModelCard, checkpoint: Path) -> PictureSet:
+    """The pictures that the trainer will validate on."""
+    training, validation = split(scan(recipe.data), val=recipe.val, seed=recipe.seed)
+    if training.labels != card.labels:
+        raise UserError(
+            f"{checkpoint} tells {', '.join(card.labels)} apart; the pictures show "
+            f"{', '.join(training.labels)}. Give pictures with the same labels"
+        )
+    return validation
+
+
+def _accuracy(
+    model: nn.Module, card: ModelCard, pictures: PictureSet, on_batch: Callable[[int], None]
+) -> float:
+    batches = served_batches(
+        pictures,
+        partial(preprocess, height=card.height, width=card.width, fit=card.fit),
+        batch_size=64,
+        workers=cores(),
+    )
+    backend = TorchBackend(model, card)
+    return evaluate(backend.infer, batches, card.labels, on_batch=on_batch).accuracy
+
+
+def _tuned(
+    small: nn.Module, card: ModelCard, recipe: TrainConfig, folder: Path, watcher: Watcher | None
+) -> tuple[nn.Module, ModelCard]:
+    """Fine-tune; the card says how good the best epoch was."""
+    start = folder / "pruned.safetensors"
+    save_checkpoint(start, small, card)
+    config = replace(
+        recipe,
+        weights=str(start),
+        arch=card.architecture,
+        size=card.height,
+        fit=card.fit,
+        dropout=card.dropout,
+        name="",
+        output=str(folder),
+    )
+    return load_checkpoint(train(config, watcher=watcher).checkpoint)
+
+
+def check_loss(before: float, after: float, max_loss: float) -> None:
+    """Refuse a network that lost too much.
+
+    Args:
+        before: accuracy in 0..1.
+        after: accuracy in 0..1.
+        max_loss: points of accuracy.
+
+    Raises:
+        GateError: it lost more than `max_loss` points.
+    """
+    lost = 100 * (before - after)
+    if lost > max_loss:
+        raise GateError(
+            f"the smaller network loses {lost:.2f} points of accuracy ({before:.2%} before, "
+            f"{after:.2%} after); expected at most {max_loss:g}. Nothing is written. Keep more "
+            "channels, train for more --epochs, or allow more with --max-loss"
+        )

@@ -1,0 +1,1 @@
+"""Making a data set: fetched, gathered, checked, divided and packed."""

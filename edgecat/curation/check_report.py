@@ -1,0 +1,181 @@
+"""The findings of a check as one page: counts, and a contact sheet of what to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from edgecat.curation.checks import Copies, Doubt, Findings
+from edgecat.report.page import cards, data_url, page, table
+from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.model.preprocess import shrink
+from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.opencv import cv2_module
+
+SHOWN = 60  # groups of copies, and doubtful labels, as pictures
+_TILE = 112
+_MEMBERS = 6  # of one group, as pictures
+_QUALITY = 82
+_STYLE = """<style>
+.sheet { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 16px; }
+.sheet figure { background: var(--back); border: 1px solid var(--line); border-radius: 8px;
+  padding: 8px; max-width: 100%; }
+.sheet .pair { display: flex; flex-wrap: wrap; gap: 6px; }
+.sheet .tile { width: 112px; font-size: 12px; line-height: 1.3; color: var(--soft);
+  overflow-wrap: anywhere; }
+.sheet .tile img { width: 112px; height: 112px; object-fit: contain; background: #fff; }
+.sheet figcaption { font-size: 13px; width: min-content; min-width: 100%; }
+.tag { display: inline-block; border-radius: 4px; padding: 0 6px; margin-right: 4px;
+  font-size: 12px; background: var(--line); color: var(--ink); }
+.tag.bad { background: var(--red); color: #fff; }
+td { white-space: normal; overflow-wrap: anywhere; }
+</style>"""
+
+
+def write_report(path: Path, findings: Findings) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    atomic_write(path, report_html(findings))
+
+
+def report_html(findings: Findings) -> str:
+    """Return the findings as a whole HTML document."""
+    sections = (_overview, _copies, _doubts, _corrupt)
+    body = "\n".join(part(findings) for part in (_head, *sections))
+    return page("edgecat data check", _STYLE + body)
+
+
+def _head(findings: Findings) -> str:
+    extra = sum(len(group.members) - 1 for group in findings.copies)
+    facts = [
+        (f"{len(findings.pictures):,}", f"pictures of {', '.join(findings.pictures.labels)}"),
+        (f"{len(findings.corrupt):,}", "are corrupt"),
+        (f"{extra:,}", "are copies of others"),
+        (f"{len(findings.across):,}", "groups of copies lie in more than one split"),
+    ]
+    if findings.model:
+        facts.append((f"{len(findings.doubts):,}", f"labels are doubted by {findings.model}"))
+    verdict = "; ".join(findings.problems) or "Nothing wrong was found"
+    verdict = verdict[0].upper() + verdict[1:]
+    return f"<h1>Labelled pictures, checked</h1>\n<p>{escape(verdict)}.</p>\n{cards(facts)}"
+
+
+def _overview(findings: Findings) -> str:
+    labels = [escape(label) for label in findings.pictures.labels]
+    rows = [
+        (escape(split or "no split"), *(f"{count:,}" for count in row.values()))
+        for split, row in findings.counts.items()
+    ]
+    known = findings.sizes[findings.sizes[:, 0] > 0]
+    sides = []
+    if len(known):
+        values = (known[:, 1], known[:, 0], known[:, 1] / known[:, 0])
+        for name, column in zip(("width", "height", "width / height"), values, strict=True):
+            quantiles = np.percentile(column, (0, 5, 50, 95, 100))
+            sides.append((name, *(f"{value:,.4g}" for value in quantiles)))
+    columns = ("", "smallest", "5 %", "median", "95 %", "largest")
+    return (
+        '<section><h2>Classes and sizes</h2><div class="row"><div>'
+        f"{table(('split', *labels), rows, left=(0,))}</div><div>"
+        f"{table(columns, sides, left=(0,))}</div></div></section>"
+    )
+
+
+def _copies(findings: Findings) -> str:
+    if not findings.copies:
+        return _section("Copies", "No picture is a copy of another.")
+    shown = findings.copies[:SHOWN]
+    text = (
+        "Groups of pictures that show the same, by a perceptual hash and a second look at "
+        "thumbnails. Between training and test they make a model look better than it is; under "
+        f"two labels, one is wrong.{_more(len(shown), len(findings.copies))}"
+    )
+    return _section("Copies", text, "".join(_group(findings, group) for group in shown))
+
+
+def _group(findings: Findings, group: Copies) -> str:
+    tiles = "".join(_tile(findings, index) for index in group.members[:_MEMBERS])
+    rest = len(group.members) - _MEMBERS
+    bad = len(group.splits) > 1 or len(group.labels) > 1
+    tags = "".join(
+        f'<span class="tag{" bad" * (bad and i == 0)}">{escape(note)}</span>'
+        for i, note in enumerate(group.notes)
+    )
+    more = f"and {rest} more " if rest > 0 else ""
+    return f'<figure><div class="pair">{tiles}</div><figcaption>{more}{tags}</figcaption></figure>'
+
+
+def _doubts(findings: Findings) -> str:
+    if not findings.model:
+        return ""
+    if not findings.doubts:
+        return _section("Doubtful labels", f"{findings.model} doubts no label.")
+    shown = findings.doubts[:SHOWN]
+    text = (
+        f"Pictures whose label {findings.model} denies, those with the highest loss: a wrong "
+        "label, a picture that shows neither or both, or a mistake of the model, which believes "
+        f"the labels that it was trained on.{_more(len(shown), len(findings.doubts))}"
+    )
+    return _section("Doubtful labels", text, "".join(_doubt(findings, one) for one in shown))
+
+
+def _doubt(findings: Findings, doubt: Doubt) -> str:
+    label = findings.pictures.labels[findings.pictures.pictures[doubt.picture].label]
+    return (
+        f"<figure>{_tile(findings, doubt.picture)}<figcaption>labelled <b>{escape(label)}</b> "
+        f'({doubt.given:.1%})<br>said <b class="fail">{escape(doubt.said)}</b></figcaption>'
+        "</figure>"
+    )
+
+
+def _corrupt(findings: Findings) -> str:
+    lines = [sentence for _, sentence in findings.corrupt]
+    lines += [f"skipped: {sentence}" for sentence in findings.pictures.skipped]
+    if not lines:
+        return _section("Corrupt files", "Every file is a picture and can be decoded whole.")
+    rows = [(escape(line),) for line in lines]
+    return f"<section><h2>Corrupt files</h2>{table(('what is wrong',), rows, left=(0,))}</section>"
+
+
+def _section(title: str, text: str, sheet: str = "") -> str:
+    inside = f'<div class="sheet">{sheet}</div>' if sheet else ""
+    return f"<section><h2>{title}</h2><p>{escape(text)}</p>{inside}</section>"
+
+
+def _more(shown: int, total: int) -> str:
+    return f" The first {shown} of {total:,}." if shown < total else ""
+
+
+def _tile(findings: Findings, index: int) -> str:
+    picture = findings.pictures.pictures[index]
+    label = findings.pictures.labels[picture.label]
+    name = escape(picture.name)
+    image = "".join(_images(findings, index))
+    where = f"{picture.split}, {label}" if picture.split else label
+    return f'<div class="tile">{image}<b>{escape(where)}</b><br>{name}</div>'
+
+
+def _images(findings: Findings, index: int) -> Iterator[str]:
+    """Yield the picture as a small one, or nothing where it vanished meanwhile."""
+    picture = findings.pictures.pictures[index]
+    try:
+        image = decode_picture(picture.read(), picture.name)
+    except PictureError:
+        return
+    height, width = _inside(image.shape[:2])
+    cv2 = cv2_module()
+    small = shrink(image, height, width)
+    _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    alt = escape(picture.name, quote=True)
+    yield f'<img alt="{alt}" src="{data_url(data.tobytes(), "image/jpeg")}">'
+
+
+def _inside(shape: Sequence[int]) -> tuple[int, int]:
+    scale = _TILE / max(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))

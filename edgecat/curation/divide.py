@@ -1,0 +1,236 @@
+"""Labelled pictures, divided once and for all into folders train/, val/ and test/."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from edgecat.curation.checks import Seen, look, same_pictures
+from edgecat.data.folder import Picture, PictureSet
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import write_error
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which picture goes where.
+
+    Attributes:
+        pictures: what was divided.
+        sides: `train`, `val` or `test` of each picture, empty for a corrupt one, left out.
+        corrupt: a sentence for each of those.
+        copies: pictures that had to follow a copy of theirs.
+    """
+
+    pictures: PictureSet
+    sides: tuple[str, ...]
+    corrupt: tuple[str, ...]
+    copies: int
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Count the pictures of each label in each split."""
+        tally = Counter(
+            (side, p.label) for side, p in zip(self.sides, self.pictures.pictures, strict=True)
+        )
+        labels = list(enumerate(self.pictures.labels))
+        return {side: {name: tally[side, i] for i, name in labels} for side in SPLITS}
+
+
+def divide(
+    pictures: PictureSet,
+    *,
+    val: float,
+    test: float,
+    seed: int = 0,
+    on_batch: Callable[[int], None] = lambda pictures: None,
+) -> Division:
+    """Give every picture a side, the same share of each label to each, copies to the same.
+
+    Pictures that lie under `val/` or `test/` already stay there, with their copies; where there
+    are any, no others are drawn for that side. Which are drawn is decided by SHA-256 of
+    `seed/name`: the same on every machine.
+
+    Args:
+        pictures: what `scan` found.
+        val: share of each label to choose a model by, 0 or more.
+        test: share of each label to judge it by, 0 or more.
+        seed: another seed, another division.
+        on_batch: told how many pictures were looked at.
+
+    Raises:
+        UserError: the shares leave nothing to train on, or a label with no picture on a side.
+    """
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise UserError(
+            f"the shares are {val:g} for val and {test:g} for test; expected 0 or more each and "
+            "less than 1 together, since the rest is to train on"
+        )
+    seen: list[Seen] = []
+    for batch in look(pictures.pictures):
+        seen += batch
+        on_batch(len(batch))
+    groups = _groups(seen)
+    shares = {"test": test, "val": val}
+    sides = _sides(pictures, groups, shares, seed)
+    division = Division(
+        pictures,
+        tuple(sides),
+        tuple(one.problem for one in seen if one.problem),
+        sum(len(group) - 1 for group in groups),
+    )
+    _check(division, shares)
+    return division
+
+
+def write_division(
+    division: Division,
+    output: Path,
+    *,
+    link: bool = False,
+    on_picture: Callable[[int], None] = lambda pictures: None,
+) -> None:
+    """Write `output/<split>/<label>/<file>`; the folder appears whole or not at all.
+
+    Args:
+        division: of pictures that are still where they were.
+        output: a folder that does not exist yet, or is empty.
+        link: make symbolic links to the files in place of copies.
+        on_picture: called with 1 after each.
+
+    Raises:
+        UserError: the folder holds something, cannot be written, or links to inside a tar.
+    """
+    check_output(output)
+    inside = [p.name for p in division.pictures.pictures if p.offset or p.path.suffix == ".tar"]
+    if link and inside:
+        raise UserError(
+            f"{inside[0]} lies in a tar, into which no link can point; leave --link away"
+        )
+    taken: set[PurePath] = set()
+    with whole_folder(output) as temporary:
+        for side, picture in zip(division.sides, division.pictures.pictures, strict=True):
+            if side:
+                label = division.pictures.labels[picture.label]
+                place = _free(PurePath(side, label), picture, taken)
+                _put(picture, temporary / place, link=link)
+            on_picture(1)
+
+
+def check_output(output: Path) -> None:
+    """Raise UserError unless a folder can become `output`: new, or empty."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists and is not empty; expected a new folder. Name another")
+
+
+@contextmanager
+def whole_folder(output: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside `output`; on success rename it to `output`, else remove it.
+
+    A `kill -9` leaves the hidden folder, `.name-...`, and never a part under the name.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
+    except OSError as error:
+        raise write_error(output, error) from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if output.is_dir():
+            output.rmdir()
+        temporary.rename(output)
+    except OSError as error:
+        raise write_error(output, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _groups(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
+    """Group the whole pictures that show the same; most are alone in theirs."""
+    groups = same_pictures(seen)
+    grouped = {index for group in groups for index in group}
+    alone = [(i,) for i, one in enumerate(seen) if not one.problem and i not in grouped]
+    return sorted([*groups, *alone])
+
+
+def _sides(
+    pictures: PictureSet, groups: Sequence[tuple[int, ...]], shares: dict[str, float], seed: int
+) -> list[str]:
+    """Fill each side's share of each label with whole groups, in the order of their hashes."""
+    sides = [""] * len(pictures)
+    fixed = {p.split for p in pictures.pictures} & set(shares)
+    drawn = [side for side in shares if side not in fixed]
+    free: dict[int, list[tuple[bytes, tuple[int, ...]]]] = {}
+    for group in groups:
+        members = [pictures.pictures[i] for i in group]
+        kept = next((side for side in shares if any(p.split == side for p in members)), "")
+        if kept:
+            for index in group:
+                sides[index] = kept
+        else:
+            free.setdefault(members[0].label, []).append((_draw(seed, members[0]), group))
+    for heap in free.values():
+        wanted = {side: _count(shares[side], sum(len(g) for _, g in heap)) for side in drawn}
+        for _, group in sorted(heap):
+            side = next((s for s in drawn if wanted[s] >= len(group)), "train")
+            if side in wanted:
+                wanted[side] -= len(group)
+            for index in group:
+                sides[index] = side
+    return sides
+
+
+def _draw(seed: int, picture: Picture) -> bytes:
+    return hashlib.sha256(f"{seed}/{picture.name}".encode()).digest()
+
+
+def _count(share: float, total: int) -> int:
+    return max(1, int(share * total + 0.5)) if share else 0
+
+
+def _check(division: Division, shares: dict[str, float]) -> None:
+    for side, row in division.counts().items():
+        for label, count in row.items():
+            if not count and (side == "train" or shares[side]):
+                raise UserError(
+                    f"no picture of {label!r} is left for {side}/, of "
+                    f"{division.pictures.counts()[label]}; expected more pictures of it, or other "
+                    "shares"
+                )
+
+
+def _free(folder: PurePath, picture: Picture, taken: set[PurePath]) -> PurePath:
+    """A name for the picture that no other has in its folder, whatever the file system's case."""
+    stem, suffix = os.path.splitext(picture.name.replace(":", "/").rpartition("/")[2])  # noqa: PTH122
+    name, number = f"{stem}{suffix}", 1
+    while folder / name.lower() in taken:
+        number += 1
+        name = f"{stem}-{number}{suffix}"
+    taken.add(folder / name.lower())
+    return folder / name
+
+
+def _put(picture: Picture, place: Path, *, link: bool) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        place.symlink_to(picture.path.resolve())
+    else:
+        place.write_bytes(picture.read())
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,129 @@
+"""Batches of pictures, decoded by threads while the model works (OpenCV frees the GIL)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat.data.folder import Picture, PictureSet
+from edgecat.training.augment import Views
+from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.system.opencv import cv2_module
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Prepare = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures for a model; with `views`, their augmentation is finished on its device.
+
+    Attributes:
+        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded. With
+            `views`, canvases of twice the frames' height and width.
+        labels: int64 (n,).
+        skipped: a sentence for each picture that could not be decoded.
+        views: what the device has to do to `frames`; None: nothing.
+    """
+
+    frames: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    skipped: tuple[str, ...] = ()
+    views: Views | None = None
+
+
+def served_batches(
+    pictures: PictureSet,
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    *,
+    batch_size: int,
+    workers: int = 2,
+) -> Iterator[Batch]:
+    """Yield every picture once, in order, as a device would prepare it.
+
+    Args:
+        pictures: what to load.
+        prepare: `preprocess` with a model's input size and fit.
+        batch_size: pictures a batch, at most.
+        workers: threads.
+    """
+    starts = range(0, len(pictures), batch_size)
+
+    def load(start: int) -> Batch:
+        indices = range(start, min(start + batch_size, len(pictures)))
+        return load_batch(pictures.pictures, indices, lambda image, _: prepare(image))
+
+    return prefetched(load, starts, workers=workers)
+
+
+def load_batch(
+    pictures: tuple[Picture, ...],
+    indices: Iterable[int],
+    prepare: Prepare,
+    *,
+    pinned: bool = False,
+) -> Batch:
+    """Read, decode and prepare pictures; those that cannot be decoded are named and left out.
+
+    Args:
+        pictures: the set.
+        indices: which of it.
+        prepare: makes a frame from a decoded picture, uint8 (h, w, 3) BGR, and its index.
+        pinned: put the frames where a GPU can copy from on its own.
+    """
+    frames, labels, skipped = _decoded(pictures, indices, prepare)
+    if not frames:
+        return Batch(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), tuple(skipped))
+    room = _room((len(frames), *frames[0].shape), pinned=pinned)
+    return Batch(np.stack(frames, out=room), np.array(labels, np.int64), tuple(skipped))
+
+
+def _decoded(
+    pictures: Sequence[Picture],
+    indices: Iterable[int],
+    prepare: Callable[[NDArray[np.uint8], int], Result],
+) -> tuple[list[Result], list[int], list[str]]:
+    """Prepare pictures: results, labels, and sentences about those that cannot be decoded."""
+    results, labels, skipped = [], [], []
+    for index in indices:
+        picture = pictures[index]
+        try:
+            results.append(prepare(decode_picture(picture.read(), picture.name), index))
+            labels.append(picture.label)
+        except PictureError as error:
+            skipped.append(str(error))
+    return results, labels, skipped
+
+
+def _room(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
+    if not pinned:
+        return np.empty(shape, np.uint8)
+    import torch
+
+    return np.asarray(torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy())
+
+
+def prefetched(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int = _AHEAD
+) -> Iterator[Result]:
+    """Map in threads, in order, with at most a few results waiting; errors reach the caller."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, initializer=cv2_module().setNumThreads, initargs=(1,)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > max(ahead, workers):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

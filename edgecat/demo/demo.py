@@ -1,0 +1,106 @@
+"""The demo from beginning to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from edgecat.demo.report import write_report
+from edgecat.demo.result import DemoConfig, DemoResult
+from edgecat.demo.stages import benchmark, camera, evaluate, training_config, verify
+from edgecat.models.checkpoint import load_checkpoint
+from edgecat.pets.synthetic import write_pets
+from edgecat.training.loop import train
+from edgecat.training.watcher import Watcher
+from edgecat_export.graph.deployed import export_onnx
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import atomic_write, write_error
+
+MARK = "demo.json"
+_STAGES = 7
+
+
+def run_demo(
+    config: DemoConfig, say: Callable[[str], None], watcher: Watcher | None = None
+) -> Path:
+    """Draw, train, export, prove, time and serve; then write the report.
+
+    Every stage calls what the command of its name calls.
+
+    Args:
+        config: what to draw and train.
+        say: takes a line for a person.
+        watcher: told of the training's progress.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        UserError: the folder holds something else, or cannot be written.
+        GateError: the export answers differently from PyTorch; nothing is reported.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    folder, stage = config.output, _Stages(say)
+    _claim(folder)
+    with stage("draw", f"drawing {config.pictures + config.test_pictures:,} cats and dogs"):
+        write_pets(folder / "pets/train", config.pictures, config.seed + 1, config.drawn)
+        write_pets(folder / "pets/test", config.test_pictures, config.seed + 5001, config.drawn)
+    with stage("train", f"training a small VGG16, {config.epochs} epochs"):
+        training = train(training_config(config), watcher=watcher)
+    model = training.folder / "vgg16.onnx"
+    with stage("export", f"exporting it to {model}"):
+        export_onnx(*load_checkpoint(training.checkpoint), model)
+    with stage("verify", "holding the export against PyTorch, on every backend"):
+        pairs = verify(training.checkpoint, model, folder / "pets/test", say)
+    with stage("evaluate", f"judging it by {config.test_pictures} pictures it has never seen"):
+        evaluation, tiles = evaluate(model, folder, say)
+    with stage("benchmark", "timing it on every backend"):
+        timings = benchmark((training.checkpoint, model), config.seconds, say)
+    with stage("camera", "filming drawn pets, and running the camera loop over the film"):
+        summary, said = camera(config, model, say)
+    result = DemoResult(
+        config, training, evaluation, tiles, pairs, timings, summary, said, stage.seconds
+    )
+    report = write_report(result)
+    atomic_write(folder / MARK, json.dumps(result.figures(), indent=2) + "\n")
+    return report
+
+
+class _Stages:
+    """Says what begins, and keeps how long it took."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str, text: str) -> Iterator[None]:
+        self._say(f"{len(self.seconds) + 1}/{_STAGES}  {text}")
+        start = perf_counter()
+        yield
+        self.seconds[name] = perf_counter() - start
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder, or clear away what an earlier demo left in it.
+
+    Raises:
+        UserError: it holds something else, or cannot be written.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
+            raise UserError(
+                f"{folder} holds something other than a demo. Name another folder with --output"
+            )
+        for name in ("pets", "run"):
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+        for name in ("report.html", "camera.mkv", "clip.mkv"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    atomic_write(folder / MARK, "{}\n")

@@ -1,0 +1,187 @@
+"""Weights from elsewhere: the official ImageNet files, and how they and checkpoints are read."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecat.download import Progress, fetch
+from edgecat.models import ARCHITECTURES
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.cache import cache_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGENET = "imagenet"
+
+# torchvision's files of its first ImageNet weights (IMAGENET1K_V1) by its names of the networks.
+# The digits in a file's name begin its SHA-256.
+OFFICIAL = {
+    "alexnet": "alexnet-owt-7be5be79.pth",
+    "googlenet": "googlenet-1378be20.pth",
+    "inception_v3": "inception_v3_google-0cc3c7bd.pth",
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "vgg11": "vgg11-8a719046.pth",
+    "vgg11_bn": "vgg11_bn-6002323d.pth",
+    "vgg13": "vgg13-19584684.pth",
+    "vgg13_bn": "vgg13_bn-abd245e5.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "vgg16_bn": "vgg16_bn-6c64b313.pth",
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "vgg19_bn": "vgg19_bn-c79401a0.pth",
+}
+_SITE = "https://download.pytorch.org/models"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors to start from.
+
+    Attributes:
+        name: of the file.
+        tensors: float32 or integers on the CPU, by torchvision's names.
+        labels: of the classes that they tell apart; None where the file does not say.
+    """
+
+    name: str
+    tensors: dict[str, Tensor]
+    labels: tuple[str, ...] | None = None
+
+
+def described(source: str, card: ModelCard) -> ModelCard:
+    """Describe the network to train where its weights start from `source`.
+
+    Args:
+        source: `imagenet`, a `.safetensors` checkpoint or a `.pth` state dict.
+        card: the network as the options describe it.
+
+    Returns:
+        The card; from a checkpoint come widths, head, batch norm, activation and normalisation.
+
+    Raises:
+        UserError: no such weights, or another network's.
+    """
+    if source == IMAGENET:
+        official(card)
+        return card
+    path = Path(source)
+    if path.suffix not in (".safetensors", ".pth", ".pt"):
+        raise UserError(
+            f"--weights is {source!r}; expected imagenet, a .safetensors checkpoint of edgecat or "
+            "an official .pth file"
+        )
+    return _like(read_card(path), card, path) if path.suffix == ".safetensors" else card
+
+
+def read_weights(
+    source: str, card: ModelCard, *, on_progress: Progress = lambda done, total: None
+) -> Weights:
+    """Read the tensors, fetching the official ones first where they are not in the cache.
+
+    Args:
+        source: as in `described`.
+        card: what `described` gave.
+        on_progress: as in `fetch`.
+
+    Raises:
+        UserError: they cannot be fetched or read.
+    """
+    path = fetched(official(card), on_progress) if source == IMAGENET else Path(source)
+    if path.suffix != ".safetensors":
+        return Weights(path.name, _state_dict(path))
+    from edgecat.models.checkpoint import load_checkpoint
+
+    model, made = load_checkpoint(path)
+    return Weights(path.name, dict(model.state_dict()), made.labels)
+
+
+def official(card: ModelCard) -> str:
+    """Name the official file for a network.
+
+    Raises:
+        UserError: there is none: another width, activation or kind of batch norm.
+    """
+    known = ARCHITECTURES[card.architecture]
+    optional_norm = card.batch_norm and known.batch_norm is None
+    name = f"{card.architecture}_bn" if optional_norm else card.architecture
+    if name not in OFFICIAL:
+        raise UserError(
+            f"there are no official weights of {card.architecture} with batch norm. "
+            "Use --no-batch-norm"
+        )
+    if card.layers != known.widths(head=card.head):
+        raise UserError(
+            f"the official weights of {card.architecture} are of full width; got another --width. "
+            "Use --width 1"
+        )
+    if card.activation != "relu":
+        raise UserError(
+            f"the official weights were trained with relu; got --activation {card.activation}. "
+            "Leave it out"
+        )
+    return OFFICIAL[name]
+
+
+def fetched(name: str, on_progress: Progress = lambda done, total: None) -> Path:
+    """Return an official file, from the cache or from `EDGECAT_WEIGHTS_URL`, else its own site.
+
+    Raises:
+        UserError: as `fetch`.
+    """
+    site = os.environ.get("EDGECAT_WEIGHTS_URL") or _SITE
+    return fetch(
+        f"{site.rstrip('/')}/{name}",
+        digest=f"sha256:{Path(name).stem.rpartition('-')[2]}",
+        cache=cache_folder() / "weights",
+        advice="Or keep the file where you like and name it: --weights FILE",
+        on_progress=on_progress,
+    )
+
+
+def _like(made: ModelCard, card: ModelCard, path: Path) -> ModelCard:
+    """The network of a checkpoint's card, with all else from `card`."""
+    if made.architecture != card.architecture:
+        raise UserError(
+            f"{path} holds a {made.architecture}; expected a {card.architecture}. "
+            f"Use --arch {made.architecture}"
+        )
+    return replace(
+        card,
+        layers=made.layers,
+        head=made.head,
+        batch_norm=made.batch_norm,
+        activation=made.activation,
+        mean=made.mean,
+        std=made.std,
+    )
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    """Read an official file; code in a pickle is never run."""
+    import torch
+
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}. Name a file that is there"
+        ) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is no official file of weights, or damaged; expected a state dict of tensors "
+            "that torch.load reads with weights_only=True"
+        ) from error
+    if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
+        raise UserError(
+            f"{path} holds more than weights; expected a state dict of tensors, as official files "
+            "are. Save model.state_dict() instead"
+        )
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}

@@ -1,0 +1,1 @@
+"""HTML pages: one style, one kind of chart."""

@@ -1,0 +1,81 @@
+"""A run's course for TensorBoard: event files in its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edgecat.training.history import Epoch
+from edgecat.training.watcher import Watcher
+from edgecat_runtime.errors import BackendMissing
+
+if TYPE_CHECKING:
+    from edgecat.training.job import Job
+
+_EVERY = 50
+
+
+def require_tensorboard() -> None:
+    """Make sure that event files can be written.
+
+    Raises:
+        BackendMissing: tensorboardX is not installed.
+    """
+    try:
+        import tensorboardX  # noqa: F401
+    except ImportError as error:
+        raise BackendMissing(
+            "tensorboardX is not installed: pip install 'edgecat[tensorboard]'"
+        ) from error
+
+
+class EventLog(Watcher):
+    """Writes scalars over the steps of a run: the loss every 50 steps, the rest every epoch.
+
+    Made anew when a run is resumed, it withdraws what was written after the state was saved. What
+    it writes is in the file at once: tensorboardX's `SummaryWriter` would write from a thread.
+    """
+
+    def __init__(self, job: Job) -> None:
+        require_tensorboard()
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
+
+        self._steps = job.loader.steps
+        self._step = job.state.epoch * self._steps + job.state.step
+        self._groups = job.optimizer.param_groups
+        self._writer = EventsWriter(str(job.folder / "events"), f".{self._step}")
+        self._write(self._step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
+        """Note the epoch's mean loss so far and the learning rate, now and then."""
+        self._step += 1
+        if self._step % _EVERY == 0:
+            self._scalars({"loss/so_far": loss(), "learning_rate": self._groups[0]["lr"]})
+
+    def epoch_finished(self, row: Epoch, *, best: bool) -> None:
+        """Note the epoch's row."""
+        self._step = row.epoch * self._steps
+        self._scalars(
+            {
+                "loss/training": row.train_loss,
+                "loss/validation": row.val_loss,
+                "accuracy/training": row.train_accuracy,
+                "accuracy/validation": row.val_accuracy,
+                "learning_rate": row.lr,
+                "images_per_second": row.images_per_second,
+            }
+        )
+
+    def _scalars(self, scalars: dict[str, float]) -> None:
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._write(self._step, summary=Summary(value=values))
+
+    def _write(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._writer.write_event(Event(wall_time=time.time(), step=step, **content))
+        self._writer.flush()

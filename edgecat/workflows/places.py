@@ -1,0 +1,118 @@
+"""Where a model can run: backends and their devices, as `--backend` names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from edgecat.cli.terminal.console import warn
+from edgecat.workflows.models import openable_backends
+from edgecat_runtime.errors import EdgecatError, GateError, UserError
+from edgecat_runtime.model.card import CardError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model runs: a backend on a device.
+
+    Attributes:
+        backend: registered name.
+        device: registered name.
+        title: as `--backend` takes it and reports name it: `onnxruntime`, `onnxruntime:cuda`.
+    """
+
+    backend: str
+    device: str
+    title: str
+
+
+def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
+    """Every installed way of running a model, best first; raises as `openable_backends`.
+
+    Args:
+        path: the model.
+        names: as `--backend` names them; one of several GPUs is looked for where it is named.
+    """
+    from edgecat_runtime.backends.base import backend_entries, split_device
+
+    openable_backends(path)
+    found = list(backend_entries(path))
+    for name in names:
+        backend, _, device = name.partition(":")
+        if split_device(device)[1] is not None and backend in {entry.name for entry in found}:
+            found += backend_entries(path, name=backend, device=device)
+    return [Place(entry.name, entry.device, _title(entry.name, entry.device)) for entry in found]
+
+
+def _title(backend: str, device: str) -> str:
+    """A backend's own device goes without saying: the CPU, or the first GPU for TensorRT."""
+    said = ":" in device or (backend == "onnxruntime" and device != "cpu")
+    return f"{backend}:{device}" if said else backend
+
+
+def check_backends(models: Sequence[Path], names: Sequence[str]) -> None:
+    """Raise UserError for a name that opens none of the models."""
+    found = [place for path in models for place in places(path, names)]
+    for name in names:
+        if not any(named(place, [name]) for place in found):
+            raise UserError(
+                f"backend {name!r} opens none of the models here; expected one of "
+                f"{', '.join(dict.fromkeys(place.title for place in found))}"
+            )
+
+
+def named(place: Place, names: Sequence[str]) -> bool:
+    """Whether `--backend` names this place."""
+    return place.backend in names or place.title in names
+
+
+def candidate_places(path: Path, names: Sequence[str]) -> list[Place]:
+    """Where to run a candidate.
+
+    Raises:
+        UserError: none of the named backends opens it.
+    """
+    found = places(path, names)
+    chosen = [place for place in found if not names or named(place, names)]
+    if not chosen:
+        raise UserError(
+            f"none of the backends named ({', '.join(names)}) opens {path}; add one of "
+            f"{', '.join(place.title for place in found)}"
+        )
+    return chosen
+
+
+def on_each(
+    path: Path, found: Sequence[Place], attempt: Callable[[Place], Result], *, asked: bool
+) -> list[Result]:
+    """Try a model in several places; one that cannot run it is left out with a warning.
+
+    It is an error where the backend was asked for, or where none runs the model.
+    """
+    outcomes = [outcome_of(path, place, attempt) for place in found]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, EdgecatError)]
+    results = [outcome for outcome in outcomes if not isinstance(outcome, EdgecatError)]
+    if refused and (asked or not results):
+        raise refused[0]
+    for sentence in refused:
+        warn(f"left out: {sentence}")
+    return results
+
+
+def outcome_of(
+    path: Path, place: Place, attempt: Callable[[Place], Result]
+) -> Result | EdgecatError:
+    """What became of trying a model in one place; a damaged file is the caller's to report."""
+    try:
+        return attempt(place)
+    except (CardError, GateError):
+        raise
+    except EdgecatError as error:
+        return error
+    except Exception as error:  # the libraries' own, which share no base class
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return UserError(f"{place.title} cannot run {path}: {first}")

@@ -1,0 +1,195 @@
+"""PyTorch module and card to the deployed ONNX graph, gated by parity."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgecat_export.parity.compare import Pair
+from edgecat_export.publish import save_onnx
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
+
+OPSET = 20
+IR_VERSION = 10
+
+
+class DeployedModel(nn.Module):
+    """A classifier behind the deployed interface: uint8 frames in, logits out.
+
+    Args:
+        model: takes float32 (n, 3, h, w), normalised; its first convolution's input channels are
+            already in BGR order.
+        card: whose mean and standard deviation (RGB, of values in 0..1) normalise.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, model: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.model = model
+        mean = torch.tensor(card.mean[::-1]).view(1, 3, 1, 1) * 255
+        scale = 1 / (torch.tensor(card.std[::-1]).view(1, 3, 1, 1) * 255)
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Answer uint8 (n, h, w, 3) BGR with float32 logits (n, classes).
+
+        The cast comes before the transpose: TensorRT refuses uint8 in a shuffle.
+        """
+        pixels = frames.float().permute(0, 3, 1, 2)
+        logits: Tensor = self.model((pixels - self.mean) * self.scale)
+        return logits
+
+
+def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
+    """Export a module to the deployed graph.
+
+    Input `frames`: uint8 (batch, height, width, 3), BGR. Output `logits`: float32 (batch, classes).
+    The batch is dynamic, normalisation and colour order are inside, batch norm is folded.
+
+    Args:
+        model: takes float32 (n, 3, height, width), normalised RGB, and returns logits. Put back as
+            it was given.
+        card: says the input's size, mean and standard deviation.
+
+    Returns:
+        A serialised ONNX model (opset 20, IR 10), not yet sealed with its card.
+
+    Raises:
+        onnx.checker.ValidationError: the graph is not valid ONNX.
+    """
+    import onnx
+
+    training = model.training
+    deployed = DeployedModel(model, card).eval()
+    frames = torch.zeros(2, card.height, card.width, 3, dtype=torch.uint8)  # one would specialise
+    try:
+        with _interrupted_afterwards(), _bgr(model), _quiet():
+            program = torch.onnx.export(
+                deployed,
+                (frames,),
+                dynamo=True,
+                input_names=["frames"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=OPSET,
+                verbose=False,
+            )
+            assert program is not None
+            proto = program.model_proto  # reads the weights only now
+    finally:
+        model.train(training)
+    _clean(proto, card)
+    payload: bytes = proto.SerializeToString()
+    del program, proto
+    onnx.checker.check_model(payload)
+    return payload
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Hold a Ctrl-C back to the end: torch's exporter swallows it, or calls it an error of its own.
+
+    A second one is raised at once.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+        came.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came.is_set():
+        raise KeyboardInterrupt
+
+
+def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pair]:
+    """Export, seal, prove and only then name an ONNX file.
+
+    Args:
+        model: as `onnx_from_model` takes it.
+        card: of the checkpoint, with its golden logits.
+        path: the `.onnx` file to write.
+
+    Returns:
+        How each installed backend answered the golden frames.
+
+    Raises:
+        GateError: a backend answers differently; nothing is written.
+        BackendMissing: no backend is installed to prove the file with.
+        UserError: the file cannot be written.
+    """
+    return save_onnx(onnx_from_model(model, card), card_for_onnx(card), path)
+
+
+def card_for_onnx(card: ModelCard) -> ModelCard:
+    """A checkpoint's card for its ONNX file: with torch's version and the checkpoint's hash."""
+    return replace(
+        card,
+        tools={**card.tools, "torch": torch.__version__},
+        checkpoint_sha256=card.checkpoint_sha256 or card.payload_sha256,
+    )
+
+
+@contextmanager
+def _bgr(model: nn.Module) -> Iterator[None]:
+    """Let the first convolution take BGR: permuting its weights costs nothing at run time."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is None or first.in_channels != 3:
+        raise UserError("the model has no first convolution over three colours to export")
+    original = first.weight.data
+    first.weight.data = original[:, [2, 1, 0]].contiguous()
+    try:
+        yield
+    finally:
+        first.weight.data = original
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's notes about packages that edgecat does not use."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _clean(proto: Any, card: ModelCard) -> None:
+    """Drop what the exporter notes of the machine it ran on, and pin the versions."""
+    graph = proto.graph
+    for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, graph, proto):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+
+    proto.ir_version = IR_VERSION
+    proto.producer_name = "edgecat"
+    proto.producer_version = ""
+    graph.name = card.architecture

@@ -1,0 +1,5 @@
+"""Smaller numbers: fp16 and int8, converted and judged."""
+
+from edgecat_export.precision.convert import convert
+
+__all__ = ["convert"]

@@ -1,0 +1,343 @@
+"""What flows through a graph: every float tensor's range and distribution over given frames.
+
+One pass over the frames serves the fp16 pass (would a layer overflow?) and every calibration
+method of the int8 pass (their ranges differ only in how they read the same histogram).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_export.precision.exact import ExactGraph
+from edgecat_runtime.backends.onnxruntime import BROKEN_OPTIMIZERS
+from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.types import Frames, Logits
+
+Range = tuple[float, float]
+Method = Literal["minmax", "percentile", "entropy"]
+Progress = Callable[[str], None]
+
+METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
+PERCENTILE = 99.999
+_BINS = 8192  # over [-limit, limit]
+_SAMPLES = 200_000  # values of one tensor and batch that enter the histogram
+_LEVELS = 128  # of int8 on one side of zero
+_ROUNDING = 1e-4  # far above what float32 kernels differ by, relative to a tensor's extreme
+
+
+class Distribution:
+    """Range and histogram of one tensor, gathered batch by batch in constant memory.
+
+    The histogram covers [-limit, limit]; a value beyond doubles the limit and merges bins in pairs,
+    so nothing needs to be known beforehand.
+
+    Attributes:
+        lowest: exact minimum.
+        highest: exact maximum.
+        counts: int64 (8192,), from evenly spread samples.
+        limit: the histogram's reach on both sides of zero.
+    """
+
+    def __init__(self) -> None:
+        self.lowest = np.inf
+        self.highest = -np.inf
+        self.counts = np.zeros(_BINS, np.int64)
+        self.limit = 0.0
+
+    @property
+    def peak(self) -> float:
+        """Greatest magnitude; infinite where a value was not finite."""
+        peak = max(abs(self.lowest), abs(self.highest))
+        return float(peak) if np.isfinite(peak) else np.inf
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Take in a batch of values of any shape."""
+        if not values.size:
+            return
+        self.lowest = min(self.lowest, float(values.min()))
+        self.highest = max(self.highest, float(values.max()))
+        if not 0 < self.peak < np.inf:
+            return
+        self.limit = self.limit or self.peak
+        while self.limit < self.peak:
+            self._widen()
+        sample = values.reshape(-1)[:: max(1, values.size // _SAMPLES) | 1]
+        places = ((sample + self.limit) * (_BINS / 2 / self.limit)).astype(np.int64)
+        self.counts += np.bincount(np.minimum(places, _BINS - 1), minlength=_BINS)
+
+    def range(self, method: Method) -> Range:
+        """The range, around zero, that `method` would quantise."""
+        return _RANGES[method](self)
+
+    def _widen(self) -> None:
+        pairs = self.counts.reshape(-1, 2).sum(1)
+        self.counts = np.zeros_like(self.counts)
+        self.counts[_BINS // 4 : -_BINS // 4] = pairs
+        self.limit *= 2
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a graph did with some frames.
+
+    Attributes:
+        tensors: distribution of each float tensor, by name.
+        shapes: of each of them for one frame, the batch axis included.
+        logits: float32 (n, classes).
+        extremes: of each tensor, float64 (n, 2): minimum and maximum of each frame.
+    """
+
+    tensors: Mapping[str, Distribution]
+    shapes: Mapping[str, tuple[int, ...]]
+    logits: Logits
+    extremes: Mapping[str, NDArray[np.float64]]
+
+    def ranges(self, method: Method) -> dict[str, Range]:
+        """Each tensor's range for int8 by one calibration method."""
+        return {name: tensor.range(method) for name, tensor in self.tensors.items()}
+
+    def extreme_frames(self, names: Collection[str]) -> list[int]:
+        """Frames that may hold the least or the greatest value of one of the tensors.
+
+        Those within rounding of the extreme count as well; of equal ones the first suffices, and
+        zero needs none, since every range contains it.
+        """
+        found: set[int] = set()
+        for name in names:
+            both = self.extremes[name] * (-1, 1)
+            tolerance = _ROUNDING * both.max()
+            for values in both.T:
+                if values.max() > 0:
+                    near = np.flatnonzero(values >= values.max() - tolerance)
+                    found.update(near[np.unique(values[near], return_index=True)[1]].tolist())
+        return sorted(found)
+
+
+def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) -> Scan:
+    """Run frames through a graph on ONNX Runtime and watch every float tensor.
+
+    Args:
+        payload: an ONNX model with input uint8 (n, h, w, 3).
+        frames: uint8 (n, h, w, 3) BGR, preprocessed, at least one.
+        progress: told after each batch.
+    """
+    import onnx
+
+    model = onnx.load_from_string(payload)
+    output = model.graph.output[0].name
+    names = [name for node in model.graph.node for name in node.output if name and name != output]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = session_from_onnx(model.SerializeToString())
+    floats = [out.name for out in session.get_outputs() if out.type == "tensor(float)"]
+    watched = _Watched()
+    logits = []
+    for batch in batches(frames):
+        values = dict(zip(floats, run(session, batch, floats), strict=True))
+        for name, value in values.items():
+            watched.add(name, value, len(batch))
+        logits.append(values[output])
+        if progress:
+            progress("measuring ranges")
+    return watched.scan(np.concatenate(logits))
+
+
+def scan_exactly(payload: bytes, frames: Frames, *, progress: Progress | None = None) -> Scan:
+    """Do as `scan`, in double precision: every processor gives the same ranges.
+
+    Raises:
+        NotImplementedError: an operator has no such form (see `ExactGraph`).
+    """
+    graph = ExactGraph(payload, watched=True)
+    watched = _Watched()
+    logits = []
+    for i in range(len(frames)):
+        logits.append(graph.run(frames[i : i + 1], lambda name, value: watched.add(name, value, 1)))
+        if progress:
+            progress("measuring ranges in double precision")
+    return watched.scan(np.concatenate(logits))
+
+
+class _Watched:
+    """What a scan gathers, tensor by tensor and batch by batch."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, Distribution] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._extremes: dict[str, list[NDArray[np.float64]]] = {}
+
+    def add(self, name: str, value: NDArray[Any], frames: int) -> None:
+        self._tensors.setdefault(name, Distribution()).add(value)
+        if not value.ndim:  # a constant may have no axis
+            return
+        self._shapes.setdefault(name, (value.shape[0] // frames, *value.shape[1:]))
+        if value.shape[0] == frames and value.size:
+            rows = value.reshape(frames, -1)
+            both = np.stack([rows.min(1), rows.max(1)], 1).astype(np.float64)
+            self._extremes.setdefault(name, []).append(both)
+
+    def scan(self, logits: Logits) -> Scan:
+        extremes = {name: np.concatenate(parts) for name, parts in self._extremes.items()}
+        return Scan(self._tensors, self._shapes, logits, extremes)
+
+
+def session_from_onnx(payload: bytes, *, literal: bool = False) -> Any:
+    """Open an ONNX model from memory with ONNX Runtime on the CPU.
+
+    A Q/DQ graph is computed in float as it is written: integer kernels may saturate, and they
+    differ from processor to processor.
+
+    Args:
+        payload: the model.
+        literal: run it node by node as it is written, with nothing fused.
+
+    Raises:
+        BackendMissing: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise BackendMissing(
+            "onnxruntime is not installed: pip install 'edgecat-export[onnx]'"
+        ) from error
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if literal:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(
+        payload,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(BROKEN_OPTIMIZERS),
+    )
+
+
+def run(session: Any, batch: Frames, outputs: list[str] | None = None) -> list[Any]:
+    """Run one batch through a session with a single input."""
+    results: list[Any] = session.run(outputs, {session.get_inputs()[0].name: batch})
+    return results
+
+
+def batches(frames: Frames) -> Iterator[Frames]:
+    """Cut frames (n, h, w, 3) into batches small enough for all intermediate tensors at once."""
+    size = int(np.clip((1 << 17) // (frames.shape[1] * frames.shape[2]), 1, 16))
+    for start in range(0, len(frames), size):
+        yield frames[start : start + size]
+
+
+def answer(
+    payload: bytes,
+    frames: Frames,
+    *,
+    literal: bool = False,
+    what: str = "",
+    progress: Progress | None = None,
+) -> Logits:
+    """Answer frames (n, h, w, 3) with logits (n, classes), on ONNX Runtime.
+
+    Args:
+        payload: an ONNX model.
+        frames: uint8 (n, h, w, 3) BGR, preprocessed.
+        literal: round to half wherever the graph says so, as a GPU does. By itself ONNX Runtime
+            leaves the roundings of an fp16 graph out on a CPU, and an overflow would stay unseen.
+        what: is being done, for `progress`.
+        progress: told after each batch.
+    """
+    compute = ExactGraph(payload).run if literal and _is_coarse(payload) else None
+    session = None if compute else session_from_onnx(payload, literal=literal)
+    logits = []
+    for batch in batches(frames):
+        logits.append(compute(batch) if compute else run(session, batch)[0])
+        if progress:
+            progress(what)
+    return np.concatenate(logits)
+
+
+def _is_coarse(payload: bytes) -> bool:
+    """Whether this ONNX Runtime is too coarse for the graph, read literally.
+
+    Before 1.30 it was seen to compute Q/DQ in float16 five times as coarsely as from then on.
+    """
+    import onnxruntime as ort
+
+    version = tuple(int(part) for part in re.findall(r"\d+", ort.__version__)[:2])
+    return version < (1, 30) and b"DequantizeLinear" in payload
+
+
+def answer_exactly(payload: bytes, frames: Frames, *, literal: bool = False) -> Logits:
+    """Do as `answer`, in double precision, for a few frames: every processor gives the same.
+
+    A graph with operators that have no such form is computed by ONNX Runtime, unfused.
+    """
+    try:
+        return ExactGraph(payload).run(frames)
+    except Exception:  # onnx.reference fails in many ways where it does not know an operator
+        return answer(payload, frames, literal=literal)
+
+
+def _minmax(tensor: Distribution) -> Range:
+    return min(tensor.lowest, 0.0), max(tensor.highest, 0.0)
+
+
+def _percentile(tensor: Distribution) -> Range:
+    """Cut off the outermost 0.001 % of the values on either side."""
+    total = tensor.counts.sum()
+    if not total:
+        return _minmax(tensor)
+    share = tensor.counts.cumsum() / total
+    tail = 1 - PERCENTILE / 100
+    width = 2 * tensor.limit / _BINS
+    lowest = np.searchsorted(share, tail, side="right") * width - tensor.limit
+    highest = (np.searchsorted(share, 1 - tail) + 1) * width - tensor.limit
+    return _clipped(tensor, float(lowest), float(highest))
+
+
+def _entropy(tensor: Distribution) -> Range:
+    """Clip where the Kullback-Leibler divergence from the unclipped distribution is least.
+
+    Source: Migacz, 8-bit inference with TensorRT, GTC 2017.
+    """
+    half = _BINS // 2
+    folded = (tensor.counts[half:] + tensor.counts[:half][::-1]).astype(np.float64)
+    folded[0] = folded[1]  # the spike of a ReLU's zeros would outweigh everything
+    if not folded.any():
+        return _minmax(tensor)
+    edges = range(_LEVELS, half + 1, _LEVELS // 4)
+    best = min(edges, key=lambda edge: _divergence(folded, edge))
+    reach = best * tensor.limit / half
+    return _clipped(tensor, -reach, reach)
+
+
+def _divergence(folded: NDArray[np.float64], edge: int) -> float:
+    """How far `folded`, clipped to `edge` bins and cut to 128 levels, is from `folded`."""
+    kept = folded[:edge].copy()
+    filled = kept > 0
+    starts = np.arange(_LEVELS) * edge // _LEVELS
+    sums = np.add.reduceat(kept, starts)
+    counts = np.add.reduceat(filled.astype(np.float64), starts)
+    level = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    coarse = np.repeat(level, np.diff([*starts, edge])) * filled
+    kept[-1] += folded[edge:].sum()
+    both = (kept > 0) & (coarse > 0)
+    missed = kept[~both].sum() / kept.sum()
+    p, q = kept[both] / kept.sum(), coarse[both] / max(coarse.sum(), 1e-12)
+    return float((p * np.log(p / q)).sum() + missed * 10)
+
+
+def _clipped(tensor: Distribution, lowest: float, highest: float) -> Range:
+    low, high = _minmax(tensor)
+    return max(low, min(lowest, 0.0)), min(high, max(highest, 0.0))
+
+
+_RANGES: dict[Method, Callable[[Distribution], Range]] = {
+    "minmax": _minmax,
+    "percentile": _percentile,
+    "entropy": _entropy,
+}

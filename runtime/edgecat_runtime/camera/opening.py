@@ -1,0 +1,76 @@
+"""Sources by their text, and the registry of kinds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edgecat_runtime.camera.source import (
+    NO_OPTIONS,
+    SOURCES,
+    Source,
+    SourceOpener,
+    SourceOptions,
+    redacted,
+)
+from edgecat_runtime.errors import UserError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
+_SCHEMES: dict[str, SourceOpener] = {}
+_EXAMPLES: dict[str, str] = {}
+
+
+def register_source(scheme: str, open_function: SourceOpener, *, example: str = "") -> None:
+    """Make `scheme:...` a source, as in `synthetic://pets`.
+
+    Args:
+        scheme: two characters or more, without the colon.
+        open_function: called with the whole text and the options; returns an open source or raises
+            an EdgecatError. `rotate`, `flip`, `roi` and `realtime` are none of its business.
+        example: for lists; empty: `scheme:...`.
+    """
+    if not _SCHEME.fullmatch(f"{scheme}:"):
+        raise ValueError(f"scheme is {scheme!r}; expected two or more letters, digits, + . -")
+    _SCHEMES[scheme.lower()] = open_function
+    _EXAMPLES[scheme.lower()] = example or f"{scheme}:..."
+
+
+def registered_examples() -> tuple[str, ...]:
+    """An example of each scheme that was registered, sorted."""
+    return tuple(_EXAMPLES[scheme] for scheme in sorted(_SCHEMES))
+
+
+def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> Source:
+    """Open a source named by a text.
+
+    Args:
+        text: a camera number, a `/dev/videoN`, a video file, a picture, a folder or a glob of
+            pictures, `screen`, or an address: `rtsp://`, `http://`, `csi://`, `gst:` or what a
+            registered scheme takes.
+        options: how to open it.
+
+    Raises:
+        UserError: it is empty, or nothing is there, or nothing that can be read; or it cannot
+            honour an option.
+        DeviceError: there is no such camera, or it cannot be opened.
+    """
+    from edgecat_runtime.camera import sources
+
+    text = str(text)
+    if not text:  # else the current folder, as of an empty path
+        raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
+    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
+        return sources.open_webcam(text, options)
+    match = _SCHEME.match(text)
+    if text in sources.WORDS and not Path(text).exists():
+        return sources.WORDS[text](text, options)
+    if match is None or (Path(text).exists() and "://" not in text):
+        return sources.open_file(text, options)
+    known = {**sources.SCHEMES, **_SCHEMES}
+    if match[1].lower() not in known:
+        others = "".join(f", or {scheme}:..." for scheme in sorted(known))
+        raise UserError(
+            f"source {redacted(text)!r} has an unknown scheme; expected {SOURCES}{others}. Others "
+            "are added with edgecat_runtime.camera.source.register_source"
+        )
+    return known[match[1].lower()](text, options)

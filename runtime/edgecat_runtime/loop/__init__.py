@@ -1,0 +1,1 @@
+"""What the camera loop consists of: answers, decisions, reloading."""

@@ -1,0 +1,105 @@
+"""The camera loop in asyncio: answers arrive while the event loop does other things."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import replace
+from threading import Condition, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.pipeline import Pipeline
+
+
+async def stream_answers(pipeline: Pipeline) -> AsyncGenerator[Answer, None]:
+    """Run the loop in a thread of its own and yield its answers; see `Pipeline.stream`."""
+    mailbox = _Mailbox(pipeline)
+    thread = Thread(target=mailbox.fill, name="edgecat stream", daemon=True)
+    thread.start()
+    try:
+        while (answer := await mailbox.take()) is not None:
+            yield answer
+    finally:
+        mailbox.close()
+        await mailbox.finished.wait()
+        thread.join()  # that was the last thing it did
+
+
+class _Mailbox:
+    """One slot for each camera, between the loop's thread and an event loop.
+
+    Made in the event loop, which `take`, `close` and `finished` belong to.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.finished = asyncio.Event()
+        self._pipeline = pipeline
+        self._loop = asyncio.get_running_loop()
+        self._filled = asyncio.Event()
+        self._answers: dict[int, Answer] = {}
+        self._changed = Condition()
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def fill(self) -> None:
+        """Run the loop; called in its thread."""
+        try:
+            for answer in self._pipeline:
+                if not self._put(answer):
+                    break
+        except BaseException as error:
+            self._error = error  # raised again where the answers are taken
+        finally:
+            with suppress(RuntimeError):  # the event loop was closed
+                self._loop.call_soon_threadsafe(self._finish)
+
+    async def take(self) -> Answer | None:
+        """Wait for an answer; None at the end, or what ended the loop is raised."""
+        while True:
+            with self._changed:  # held for microseconds
+                for camera in self._answers:
+                    self._changed.notify_all()
+                    return self._answers.pop(camera)
+                self._filled.clear()
+            if self.finished.is_set():
+                break
+            await self._filled.wait()
+        if self._error is not None:
+            raise self._error
+        return None
+
+    def close(self) -> None:
+        """Let the loop's thread end."""
+        self._pipeline.stop()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put(self, answer: Answer) -> bool:
+        """Leave an answer; a live camera's replaces one that nobody took. False once closed."""
+        camera = answer.frame.camera
+        live = self._pipeline.cameras[camera].source.live
+        with self._changed:
+            self._changed.wait_for(lambda: live or self._closed or camera not in self._answers)
+            if self._closed:
+                return False
+            missed = self._answers.pop(camera, None)
+            self._answers[camera] = answer if missed is None else _since(missed, answer)
+        try:
+            self._loop.call_soon_threadsafe(self._filled.set)
+        except RuntimeError:  # the event loop was closed
+            return False
+        return True
+
+    def _finish(self) -> None:
+        self.finished.set()
+        self._filled.set()
+
+
+def _since(missed: Answer, answer: Answer) -> Answer:
+    """Return an answer that tells of the change since before the one that nobody took."""
+    changed = answer.smoothed.label != missed.before
+    return replace(answer, before=missed.before, changed=changed)

@@ -1,0 +1,320 @@
+"""Cards inside files: read and sealed without the onnx or safetensors packages.
+
+An ONNX file is a protobuf message, and protobuf merges what is concatenated: the card is appended
+as the last `metadata_props` entry (field 14 of `ModelProto`), so that every byte before it is the
+payload. A safetensors file has a JSON header with room for metadata: its payload is the tensors'
+names, types and shapes (canonical JSON) followed by the data section. An engine carries its card as
+the network's name (`engine_card.py`), and its golden frames are the check.
+
+Sources: onnx.proto3; the safetensors format description.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.model.engine_card import read_plan
+
+KEY = "edgecat"
+LABELS_KEY = "edgecat.labels"
+# Fields of ONNX's messages `ModelProto`, `GraphProto` and `TensorProto`, and a data type.
+_GRAPH, _METADATA_PROPS = 7, 14
+_INITIALIZER = 5
+_DATA_TYPE, _RAW_DATA = 2, 9
+_INT8 = 3
+_CHUNK = 1 << 20
+_HEADER_LIMIT = 100_000_000
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read and check the card inside a `.onnx`, `.safetensors`, `.trt` or `.rtx` file.
+
+    Args:
+        path: the artifact.
+
+    Returns:
+        The card, its payload's length and SHA-256 compared with the file (but an engine's).
+
+    Raises:
+        CardError: no such file or format, or no card.
+        CardDamaged: the file or its card was changed after it was sealed.
+    """
+    path = Path(path)
+    readers = {
+        ".onnx": _read_onnx,
+        ".safetensors": _read_safetensors,
+        ".trt": read_plan,
+        ".rtx": read_plan,
+    }
+    if path.suffix not in readers:
+        raise CardError(f"{path} is no model; expected a {' or '.join(readers)} file")
+    if not path.is_file():
+        raise CardError(f"{path} does not exist or is no file. Check the path")
+    with path.open("rb") as file:
+        return readers[path.suffix](file, path)
+
+
+def widest_int8_weight(path: Path) -> int:
+    """The largest magnitude among the int8 constants of an ONNX file; 0 where there are none.
+
+    A file that cannot be read as ONNX has none: opening it will say what is wrong.
+    """
+    widest = 0
+    try:
+        with path.open("rb") as file:
+            for number, _, body, end in _fields(file):
+                if number == _GRAPH:
+                    for part, _, start, stop in _fields(file, body, end):
+                        if part == _INITIALIZER:
+                            widest = max(widest, _widest(file, start, stop))
+    except (OSError, ValueError):
+        pass
+    return widest
+
+
+def _widest(file: BinaryIO, start: int, end: int) -> int:
+    """The largest magnitude in a `TensorProto`; 0 where it is not of int8 in `raw_data`."""
+    fields = {number: (body, stop) for number, _, body, stop in _fields(file, start, end)}
+    if _RAW_DATA not in fields or _DATA_TYPE not in fields:
+        return 0
+    file.seek(fields[_DATA_TYPE][0])
+    if file.read(1)[0] != _INT8:
+        return 0
+    body, stop = fields[_RAW_DATA]
+    file.seek(body)
+    values = np.frombuffer(file.read(stop - body), np.int8)
+    return int(np.abs(values.astype(np.int16)).max(initial=0))
+
+
+def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
+    """Append `card` to an ONNX model.
+
+    Args:
+        payload: a serialised `ModelProto`; entries under edgecat's keys are dropped first.
+        card: its card; the payload's length and hash are filled in.
+
+    Returns:
+        The bytes of the sealed file.
+
+    Raises:
+        CardError: `payload` is no ONNX model, or the card does not fit.
+    """
+    entries = list(_fields(payload))
+    if not any(number == _GRAPH for number, *_ in entries):
+        raise CardError("these bytes are no ONNX model: they hold no graph")
+    view = memoryview(payload)
+    kept: list[bytes | memoryview] = [
+        view[start:end]
+        for number, start, body, end in entries
+        if number != _METADATA_PROPS or _entry(payload[body:end])[0] not in (KEY, LABELS_KEY)
+    ]
+    if not card.fits:
+        kept.append(_field(LABELS_KEY, json.dumps(card.labels, ensure_ascii=False)))
+    hashed = hashlib.sha256()
+    for part in kept:
+        hashed.update(part)
+    size = sum(len(part) for part in kept)
+    card = replace(card, payload_bytes=size, payload_sha256=hashed.hexdigest())
+    return b"".join([*kept, _field(KEY, card.to_json(labels=card.fits))])
+
+
+def seal_safetensors(payload: bytes, card: ModelCard) -> bytes:
+    """Put `card` into the metadata of a safetensors file.
+
+    Args:
+        payload: what `safetensors.torch.save(state_dict)` gives.
+        card: its card; the payload's length and hash are filled in.
+
+    Returns:
+        The bytes of the sealed file.
+
+    Raises:
+        CardError: `payload` is no safetensors file, or the card does not fit.
+    """
+    header, start = _header(payload, "these bytes")
+    header.pop("__metadata__", None)
+    hashed = hashlib.sha256(_canonical(header))
+    hashed.update(memoryview(payload)[start:])
+    card = replace(card, payload_bytes=len(payload) - start, payload_sha256=hashed.hexdigest())
+    labels = None if card.fits else json.dumps(card.labels, ensure_ascii=False)
+    return _sealed_header(header, card.to_json(labels=card.fits), labels) + payload[start:]
+
+
+def _sealed_header(tensors: dict[str, Any], card: str, labels: str | None) -> bytes:
+    metadata = {"format": "pt", KEY: card} | ({LABELS_KEY: labels} if labels is not None else {})
+    text = json.dumps({"__metadata__": metadata, **tensors}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
+    cards, labels = [], None
+    graph = False
+    try:
+        for number, start, body, end in _fields(file):
+            graph = graph or number == _GRAPH
+            if number == _METADATA_PROPS:
+                file.seek(body)
+                key, value = _entry(file.read(end - body))
+                cards += [(start, end, value)] if key == KEY else []
+                labels = tuple(json.loads(value)) if key == LABELS_KEY else labels
+    except ValueError as error:
+        raise CardError(_not_whole(path, "an ONNX model")) from error
+    if not graph:
+        raise CardError(_not_whole(path, "an ONNX model"))
+    if not cards:
+        raise CardError(_no_card(path))
+    start, end, text = cards[-1]
+    size = file.seek(0, 2)
+    if len(cards) > 1 or end != size:
+        raise CardDamaged(_changed(path))
+    card = ModelCard.from_json(text, labels=labels)
+    file.seek(0)
+    _check_payload(file, start, hashlib.sha256(), card, path)
+    return card
+
+
+def _read_safetensors(file: BinaryIO, path: Path) -> ModelCard:
+    size = file.seek(0, 2)
+    file.seek(0)
+    prefix = file.read(8)
+    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+    if length > min(size - 8, _HEADER_LIMIT):
+        raise CardError(_not_whole(path, "a safetensors file"))
+    data = prefix + file.read(length)
+    header, start = _header(data, str(path))
+    metadata = header.pop("__metadata__", {})
+    if KEY not in metadata:
+        raise CardError(_no_card(path))
+    labels = metadata.get(LABELS_KEY)
+    if data != _sealed_header(header, metadata[KEY], labels):
+        raise CardDamaged(_changed(path))
+    card = ModelCard.from_json(metadata[KEY], labels=tuple(json.loads(labels)) if labels else None)
+    _check_payload(file, size - start, hashlib.sha256(_canonical(header)), card, path)
+    return card
+
+
+def _check_payload(file: BinaryIO, count: int, hashed: Any, card: ModelCard, path: Path) -> None:
+    remaining = count
+    while remaining and (chunk := file.read(min(_CHUNK, remaining))):
+        hashed.update(chunk)
+        remaining -= len(chunk)
+    if count != card.payload_bytes or hashed.hexdigest() != card.payload_sha256:
+        raise CardDamaged(_changed(path))
+
+
+def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
+    try:
+        (length,) = struct.unpack_from("<Q", data)
+        header = json.loads(data[8 : 8 + length])
+    except (struct.error, ValueError, OverflowError) as error:
+        raise CardError(_not_whole(name, "a safetensors file")) from error
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
+        raise CardError(_not_whole(name, "a safetensors file"))
+    return header, 8 + length
+
+
+def _canonical(header: dict[str, Any]) -> bytes:
+    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _fields(
+    source: bytes | BinaryIO, position: int = 0, size: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Walk a protobuf message: field number, start of the tag, start of the body, end.
+
+    The message is the whole source, or lies between `position` and `size`.
+    """
+    read = _reader(source)
+    if size is None:
+        size = len(source) if isinstance(source, bytes) else source.seek(0, 2)
+    while position < size:
+        tag, body = _varint(read(position, 10), position)
+        kind = tag & 7
+        if kind == 2:
+            length, body = _varint(read(body, 10), body)
+            end = body + length
+        elif kind == 0:
+            end = _varint(read(body, 10), body)[1]
+        elif kind in (1, 5):
+            end = body + (8 if kind == 1 else 4)
+        else:
+            raise ValueError("unknown wire type")
+        if end > size or tag < 8:
+            raise ValueError("truncated message")
+        yield tag >> 3, position, body, end
+        position = end
+
+
+def _reader(source: bytes | BinaryIO) -> Any:
+    if isinstance(source, bytes):
+        return lambda start, count: source[start : start + count]
+
+    def read(start: int, count: int) -> bytes:
+        source.seek(start)
+        return source.read(count)
+
+    return read
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for index, byte in enumerate(data[:10]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, position + index + 1
+    raise ValueError("truncated number")
+
+
+def _entry(body: bytes) -> tuple[str, str]:
+    """Key and value of a `StringStringEntryProto`."""
+    parts = {number: body[start:end].decode() for number, _, start, end in _fields(body)}
+    return parts.get(1, ""), parts.get(2, "")
+
+
+def _field(key: str, value: str) -> bytes:
+    body = _delimited(1, key.encode()) + _delimited(2, value.encode())
+    return _delimited(_METADATA_PROPS, body)
+
+
+def _delimited(number: int, body: bytes) -> bytes:
+    return _encoded(number << 3 | 2) + _encoded(len(body)) + body
+
+
+def _encoded(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _not_whole(path: Path | str, kind: str) -> str:
+    return f"{path} is not {kind}, or only a part of one. {_again(kind)}"
+
+
+def _no_card(path: Path) -> str:
+    return (
+        f"{path} has no model card. Make one that has: edgecat train writes it into checkpoints, "
+        "edgecat export into ONNX files"
+    )
+
+
+def _changed(path: Path) -> str:
+    again = _again(path.suffix)
+    return f"{path} was changed after it was written: its hash does not match. {again}"
+
+
+def _again(kind: str) -> str:
+    """How a file comes back whole: a checkpoint is trained, all else exported."""
+    return f"Copy it again or {'train' if 'safetensors' in kind else 'export'} it again"

@@ -1,0 +1,1 @@
+"""NVIDIA's libraries: the driver, the CUDA runtime and TensorRT."""

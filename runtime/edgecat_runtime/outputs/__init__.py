@@ -1,0 +1,1 @@
+"""What takes answers: functions, windows, files, events, MQTT and systemd."""

@@ -1,0 +1,133 @@
+"""Events: what changed, when, and how sure it was; and the file that keeps them as JSON lines."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.system.atomic import write_error
+
+if TYPE_CHECKING:
+    from edgecat_runtime.camera.frames import Signal
+    from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.model.prediction import Prediction
+
+EVENT_CLASSES = 5
+
+
+class Events(Sink):
+    """A file of JSON lines: one for every change of label and for all news of the loop.
+
+    A file that exists is added to. Each line is handed to the system as it is written, whole, so a
+    killed program leaves every line that it wrote.
+
+    Args:
+        path: of the file; its folder is made.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+
+    name = "the events file"
+    only_changes = True
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab+", buffering=0)
+            if self._path.stat().st_size and not self._ends_whole():
+                self._file.write(b"\n")  # the last run was killed within a line
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
+        """Append a change of label."""
+        self._append(event_from_answer(answer))
+
+    def signal(self, signal: Signal) -> None:
+        """Append news."""
+        self._append(event_from_signal(signal))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _append(self, event: dict[str, Any]) -> None:
+        line = json_from_event(event) + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise write_error(self._path, error) from error
+
+    def _ends_whole(self) -> bool:
+        self._file.seek(-1, 2)
+        return self._file.read(1) == b"\n"
+
+
+def event_from_answer(answer: Answer) -> dict[str, Any]:
+    """Return what the event of a new label says, JSON-ready.
+
+    `raw` and `smoothed` are the most probable classes of this frame alone and of the decision.
+    """
+    frame, decided = answer.frame, answer.smoothed
+    event: dict[str, Any] = {
+        "time": iso_time(frame.time),
+        "event": "label",
+        "source": frame.source,
+        "camera": frame.camera,
+        "from": answer.before,
+        "to": decided.label,
+        "confidence": _rounded(decided.confidence),
+        "age": round(answer.age, 4),
+        "frame": frame.index,
+        "raw": _most_probable(answer.raw),
+        "smoothed": _most_probable(decided),
+    }
+    return event | ({"picture": frame.name} if frame.name else {})
+
+
+def event_from_signal(signal: Signal) -> dict[str, Any]:
+    """Return what the event of some news says, JSON-ready; nobody is confident of anything then."""
+    event: dict[str, Any] = {
+        "time": iso_time(signal.time),
+        "event": signal.state,
+        "source": signal.source,
+        "camera": signal.camera,
+        "from": signal.before,
+        "to": signal.after,
+        "confidence": 0.0,
+        "age": round(signal.age, 4),
+    }
+    return event | ({"reason": signal.reason} if signal.reason else {})
+
+
+def json_from_event(event: dict[str, Any]) -> bytes:
+    """Return one line of JSON as UTF-8, without its end."""
+    return json.dumps(event, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+def iso_time(seconds: float) -> str:
+    """Return a time since 1970 as `2026-01-31T12:00:00.000Z`."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _most_probable(prediction: Prediction) -> dict[str, float | None]:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    return {label: _rounded(value) for label, value in ranked[:EVENT_CLASSES]}
+
+
+def _rounded(value: float) -> float | None:
+    """JSON has no NaN, which is what a broken engine answers."""
+    return round(value, 4) if math.isfinite(value) else None

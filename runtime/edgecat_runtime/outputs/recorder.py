@@ -1,0 +1,191 @@
+"""The recorder: answers with their overlay as a video file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.outputs.matroska import MatroskaWriter
+from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.system.atomic import write_error
+from edgecat_runtime.system.clocks import Rate
+from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.types import Image
+
+if TYPE_CHECKING:
+    from edgecat_runtime.loop.answers import Answer
+
+
+JPEG_QUALITY = 90
+# What a suffix is encoded with unless a codec is named. JPEG in Matroska is edgecat's own writer.
+CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v", ".mov": "mp4v", ".webm": "VP80"}
+_MEASURED = 8
+
+
+class Recorder(Sink):
+    """A video file of every answered frame with its overlay.
+
+    A `.mkv` is playable up to its last frame whatever happens, and keeps the times of a live
+    source. What other formats lose when the program is killed is OpenCV's and FFmpeg's affair; a
+    killed `.mp4` gives nothing back. Frames of another size than the first are fitted into it.
+
+    Args:
+        path: overwritten; its folder is made.
+        fps: constant frame rate; 0 for a live source, whose frames come when they come.
+        codec: four letters for OpenCV in place of the suffix's own; `HFYU` in a `.mkv` is lossless.
+
+    Raises:
+        UserError: the place cannot be written, or this OpenCV does not write such a file.
+    """
+
+    name = "the recorder"
+    wants_picture = True
+
+    def __init__(self, path: str | Path, *, fps: float = 0.0, codec: str = "") -> None:
+        self._path = Path(path)
+        self._fps = fps
+        self._encoder: _Encoder | None = None
+        self._size = (0, 0)
+        self._count = 0
+        self._start = 0.0
+        suffix = self._path.suffix.lower()
+        if suffix not in CODECS:
+            raise UserError(f"cannot record to {path}; expected a file named {' '.join(CODECS)}")
+        self._own = suffix == ".mkv" and codec in ("", "MJPG")
+        self._codec = codec or CODECS[suffix]
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.open("wb").close()
+        except OSError as error:
+            raise write_error(path, error) from error
+        if not self._own:
+            _OpenCVEncoder(self._path, (64, 64), 25.0, self._codec).close()
+
+    def write(self, answer: Answer, picture: Image) -> None:
+        """Append one picture; raises UserError when the disk is full."""
+        if self._encoder is None:
+            self._start = answer.frame.captured
+            self._size = (picture.shape[0], picture.shape[1])
+            self._encoder = self._open_encoder()
+        seconds = self._count / self._fps if self._fps else answer.frame.captured - self._start
+        self._count += 1
+        try:
+            self._encoder.write(_fitted(picture, *self._size), seconds)
+        except OSError as error:
+            raise write_error(self._path, error) from error
+
+    def close(self) -> None:
+        """Finish the file; without a single picture there is none."""
+        try:
+            if self._encoder is None:
+                self._path.unlink(missing_ok=True)
+            else:
+                self._encoder.close()
+        except OSError as error:
+            raise write_error(self._path, error) from error
+
+    def _open_encoder(self) -> _Encoder:
+        if self._own:
+            return _JpegEncoder(self._path, self._size, self._fps)
+        if self._fps:
+            return _OpenCVEncoder(self._path, self._size, self._fps, self._codec)
+        return _MeasuringEncoder(self._path, self._size, self._codec)
+
+
+class _Encoder(Protocol):
+    def write(self, picture: Image, seconds: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class _JpegEncoder:
+    """JPEG pictures in edgecat's own Matroska file."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        self._cv2 = cv2_module()
+        self._options = [self._cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        self._file = MatroskaWriter(path, height=size[0], width=size[1], fps=fps)
+
+    def write(self, picture: Image, seconds: float) -> None:
+        _, jpeg = self._cv2.imencode(".jpg", picture, self._options)
+        self._file.write(jpeg.tobytes(), seconds)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _OpenCVEncoder:
+    """Whatever OpenCV's VideoWriter writes, at a constant frame rate."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, codec: str) -> None:
+        cv2 = cv2_module()
+        self._folder = path.parent
+        with quiet_stderr():
+            fourcc = cv2.VideoWriter.fourcc(*codec)
+            self._writer: Any = cv2.VideoWriter(str(path), fourcc, fps, size[::-1])
+        if not self._writer.isOpened():
+            raise UserError(
+                f"this OpenCV does not write {codec} into {path}; record to a .mkv instead"
+            )
+
+    def write(self, picture: Image, seconds: float) -> None:
+        # OpenCV hides a failed write, so the room for a picture is looked for beforehand.
+        if shutil.disk_usage(self._folder).free < picture.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._writer.write(picture)
+
+    def close(self) -> None:
+        self._writer.release()
+
+
+class _MeasuringEncoder:
+    """OpenCV's writer for a live source: its first pictures wait until their rate is known."""
+
+    def __init__(self, path: Path, size: tuple[int, int], codec: str) -> None:
+        self._path, self._size, self._codec = path, size, codec
+        self._rate = Rate()
+        self._waiting: list[Image] = []
+        self._encoder: _OpenCVEncoder | None = None
+
+    def write(self, picture: Image, seconds: float) -> None:
+        if self._encoder is not None:
+            return self._encoder.write(picture, seconds)
+        fps = self._rate.tick(seconds)
+        self._waiting.append(picture)
+        if len(self._waiting) >= _MEASURED:
+            self._open(fps)
+        return None
+
+    def close(self) -> None:
+        if self._encoder is None:
+            self._open(self._rate.last)
+        if self._encoder is not None:
+            self._encoder.close()
+
+    def _open(self, fps: float) -> None:
+        self._encoder = _OpenCVEncoder(self._path, self._size, fps or 25.0, self._codec)
+        for picture in self._waiting:
+            self._encoder.write(picture, 0.0)
+        self._waiting.clear()
+
+
+def _fitted(picture: Image, height: int, width: int) -> Image:
+    """Fit a picture into a size, with its aspect kept and black where it leaves room."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    cv2 = cv2_module()
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    inner_h = max(1, round(picture.shape[0] * scale))
+    inner_w = max(1, round(picture.shape[1] * scale))
+    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[top : top + inner_h, left : left + inner_w] = cv2.resize(
+        picture, (inner_w, inner_h), interpolation=cv2.INTER_AREA
+    )
+    return canvas

@@ -1,0 +1,60 @@
+"""systemd is told how the loop is: ready, alive, what it does, stopping (sd_notify(3))."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs.sink import Sink
+
+_SECONDS = 1.0
+
+
+class Systemd(Sink):
+    """READY=1 with the first answer, then WATCHDOG=1 every second, but only while frames flow.
+
+    So a unit with `Type=notify` and `WatchdogSec=30` is started again when no frame was answered
+    for 30 s, whatever hangs. Outside of systemd this does nothing.
+    """
+
+    name = "the watchdog"
+    inline = True  # a background thread would live on where the loop hangs
+
+    def __init__(self) -> None:
+        self._told: float | None = None
+
+    def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
+        """Tell that an answer was given, once a second."""
+        now = monotonic()
+        if self._told is None:
+            notify("READY=1", "STATUS=frames flow")
+        if self._told is None or now - self._told >= _SECONDS:
+            self._told = now
+            notify("WATCHDOG=1")
+
+    def signal(self, signal: Signal) -> None:
+        """Tell what `systemctl status` is to show."""
+        if signal.state == "lost":
+            notify(f"STATUS=no signal: {signal.reason}")
+        elif signal.state in ("back", "switched"):
+            notify("STATUS=frames flow")
+
+    def close(self) -> None:
+        """Tell that the loop ends."""
+        notify("STOPPING=1")
+
+
+def notify(*states: str) -> None:
+    """Send assignments such as `READY=1` to systemd; does nothing where it does not listen."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@") or not hasattr(socket, "AF_UNIX"):
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.sendto("\n".join(states).encode(), address.replace("@", "\0", 1))

@@ -1,0 +1,88 @@
+"""The window on the screen."""
+
+from __future__ import annotations
+
+from threading import Event
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat_runtime.outputs.sink import Sink, Stop
+from edgecat_runtime.system.opencv import cv2_module
+
+if TYPE_CHECKING:
+    from edgecat_runtime.loop.answers import Answer
+
+ESCAPE = 27
+MOST_FPS = 30
+MOST_SHARE = 0.2
+
+
+class Window(Sink):
+    """A window on the screen; `q`, Escape or its close button ends the loop.
+
+    It is inline, because window systems insist on one thread; so that a slow display (a remote one,
+    say) does not slow the loop, it shows at most 30 pictures a second and takes at most a fifth of
+    the time. Where there is no display OpenCV ends the whole process: ask `display.why_no_window`
+    before.
+    """
+
+    name = "the window"
+    wants_picture = True
+    inline = True
+
+    def __init__(self, title: str = "edgecat") -> None:
+        self._title = title
+        self._cv2 = cv2_module()
+        self._picture: NDArray[np.uint8] | None = None
+        self._is_made = False
+        self._due = 0.0
+
+    def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
+        """Show one picture, if it is time to; raises Stop when the user has asked to end."""
+        self._picture = picture
+        start = perf_counter()
+        if start < self._due:
+            return
+        if self._is_made and not self.is_open():
+            raise Stop
+        if self._show(picture, wait_ms=1) in (ord("q"), ESCAPE):
+            raise Stop
+        cost = perf_counter() - start
+        self._due = start + max(1 / MOST_FPS, cost / MOST_SHARE)
+
+    def _show(self, picture: NDArray[np.uint8], wait_ms: int) -> int:
+        """Show a picture and return the key that was pressed, or -1."""
+        if not self._is_made:
+            self._cv2.namedWindow(self._title, self._cv2.WINDOW_NORMAL)
+            self._cv2.resizeWindow(self._title, *_window_size(*picture.shape[:2]))
+            self._is_made = True
+        self._cv2.imshow(self._title, picture)
+        return int(self._cv2.waitKey(wait_ms))
+
+    def is_open(self) -> bool:
+        """Whether the window is on the screen, not closed by its button."""
+        if not self._is_made:
+            return False
+        return bool(self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE) >= 1)
+
+    def linger(self, stop: Event) -> None:
+        """Show the last picture until a key is pressed, the window is closed or `stop` is set."""
+        while self._picture is not None and self.is_open() and not stop.is_set():
+            if self._show(self._picture, wait_ms=50) != -1:
+                return
+
+    def close(self) -> None:
+        """Take the window off the screen."""
+        if self.is_open():
+            self._cv2.destroyWindow(self._title)
+        self._is_made = False
+
+
+def _window_size(height: int, width: int) -> tuple[int, int]:
+    """Width and height on the screen: small frames grow, huge ones shrink."""
+    scale = min(1280 / width, 720 / height)
+    scale = scale if scale < 1 else min(scale, max(1, 480 // max(height, width)))
+    return max(1, round(width * scale)), max(1, round(height * scale))

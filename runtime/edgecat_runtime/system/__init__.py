@@ -1,0 +1,1 @@
+"""The machine beneath: files, clocks, the screen, OpenCV and standard error."""
