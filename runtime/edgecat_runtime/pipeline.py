@@ -113,7 +113,7 @@ class Pipeline:
             >>> async for answer in pipeline.stream():  # doctest: +SKIP
             ...     await publish(answer)
         """
-        from edgecat_runtime.loop.stream import stream_answers
+        from edgecat_runtime.loop.stream import stream_answers  # asyncio takes 40 ms to import
 
         return stream_answers(self)
 

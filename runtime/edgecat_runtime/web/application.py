@@ -282,7 +282,7 @@ class Application:
         return {
             **self._news_now(),
             **self._feed.figures(),
-            "labels": self._feed.pipeline.classifier.labels[:32],
+            "labels": self._feed.loop.classifier.labels[:32],
             "history": [list(view.history) for view in self._feed.views],
             "control": self._controls.stop is not None,
             "sources": self._controls.sources,
