@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
 from edgecat_runtime.model.engine_card import read_plan
+from edgecat_runtime.model.protobuf import delimited, fields
 
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
@@ -70,7 +70,7 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     Raises:
         CardError: `payload` is no ONNX model, or the card does not fit.
     """
-    entries = list(_fields(payload))
+    entries = list(fields(payload))
     if not any(number == 7 for number, *_ in entries):
         raise CardError("these bytes are no ONNX model: they hold no graph")
     view = memoryview(payload)
@@ -122,7 +122,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     cards, labels = [], None
     graph = False
     try:
-        for number, start, body, end in _fields(file):
+        for number, start, body, end in fields(file):
             graph = graph or number == 7
             if number == _METADATA_PROPS:
                 file.seek(body)
@@ -189,71 +189,15 @@ def _canonical(header: dict[str, Any]) -> bytes:
     return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _fields(source: bytes | BinaryIO) -> Iterator[tuple[int, int, int, int]]:
-    """Walk a protobuf message: field number, start of the tag, start of the body, end."""
-    read = _reader(source)
-    size = len(source) if isinstance(source, bytes) else source.seek(0, 2)
-    position = 0
-    while position < size:
-        tag, body = _varint(read(position, 10), position)
-        kind = tag & 7
-        if kind == 2:
-            length, body = _varint(read(body, 10), body)
-            end = body + length
-        elif kind == 0:
-            end = _varint(read(body, 10), body)[1]
-        elif kind in (1, 5):
-            end = body + (8 if kind == 1 else 4)
-        else:
-            raise ValueError("unknown wire type")
-        if end > size or tag < 8:
-            raise ValueError("truncated message")
-        yield tag >> 3, position, body, end
-        position = end
-
-
-def _reader(source: bytes | BinaryIO) -> Any:
-    if isinstance(source, bytes):
-        return lambda start, count: source[start : start + count]
-
-    def read(start: int, count: int) -> bytes:
-        source.seek(start)
-        return source.read(count)
-
-    return read
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(data[:10]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, position + index + 1
-    raise ValueError("truncated number")
-
-
 def _entry(body: bytes) -> tuple[str, str]:
     """Key and value of a `StringStringEntryProto`."""
-    parts = {number: body[start:end].decode() for number, _, start, end in _fields(body)}
+    parts = {number: body[start:end].decode() for number, _, start, end in fields(body)}
     return parts.get(1, ""), parts.get(2, "")
 
 
 def _field(key: str, value: str) -> bytes:
-    body = _delimited(1, key.encode()) + _delimited(2, value.encode())
-    return _delimited(_METADATA_PROPS, body)
-
-
-def _delimited(number: int, body: bytes) -> bytes:
-    return _encoded(number << 3 | 2) + _encoded(len(body)) + body
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    body = delimited(1, key.encode()) + delimited(2, value.encode())
+    return delimited(_METADATA_PROPS, body)
 
 
 def _not_whole(path: Path | str, kind: str) -> str:
