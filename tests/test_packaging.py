@@ -58,6 +58,7 @@ EXPORTS = {
         "Window",
         "open_source",
         "read_card",
+        "register_backend",
         "register_source",
     ],
 }

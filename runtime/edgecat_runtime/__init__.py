@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edgecat_runtime._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from edgecat_runtime.backends.base import register_backend as register_backend
     from edgecat_runtime.camera.camera import Camera as Camera
     from edgecat_runtime.camera.frames import Frame as Frame
     from edgecat_runtime.camera.frames import Signal as Signal
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.web.page import WebPage as WebPage
 
 _NAMES = {
+    "backends.base": ("register_backend",),
     "camera.camera": ("Camera",),
     "camera.frames": ("Frame", "Signal"),
     "camera.opening": ("open_source", "register_source"),
