@@ -30,7 +30,7 @@ from edgecat.models import architecture, build_model
 from edgecat.models.frames import input_from_frames
 from edgecat.pets.synthetic import synthetic_pets
 from edgecat_export.graph.deployed import onnx_from_model
-from edgecat_export.precision.convert import prepared
+from edgecat_export.precision.conversion import prepared
 from edgecat_export.precision.int8 import int8_from_onnx
 from edgecat_export.precision.scan import scan
 from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
