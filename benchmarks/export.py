@@ -25,7 +25,7 @@ from edgecat.models import ARCHITECTURES, architecture, build_model
 from edgecat.models.checkpoint import golden_logits
 from edgecat.models.cost import cost_of
 from edgecat_export.graph.deployed import onnx_from_model
-from edgecat_export.parity.compare import golden_parity
+from edgecat_export.parity.comparison import golden_parity
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.model.artifact import seal_onnx
 from edgecat_runtime.model.golden import preprocess_fingerprint

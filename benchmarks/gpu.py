@@ -248,7 +248,7 @@ def parity(
     reference: Subject, subjects: Sequence[Subject], data: Sequence[Path]
 ) -> list[dict[str, Any]]:
     """Hold every subject against the reference on the same pictures."""
-    from edgecat_export.parity.compare import compare
+    from edgecat_export.parity.comparison import compare
 
     classifiers = [subject.classifier for subject in subjects]
     names = [Path(subject.name).name for subject in (reference, *subjects)]

@@ -1,3 +1,3 @@
 """edgecat: train an image classifier once, ship it to any edge device, prove its answers there."""
 
-__version__ = "0.1.0"
+from edgecat._version import __version__ as __version__

@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from edgecat import __version__
+from edgecat._version import __version__
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import write_error
 from edgecat_runtime.system.cache import cache_folder

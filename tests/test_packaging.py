@@ -29,17 +29,38 @@ EXPORTS = {
     "edgecat": [],
     "edgecat_export": [],
     "edgecat_runtime": [
+        "Answer",
         "BackendMissing",
+        "CallbackSink",
+        "Camera",
         "CardDamaged",
         "CardError",
         "Classifier",
         "DeviceError",
         "EdgecatError",
+        "Events",
+        "Frame",
         "GateError",
         "ModelCard",
+        "Mqtt",
+        "Pipeline",
         "Prediction",
+        "Recorder",
+        "Shot",
+        "Signal",
+        "Sink",
+        "Snapshots",
+        "Source",
+        "SourceOptions",
+        "Summary",
+        "Thresholds",
         "UserError",
+        "WebPage",
+        "Window",
+        "open_source",
         "read_card",
+        "register_backend",
+        "register_source",
     ],
 }
 MOST_BYTES = 10_000_000
@@ -149,7 +170,7 @@ for found in pkgutil.walk_packages(edgecat_runtime.__path__, "edgecat_runtime.")
         importlib.import_module(found.name)
 wrong = {"torch", "cv2", "onnx", "onnxruntime", "openvino", "tensorrt", "typer"} & set(sys.modules)
 assert not wrong, wrong
-print(len([name for name in sys.modules if name.startswith("edgecat_runtime")]))
+print(len([m for n, m in sys.modules.items() if n.startswith("edgecat_runtime") and m.__spec__]))
 """
     modules = int(_run(python, "-c", script))
     assert modules == len(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat import __version__
+from edgecat._version import __version__
 from edgecat.cli.benchmark import benchmark
 from edgecat.cli.camera import camera
 from edgecat.cli.classify import classify

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.data.folder import Picture, PictureSet
-from edgecat.training.augment import Views
 from edgecat_runtime.images import PictureError, decode_picture
 from edgecat_runtime.system.opencv import cv2_module
 
@@ -24,20 +23,17 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures for a model; with `views`, their augmentation is finished on its device.
+    """Pictures for a model.
 
     Attributes:
-        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded. With
-            `views`, canvases of twice the frames' height and width.
+        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded.
         labels: int64 (n,).
         skipped: a sentence for each picture that could not be decoded.
-        views: what the device has to do to `frames`; None: nothing.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.int64]
     skipped: tuple[str, ...] = ()
-    views: Views | None = None
 
 
 def served_batches(
@@ -79,14 +75,14 @@ def load_batch(
         prepare: makes a frame from a decoded picture, uint8 (h, w, 3) BGR, and its index.
         pinned: put the frames where a GPU can copy from on its own.
     """
-    frames, labels, skipped = _decoded(pictures, indices, prepare)
+    frames, labels, skipped = decoded(pictures, indices, prepare)
     if not frames:
         return Batch(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), tuple(skipped))
-    room = _room((len(frames), *frames[0].shape), pinned=pinned)
+    room = empty_frames((len(frames), *frames[0].shape), pinned=pinned)
     return Batch(np.stack(frames, out=room), np.array(labels, np.int64), tuple(skipped))
 
 
-def _decoded(
+def decoded(
     pictures: Sequence[Picture],
     indices: Iterable[int],
     prepare: Callable[[NDArray[np.uint8], int], Result],
@@ -103,7 +99,8 @@ def _decoded(
     return results, labels, skipped
 
 
-def _room(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
+def empty_frames(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
+    """Room for frames of a shape; `pinned`: where a GPU can copy from on its own."""
     if not pinned:
         return np.empty(shape, np.uint8)
     import torch

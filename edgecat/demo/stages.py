@@ -18,7 +18,7 @@ from edgecat.scores import evaluate as count
 from edgecat.training.config import TrainConfig
 from edgecat.training.plots import draw_confusion
 from edgecat.workflows.verify import against_first, against_golden
-from edgecat_export.parity.compare import Pair
+from edgecat_export.parity.comparison import Pair
 from edgecat_runtime import Classifier
 from edgecat_runtime.backends import backend_entries
 from edgecat_runtime.benchmark import Result, measure, opened

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat import __version__
+from edgecat._version import __version__
 from edgecat.evaluation.answers import Answers
 from edgecat.evaluation.curves import Reliability, reliability, wilson
 from edgecat.evaluation.figures import energy_figure, reliability_figure, roc_figure

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export import __version__
-from edgecat_export.parity.compare import AGREEMENT_LIMITS, Pair
+from edgecat_export.parity.comparison import AGREEMENT_LIMITS, Pair
 from edgecat_export.parity.evidence import EDGES, Case, Evidence
 from edgecat_export.parity.layers import Drift
 from edgecat_runtime.system.atomic import atomic_write

@@ -9,7 +9,7 @@ from dataclasses import fields
 from html import escape
 from pathlib import Path
 
-from edgecat import __version__
+from edgecat._version import __version__
 from edgecat.report.page import cards, page
 from edgecat.study.frame import STUDIES, Outcome, Study, Table
 from edgecat_runtime.errors import UserError

@@ -13,6 +13,7 @@ from torch.nn.functional import grid_sample
 
 from edgecat.data.batches import Batch
 from edgecat.training.augment import Views
+from edgecat.training.loader import BegunBatch
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -23,7 +24,9 @@ def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     """
     frames = torch.from_numpy(batch.frames).to(device, non_blocking=True)
     labels = torch.from_numpy(batch.labels).to(device, non_blocking=True)
-    return (frames if batch.views is None else finished(frames, batch.views)), labels
+    if isinstance(batch, BegunBatch):
+        frames = finished(frames, batch.views)
+    return frames, labels
 
 
 @torch.no_grad()

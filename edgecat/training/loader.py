@@ -7,24 +7,39 @@ threads nor an interruption changes a bit of what the model sees.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.batches import Batch, Item, _decoded, _room, load_batch, prefetched
+from edgecat.data.batches import Batch, decoded, empty_frames, load_batch, prefetched
 from edgecat.data.folder import Picture, PictureSet
 from edgecat.data.stream import ShardSet
-from edgecat.training.augment import Augmentation, augment, begin_view, lay_out
+from edgecat.training.augment import Augmentation, Views, augment, begin_view, lay_out
 from edgecat_runtime.model.card import Fit
 from edgecat_runtime.model.preprocess import preprocess
 
 Chosen = Sequence[tuple[int, Picture]]
 
+Item = TypeVar("Item")
+
 _WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class BegunBatch(Batch):
+    """Pictures whose augmentation is finished on the model's device.
+
+    Attributes:
+        frames: canvases of twice the height and width of the frames to come.
+        views: what the device has to do to them.
+    """
+
+    views: Views = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ class Loader:
         fit: how a picture meets the frame when served.
         workers: threads.
         part: this process and the number of processes that share each batch.
-        on_device: leave the end of the augmentation to the device, as `views` of the batches.
+        on_device: leave the end of the augmentation to the device: a `BegunBatch`.
         pinned: give frames in memory that a GPU copies from while the processor goes on.
     """
 
@@ -92,14 +107,14 @@ class Loader:
 
         if how is None or not self.on_device:
             return load_batch(pictures, range(len(pictures)), view, pinned=self.pinned)
-        begun, labels, skipped = _decoded(
+        begun, labels, skipped = decoded(
             pictures,
             range(len(pictures)),
             lambda image, index: begin_view(image, size, how, random(index)),
         )
-        canvases = _room((len(begun), 2 * size, 2 * size, 3), pinned=self.pinned)
+        canvases = empty_frames((len(begun), 2 * size, 2 * size, 3), pinned=self.pinned)
         views = lay_out(begun, canvases)
-        return Batch(canvases, np.array(labels, np.int64), tuple(skipped), views)
+        return BegunBatch(canvases, np.array(labels, np.int64), tuple(skipped), views=views)
 
 
 def _streamed(loader: Loader, shards: ShardSet, epoch: int, start: int) -> Iterator[Chosen]:

@@ -11,8 +11,8 @@ from typing import Any
 from edgecat.cli.terminal.console import progress
 from edgecat.pretrained import shipped
 from edgecat.workflows.export_sources import Described, photographs_for, read_model
-from edgecat_export.parity.compare import Pair
-from edgecat_export.precision.convert import Conversion, convert
+from edgecat_export.parity.comparison import Pair
+from edgecat_export.precision.conversion import Conversion, convert
 from edgecat_export.precision.scan import Progress
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.backends.base import gpu_number, split_device

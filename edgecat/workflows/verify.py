@@ -14,7 +14,7 @@ import numpy as np
 from edgecat.cli.terminal.console import progress, warn
 from edgecat.report.parity import Source
 from edgecat.workflows.places import Place, candidate_places, named, on_each, outcome_of, places
-from edgecat_export.parity.compare import Pair, compare, golden_parity
+from edgecat_export.parity.comparison import Pair, compare, golden_parity
 from edgecat_export.parity.evidence import Evidence
 from edgecat_export.parity.layers import SEGMENT_BACKENDS, Drift, find_drift
 from edgecat_runtime import Classifier, UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgecat_export.parity.compare import Pair, golden_parity
+from edgecat_export.parity.comparison import Pair, golden_parity
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.errors import BackendMissing, GateError, UserError
 from edgecat_runtime.model.artifact import read_card, seal_onnx

@@ -9,16 +9,14 @@ from threading import Condition, Event
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecat_runtime.camera.camera import Camera, read_newest
-from edgecat_runtime.camera.frames import Fitted, Frame, News, Signal
+from edgecat_runtime.camera.frames import Frame, News, Signal
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.errors import DeviceError, EdgecatError
 from edgecat_runtime.loop.answers import Answer, Summary
 from edgecat_runtime.loop.channel import Channel
 from edgecat_runtime.loop.decision import Thresholds
-from edgecat_runtime.loop.reload import Reloader
+from edgecat_runtime.loop.engine import Engine
 from edgecat_runtime.outputs.callback import Callback, sink_from_output
 from edgecat_runtime.outputs.overlay import draw_overlay
 from edgecat_runtime.outputs.sink import Output, Sink, Stop, output_from_sink
@@ -28,7 +26,6 @@ __all__ = ["Answer", "Pipeline", "Summary"]
 
 log = logging.getLogger("edgecat_runtime")
 
-REOPEN_SECONDS = 60.0
 _POLL_SECONDS = 0.2  # how soon a stop is heard while no frame comes
 
 
@@ -48,7 +45,7 @@ class Pipeline:
         thresholds: how sure a decision over frames has to be.
         max_frames: after how many to end; None: with the source.
         stop: set it, or call `stop`, from any thread or signal handler to end the loop.
-        reopen: opens the classifier again when it fails, at most once in `REOPEN_SECONDS`.
+        reopen: opens the classifier again when it fails, at most once a minute.
         reload: whether to watch the classifier's file, and to open it again when its contents
             change (with `reopen`, where that is given). The new engine takes over between two
             frames when it has passed its self-test and has the same labels, and the old one is
@@ -75,11 +72,7 @@ class Pipeline:
     ) -> None:
         self.cameras, self._changed = _together(camera)
         self._channels = [Channel(camera, smooth, thresholds) for camera in self.cameras]
-        self._classifier = classifier
-        self._reopen = reopen
-        self._reopened_at = float("-inf")
-        self._own: Classifier | None = None
-        self._reloader = Reloader(classifier, reopen) if reload else None
+        self._engine = Engine(classifier, reopen, reload=reload, tell=self._tell_all)
         self._sinks = tuple(map(sink_from_output, outputs))
         self._outputs: list[Output] = []
         self._max_frames = max_frames
@@ -89,7 +82,7 @@ class Pipeline:
         self._frames = 0
         self._seconds = 0.0
         for one in self.cameras:
-            one.fit = self._fit
+            one.fit = self._engine.fit
 
     def run(self) -> Summary:
         """Run to the end and return the summary; raises as iterating does."""
@@ -113,7 +106,7 @@ class Pipeline:
             >>> async for answer in pipeline.stream():  # doctest: +SKIP
             ...     await publish(answer)
         """
-        from edgecat_runtime.loop.stream import stream_answers
+        from edgecat_runtime.loop.stream import stream_answers  # asyncio takes 40 ms to import
 
         return stream_answers(self)
 
@@ -130,8 +123,7 @@ class Pipeline:
             for sink in self._sinks:
                 sink.begin(self)
             self._tell_all("started")
-            if self._reloader is not None:
-                self._reloader.start()
+            self._engine.start()
             while frames := self._next_frames():
                 for answer in self._answers(frames):
                     self._hand_over(answer)
@@ -144,13 +136,11 @@ class Pipeline:
             reason = str(error) or type(error).__name__
             raise
         finally:
-            if self._reloader is not None:
-                self._reloader.close()
+            self._engine.stop()
             self._tell_all("stopped", reason)
             for output in self._outputs:
                 output.close()
-            if self._own is not None:
-                self._own.close()
+            self._engine.close()
 
     @property
     def camera(self) -> Camera:
@@ -160,7 +150,7 @@ class Pipeline:
     @property
     def classifier(self) -> Classifier:
         """What answers them."""
-        return self._classifier
+        return self._engine.classifier
 
     @property
     def clocks(self) -> dict[str, Clock]:
@@ -202,7 +192,7 @@ class Pipeline:
         while left != 0 and not self._stop.is_set():
             frames = self._frames_soon()
             self._tell_signals()
-            self._take_over()
+            self._engine.take_over()
             if frames is not None:
                 return frames[:left]
         return []
@@ -217,15 +207,6 @@ class Pipeline:
         for channel in self._channels:
             while channel.camera.signals:
                 self._tell(channel, channel.camera.signals.popleft())
-
-    def _take_over(self) -> None:
-        """Let an engine whose file was replaced answer from the next frame on."""
-        if self._reloader is None or (news := self._reloader.take()) is None:
-            return
-        if news.classifier is not None:
-            self._reloader.retire(self._classifier)
-            self._classifier = self._own = news.classifier
-        self._tell_all("refused" if news.classifier is None else "reloaded", news.reason)
 
     def _tell_all(self, state: News, reason: str = "") -> None:
         """Tell of every camera what concerns the whole loop."""
@@ -249,47 +230,19 @@ class Pipeline:
     def _answers(self, frames: Sequence[Frame]) -> Iterator[Answer]:
         """Answer the newest frames of some cameras as one batch."""
         started = perf_counter()
-        fitted = [self._fitted(frame) for frame in frames]
+        fitted = [self._engine.fitted(frame) for frame in frames]
         batch = (
             fitted[0].pixels[None] if len(fitted) == 1 else np.stack([one.pixels for one in fitted])
         )
         ready = perf_counter()
-        logits = self._infer(batch)
+        logits = self._engine.infer(batch)
         answered = perf_counter()
         self._clocks["preprocess"].add(sum(one.seconds for one in fitted))
         self._clocks["infer"].add(answered - ready)
         for frame, row in zip(frames, logits, strict=True):
             self._clocks["wait"].add(started - frame.captured)
             self._clocks["age"].add(answered - frame.captured)
-            yield self._channels[frame.camera].answer(frame, row, self._classifier, answered)
-
-    def _fitted(self, frame: Frame) -> Fitted:
-        """The frame as the network takes it; one that was fitted to another engine's is no use."""
-        there = frame.fitted
-        return there if there and there.classifier is self._classifier else self._fit(frame.image)
-
-    def _fit(self, image: NDArray[np.uint8]) -> Fitted:
-        classifier, start = self._classifier, perf_counter()
-        return Fitted(classifier.preprocess(image), classifier, perf_counter() - start)
-
-    def _infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Ask the engine; one that fails is opened again, and asked once more."""
-        try:
-            return self._classifier.infer(batch)
-        except Exception as error:
-            if self._reopen is None or perf_counter() - self._reopened_at < REOPEN_SECONDS:
-                raise _engine_error(error) from error
-            log.warning("the engine failed and is opened again: %s", error)
-            reason = str(_engine_error(error))
-        self._classifier.close()
-        try:
-            self._classifier = self._own = self._reopen()
-            self._reopened_at = perf_counter()
-            logits = self._classifier.infer(batch)
-        except Exception as error:
-            raise _engine_error(error, " again after it was reopened") from error
-        self._tell_all("reopened", reason)
-        return logits
+            yield self._channels[frame.camera].answer(frame, row, self.classifier, answered)
 
     def _hand_over(self, answer: Answer) -> None:
         """Give the answer to every output that wants it; draw the overlay once, if at all."""
@@ -326,9 +279,3 @@ def _together(camera: Camera | Sequence[Camera]) -> tuple[tuple[Camera, ...], Co
     for number, one in enumerate(camera):
         one.share(changed, number)
     return tuple(camera), changed
-
-
-def _engine_error(error: Exception, when: str = "") -> EdgecatError:
-    if isinstance(error, EdgecatError) and not when:
-        return error
-    return DeviceError(f"the engine failed{when}: {str(error) or type(error).__name__}")

@@ -7,10 +7,7 @@ The second argument is a camera number, a video file, or a folder of pictures.
 
 import sys
 
-from edgecat_runtime import Classifier
-from edgecat_runtime.camera import Camera
-from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime import Camera, Classifier, EdgecatError, Pipeline
 
 
 def main(engine: str, source: str) -> None:

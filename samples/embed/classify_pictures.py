@@ -2,8 +2,7 @@
 
 import sys
 
-from edgecat_runtime import Classifier
-from edgecat_runtime.errors import EdgecatError
+from edgecat_runtime import Classifier, EdgecatError
 from edgecat_runtime.images import read_picture
 
 

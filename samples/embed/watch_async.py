@@ -9,10 +9,7 @@ import asyncio
 import sys
 from contextlib import aclosing
 
-from edgecat_runtime import Classifier
-from edgecat_runtime.camera import Camera
-from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime import Camera, Classifier, EdgecatError, Pipeline
 
 
 async def main(engine: str, source: str) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
-from edgecat_runtime import Classifier, Prediction
-from edgecat_runtime.errors import EdgecatError
+from edgecat_runtime import Classifier, EdgecatError, Prediction
 from edgecat_runtime.images import PictureError, decode_picture
 
 MOST_BYTES = 10_000_000

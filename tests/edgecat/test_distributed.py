@@ -26,6 +26,7 @@ from edgecat.training.augment import Augmentation, begin_view, lay_out
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, World, filled, started_by_torchrun
+from edgecat.training.loader import BegunBatch
 from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
 from edgecat_runtime.errors import DeviceError, UserError
@@ -228,8 +229,8 @@ def test_a_view_is_doubled_with_its_picture() -> None:
     ]
     canvases = np.empty((1, 64, 64, 3), np.uint8)
     views = lay_out(drawn, canvases)
-    whole = filled(Batch(canvases, np.ones(1, np.int64), views=views), 32)
+    whole = filled(BegunBatch(canvases, np.ones(1, np.int64), views=views), 32)
     frames, _ = on_device(whole, torch.device("cpu"))
     assert frames.shape == (2, 32, 32, 3)
-    none = Batch(canvases[:0], np.zeros(0, np.int64), views=lay_out([], canvases[:0]))
+    none = BegunBatch(canvases[:0], np.zeros(0, np.int64), views=lay_out([], canvases[:0]))
     assert on_device(filled(none, 32), torch.device("cpu"))[0].shape == (2, 32, 32, 3)

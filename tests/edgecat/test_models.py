@@ -303,8 +303,8 @@ def ends_in_an_engine(checkpoint: Path) -> None:
     from edgecat_export.engine.builder import EngineOptions
     from edgecat_export.engine.export import engine_from_onnx
     from edgecat_export.graph.deployed import card_for_onnx, onnx_from_model
-    from edgecat_export.parity.compare import golden_parity
-    from edgecat_export.precision.convert import convert
+    from edgecat_export.parity.comparison import golden_parity
+    from edgecat_export.precision.conversion import convert
     from edgecat_export.publish import save_onnx
     from edgecat_runtime.model.engine_card import card_in_plan
 

@@ -18,7 +18,7 @@ from edgecat_export.graph.foreign import (
     normalised,
     onnx_from_foreign,
 )
-from edgecat_export.precision.convert import convert
+from edgecat_export.precision.conversion import convert
 from edgecat_export.precision.scan import answer
 from edgecat_runtime import Classifier, GateError, UserError
 from edgecat_runtime.model.card import CardError

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecat_export.parity.compare import Pair, Tally, compare, golden_parity
+from edgecat_export.parity.comparison import Pair, Tally, compare, golden_parity
 from edgecat_runtime import Classifier, UserError, read_card
 from edgecat_runtime.model.artifact import seal_onnx
 from edgecat_runtime.model.card import ModelCard

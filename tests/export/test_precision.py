@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecat_export.precision.convert import convert
+from edgecat_export.precision.conversion import convert
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.gate import Gate, GateReport, Photographs
 from edgecat_export.precision.int8 import Form, int8_from_onnx, int8_layers, layers
@@ -416,7 +416,7 @@ def test_fp16_that_overflows_on_photographs_is_refused(monkeypatch: pytest.Monke
 
 def test_too_much_in_float_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hard = balanced(network(outlier=300))
-    monkeypatch.setattr("edgecat_export.precision.convert.INT8_SHARE", 0.99)
+    monkeypatch.setattr("edgecat_export.precision.conversion.INT8_SHARE", 0.99)
     with pytest.raises(GateError, match=r"also with \d layers in higher precision: FAIL"):
         convert(hard, card_of(hard), "int8", calibration=pictures(64), photographs=labelled(hard))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import edgecat_runtime
 from edgecat_runtime import BackendMissing, Classifier, DeviceError, GateError, UserError, read_card
 from edgecat_runtime.backends import base, register_backend
 from edgecat_runtime.backends.choice_cache import _MOST_KEPT
@@ -258,7 +257,7 @@ def _threads(ways: Register, patch: pytest.MonkeyPatch, made: list[Way]) -> dict
 
 
 def _version(ways: Register, patch: pytest.MonkeyPatch, made: list[Way]) -> None:
-    patch.setattr(edgecat_runtime, "__version__", "99.0")
+    patch.setattr("edgecat_runtime.backends.choice_cache.__version__", "99.0")
 
 
 def _cores(ways: Register, patch: pytest.MonkeyPatch, made: list[Way]) -> None:

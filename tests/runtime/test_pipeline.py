@@ -19,6 +19,7 @@ from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.loop.engine import Engine
 from edgecat_runtime.outputs.events import Events
 from edgecat_runtime.outputs.recorder import Recorder
 from edgecat_runtime.outputs.sink import QUEUED, Sink, Stop
@@ -194,19 +195,23 @@ def test_a_file_is_fitted_while_the_frame_before_is_answered(
     assert [a.raw for a in answers] == [classifier.classify(a.frame.image) for a in answers]
 
 
+@pytest.mark.parametrize(
+    ("change", "again"), [({"width": 40}, True), ({"fit": "letterbox"}, True), ({}, False)]
+)
 def test_a_frame_that_was_fitted_to_another_engine_is_fitted_again(
-    scripted: Make, brightness: Make
+    scripted: Make, brightness: Make, change: dict[str, Any], again: bool
 ) -> None:
-    with Camera(scripted([grey(10)] * 4)) as camera:
-        loop = Pipeline(camera, brightness())
-        for answer in loop:
-            assert answer.raw == loop.classifier.classify(answer.frame.image)
-            loop._classifier = Classifier(
-                loop.classifier._backend, dataclasses.replace(loop.classifier.card, width=40)
-            )
-            sizes = [loop._fitted(answer.frame).pixels.shape, answer.frame.fitted.pixels.shape]
-            assert sizes[0] != sizes[1]
-            break
+    first = brightness()
+    card = dataclasses.replace(first.card, **change)
+    engine = Engine(first, None, reload=False, tell=lambda state, reason: None)
+    with Camera(scripted([grey(10)] * 2)) as camera:
+        camera.fit = engine.fit
+        frame = camera.read()
+    assert frame.fitted.pixels.shape == (first.card.height, first.card.width, 3)
+    assert engine.fitted(frame) is frame.fitted
+    engine.classifier = Classifier(first._backend, card)
+    assert (engine.fitted(frame) is not frame.fitted) == again
+    assert np.array_equal(engine.fitted(frame).pixels, engine.classifier.preprocess(frame.image))
 
 
 def test_an_inline_sink_stops_the_loop(scripted: Make, brightness: Make) -> None:

@@ -14,7 +14,7 @@ from time import perf_counter
 from edgecat_export.engine.builder import Build, EngineOptions
 from edgecat_export.engine.errors import EngineError
 from edgecat_export.engine.monitor import Progress
-from edgecat_export.parity.compare import Pair, golden_parity
+from edgecat_export.parity.comparison import Pair, golden_parity
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.backends.tensorrt import EngineMismatch, here
 from edgecat_runtime.errors import BackendMissing, DeviceError, EdgecatError, GateError, UserError

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgecat_export.parity.compare import Pair
+from edgecat_export.parity.comparison import Pair
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export.graph.foreign_graph import ForeignInput, modern, strip_softmax, wrap
-from edgecat_export.parity.compare import Pair
+from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.scan import session_from_onnx
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import GateError, UserError

@@ -1,5 +1,5 @@
 """Whether two models give the same answer, and the layer at which they part."""
 
-from edgecat_export.parity.compare import Pair, compare
+from edgecat_export.parity.comparison import Pair, compare
 
 __all__ = ["Pair", "compare"]

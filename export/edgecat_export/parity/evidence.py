@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.parity.compare import Tally
+from edgecat_export.parity.comparison import Tally
 from edgecat_runtime.model.parity import logit_error
 from edgecat_runtime.types import Frames, Logits
 

@@ -1,5 +1,5 @@
 """Smaller numbers: fp16 and int8, converted and judged."""
 
-from edgecat_export.precision.convert import convert
+from edgecat_export.precision.conversion import convert
 
 __all__ = ["convert"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.parity.compare import AGREEMENT_LIMITS, FLOAT_LIMITS
+from edgecat_export.parity.comparison import AGREEMENT_LIMITS, FLOAT_LIMITS
 from edgecat_export.precision.scan import Progress, answer, answer_exactly
 from edgecat_runtime.errors import GateError
 from edgecat_runtime.model.card import GOLDEN_CLASSES, ModelCard, Precision

@@ -1,5 +1,6 @@
 """Backends: one protocol, one registry. Opening one is what imports its library."""
 
+from edgecat_runtime.backends import builtin  # noqa: F401  (registers them)
 from edgecat_runtime.backends.base import (
     Backend,
     BackendEntry,

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from edgecat_runtime._version import __version__
 from edgecat_runtime.backends.choice import Candidate, Choice, Trial
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.nvidia.driver import driver
@@ -92,8 +93,6 @@ def _trial(kept: Any) -> Trial:
 
 
 def _key(candidates: Sequence[Candidate], threads: int | None) -> dict[str, Any]:
-    from edgecat_runtime import __version__
-
     entries = [candidate.entry for candidate in candidates]
     gpus = driver() if any(entry.device != "cpu" for entry in entries) else None
     return {

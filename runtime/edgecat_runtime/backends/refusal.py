@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from edgecat_runtime._version import __version__
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.errors import GateError
 from edgecat_runtime.model.card import ModelCard, Precision
@@ -61,8 +62,6 @@ def advice(
         devices: that they ran on.
         others: backends that have not been tried.
     """
-    from edgecat_runtime import __version__
-
     precisions = {card.precision for _, card in models}
     here = f"computed differently on this {_device(precisions, devices)}"
     if all(card.payload_sha256 for _, card in models):

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition
 from time import perf_counter
 from types import TracebackType
-from typing import Literal
 
 from edgecat_runtime.camera.frames import Fitted, Frame, Signal
-from edgecat_runtime.camera.opening import open_source, register_source
-from edgecat_runtime.camera.source import NO_OPTIONS, Shot, Source, SourceOptions, redacted
-from edgecat_runtime.camera.view import View
-from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.camera.opening import open_source
+from edgecat_runtime.camera.reader import Reader
+from edgecat_runtime.camera.recovery import Absent, State
+from edgecat_runtime.camera.source import NO_OPTIONS, Source, SourceOptions, redacted
+from edgecat_runtime.errors import DeviceError
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
 
-__all__ = [
-    "Camera",
-    "Frame",
-    "Shot",
-    "Signal",
-    "Source",
-    "SourceOptions",
-    "open_source",
-    "register_source",
-]
-
-log = logging.getLogger("edgecat_runtime")
-
-State = Literal["waiting", "live", "no signal", "ended"]
-
 _POLL_SECONDS = 0.2
-_GRACE_SECONDS = 0.5  # a source's own timeout comes before the camera's
-_LONGEST_PAUSE = 0.5
-_ABANDONED = 2  # threads that may hang in a driver before no other is started
 
 
 class Camera:
@@ -60,16 +39,6 @@ class Camera:
         options: how its pictures are looked at, and what counts as a stall.
         give_up: seconds without a frame after which a loss is an error; None never.
 
-    Attributes:
-        source: what is read now.
-        number: of this camera among several.
-        state: `waiting` for the first frame, `live`, `no signal` or `ended`.
-        losses: how often a source that had given frames was lost.
-        signals: what happened to the source and nobody has taken yet; the oldest first.
-        clock: durations of the source's `read`.
-        fit: fits each frame of a file to a network while the one before is answered; None: not. A
-            live frame may never be answered, so it is fitted when it is.
-
     Example:
         >>> with Camera.open("clip.mp4") as camera:  # doctest: +SKIP
         ...     for frame in camera:
@@ -84,30 +53,8 @@ class Camera:
         options: SourceOptions = NO_OPTIONS,
         give_up: float | None = None,
     ) -> None:
-        self.source = source
-        self.number = 0
-        self.state: State = "waiting"
-        self.losses = 0
-        self.signals: deque[Signal] = deque(maxlen=64)
-        self.clock = Clock()
-        self.fit: Callable[[Image], Fitted] | None = None
-        self._reopen = reopen if source.live and source.reopens else None
         self._options = options
-        self._stall = options.stall
-        self._view = View(options.rotate, options.flip, options.roi)
-        self._give_up = give_up
-        self._slot: Frame | None = None
-        self._count = self._dropped = self._gone_dropped = self._gone_skipped = 0
-        self._closed = False
-        self._error: Exception | None = None
-        self._reason: Exception | None = None
-        self._lost_at = 0.0
-        self._tries = 0
-        self._since = 0.0  # the last sign of life: a frame, or an attempt to open
-        self._turn = 0
-        self._thread: Thread | None = None
-        self._abandoned: list[Thread] = []
-        self._changed = Condition()
+        self._reader = Reader(source, reopen, options, give_up)
 
     @classmethod
     def open(
@@ -134,8 +81,50 @@ class Camera:
         except DeviceError as error:
             if not wait:
                 raise
-            opened = _Absent(redacted(str(source)), error)
+            opened = Absent(redacted(str(source)), error)
         return cls(opened, reopen=reopen, options=options, give_up=give_up)
+
+    @property
+    def source(self) -> Source:
+        """What is read now."""
+        return self._reader.source
+
+    @property
+    def number(self) -> int:
+        """Of this camera among several, from 0."""
+        return self._reader.number
+
+    @property
+    def state(self) -> State:
+        """`waiting` for the first frame, `live`, `no signal` or `ended`."""
+        return self._reader.recovery.state
+
+    @property
+    def losses(self) -> int:
+        """How often a source that had given frames was lost."""
+        return self._reader.recovery.losses
+
+    @property
+    def signals(self) -> deque[Signal]:
+        """What happened to the source and nobody has taken yet; the oldest first."""
+        return self._reader.signals
+
+    @property
+    def clock(self) -> Clock:
+        """Durations of the source's `read`."""
+        return self._reader.clock
+
+    @property
+    def fit(self) -> Callable[[Image], Fitted] | None:
+        """Fits each frame of a file to a network while the one before is answered; None: not.
+
+        A live frame may never be answered, so it is fitted when it is.
+        """
+        return self._reader.fit
+
+    @fit.setter
+    def fit(self, function: Callable[[Image], Fitted] | None) -> None:
+        self._reader.fit = function
 
     @property
     def fps(self) -> float:
@@ -145,12 +134,12 @@ class Camera:
     @property
     def dropped(self) -> int:
         """Frames of a live source that came and went unread."""
-        return self._dropped + self._gone_dropped + self.source.dropped
+        return self._reader.dropped
 
     @property
     def skipped(self) -> int:
         """Frames that could not be decoded."""
-        return self._gone_skipped + self.source.skipped
+        return self._reader.skipped
 
     def read(self, timeout: float | None = None) -> Frame | None:
         """Return the next frame, of a live source the newest; None at the end.
@@ -166,7 +155,7 @@ class Camera:
                 that came before are given first.
             UserError: a file holds nothing that can be read.
         """
-        frames = read_newest([self], self._changed, timeout)
+        frames = read_newest([self], self.changed, timeout)
         return frames[0] if frames else None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -180,39 +169,11 @@ class Camera:
             UserError, DeviceError: as `open_source` does; the old source stays.
         """
         reopen = partial(open_source, source, self._options)
-        opened = reopen()
-        with self._changed:
-            if self._closed:
-                opened.close()
-                return
-            before, started = self.source, self._thread is not None
-            self._gone_dropped += before.dropped
-            self._gone_skipped += before.skipped
-            self.source, self._slot, self._error = opened, None, None
-            self._reopen = reopen if opened.live and opened.reopens else None
-            self.state, self._lost_at, self._tries = "waiting", 0.0, 0
-            self._note("switched", f"{before.name} was watched before")
-            if started:
-                self._start(opened)
-            self._changed.notify_all()
-        if started:
-            before.cancel()  # its thread closes it
-        else:
-            before.close()
+        self._reader.switch(reopen(), reopen)
 
     def close(self) -> None:
         """Stop capturing and close the source; calling it twice is harmless."""
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            self.state = "ended"
-            self._changed.notify_all()
-        if self._thread is None:
-            self.source.close()
-        else:
-            self.source.cancel()
-            self._thread.join(timeout=2.0)  # a hung driver must not hang the program
+        self._reader.close()
 
     def __enter__(self) -> Camera:
         return self
@@ -230,204 +191,34 @@ class Camera:
     @property
     def changed(self) -> Condition:
         """What is notified with every frame."""
-        return self._changed
+        return self._reader.changed
 
     def share(self, changed: Condition, number: int) -> None:
         """Become camera `number` of several that tell of frames through one condition."""
-        if self._thread is not None:
+        if self._reader.started:
             raise ValueError(f"{self.source.name} was read before it became one of several cameras")
-        self._changed, self.number = changed, number
+        self._reader.changed, self._reader.number = changed, number
 
     def start(self) -> None:
         """Start capturing, if that has not been done yet."""
-        if self._thread is None and not self._closed:
-            self._start(self.source)
+        if not self._reader.started and not self._reader.closed:
+            self._reader.start(self.source)
 
     def take(self) -> Frame | None:
         """Return the frame in the slot, if there is one, and free the slot."""
-        frame, self._slot = self._slot, None
-        if frame is None or self._closed:
+        reader = self._reader
+        frame, reader.slot = reader.slot, None
+        if frame is None or reader.closed:
             return None
-        self._changed.notify_all()
+        reader.changed.notify_all()
         return frame if self.source.live else replace(frame, captured=perf_counter())
 
     def check(self) -> None:
         """Look after a source that stands still or is gone for too long; raise what ended it."""
-        now = perf_counter()
-        if self._reopen is not None and self.state != "ended":
-            if self._lost_at and self._give_up is not None and now - self._lost_at >= self._give_up:
-                self._end(self._turn, self._final_error(self._give_up))
-            elif now - self._since > self._stall + _GRACE_SECONDS:
-                self._abandon(now)
-        if self._slot is None and self._error is not None and not self._closed:
-            raise self._error
-
-    # The capture thread.
-
-    def _start(self, source: Source | None) -> None:
-        """Start a capture thread; what an older one still brings counts no more."""
-        self._turn += 1
-        self._since = perf_counter()
-        self._thread = Thread(
-            target=self._capture, args=(source, self._turn), name="edgecat-camera", daemon=True
-        )
-        self._thread.start()
-
-    def _capture(self, source: Source | None, turn: int) -> None:
-        """Read the source, and open it again where that can be done, until it ends for good."""
-        error: Exception | None = None
-        try:
-            while self._is_current(turn):
-                try:
-                    source = source or self._open_again(turn)
-                    self._read_out(source, turn)
-                    break
-                except UserError:
-                    raise
-                except Exception as loss:
-                    if self._reopen is None or self._give_up == 0:
-                        raise
-                    gone, source = source, None
-                    _close(gone)
-                    self._pause(loss, turn)
-        except Exception as fatal:
-            error = fatal  # raised again where the camera is read
-        finally:
-            _close(source)
-            with self._changed:
-                self._end(turn, error)
-
-    def _open_again(self, turn: int) -> Source:
-        assert self._reopen is not None
-        self._since = perf_counter()
-        try:
-            source = self._reopen()
-        except UserError as error:  # it was right once: perhaps it will be again
-            raise DeviceError(str(error)) from error
-        with self._changed:
-            if self._is_current(turn):
-                self._gone_dropped += self.source.dropped
-                self._gone_skipped += self.source.skipped
-                self.source = source
-                self._since = perf_counter()
-        return source
-
-    def _read_out(self, source: Source, turn: int) -> None:
-        while self._is_current(turn):
-            start = perf_counter()
-            shot = source.read()
-            if shot is None:
-                return
-            self.clock.add(perf_counter() - start)
-            self._hand_over(shot, turn)
-
-    def _hand_over(self, shot: Shot, turn: int) -> None:
-        now = perf_counter()
-        image = self._view(shot.image)
-        fitted = None if self.fit is None or self.source.live else self.fit(image)
-        with self._changed:
-            if not self._is_current(turn):
-                return
-            name, number = self.source.name, self.number
-            frame = Frame(image, self._count, now, time.time(), shot.name, name, number, fitted)
-            self._count += 1
-            self._since = now
-            if self.state != "live":
-                self._come_back(now)
-            if not self.source.live:
-                self._changed.wait_for(lambda: self._slot is None or not self._is_current(turn))
-                if not self._is_current(turn):
-                    return
-            elif self._slot is not None:
-                self._dropped += 1
-            self._slot = frame
-            self._changed.notify_all()
-
-    def _is_current(self, turn: int) -> bool:
-        return turn == self._turn and not self._closed
-
-    # Losses; the condition is held.
-
-    def _lose(self, error: Exception) -> None:
-        """Note that the source is lost; a loss is told once, however many attempts it takes."""
-        self._reason = error
-        self._tries += 1
-        if self.state == "no signal":
-            return
-        self.losses += self.state == "live"
-        self.state, self._lost_at = "no signal", perf_counter()
-        self._tell("lost", 0.0)
-        if self._give_up != 0:
-            log.warning("no signal, trying again: %s", error)
-
-    def _come_back(self, now: float) -> None:
-        if self.state == "no signal":
-            self._tell("back", now - self._lost_at)
-            log.warning("%s is back after %.1f s", self.source.name, now - self._lost_at)
-        self.state, self._lost_at, self._tries = "live", 0.0, 0
-
-    def _tell(self, state: Literal["lost", "back"], seconds: float) -> None:
-        self._note(state, str(self._reason), seconds)
-
-    def _note(
-        self, state: Literal["lost", "back", "switched"], reason: str, seconds: float = 0.0
-    ) -> None:
-        name = self.source.name
-        self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
-
-    def _pause(self, loss: Exception, turn: int) -> None:
-        """Wait before the next attempt: longer each time, never in step with other programs."""
-        with self._changed:
-            if not self._is_current(turn):
-                return
-            self._lose(loss)
-            pause = min(_LONGEST_PAUSE, 0.05 * 2 ** min(self._tries, 5)) * random.uniform(0.5, 1)
-            self._since = perf_counter() + pause
-            self._changed.wait_for(lambda: not self._is_current(turn), pause)
-
-    def _abandon(self, now: float) -> None:
-        """Leave a thread that hangs in its driver to itself, and start another one."""
-        self._since = now
-        self._lose(DeviceError(f"{self.source.name} has given no frame for {self._stall:g} s"))
-        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
-        if self._thread is not None and len(self._abandoned) < _ABANDONED:
-            self.source.cancel()
-            self._abandoned.append(self._thread)
-            self._start(None)
-
-    def _final_error(self, give_up: float) -> Exception | None:
-        if not give_up:
-            return self._reason
-        return DeviceError(f"{self._reason}; given up after {give_up:g} s")
-
-    def _end(self, turn: int, error: Exception | None) -> None:
-        if turn == self._turn:
-            self._turn += 1
-            self._error = error
-            self.state = "ended"
-            self._changed.notify_all()
-
-
-def _close(source: Source | None) -> None:
-    """Close a source; one that cannot even do that has ended all the same."""
-    try:
-        if source is not None:
-            source.close()
-    except Exception as error:
-        log.debug("%s could not be closed: %s", source.name if source else "", error)
-
-
-class _Absent(Source):
-    """A live source that could not be opened yet."""
-
-    live = True
-
-    def __init__(self, name: str, error: DeviceError) -> None:
-        self.name = name
-        self._error = error
-
-    def read(self) -> Shot | None:
-        raise self._error
+        reader = self._reader
+        reader.check()
+        if reader.slot is None and reader.error is not None and not reader.closed:
+            raise reader.error
 
 
 def read_newest(

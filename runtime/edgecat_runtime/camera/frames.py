@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from edgecat_runtime.model.card import Fit
 from edgecat_runtime.types import Image
 
 
 class Fitted(NamedTuple):
-    """A frame as a classifier takes it: uint8 (height, width, 3) BGR, after so many seconds."""
+    """A frame as a network takes it.
+
+    Attributes:
+        pixels: uint8 (height, width, 3), BGR.
+        fit: how it met that size.
+        seconds: that it took.
+    """
 
     pixels: Image
-    classifier: object
+    fit: Fit
     seconds: float
 
 

@@ -71,6 +71,6 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
         others = "".join(f", or {scheme}:..." for scheme in sorted(known))
         raise UserError(
             f"source {redacted(text)!r} has an unknown scheme; expected {SOURCES}{others}. Others "
-            "are added with edgecat_runtime.camera.source.register_source"
+            "are added with edgecat_runtime.register_source"
         )
     return known[match[1].lower()](text, options)

@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.protobuf import delimited, integer
 
 if TYPE_CHECKING:
     from edgecat_runtime.nvidia.tensorrt import TensorRT
@@ -39,7 +40,7 @@ def tiny_engine(api: TensorRT) -> memoryview:
 
 
 def tiny_graph() -> bytes:
-    """A deployed graph in 150 bytes: the mean of each colour.
+    """A deployed graph: the mean of each colour.
 
     Input `frames` uint8 (batch, 4, 4, 3), output `logits` float32 (batch, 3): Cast, ReduceMean.
     """
@@ -113,43 +114,39 @@ def _model(graph: bytes) -> bytes:
     values = _value(11, "frames", _UINT8, "batch", 4, 4, 3) + _value(
         12, "logits", _FLOAT, "batch", 3
     )
-    return _int(1, 8) + _bytes(7, graph + _text(2, "tiny") + values) + _bytes(8, _int(2, 13))
+    return (
+        integer(1, 8)
+        + delimited(7, graph + _text(2, "tiny") + values)
+        + delimited(8, integer(2, 13))
+    )
 
 
 def _node(kind: str, sources: str, target: str, *attributes: bytes) -> bytes:
     inputs = b"".join(_text(1, source) for source in sources.split())
-    listed = b"".join(_bytes(5, attribute) for attribute in attributes)
-    return _bytes(1, inputs + _text(2, target) + _text(4, kind) + listed)
+    listed = b"".join(delimited(5, attribute) for attribute in attributes)
+    return delimited(1, inputs + _text(2, target) + _text(4, kind) + listed)
 
 
 def _number(name: str, value: int) -> bytes:
-    return _text(1, name) + _int(3, value) + _int(20, 2)
+    return _text(1, name) + integer(3, value) + integer(20, 2)
 
 
 def _ints(name: str, *values: int) -> bytes:
-    return _text(1, name) + b"".join(_int(8, value) for value in values) + _int(20, 7)
+    return _text(1, name) + b"".join(integer(8, value) for value in values) + integer(20, 7)
 
 
 def _tensor(name: str, kind: int, shape: tuple[int, ...], data: bytes) -> bytes:
-    sizes = b"".join(_int(1, size) for size in shape)
-    return _bytes(5, sizes + _int(2, kind) + _text(8, name) + _bytes(9, data))
+    sizes = b"".join(integer(1, size) for size in shape)
+    return delimited(5, sizes + integer(2, kind) + _text(8, name) + delimited(9, data))
 
 
 def _value(field: int, name: str, kind: int, *shape: int | str) -> bytes:
-    sizes = (_text(2, size) if isinstance(size, str) else _int(1, size) for size in shape)
-    listed = b"".join(_bytes(1, size) for size in sizes)
-    return _bytes(field, _text(1, name) + _bytes(2, _bytes(1, _int(1, kind) + _bytes(2, listed))))
+    sizes = (_text(2, size) if isinstance(size, str) else integer(1, size) for size in shape)
+    listed = b"".join(delimited(1, size) for size in sizes)
+    return delimited(
+        field, _text(1, name) + delimited(2, delimited(1, integer(1, kind) + delimited(2, listed)))
+    )
 
 
 def _text(field: int, text: str) -> bytes:
-    return _bytes(field, text.encode())
-
-
-def _bytes(field: int, body: bytes) -> bytes:
-    size = len(body)  # always two bytes: longer than it need be is allowed
-    return bytes([field << 3 | 2, size & 0x7F | 0x80, size >> 7]) + body
-
-
-def _int(field: int, value: int) -> bytes:
-    tag = field << 3
-    return bytes([tag] if tag < 0x80 else [tag & 0x7F | 0x80, tag >> 7]) + bytes([value])
+    return delimited(field, text.encode())

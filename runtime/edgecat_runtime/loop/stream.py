@@ -7,16 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edgecat_runtime.loop.answers import Answer
-    from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.loop.running import Loop
 
 
-async def stream_answers(pipeline: Pipeline) -> AsyncGenerator[Answer, None]:
+async def stream_answers(loop: Loop) -> AsyncGenerator[Answer, None]:
     """Run the loop in a thread of its own and yield its answers; see `Pipeline.stream`."""
-    mailbox = _Mailbox(pipeline)
+    mailbox = _Mailbox(loop)
     thread = Thread(target=mailbox.fill, name="edgecat stream", daemon=True)
     thread.start()
     try:
@@ -34,9 +32,9 @@ class _Mailbox:
     Made in the event loop, which `take`, `close` and `finished` belong to.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, loop: Loop) -> None:
         self.finished = asyncio.Event()
-        self._pipeline = pipeline
+        self._running = loop
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
         self._answers: dict[int, Answer] = {}
@@ -47,7 +45,7 @@ class _Mailbox:
     def fill(self) -> None:
         """Run the loop; called in its thread."""
         try:
-            for answer in self._pipeline:
+            for answer in self._running:
                 if not self._put(answer):
                     break
         except BaseException as error:
@@ -73,7 +71,7 @@ class _Mailbox:
 
     def close(self) -> None:
         """Let the loop's thread end."""
-        self._pipeline.stop()
+        self._running.stop()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -81,7 +79,7 @@ class _Mailbox:
     def _put(self, answer: Answer) -> bool:
         """Leave an answer; a live camera's replaces one that nobody took. False once closed."""
         camera = answer.frame.camera
-        live = self._pipeline.cameras[camera].source.live
+        live = self._running.cameras[camera].source.live
         with self._changed:
             self._changed.wait_for(lambda: live or self._closed or camera not in self._answers)
             if self._closed:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +22,7 @@ import numpy as np
 
 from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
 from edgecat_runtime.model.engine_card import read_plan
+from edgecat_runtime.model.protobuf import delimited, fields
 
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
@@ -71,9 +71,9 @@ def widest_int8_weight(path: Path) -> int:
     widest = 0
     try:
         with path.open("rb") as file:
-            for number, _, body, end in _fields(file):
+            for number, _, body, end in fields(file):
                 if number == _GRAPH:
-                    for part, _, start, stop in _fields(file, body, end):
+                    for part, _, start, stop in fields(file, body, end):
                         if part == _INITIALIZER:
                             widest = max(widest, _widest(file, start, stop))
     except (OSError, ValueError):
@@ -83,13 +83,13 @@ def widest_int8_weight(path: Path) -> int:
 
 def _widest(file: BinaryIO, start: int, end: int) -> int:
     """The largest magnitude in a `TensorProto`; 0 where it is not of int8 in `raw_data`."""
-    fields = {number: (body, stop) for number, _, body, stop in _fields(file, start, end)}
-    if _RAW_DATA not in fields or _DATA_TYPE not in fields:
+    found = {number: (body, stop) for number, _, body, stop in fields(file, start, end)}
+    if _RAW_DATA not in found or _DATA_TYPE not in found:
         return 0
-    file.seek(fields[_DATA_TYPE][0])
+    file.seek(found[_DATA_TYPE][0])
     if file.read(1)[0] != _INT8:
         return 0
-    body, stop = fields[_RAW_DATA]
+    body, stop = found[_RAW_DATA]
     file.seek(body)
     values = np.frombuffer(file.read(stop - body), np.int8)
     return int(np.abs(values.astype(np.int16)).max(initial=0))
@@ -108,7 +108,7 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     Raises:
         CardError: `payload` is no ONNX model, or the card does not fit.
     """
-    entries = list(_fields(payload))
+    entries = list(fields(payload))
     if not any(number == _GRAPH for number, *_ in entries):
         raise CardError("these bytes are no ONNX model: they hold no graph")
     view = memoryview(payload)
@@ -160,7 +160,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     cards, labels = [], None
     graph = False
     try:
-        for number, start, body, end in _fields(file):
+        for number, start, body, end in fields(file):
             graph = graph or number == _GRAPH
             if number == _METADATA_PROPS:
                 file.seek(body)
@@ -227,76 +227,15 @@ def _canonical(header: dict[str, Any]) -> bytes:
     return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _fields(
-    source: bytes | BinaryIO, position: int = 0, size: int | None = None
-) -> Iterator[tuple[int, int, int, int]]:
-    """Walk a protobuf message: field number, start of the tag, start of the body, end.
-
-    The message is the whole source, or lies between `position` and `size`.
-    """
-    read = _reader(source)
-    if size is None:
-        size = len(source) if isinstance(source, bytes) else source.seek(0, 2)
-    while position < size:
-        tag, body = _varint(read(position, 10), position)
-        kind = tag & 7
-        if kind == 2:
-            length, body = _varint(read(body, 10), body)
-            end = body + length
-        elif kind == 0:
-            end = _varint(read(body, 10), body)[1]
-        elif kind in (1, 5):
-            end = body + (8 if kind == 1 else 4)
-        else:
-            raise ValueError("unknown wire type")
-        if end > size or tag < 8:
-            raise ValueError("truncated message")
-        yield tag >> 3, position, body, end
-        position = end
-
-
-def _reader(source: bytes | BinaryIO) -> Any:
-    if isinstance(source, bytes):
-        return lambda start, count: source[start : start + count]
-
-    def read(start: int, count: int) -> bytes:
-        source.seek(start)
-        return source.read(count)
-
-    return read
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(data[:10]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, position + index + 1
-    raise ValueError("truncated number")
-
-
 def _entry(body: bytes) -> tuple[str, str]:
     """Key and value of a `StringStringEntryProto`."""
-    parts = {number: body[start:end].decode() for number, _, start, end in _fields(body)}
+    parts = {number: body[start:end].decode() for number, _, start, end in fields(body)}
     return parts.get(1, ""), parts.get(2, "")
 
 
 def _field(key: str, value: str) -> bytes:
-    body = _delimited(1, key.encode()) + _delimited(2, value.encode())
-    return _delimited(_METADATA_PROPS, body)
-
-
-def _delimited(number: int, body: bytes) -> bytes:
-    return _encoded(number << 3 | 2) + _encoded(len(body)) + body
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    body = delimited(1, key.encode()) + delimited(2, value.encode())
+    return delimited(_METADATA_PROPS, body)
 
 
 def _not_whole(path: Path | str, kind: str) -> str:

@@ -20,7 +20,7 @@ from edgecat_runtime.outputs.sink import Sink
 if TYPE_CHECKING:
     from edgecat_runtime.camera.frames import Signal
     from edgecat_runtime.loop.answers import Answer
-    from edgecat_runtime.pipeline import Pipeline
+    from edgecat_runtime.loop.running import Loop
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -118,7 +118,7 @@ class Mqtt(Sink):
         self._client.on_connect_fail = lambda *_: self._report("cannot be reached")
         self._client.on_disconnect = self._on_disconnect
 
-    def begin(self, pipeline: Pipeline) -> None:
+    def begin(self, loop: Loop) -> None:
         """Connect, in a thread of its own."""
         broker = self._broker
         self._client.connect_async(broker.host, broker.port, keepalive=_KEEPALIVE_SECONDS)

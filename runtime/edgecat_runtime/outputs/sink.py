@@ -13,7 +13,7 @@ from edgecat_runtime.types import Image
 if TYPE_CHECKING:
     from edgecat_runtime.camera.frames import Signal
     from edgecat_runtime.loop.answers import Answer
-    from edgecat_runtime.pipeline import Pipeline
+    from edgecat_runtime.loop.running import Loop
 
 
 log = logging.getLogger("edgecat_runtime")
@@ -48,7 +48,7 @@ class Sink:
     inline: bool = False
     only_camera: int | None = None
 
-    def begin(self, pipeline: Pipeline) -> None:
+    def begin(self, loop: Loop) -> None:
         """Be told of the loop, in its own thread, before its first frame; may raise."""
 
     def write(self, answer: Answer, picture: Image) -> None:

@@ -6,23 +6,21 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing, EdgecatError
 from edgecat_runtime.types import Image
-from edgecat_runtime.web.broadcast import Broadcast, Produce
 from edgecat_runtime.web.connections import ANSWER_SECONDS, Doorman
+from edgecat_runtime.web.entrance import MOST_BODY, Entrance, error_reply, json_reply
 from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, Feed
 from edgecat_runtime.web.files import page_files
-from edgecat_runtime.web.guard import HEADERS, Guard, is_foreign, is_own_origin
+from edgecat_runtime.web.guard import HEADERS, Guard
 from edgecat_runtime.web.metrics import exposition
 from edgecat_runtime.web.panels import Panel
-from edgecat_runtime.web.pictures import RATE, RATES, WIDTH, WIDTHS, Encoders, choice, jpeg
-from edgecat_runtime.web.text import PAGE_401, PAGE_ENTER, json_text
+from edgecat_runtime.web.pictures import jpeg
+from edgecat_runtime.web.streams import Streams
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -30,11 +28,6 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger("edgecat_runtime")
-
-MOST_BODY = 4096
-_NEWS_SECONDS = 0.2
-_FIGURES_EVERY = 5
-_BOUNDARY = b"--frame\r\n"
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,7 @@ class Application:
 
     Attributes:
         app: for aiohttp.
-        doorman: set by the server before the first request.
     """
-
-    doorman: Doorman
 
     def __init__(
         self,
@@ -76,19 +66,24 @@ class Application:
         self._web = web
         self._feed = feed
         self._views = {str(view.camera.number): view for view in feed.views}
-        self._guard = guard
+        self._entrance = Entrance(guard)
         self._controls = controls
         self._panels = {panel.name: panel for panel in panels}
-        self._most_viewers = most_viewers
-        self._viewers = 0
-        self._readers = 0
         self._pool = ThreadPoolExecutor(1, "edgecat web pictures")
         self._acts = ThreadPoolExecutor(1, "edgecat web actions")
-        self._encoders = Encoders(self._pool)
-        self._news = Broadcast("the page's figures", self._start_news, _NEWS_SECONDS)
+        self._streams = Streams(feed, self._pool, most=most_viewers)
         self._files = page_files(panels)
         self._metrics: Callable[[], tuple[bytes, str]] | None = None
         self.app = self._application()
+
+    @property
+    def doorman(self) -> Doorman:
+        """What bounds the connections."""
+        return self._streams.doorman
+
+    @doorman.setter
+    def doorman(self, doorman: Doorman) -> None:
+        self._streams.doorman = doorman
 
     def _application(self) -> web.Application:
 
@@ -118,65 +113,18 @@ class Application:
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what is not for us to answer; every refusal and error is JSON or a page."""
         self.doorman.extend(request, ANSWER_SECONDS)
-        if (refusal := self._refusal(request)) is not None:
+        if (refusal := self._entrance.refusal(request)) is not None:
             return refusal
         try:
             response = await handler(request)
         except self._web.HTTPException as error:
-            response = self._error(error.status, error.reason)
+            response = error_reply(error.status, error.reason)
         except EdgecatError as error:
-            response = self._error(400, str(error))
+            response = error_reply(400, str(error))
         except Exception as error:
             log.error("the web page could not answer %s: %r", request.path, error)
-            response = self._error(500, "edgecat failed; its log says how")
+            response = error_reply(500, "edgecat failed; its log says how")
         return response
-
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        if not self._guard.knows_host(request.headers.get("Host", "")):
-            return self._error(421, f"this is not {request.host!r}: open {self._guard.url}")
-        if is_foreign(request.headers):
-            return self._error(403, "another site's page may not ask for this")
-        if self._guard.token and request.path == "/" and "token" in request.query:
-            return self._enter(request.query["token"])
-        if not self._guard.admits(request.headers, request.cookies):
-            return self._unknown(page=request.path == "/")
-        if (request.content_length or 0) > MOST_BODY:
-            return self._error(413, f"the request is larger than {MOST_BODY} bytes")
-        if request.method == "POST" and not is_own_origin(request.headers):
-            return self._error(
-                403, f"the Origin is not this page's; expected http://{request.host}"
-            )
-        return None
-
-    def _enter(self, token: str) -> web.Response:
-        """Trade the token in the address for a cookie and go on to the clean address.
-
-        By a page, not a 303: of a link on another site SameSite=Strict would hold the cookie back
-        all along a chain of redirects.
-        """
-        if not self._guard.is_token(token):
-            return self._unknown(page=True)
-        response = self._web.Response(
-            text=PAGE_ENTER, content_type="text/html", headers={"Refresh": "0; url=/"}
-        )
-        response.set_cookie(self._guard.cookie, token, httponly=True, samesite="Strict")
-        return response
-
-    def _unknown(self, *, page: bool) -> web.Response:
-        headers = {"WWW-Authenticate": 'Bearer realm="edgecat"'}
-        if page:
-            return self._web.Response(
-                status=401, text=PAGE_401, content_type="text/html", headers=headers
-            )
-        return self._error(401, "the token is missing or wrong: open the address that edgecat gave")
-
-    def _error(self, status: int, sentence: str) -> web.Response:
-        return self._json({"error": sentence}, status=status)
-
-    def _json(self, value: Any, *, status: int = 200) -> web.Response:
-        return self._web.Response(
-            status=status, text=json_text(value), content_type="application/json"
-        )
 
     # The page and its streams.
 
@@ -187,13 +135,13 @@ class Application:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         view = self._view(request)
         name = f"camera {view.camera.number}"
-        return await self._send_pictures(request, name, lambda: _newest_image(view))
+        return await self._streams.send_pictures(request, name, lambda: _newest_image(view))
 
     async def _stream_panel(self, request: web.Request) -> web.StreamResponse:
         panel = self._panel(request)
         if panel.picture is None:
             raise self._web.HTTPNotFound
-        return await self._send_pictures(request, f"the panel {panel.name}", panel.picture)
+        return await self._streams.send_pictures(request, f"the panel {panel.name}", panel.picture)
 
     def _view(self, request: web.Request) -> CameraView:
         """Return what the query's `camera` names; the first one without it."""
@@ -202,91 +150,14 @@ class Application:
         except KeyError:
             raise self._web.HTTPNotFound from None
 
-    async def _send_pictures(
-        self, request: web.Request, name: str, picture: Callable[[], Image | None]
-    ) -> web.StreamResponse:
-        """Send JPEG pictures (multipart/x-mixed-replace) until someone ends it."""
-        try:
-            width = choice(request.query.get("width"), WIDTHS, WIDTH)
-            rate = choice(request.query.get("fps"), RATES, RATE)
-        except ValueError:
-            return self._error(400, f"width and fps are numbers, such as width={WIDTH}&fps={RATE}")
-        if self._viewers >= self._most_viewers:
-            return self._error(503, f"{self._most_viewers} viewers are watching: there is no place")
-        self._viewers += 1
-        try:
-            broadcast = self._encoders.broadcast(name, picture, width, rate)
-            response = self._web.StreamResponse(
-                headers={"Content-Type": "multipart/x-mixed-replace; boundary=frame"}
-            )
-            await self._send_all(request, response, broadcast, _part, first=_BOUNDARY)
-        finally:
-            self._viewers -= 1
-        return response
-
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: `hello` once, with the last minutes; then `news`; at last `end`."""
-        if self._readers >= self._most_viewers:
-            return self._error(503, f"{self._most_viewers} viewers are watching: there is no place")
-        self._readers += 1
-        try:
-            response = self._web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-            hello = f"retry: 1000\n\nevent: hello\ndata: {json_text(self._hello())}\n\n".encode()
-            await self._send_all(request, response, self._news, bytes, first=hello)
-            with suppress(ConnectionError):
-                await self.doorman.send(request, response, b"event: end\ndata: {}\n\n")
-        finally:
-            self._readers -= 1
-        return response
-
-    async def _send_all(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        broadcast: Broadcast,
-        wrap: Callable[[bytes], bytes],
-        *,
-        first: bytes,
-    ) -> None:
-        self.doorman.extend(request, None)
-        response.force_close()
-        with suppress(ConnectionError):
-            await response.prepare(request)
-            await self.doorman.send(request, response, first)
-            async with aclosing(broadcast.watch()) as values:
-                async for value in values:
-                    await self.doorman.send(request, response, wrap(value))
-
-    def _start_news(self) -> Produce:
-        turn = 0
-        figures: dict[str, Any] = {}
-
-        async def produce() -> bytes:
-            nonlocal turn, figures
-            if turn % _FIGURES_EVERY == 0:
-                figures = self._feed.figures()
-            turn += 1
-            return f"event: news\ndata: {json_text({**self._news_now(), **figures})}\n\n".encode()
-
-        return produce
-
-    def _news_now(self) -> dict[str, Any]:
-        return {
-            "now": round(time(), 2),
-            "viewers": self._viewers,
-            "engine": self._feed.engine(),
-            "cameras": self._feed.cameras(),
-        }
-
-    def _hello(self) -> dict[str, Any]:
-        return {
-            **self._news_now(),
-            **self._feed.figures(),
-            "labels": self._feed.pipeline.classifier.labels[:32],
+        hello = {
+            "labels": self._feed.loop.classifier.labels[:32],
             "history": [list(view.history) for view in self._feed.views],
             "control": self._controls.stop is not None,
             "sources": self._controls.sources,
         }
+        return await self._streams.send_events(request, hello)
 
     async def _sampling(self, app: web.Application) -> AsyncIterator[None]:
         """Keep the last minutes, watched or not; at the end let go of everyone."""
@@ -304,15 +175,14 @@ class Application:
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _end(self, app: web.Application) -> None:
-        self._news.put(None)
-        self._encoders.end()
+        self._streams.end()
 
     # Figures.
 
     async def _take_snapshot(self, request: web.Request) -> web.StreamResponse:
         answer = self._view(request).newest
         if answer is None:
-            return self._error(503, "there is no picture yet")
+            return error_reply(503, "there is no picture yet")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._pool, jpeg, answer.frame.image)
         moment = datetime.fromtimestamp(answer.frame.time).strftime("%Y%m%d-%H%M%S")
@@ -323,20 +193,20 @@ class Application:
         )
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        return self._json({**self._feed.status(), "viewers": self._viewers})
+        return json_reply({**self._feed.status(), "viewers": self._streams.viewers})
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
         state = self._feed.state
         status = 200 if state == "live" else 503
-        return self._json(
+        return json_reply(
             {"state": state, "silence_s": round(self._feed.silence, 2)}, status=status
         )
 
     async def _give_metrics(self, request: web.Request) -> web.StreamResponse:
         try:
-            self._metrics = self._metrics or exposition(self._feed, lambda: self._viewers)
+            self._metrics = self._metrics or exposition(self._feed, lambda: self._streams.viewers)
         except BackendMissing as error:
-            return self._error(501, str(error))
+            return error_reply(501, str(error))
         text, content_type = self._metrics()
         return self._web.Response(body=text, headers={"Content-Type": content_type})
 
@@ -344,20 +214,20 @@ class Application:
 
     async def _stop(self, request: web.Request) -> web.StreamResponse:
         if self._controls.stop is None:
-            return self._error(403, "the operator did not allow it: --web-control does")
+            return error_reply(403, "the operator did not allow it: --web-control does")
         self._controls.stop()
-        return self._json({"state": "stopped"})
+        return json_reply({"state": "stopped"})
 
     async def _switch(self, request: web.Request) -> web.StreamResponse:
         if not self._controls.sources:
-            return self._error(403, "the operator named no sources to switch to: --web-source does")
+            return error_reply(403, "the operator named no sources to switch to: --web-source does")
         camera = self._view(request).camera
         name = (await self._message(request)).get("source")
         if name not in self._controls.sources:
-            return self._error(400, f"source is {name!r}; expected one of {self._controls.sources}")
+            return error_reply(400, f"source is {name!r}; expected one of {self._controls.sources}")
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._acts, self._controls.switch, camera.number, name)
-        return self._json({"source": name})
+        return json_reply({"source": name})
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
         action = self._panel(request).actions.get(request.match_info["action"])
@@ -365,7 +235,7 @@ class Application:
             raise self._web.HTTPNotFound
         message = await self._message(request)
         loop = asyncio.get_running_loop()
-        return self._json(await loop.run_in_executor(self._acts, action, message))
+        return json_reply(await loop.run_in_executor(self._acts, action, message))
 
     def _panel(self, request: web.Request) -> Panel:
         panel = self._panels.get(request.match_info["panel"])
@@ -386,12 +256,6 @@ class Application:
 
 def _newest_image(view: CameraView) -> Image | None:
     return None if view.newest is None else view.newest.frame.image
-
-
-def _part(picture: bytes) -> bytes:
-    """One picture and the next one's boundary, without which browsers wait before they show it."""
-    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
-    return head + picture + b"\r\n" + _BOUNDARY
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

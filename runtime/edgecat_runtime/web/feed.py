@@ -7,13 +7,13 @@ from dataclasses import asdict
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from edgecat_runtime import __version__
+from edgecat_runtime._version import __version__
 
 if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera
     from edgecat_runtime.loop.answers import Answer
+    from edgecat_runtime.loop.running import Loop
     from edgecat_runtime.model.prediction import Prediction
-    from edgecat_runtime.pipeline import Pipeline
 
 HISTORY_SECONDS = 300.0
 SAMPLE_SECONDS = 0.5
@@ -106,13 +106,13 @@ class Feed:
     """A loop as the server sees it, with a view of each of its cameras.
 
     Attributes:
-        pipeline: the loop.
+        loop: that it shows.
         views: in the order of the cameras' numbers.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
-        self.views = [CameraView(camera) for camera in pipeline.cameras]
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.views = [CameraView(camera) for camera in loop.cameras]
         self._start = perf_counter()
 
     def put(self, answer: Answer) -> None:
@@ -145,7 +145,7 @@ class Feed:
 
     def engine(self) -> dict[str, str]:
         """What answers."""
-        classifier = self.pipeline.classifier
+        classifier = self.loop.classifier
         card = classifier.card
         return {
             "architecture": card.architecture,
@@ -157,7 +157,7 @@ class Feed:
 
     def figures(self) -> dict[str, Any]:
         """Counts and clocks of the run so far: some milliseconds' work."""
-        return asdict(self.pipeline.summary)
+        return asdict(self.loop.summary)
 
     def status(self) -> dict[str, Any]:
         """All of it, as `/api/status` gives it."""

@@ -90,7 +90,7 @@ class _Collector:
         """Yield the stages and the frame age as summaries; quantiles are those of the whole run."""
         from prometheus_client.core import SummaryMetricFamily
 
-        clocks = dict(self._feed.pipeline.clocks)
+        clocks = dict(self._feed.loop.clocks)
         age = clocks.pop("age")
         stages = SummaryMetricFamily(
             "edgecat_stage_seconds", "Durations of the loop's stages.", labels=["stage"]

@@ -18,7 +18,7 @@ from edgecat_runtime.web.server import Server, web_module
 
 if TYPE_CHECKING:
     from edgecat_runtime.loop.answers import Answer
-    from edgecat_runtime.pipeline import Pipeline
+    from edgecat_runtime.loop.running import Loop
 
 MOST_VIEWERS = 64
 
@@ -72,13 +72,13 @@ class WebPage(Sink):
         self._feed: Feed | None = None
         self._server: Server | None = None
 
-    def begin(self, pipeline: Pipeline) -> None:
+    def begin(self, loop: Loop) -> None:
         """Start to serve."""
-        feed = self._feed = Feed(pipeline)
+        feed = self._feed = Feed(loop)
         controls = Controls(
-            pipeline.stop if self._control else None,
+            loop.stop if self._control else None,
             tuple(self._sources),
-            lambda number, name: pipeline.cameras[number].switch(self._sources[name]),
+            lambda number, name: loop.cameras[number].switch(self._sources[name]),
         )
         panels = registered_panels()
         self._server = Server(

@@ -1,0 +1,262 @@
+"""The thread that reads a source into one slot, and opens it again when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread
+from time import perf_counter
+from typing import Literal
+
+from edgecat_runtime.camera.frames import Fitted, Frame, Signal
+from edgecat_runtime.camera.recovery import Recovery, Reopen
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
+from edgecat_runtime.camera.view import View
+from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.system.clocks import Clock
+from edgecat_runtime.types import Image
+
+log = logging.getLogger("edgecat_runtime")
+
+_ABANDONED = 2  # threads that may hang in a driver before no other is started
+
+
+class Reader:
+    """Reads a source in a thread: every frame of a file, the newest of a live source.
+
+    A live source overwrites the slot, and what was overwritten is counted as dropped. A file waits
+    until the slot is free. A thread that hangs in a driver is left to itself, and another one
+    opens the source again.
+
+    Args:
+        source: what is read.
+        reopen: opens it again; None: its loss is an error.
+        options: how its pictures are looked at, and what counts as a stall.
+        give_up: seconds without a frame after which a loss is an error; None never.
+
+    Attributes:
+        source: what is read now.
+        number: of the camera among several.
+        changed: notified with every frame; held where any of this is read or called from outside.
+        slot: the frame that nobody has taken yet.
+        error: what ended the reading.
+        closed: whether it was ended from outside.
+        recovery: the state of the source.
+        signals: what happened to it and nobody has taken yet; the oldest first.
+        clock: durations of the source's `read`.
+        fit: as for the camera.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        reopen: Reopen | None,
+        options: SourceOptions,
+        give_up: float | None,
+    ) -> None:
+        self.source = source
+        self.number = 0
+        self.changed = Condition()
+        self.slot: Frame | None = None
+        self.error: Exception | None = None
+        self.closed = False
+        self.signals: deque[Signal] = deque(maxlen=64)
+        self.clock = Clock()
+        self.fit: Callable[[Image], Fitted] | None = None
+        self.recovery = Recovery(
+            reopen if source.live and source.reopens else None,
+            stall=options.stall,
+            give_up=give_up,
+            tell=self._note,
+        )
+        self._options = options
+        self._view = View(options.rotate, options.flip, options.roi)
+        self._count = self._dropped = self._skipped = 0  # the latter two: of sources that are gone
+        self._turn = 0
+        self._thread: Thread | None = None
+        self._abandoned: list[Thread] = []
+
+    @property
+    def started(self) -> bool:
+        """Whether the source is or was being read."""
+        return self._thread is not None
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that came and went unread."""
+        return self._dropped + self.source.dropped
+
+    @property
+    def skipped(self) -> int:
+        """Frames that could not be decoded."""
+        return self._skipped + self.source.skipped
+
+    def start(self, source: Source | None) -> None:
+        """Start a thread; what an older one still brings counts no more.
+
+        Args:
+            source: what to read; None: open it again first.
+        """
+        self._turn += 1
+        self.recovery.wait()
+        self._thread = Thread(
+            target=self._capture, args=(source, self._turn), name="edgecat-camera", daemon=True
+        )
+        self._thread.start()
+
+    def check(self) -> None:
+        """Look after a source that stands still or is gone for too long."""
+        now = perf_counter()
+        if self.recovery.is_hopeless(now):
+            self._end(self._turn, self.recovery.final_error)
+        elif self.recovery.is_stalled(now):
+            self._abandon()
+
+    def switch(self, source: Source, reopen: Reopen) -> None:
+        """Read another source from now on; the one before is closed without waiting for it."""
+        with self.changed:
+            if self.closed:
+                source.close()
+                return
+            before, started = self.source, self.started
+            self._count_gone(before)
+            self.source, self.slot, self.error = source, None, None
+            self.recovery.replace(reopen if source.live and source.reopens else None)
+            self._note("switched", f"{before.name} was watched before")
+            if started:
+                self.start(source)
+            self.changed.notify_all()
+        if started:
+            before.cancel()  # its thread closes it
+        else:
+            before.close()
+
+    def close(self) -> None:
+        """Stop reading and close the source; calling it twice is harmless."""
+        with self.changed:
+            if self.closed:
+                return
+            self.closed = True
+            self.recovery.state = "ended"
+            self.changed.notify_all()
+        if self._thread is None:
+            self.source.close()
+        else:
+            self.source.cancel()
+            self._thread.join(timeout=2.0)  # a hung driver must not hang the program
+
+    # In the thread.
+
+    def _capture(self, source: Source | None, turn: int) -> None:
+        """Read the source, and open it again where that can be done, until it ends for good."""
+        error: Exception | None = None
+        try:
+            while self._is_current(turn):
+                try:
+                    source = source or self._open_again(turn)
+                    self._read_out(source, turn)
+                    break
+                except UserError:
+                    raise
+                except Exception as loss:
+                    if not self.recovery.retries:
+                        raise
+                    gone, source = source, None
+                    _close(gone)
+                    self._pause(loss, turn)
+        except Exception as fatal:
+            error = fatal  # raised again where the camera is read
+        finally:
+            _close(source)
+            with self.changed:
+                self._end(turn, error)
+
+    def _open_again(self, turn: int) -> Source:
+        source = self.recovery.reopen()
+        with self.changed:
+            if self._is_current(turn):
+                self._count_gone(self.source)
+                self.source = source
+                self.recovery.wait()
+        return source
+
+    def _read_out(self, source: Source, turn: int) -> None:
+        while self._is_current(turn):
+            start = perf_counter()
+            shot = source.read()
+            if shot is None:
+                return
+            self.clock.add(perf_counter() - start)
+            self._hand_over(shot, turn)
+
+    def _hand_over(self, shot: Shot, turn: int) -> None:
+        now = perf_counter()
+        image = self._view(shot.image)
+        fitted = None if self.fit is None or self.source.live else self.fit(image)
+        with self.changed:
+            if not self._is_current(turn):
+                return
+            name, number = self.source.name, self.number
+            frame = Frame(image, self._count, now, time.time(), shot.name, name, number, fitted)
+            self._count += 1
+            self.recovery.alive(name, now)
+            if not self.source.live:
+                self.changed.wait_for(lambda: self.slot is None or not self._is_current(turn))
+                if not self._is_current(turn):
+                    return
+            elif self.slot is not None:
+                self._dropped += 1
+            self.slot = frame
+            self.changed.notify_all()
+
+    def _is_current(self, turn: int) -> bool:
+        return turn == self._turn and not self.closed
+
+    def _pause(self, loss: Exception, turn: int) -> None:
+        """Wait before the next attempt."""
+        with self.changed:
+            if not self._is_current(turn):
+                return
+            self.recovery.lose(loss)
+            self.changed.wait_for(lambda: not self._is_current(turn), self.recovery.pause())
+
+    # The condition is held.
+
+    def _abandon(self) -> None:
+        """Leave a thread that hangs in its driver to itself, and start another one."""
+        self.recovery.wait()
+        stall = self._options.stall
+        self.recovery.lose(DeviceError(f"{self.source.name} has given no frame for {stall:g} s"))
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        if self._thread is not None and len(self._abandoned) < _ABANDONED:
+            self.source.cancel()
+            self._abandoned.append(self._thread)
+            self.start(None)
+
+    def _end(self, turn: int, error: Exception | None) -> None:
+        if turn == self._turn:
+            self._turn += 1
+            self.error = error
+            self.recovery.state = "ended"
+            self.changed.notify_all()
+
+    def _count_gone(self, source: Source) -> None:
+        self._dropped += source.dropped
+        self._skipped += source.skipped
+
+    def _note(
+        self, state: Literal["lost", "back", "switched"], reason: str, seconds: float = 0.0
+    ) -> None:
+        name = self.source.name
+        self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
+
+
+def _close(source: Source | None) -> None:
+    """Close a source; one that cannot even do that has ended all the same."""
+    try:
+        if source is not None:
+            source.close()
+    except Exception as error:
+        log.debug("%s could not be closed: %s", source.name if source else "", error)

@@ -1,0 +1,143 @@
+"""What becomes of a source that is lost: told once, tried again in growing pauses, or given up."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from time import perf_counter
+from typing import Literal
+
+from edgecat_runtime.camera.source import Shot, Source
+from edgecat_runtime.errors import DeviceError, UserError
+
+log = logging.getLogger("edgecat_runtime")
+
+State = Literal["waiting", "live", "no signal", "ended"]
+Reopen = Callable[[], Source]
+
+_GRACE_SECONDS = 0.5  # a source's own timeout comes before the camera's
+_LONGEST_PAUSE = 0.5
+
+
+class Recovery:
+    """The state of a source, and when and how it is opened again.
+
+    The condition of the camera is held where a method is called, but for `reopen`.
+
+    Args:
+        reopen: opens the source again; None: its loss is an error.
+        stall: seconds without a sign of life after which a source counts as lost.
+        give_up: seconds after which a loss is an error; None never.
+        tell: is told `lost` or `back`, why, and after how many seconds without a frame.
+
+    Attributes:
+        state: `waiting` for the first frame, `live`, `no signal` or `ended`.
+        losses: how often a source that had given frames was lost.
+    """
+
+    def __init__(
+        self,
+        reopen: Reopen | None,
+        *,
+        stall: float,
+        give_up: float | None,
+        tell: Callable[[Literal["lost", "back"], str, float], None],
+    ) -> None:
+        self.state: State = "waiting"
+        self.losses = 0
+        self._reopen = reopen
+        self._stall, self._give_up = stall, give_up
+        self._tell = tell
+        self._reason: Exception | None = None
+        self._lost_at = 0.0
+        self._tries = 0
+        self._since = 0.0  # the last sign of life: a frame, or an attempt to open
+
+    @property
+    def retries(self) -> bool:
+        """Whether a lost source is opened again."""
+        return self._reopen is not None and self._give_up != 0
+
+    def reopen(self) -> Source:
+        """Open the source again; raises DeviceError where it is not there yet."""
+        assert self._reopen is not None
+        self.wait()
+        try:
+            return self._reopen()
+        except UserError as error:  # it was right once: perhaps it will be again
+            raise DeviceError(str(error)) from error
+
+    def replace(self, reopen: Reopen | None) -> None:
+        """Begin anew with another source."""
+        self._reopen = reopen
+        self.state, self._lost_at, self._tries = "waiting", 0.0, 0
+
+    def wait(self, seconds: float = 0.0) -> None:
+        """Count the time without a sign of life from now on, or from so many seconds on."""
+        self._since = perf_counter() + seconds
+
+    def alive(self, name: str, now: float) -> None:
+        """Note a frame of the source of this name."""
+        self._since = now
+        if self.state == "no signal":
+            self._tell("back", str(self._reason), now - self._lost_at)
+            log.warning("%s is back after %.1f s", name, now - self._lost_at)
+        if self.state != "live":
+            self.state, self._lost_at, self._tries = "live", 0.0, 0
+
+    def lose(self, error: Exception) -> None:
+        """Note that the source is lost; a loss is told once, however many attempts it takes."""
+        self._reason = error
+        self._tries += 1
+        if self.state == "no signal":
+            return
+        self.losses += self.state == "live"
+        self.state, self._lost_at = "no signal", perf_counter()
+        self._tell("lost", str(error), 0.0)
+        if self._give_up != 0:
+            log.warning("no signal, trying again: %s", error)
+
+    def pause(self) -> float:
+        """Return the seconds to the next attempt: longer each time, never in step with others."""
+        seconds = min(_LONGEST_PAUSE, 0.05 * 2.0 ** min(self._tries, 5)) * random.uniform(0.5, 1)
+        self.wait(seconds)
+        return seconds
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether there has been no sign of life for too long."""
+        return self._watched and now - self._since > self._stall + _GRACE_SECONDS
+
+    def is_hopeless(self, now: float) -> bool:
+        """Whether the source has been lost for longer than is put up with."""
+        return (
+            self._watched
+            and bool(self._lost_at)
+            and self._give_up is not None
+            and now - self._lost_at >= self._give_up
+        )
+
+    @property
+    def final_error(self) -> Exception | None:
+        """What ends a camera whose source is given up."""
+        if not self._give_up:
+            return self._reason
+        return DeviceError(f"{self._reason}; given up after {self._give_up:g} s")
+
+    @property
+    def _watched(self) -> bool:
+        return self._reopen is not None and self.state != "ended"
+
+
+class Absent(Source):
+    """A live source that could not be opened yet."""
+
+    live = True
+
+    def __init__(self, name: str, error: DeviceError) -> None:
+        self.name = name
+        self._error = error
+
+    def read(self) -> Shot | None:
+        """Raise what opening it raised."""
+        raise self._error

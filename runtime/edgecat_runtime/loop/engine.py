@@ -1,0 +1,122 @@
+"""The classifier in a loop: reopened when it fails, replaced when its file is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import perf_counter
+
+from edgecat_runtime.camera.frames import Fitted, Frame, News
+from edgecat_runtime.classifier import Classifier
+from edgecat_runtime.errors import DeviceError, EdgecatError
+from edgecat_runtime.loop.reload import Reloader
+from edgecat_runtime.types import Frames, Image, Logits
+
+log = logging.getLogger("edgecat_runtime")
+
+REOPEN_SECONDS = 60.0
+
+
+class Engine:
+    """Fits frames to a classifier and answers them, and sees that there always is one.
+
+    Args:
+        classifier: answers each frame; left open at the end.
+        reopen: opens the classifier again when it fails, at most once in `REOPEN_SECONDS`.
+        reload: whether to watch the classifier's file, and to open it again when its contents
+            change (with `reopen`, where that is given).
+        tell: is told `reopened`, `reloaded` or `refused`, and why.
+
+    Attributes:
+        classifier: that answers now.
+
+    Raises:
+        UserError: `reload`, and the classifier was not opened from a file.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        reopen: Callable[[], Classifier] | None,
+        *,
+        reload: bool,
+        tell: Callable[[News, str], None],
+    ) -> None:
+        self.classifier = classifier
+        self._reopen = reopen
+        self._reopened_at = float("-inf")
+        self._own: Classifier | None = None
+        self._reloader = Reloader(classifier, reopen) if reload else None
+        self._tell = tell
+
+    def start(self) -> None:
+        """Start to watch the file."""
+        if self._reloader is not None:
+            self._reloader.start()
+
+    def stop(self) -> None:
+        """Stop to watch the file."""
+        if self._reloader is not None:
+            self._reloader.close()
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._own is not None:
+            self._own.close()
+
+    def take_over(self) -> None:
+        """Let a classifier whose file was replaced answer from the next frame on."""
+        if self._reloader is None or (news := self._reloader.take()) is None:
+            return
+        if news.classifier is not None:
+            self._reloader.retire(self.classifier)
+            self.classifier = self._own = news.classifier
+        self._tell("refused" if news.classifier is None else "reloaded", news.reason)
+
+    def fit(self, image: Image) -> Fitted:
+        """Fit an image to the network."""
+        classifier, start = self.classifier, perf_counter()
+        pixels = classifier.preprocess(image)
+        return Fitted(pixels, classifier.card.fit, perf_counter() - start)
+
+    def fitted(self, frame: Frame) -> Fitted:
+        """The frame as the network takes it: as it was fitted before, if that suits this one."""
+        there, card = frame.fitted, self.classifier.card
+        if there and (*there.pixels.shape[:2], there.fit) == (card.height, card.width, card.fit):
+            return there
+        return self.fit(frame.image)
+
+    def infer(self, batch: Frames) -> Logits:
+        """Ask the classifier; one that fails is opened again, and asked once more.
+
+        Args:
+            batch: uint8 (n, height, width, 3) BGR, fitted.
+
+        Returns:
+            (n, classes).
+
+        Raises:
+            EdgecatError: it fails and cannot be opened again, or failed too short a while ago.
+        """
+        try:
+            return self.classifier.infer(batch)
+        except Exception as error:
+            if self._reopen is None or perf_counter() - self._reopened_at < REOPEN_SECONDS:
+                raise _engine_error(error) from error
+            log.warning("the engine failed and is opened again: %s", error)
+            reason = str(_engine_error(error))
+        self.classifier.close()
+        try:
+            self.classifier = self._own = self._reopen()
+            self._reopened_at = perf_counter()
+            logits = self.classifier.infer(batch)
+        except Exception as error:
+            raise _engine_error(error, " again after it was reopened") from error
+        self._tell("reopened", reason)
+        return logits
+
+
+def _engine_error(error: Exception, when: str = "") -> EdgecatError:
+    if isinstance(error, EdgecatError) and not when:
+        return error
+    return DeviceError(f"the engine failed{when}: {str(error) or type(error).__name__}")

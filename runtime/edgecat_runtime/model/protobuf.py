@@ -1,0 +1,85 @@
+"""Protobuf messages, read and written as far as an ONNX file needs it.
+
+Source: https://protobuf.dev/programming-guides/encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+
+def fields(
+    source: bytes | BinaryIO, position: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Walk a message.
+
+    Args:
+        source: the message, or a file that holds it.
+        position: where it begins, in bytes.
+        stop: where it ends; None for the end of the source.
+
+    Yields:
+        Field number, start of the tag, start of the body, end: positions in bytes.
+
+    Raises:
+        ValueError: it is no message, or only a part of one.
+    """
+    read = _reader(source)
+    if stop is None:
+        stop = len(source) if isinstance(source, bytes) else source.seek(0, 2)
+    while position < stop:
+        tag, body = _varint(read(position, 10), position)
+        kind = tag & 7
+        if kind == 2:
+            length, body = _varint(read(body, 10), body)
+            end = body + length
+        elif kind == 0:
+            end = _varint(read(body, 10), body)[1]
+        elif kind in (1, 5):
+            end = body + (8 if kind == 1 else 4)
+        else:
+            raise ValueError("unknown wire type")
+        if end > stop or tag < 8:
+            raise ValueError("truncated message")
+        yield tag >> 3, position, body, end
+        position = end
+
+
+def _reader(source: bytes | BinaryIO) -> Any:
+    if isinstance(source, bytes):
+        return lambda start, count: source[start : start + count]
+
+    def read(start: int, count: int) -> bytes:
+        source.seek(start)
+        return source.read(count)
+
+    return read
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for index, byte in enumerate(data[:10]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, position + index + 1
+    raise ValueError("truncated number")
+
+
+def delimited(number: int, body: bytes) -> bytes:
+    """Encode a field that holds bytes, a text or a message."""
+    return _encoded(number << 3 | 2) + _encoded(len(body)) + body
+
+
+def integer(number: int, value: int) -> bytes:
+    """Encode a field that holds a whole number from 0 on."""
+    return _encoded(number << 3) + _encoded(value)
+
+
+def _encoded(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,79 @@
+"""Which requests are answered at all, and what the others are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgecat_runtime.web.guard import Guard, is_foreign, is_own_origin
+from edgecat_runtime.web.text import PAGE_401, PAGE_ENTER, json_text
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+MOST_BODY = 4096
+
+
+class Entrance:
+    """Refuses what is not for this server to answer, and trades the token for a cookie.
+
+    Args:
+        guard: knows the address, and the token.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def refusal(self, request: web.Request) -> web.Response | None:
+        """Return what a request is told in place of its answer; None: it may be answered."""
+        if not self._guard.knows_host(request.headers.get("Host", "")):
+            return error_reply(421, f"this is not {request.host!r}: open {self._guard.url}")
+        if is_foreign(request.headers):
+            return error_reply(403, "another site's page may not ask for this")
+        if self._guard.token and request.path == "/" and "token" in request.query:
+            return self._enter(request.query["token"])
+        if not self._guard.admits(request.headers, request.cookies):
+            return _unknown(page=request.path == "/")
+        if (request.content_length or 0) > MOST_BODY:
+            return error_reply(413, f"the request is larger than {MOST_BODY} bytes")
+        if request.method == "POST" and not is_own_origin(request.headers):
+            return error_reply(
+                403, f"the Origin is not this page's; expected http://{request.host}"
+            )
+        return None
+
+    def _enter(self, token: str) -> web.Response:
+        """Trade the token in the address for a cookie and go on to the clean address.
+
+        By a page, not a 303: of a link on another site SameSite=Strict would hold the cookie back
+        all along a chain of redirects.
+        """
+        from aiohttp import web
+
+        if not self._guard.is_token(token):
+            return _unknown(page=True)
+        response = web.Response(
+            text=PAGE_ENTER, content_type="text/html", headers={"Refresh": "0; url=/"}
+        )
+        response.set_cookie(self._guard.cookie, token, httponly=True, samesite="Strict")
+        return response
+
+
+def _unknown(*, page: bool) -> web.Response:
+    from aiohttp import web
+
+    headers = {"WWW-Authenticate": 'Bearer realm="edgecat"'}
+    if page:
+        return web.Response(status=401, text=PAGE_401, content_type="text/html", headers=headers)
+    return error_reply(401, "the token is missing or wrong: open the address that edgecat gave")
+
+
+def error_reply(status: int, sentence: str) -> web.Response:
+    """Answer with an error and why."""
+    return json_reply({"error": sentence}, status=status)
+
+
+def json_reply(value: Any, *, status: int = 200) -> web.Response:
+    """Answer with a value as JSON."""
+    from aiohttp import web
+
+    return web.Response(status=status, text=json_text(value), content_type="application/json")
