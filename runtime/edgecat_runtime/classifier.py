@@ -97,12 +97,10 @@ class Classifier:
         ...     print(classifier.classify(cv2.imread("cat.jpg")))
     """
 
-    def __init__(
-        self, backend: Backend, card: ModelCard, *, device: str = "cpu", choice: str = ""
-    ) -> None:
+    def __init__(self, backend: Backend, card: ModelCard, *, device: str = "cpu") -> None:
         self.card = card
         self.device = device
-        self.choice = choice
+        self.choice = ""
         self.path: Path | None = None
         self.stamp: FileStamp | None = None
         self._backend = backend
