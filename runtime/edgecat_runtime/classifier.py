@@ -69,17 +69,10 @@ class Classifier:
         ...     print(classifier.classify(cv2.imread("cat.jpg")))
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        card: ModelCard,
-        *,
-        device: str = "cpu",
-        choice: Choice | None = None,
-    ) -> None:
+    def __init__(self, backend: Backend, card: ModelCard, *, device: str = "cpu") -> None:
         self.card = card
         self.device = device
-        self.choice = choice
+        self.choice: Choice | None = None
         self.path: Path | None = None
         self.stamp: FileStamp | None = None
         self._backend = backend
