@@ -7,15 +7,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from edgecat.models.backend import TorchBackend
+from edgecat_runtime.backends import BackendEntry
+from edgecat_runtime.backends.choice import Candidate, fastest
 from edgecat_runtime.benchmark import Result
 from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.system.machine import Int8Path
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "precision.py"
 
@@ -77,6 +81,28 @@ def test_rows_are_shares_of_the_best_librarys_peak_and_ratios_to_pytorchs_better
     assert [row.ratio for row in table] == pytest.approx([0.8, 1.0, 1.6, 1.2, 4.0])
 
 
+class _Form:
+    """An open model, as far as `fastest` looks at one."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.name = candidate.path.name
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("ratio", "chosen"), [(0.99, "int8"), (0.81, "int8"), (0.79, "fp32")])
+def test_float32_is_chosen_where_the_bar_takes_it_to_be(
+    precision: ModuleType, ratio: float, chosen: str
+) -> None:
+    entry = BackendEntry("library", "cpu", (".onnx",), "library", lambda *_: None, lambda: True)
+    forms = [Candidate(Path(name), None, entry) for name in ("int8", "fp32")]
+    seconds = {"int8": 1.0, "fp32": ratio}
+    taken, _ = fastest(forms, _Form, lambda form: seconds[form.name])
+    assert taken.name == chosen
+    bar = precision.verdicts(_table(precision, int8=(0.5, ratio)), "none")[3]
+    assert bar.passed == (chosen == "fp32")
+
+
 def _table(precision: ModuleType, **changes: tuple[float, float]) -> list[Any]:
     """Rows whose (share, ratio) meet every bar, but for those named."""
     figures = {"pytorch": (0.4, 1.0), "onnxruntime": (0.6, 1.0), "openvino": (0.3, 0.5)}
@@ -107,6 +133,8 @@ def _table(precision: ModuleType, **changes: tuple[float, float]) -> list[Any]:
         ({"int8": (0.5, 0.99)}, "avx2", [True, True, True, False]),
         ({"int8": (0.5, 0.99)}, "none", [True, True, True, False]),
         ({"int8": (0.5, 1.5), "onnxruntime": (0.7, 1.6)}, "unknown", [True, True, True, False]),
+        ({"int8": (0.5, 0.7)}, "none", [True, True, True, True]),  # so float32 is chosen
+        ({"int8": (0.5, 0.7)}, "vnni", [True, True, True, False]),
     ],
 )
 def test_bars_depend_on_the_int8_path(
@@ -121,10 +149,6 @@ def test_bars_depend_on_the_int8_path(
 
 
 def test_every_int8_path_has_its_bar(precision: ModuleType) -> None:
-    from typing import get_args
-
-    from edgecat_runtime.system.machine import Int8Path
-
     assert set(get_args(Int8Path)) - set(precision.SUMS_IN_32_BITS) == {"avx2", "none", "unknown"}
 
 
@@ -150,6 +174,21 @@ def test_kernels_count_their_multiply_adds(precision: ModuleType) -> None:
         "1x1 convolutions": 16 * 32 * 32 * 512 * 512,
         "matrix products": 4 * 768 * 1024 * 1024,
     }
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_laid_module_computes_in_its_layout(
+    precision: ModuleType, layout: torch.memory_format
+) -> None:
+    convolution = nn.Conv2d(3, 4, 3)
+    seen = []
+    convolution.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    copied = precision.laid(nn.Sequential(convolution), layout)
+    images = torch.rand(2, 3, 8, 8)
+    for given in (images, images.contiguous(memory_format=torch.channels_last)):
+        torch.testing.assert_close(copied(given), convolution(images))
+        assert seen[-2].is_contiguous(memory_format=layout)
+    assert copied[0].weight.is_contiguous(memory_format=layout)
 
 
 @pytest.mark.parametrize(
