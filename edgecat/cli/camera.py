@@ -80,6 +80,7 @@ def camera(
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+        from edgecat.cli.terminal.console import TERMINAL
         from edgecat.workflows.models import model_to_serve, open_classifier
         from edgecat_runtime.pipeline import Pipeline
 
@@ -99,7 +100,13 @@ def camera(
         page = camera_web.web_page(web, web_control, texts, web_source)
         model = engine or model_to_serve()
         opened = partial(
-            open_classifier, model, backend, device=device, labels=labels, rebuild=rebuild
+            open_classifier,
+            model,
+            backend,
+            device=device,
+            labels=labels,
+            rebuild=rebuild,
+            reporter=TERMINAL,
         )
         with (
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,

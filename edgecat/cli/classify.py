@@ -23,7 +23,7 @@ def classify(
 
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
-    from edgecat.cli.terminal.console import print_json, say, warn
+    from edgecat.cli.terminal.console import TERMINAL, print_json, say, warn
     from edgecat.workflows.models import model_to_serve, open_classifier
     from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
 
@@ -34,7 +34,10 @@ def classify(
     answers: list[dict[str, object]] = []
     failed: list[PictureError] = []
     chosen = engine or model_to_serve()
-    with open_classifier(chosen, backend, device=device, labels=labels, rebuild=rebuild) as model:
+    opened = open_classifier(
+        chosen, backend, device=device, labels=labels, rebuild=rebuild, reporter=TERMINAL
+    )
+    with opened as model:
         for path in paths:
             try:
                 prediction = model.classify(read_picture(path))

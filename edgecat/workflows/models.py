@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
+from edgecat.workflows.reporter import SILENT, Reporter
 from edgecat_runtime.errors import BackendMissing, UserError
 
 if TYPE_CHECKING:
@@ -85,10 +86,9 @@ def open_classifier(
     threads: int | None = None,
     labels: Path | None = None,
     rebuild: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Classifier:
     """Open a checkpoint or an exported model, self-tested.
-
-    Where several backends were tried, a terminal is told which one answers and why.
 
     Args:
         path: the model.
@@ -98,13 +98,11 @@ def open_classifier(
         labels: a text file with other names for the classes, one a line.
         rebuild: whether an engine that does not fit this device is built anew from the ONNX file
             beside it.
+        reporter: is told of a rebuild and, where several backends were tried, which one answers.
 
     Raises:
         EdgecatError: as `Classifier.open`, `read_labels` and `rebuild_engine`.
     """
-    import sys
-
-    from edgecat.cli.terminal.console import warn
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends.tensorrt import EngineMismatch
 
@@ -120,11 +118,11 @@ def open_classifier(
             raise
         from edgecat_export.engine.export import rebuild_engine
 
-        warn(f"{error}; rebuilding it")
+        reporter.warn(f"{error}; rebuilding it")
         rebuild_engine(path)
         classifier = opened()
-    if classifier.choice and sys.stderr.isatty():
-        warn(classifier.choice)
+    if classifier.choice:
+        reporter.note(classifier.choice)
     return classifier
 
 

@@ -67,14 +67,14 @@ def check(
 
 def _judge(path: Path | None, pictures: PictureSet, stack: ExitStack) -> Judge | None:
     """Open the model that doubts labels; where none was named, one that does not fit is left."""
-    from edgecat.cli.terminal.console import warn
+    from edgecat.cli.terminal.console import TERMINAL, warn
     from edgecat.curation.checks import Judge
     from edgecat.workflows.models import model_to_serve, open_classifier
     from edgecat_runtime.errors import EdgecatError, UserError
 
     chosen = path or model_to_serve()
     try:
-        model = stack.enter_context(open_classifier(chosen))
+        model = stack.enter_context(open_classifier(chosen, reporter=TERMINAL))
         if unknown := sorted(set(pictures.labels) - set(model.labels)):
             raise UserError(
                 f"{chosen} knows {', '.join(model.labels)}; the pictures also show "
