@@ -22,8 +22,9 @@ from itertools import count, cycle, islice
 import torch
 
 from edgecat.data.batches import Batch
+from edgecat.training.assembly import prepare
 from edgecat.training.config import TrainConfig
-from edgecat.training.job import Job, prepare
+from edgecat.training.job import Job
 from edgecat.training.loader import Waited
 from edgecat.training.loop import step
 from edgecat.training.watcher import Watcher

@@ -81,6 +81,7 @@ def camera(
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+        from edgecat.cli.terminal.console import TERMINAL
         from edgecat.workflows.models import models_to_serve
         from edgecat.workflows.serving import open_classifier
         from edgecat_runtime.pipeline import Pipeline
@@ -101,7 +102,13 @@ def camera(
         page = camera_web.web_page(web, web_control, texts, web_source)
         models = engine or models_to_serve()
         opened = partial(
-            open_classifier, models, backend, device=device, labels=labels, rebuild=rebuild
+            open_classifier,
+            models,
+            backend,
+            device=device,
+            labels=labels,
+            rebuild=rebuild,
+            reporter=TERMINAL,
         )
         with (
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,

@@ -24,7 +24,7 @@ def classify(
 
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
-    from edgecat.cli.terminal.console import print_json, say, warn
+    from edgecat.cli.terminal.console import TERMINAL, print_json, say, warn
     from edgecat.workflows.models import models_to_serve
     from edgecat.workflows.serving import open_classifier
     from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
@@ -42,6 +42,7 @@ def classify(
         labels=labels,
         rebuild=rebuild,
         verbose=verbose,
+        reporter=TERMINAL,
     ) as model:
         for path in paths:
             try:

@@ -112,32 +112,86 @@ def export(
 
     Example: `edgecat export vgg16.safetensors --precision int8 --calibrate photos/`
     """
-    from edgecat.cli.terminal.console import print_json, say
-    from edgecat.workflows.export import Job, batches, gpu
+    from edgecat.cli.terminal.console import TERMINAL, print_json, say
+    from edgecat.workflows.export import Job
     from edgecat.workflows.export_sources import Described
-    from edgecat.workflows.models import model_to_export
+    from edgecat.workflows.models import model_to_export, read_labels
 
     job = Job(
         source=file or model_to_export(),
         to=to,
         precision=precision,
         output=output,
-        described=Described(labels, mean, std, size, fit),
+        described=Described(
+            read_labels(labels) if labels else None,
+            _three(mean, "--mean"),
+            _three(std, "--std"),
+            _size(size),
+            fit,
+        ),
         calibrate=tuple(calibrate or ()),
         gate=tuple(gate or ()),
         limit=limit,
         engine={
-            **batches(batch),
+            **_batches(batch),
             "workspace": workspace and workspace << 20,
             "hardware_compatible": hardware_compatible,
             "version_compatible": version_compatible,
             "refit": refit,
             "strip": strip,
-            "gpu": gpu(device),
+            "gpu": _gpu(device),
         },
     )
-    done = job.run()
+    done = job.run(TERMINAL)
     if json:
         print_json(done.plain())
     else:
         say(str(done))
+
+
+def _three(text: str, option: str) -> tuple[float, float, float] | None:
+    from edgecat_runtime.errors import UserError
+
+    if not text:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(
+            f"{option} {text}; expected three numbers, of red, green and blue in "
+            f"0..1, such as {option} 0.5,0.5,0.5"
+        ) from error
+    return red, green, blue
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    from edgecat_runtime.errors import UserError
+
+    if not text:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--size {text}; expected pixels, such as 224 or 240x320 (height x width)")
+    return int(parts[0]), int(parts[-1])
+
+
+def _batches(text: str) -> dict[str, int]:
+    """Read `1,1,8`: the smallest, the usual and the largest batch."""
+    from edgecat_runtime.errors import UserError
+
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise UserError(
+            f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
+        )
+    return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
+
+
+def _gpu(device: str) -> int:
+    """The number of the GPU to build on: 1 for `cuda:1`."""
+    from edgecat_runtime.backends.base import gpu_number, split_device
+    from edgecat_runtime.errors import UserError
+
+    if device != "auto" and split_device(device)[0] != "cuda":
+        raise UserError(f"--device is {device!r}; engines are built on auto, cuda, cuda:1, ...")
+    return gpu_number(device)

@@ -37,21 +37,21 @@ def study(
 
     Example: `edgecat study activations`
     """
-    from edgecat.cli.terminal.console import print_json, progress, say
+    from edgecat.cli.terminal.console import TERMINAL, print_json, progress, say
     from edgecat.study import STUDIES, find_study
 
     if name is None:
         _list(as_json=json)
         return
     wanted = find_study(name)(data=tuple(map(str, data or ())), seeds=seeds)
-    from edgecat.cli.terminal.epochs import warn_skipped
     from edgecat.study.report import check_folder, save_outcome
+    from edgecat.workflows.reporter import warn_skipped
 
     check_folder(output)
     with progress(wanted.steps, name) as advance:
         outcome = wanted.run(advance)
     files = save_outcome(name, wanted, outcome, output)
-    warn_skipped(outcome.skipped)
+    warn_skipped(TERMINAL, outcome.skipped)
     if json:
         print_json(
             {

@@ -17,7 +17,7 @@ from edgecat.scores import Evaluation
 from edgecat.scores import evaluate as count
 from edgecat.training.config import TrainConfig
 from edgecat.training.plots import draw_confusion
-from edgecat.workflows.verify import against_first, against_golden
+from edgecat.workflows.verify import verify as verified
 from edgecat_export.parity.comparison import Pair
 from edgecat_runtime import Classifier
 from edgecat_runtime.backends import backend_entries
@@ -57,8 +57,8 @@ def verify(checkpoint: Path, model: Path, pictures: Path, say: Say) -> tuple[Pai
     Raises:
         GateError: a backend answers differently.
     """
-    _, compared, _ = against_first([checkpoint, model], (), [pictures], 0)
-    pairs = tuple(item.pair for item in [*against_golden(model, ()), *compared])
+    alone, both = verified([model]), verified([checkpoint, model], data=[pictures], limit=0)
+    pairs = tuple(item.pair for item in [*alone.compared, *both.compared])
     for pair in pairs:
         say(f"     {pair}")
     if failed := [pair for pair in pairs if not pair.passed]:

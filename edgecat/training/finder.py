@@ -14,10 +14,10 @@ from statistics import stdev
 import torch
 
 from edgecat.training import plots
+from edgecat.training.assembly import assemble
 from edgecat.training.config import LEARNING_RATES, TrainConfig
-from edgecat.training.job import Job, assemble
+from edgecat.training.job import Job
 from edgecat.training.loop import step
-from edgecat.training.transfer import hold
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import atomic_write
@@ -143,7 +143,7 @@ def save_sweep(sweep: RateSweep, folder: Path) -> None:
 def _climb(job: Job) -> Iterator[tuple[float, float]]:
     """Train on and on; yield rate and loss of every update until the loss is no number."""
     job.model.train()
-    hold(job)
+    job.hold()
     loader = replace(job.loader, size=job.config.size_at(0))
     totals = torch.zeros(3, device=job.device)
     for epoch in count():

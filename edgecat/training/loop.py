@@ -22,17 +22,17 @@ from edgecat.models.devices import selected
 from edgecat.models.frames import input_from_frames
 from edgecat.scores import Evaluation, evaluate
 from edgecat.training import plots
+from edgecat.training.assembly import prepare
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, filled, joined
 from edgecat.training.history import Epoch, append_metrics
 from edgecat.training.interruption import Interrupted, signals_wait
-from edgecat.training.job import Job, prepare
+from edgecat.training.job import Job
 from edgecat.training.loader import Waited
 from edgecat.training.mixing import draw_mix, erased
 from edgecat.training.optim import autocast, set_learning_rate
 from edgecat.training.run_folder import CONFUSION, CURVES, METRICS, STATE, TrainResult
-from edgecat.training.transfer import hold
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.preprocess import preprocess
@@ -73,7 +73,7 @@ def _trained(job: Job) -> TrainResult:
             totals = torch.tensor(state.totals, device=job.device) * world.leader
             started = time.perf_counter() - state.seconds
             model.train()
-            hold(job)
+            job.hold()
             loader = replace(loader, size=config.size_at(state.epoch))
             entered, batches = time.perf_counter(), Waited(loader.batches(state.epoch, state.step))
             for batch in batches:
@@ -97,18 +97,22 @@ def _trained(job: Job) -> TrainResult:
             evaluation = _validated(job, job.served)
             job.note(evaluation.skipped)
             row = _row(job, totals, evaluation, trained, time.perf_counter() - started)
-            row = replace(row, data_wait=waited)
-            best = state.next_epoch(row)
-            if best and world.leader:
-                card = replace(job.card, accuracy=evaluation.accuracy, accuracy_n=evaluation.n)
-                save_checkpoint(job.checkpoint, job.served, card)
-            job.save()
-            if world.leader:
-                append_metrics(job.folder / METRICS, row)
-            job.watcher.epoch_finished(row, best=best)
+            _end_epoch(job, replace(row, data_wait=waited), evaluation)
             if world.any(bool(signalled())) and not job.over:
                 raise Interrupted(job.folder, signalled())
     return world.led(partial(_finished, replace(job, world=ALONE)))
+
+
+def _end_epoch(job: Job, row: Epoch, evaluation: Evaluation) -> None:
+    """Write what an epoch gave, and tell of it."""
+    best = job.state.next_epoch(row)
+    if best and job.world.leader:
+        card = replace(job.card, accuracy=evaluation.accuracy, accuracy_n=evaluation.n)
+        save_checkpoint(job.checkpoint, job.served, card)
+    job.save()
+    if job.world.leader:
+        append_metrics(job.folder / METRICS, row)
+    job.watcher.epoch_finished(row, best=best)
 
 
 def step(job: Job, batch: Batch) -> Tensor:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from edgecat.training.history import Epoch
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import BackendMissing
-
-if TYPE_CHECKING:
-    from edgecat.training.job import Job
 
 _EVERY = 50
 
@@ -35,17 +33,27 @@ class EventLog(Watcher):
 
     Made anew when a run is resumed, it withdraws what was written after the state was saved. What
     it writes is in the file at once: tensorboardX's `SummaryWriter` would write from a thread.
+
+    Args:
+        folder: of the event files.
+        steps: in an epoch.
+        done: steps done before, over the whole run.
+        groups: of the optimiser; the first one's `lr` is noted.
+
+    Raises:
+        BackendMissing: tensorboardX is not installed.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(
+        self, folder: Path, *, steps: int, done: int, groups: Sequence[Mapping[str, Any]]
+    ) -> None:
         require_tensorboard()
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
 
-        self._steps = job.loader.steps
-        self._step = job.state.epoch * self._steps + job.state.step
-        self._groups = job.optimizer.param_groups
-        self._writer = EventsWriter(str(job.folder / "events"), f".{self._step}")
+        self._steps, self._step = steps, done
+        self._groups = groups
+        self._writer = EventsWriter(str(folder), f".{done}")
         self._write(self._step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def stepped(self, pictures: int, loss: Callable[[], float]) -> None:

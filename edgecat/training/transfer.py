@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.optim import Optimizer
@@ -19,9 +18,6 @@ from edgecat.training.config import TrainConfig
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
-
-if TYPE_CHECKING:
-    from edgecat.training.job import Job
 
 FEATURES = "features"
 _HEAD = re.compile(r"classifier|dropout|fc|aux\d|AuxLogits")
@@ -62,14 +58,6 @@ def begin(config: TrainConfig, model: nn.Module, card: ModelCard, watcher: Watch
     if config.weights:
         weights = read_weights(config.weights, card, on_progress=watcher.fetching)
         watcher.told(str(take(weights, model, card)))
-
-
-def hold(job: Job) -> None:
-    """Freeze what the configuration freezes in the present epoch; the model is in training mode."""
-    config = job.config
-    count = frozen_stages(job.model, config.frozen_at(job.state.epoch), config.arch)
-    if freeze(job.model, count):
-        job.wrap()
 
 
 def take(weights: Weights, model: nn.Module, card: ModelCard) -> Taken:

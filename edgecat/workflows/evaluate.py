@@ -1,93 +1,160 @@
-"""How `edgecat evaluate` works and shows itself on the terminal."""
+"""How good a model is on labelled pictures, and how far it can be believed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecat.cli.terminal.console import progress, say, table, warn
-from edgecat.cli.terminal.epochs import warn_skipped
 from edgecat.data.folder import PictureSet, scan
 from edgecat.evaluation.answers import Answers, answers_to
+from edgecat.workflows.reporter import SILENT, Reporter, warn_skipped
 from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 
 if TYPE_CHECKING:
     from edgecat.evaluation.calibration import Calibration
+    from edgecat.evaluation.outliers import Outliers
+    from edgecat.evaluation.robustness import Hardship
     from edgecat_runtime import Classifier
 
 _HARDER = 400  # pictures that are tried under every change
 
 
-def check_request(
-    model: Path,
-    data: Sequence[Path] | None,
-    calibrate: Sequence[Path] | None,
-    output: Path | None,
-    report: Path | None,
-) -> None:
-    """Refuse what does not go together, before anything takes time.
+@dataclass(frozen=True)
+class Calibrated:
+    """A checkpoint that was calibrated.
+
+    Attributes:
+        checkpoint: the file that holds the result.
+        found: what was set, and what it changes.
+    """
+
+    checkpoint: Path
+    found: Calibration
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures for `--json`."""
+        return {"checkpoint": str(self.checkpoint), **self.found.to_dict()}
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report on an evaluation.
+
+    Attributes:
+        path: of the HTML file.
+        hardships: accuracy under each change of the pictures.
+        outliers: drawn frames that show no class, by kind.
+    """
+
+    path: Path
+    hardships: tuple[Hardship, ...]
+    outliers: tuple[Outliers, ...]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model's answers to labelled pictures.
+
+    Attributes:
+        model: as it was named.
+        backend: that answered.
+        answers: to every picture that could be decoded.
+        skipped: a sentence for each file that is no picture or could not be decoded.
+        page: the report, where one was asked for.
+    """
+
+    model: str
+    backend: str
+    answers: Answers
+    skipped: tuple[str, ...]
+    page: Page | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures for `--json`."""
+        figures = {"model": self.model, "backend": self.backend, **self.answers.to_dict()}
+        if self.page is not None:
+            figures |= {
+                "robustness": [asdict(row) for row in self.page.hardships],
+                "unsure": {kind.kind: kind.unsure for kind in self.page.outliers},
+                "report": str(self.page.path),
+            }
+        return figures
+
+
+def calibrate(
+    checkpoint: Path,
+    data: Sequence[Path],
+    *,
+    output: Path | None = None,
+    reporter: Reporter = SILENT,
+) -> Calibrated:
+    """Set a checkpoint's temperature, and the energy above which it answers unsure.
+
+    Args:
+        checkpoint: to calibrate.
+        data: photographs, or a training run's folder for its own.
+        output: the file to write; None: the checkpoint itself.
+        reporter: of the progress.
 
     Raises:
-        UserError: neither pictures nor photographs to calibrate on, a report without pictures, or
-            a calibration of what is no checkpoint.
+        UserError: it is no checkpoint, or the photographs cannot be used.
     """
-    if not data and not calibrate:
+    from edgecat.evaluation import calibration
+
+    if checkpoint.suffix != ".safetensors":
+        read_card(checkpoint)
         raise UserError(
-            "no pictures named. Give folders of class folders or .tar files: edgecat evaluate "
-            f"{model} photos/"
+            f"--calibrate writes into a checkpoint; {checkpoint} is exported already. Calibrate "
+            "its .safetensors file and export that again"
         )
-    if report and not data:
-        raise UserError("--report needs labelled pictures to report on; name them after the model")
-    if output and not calibrate:
-        raise UserError("--output is where --calibrate writes; give --calibrate DATA with it")
-    if calibrate and model.suffix != ".safetensors":
-        read_card(model)
-        raise UserError(
-            f"--calibrate writes into a checkpoint; {model} is exported already. Calibrate its "
-            ".safetensors file and export that again"
-        )
-
-
-def calibrated(
-    model: Path, paths: Sequence[Path], output: Path | None, *, silent: bool
-) -> dict[str, Any]:
-    """Calibrate a checkpoint, say what was found, and return it."""
-    from edgecat.evaluation.calibration import calibrate, frames_to_see, photographs_to_calibrate
-
-    fitting, validation = photographs_to_calibrate(paths, read_card(model).labels)
-    with progress(frames_to_see(fitting, validation), "calibrating") as advance:
-        found = calibrate(
-            model,
+    labels = read_card(checkpoint).labels
+    fitting, validation = calibration.photographs_to_calibrate(data, labels)
+    total = calibration.frames_to_see(fitting, validation)
+    with reporter.progress(total, "calibrating") as advance:
+        found = calibration.calibrate(
+            checkpoint,
             fitting,
             validation,
             output=output,
             tell=lambda what, frames: advance(frames, what),
         )
-    warn_skipped(found.skipped)
-    if not silent:
-        _show_calibration(found, output or model)
-    return {"checkpoint": str(output or model), **found.to_dict()}
+    warn_skipped(reporter, found.skipped)
+    return Calibrated(output or checkpoint, found)
 
 
-def evaluated(
+def evaluate(
     model: Path,
     data: Sequence[Path],
-    backend: str,
-    threads: int | None,
-    report: Path | None,
     *,
-    silent: bool,
-    verbose: bool,
-) -> dict[str, Any]:
-    """Evaluate a model, say what it scored, and return it."""
-    with open_classifier(model, backend, threads=threads, verbose=verbose) as classifier:
+    backend: str = "auto",
+    threads: int | None = None,
+    page: Path | None = None,
+    verbose: bool = False,
+    reporter: Reporter = SILENT,
+) -> Evaluated:
+    """Evaluate a model on labelled pictures.
+
+    Args:
+        model: a checkpoint or an exported model.
+        data: folders of class folders, or tars; where there is a test part, only that counts.
+        backend: as `Classifier.open` takes it.
+        threads: likewise.
+        page: an HTML file to write, with curves, robustness and the worst mistakes.
+        verbose: as `open_classifier` takes it.
+        reporter: of the progress.
+
+    Raises:
+        EdgecatError: as `open_classifier`, or pictures that cannot be used.
+    """
+    opened = open_classifier(model, backend, threads=threads, verbose=verbose, reporter=reporter)
+    with opened as classifier:
         pictures = scan(data, labels=classifier.labels).judged()
         card = classifier.card
-        with progress(len(pictures), "evaluating") as advance:
+        with reporter.progress(len(pictures), "evaluating") as advance:
             answers = answers_to(
                 pictures,
                 classifier.infer,
@@ -96,23 +163,20 @@ def evaluated(
                 energy_limit=card.energy_limit,
                 on_batch=advance,
             )
-        figures = {"model": str(model), "backend": classifier.backend, **answers.to_dict()}
-        if report:
-            figures |= _reported(report, classifier, str(model), answers, pictures)
-    warn_skipped(pictures.skipped)
+        skipped = (*pictures.skipped, *answers.skipped)
+        found = Evaluated(str(model), classifier.backend, answers, skipped)
+        if page is not None:
+            found = replace(found, page=_page(page, classifier, found, pictures, reporter))
+    warn_skipped(reporter, pictures.skipped)
     for sentence in answers.skipped:
-        warn(f"skipped: {sentence}")
-    if not silent:
-        _show(answers, f"{model} on {figures['backend']}")
-        if report:
-            say(f"{report} shows it")
-    return figures
+        reporter.warn(f"skipped: {sentence}")
+    return found
 
 
-def _reported(
-    path: Path, classifier: Classifier, model: str, answers: Answers, pictures: PictureSet
-) -> dict[str, Any]:
-    """Write the report, and return what it holds beyond the answers."""
+def _page(
+    path: Path, classifier: Classifier, found: Evaluated, pictures: PictureSet, reporter: Reporter
+) -> Page:
+    """Try the model under changes and on what shows no class, and write the report."""
     from edgecat.evaluation.outliers import FRAMES, outliers
     from edgecat.evaluation.report import Report, write_report
     from edgecat.evaluation.robustness import CASES, evenly, hardships
@@ -120,50 +184,10 @@ def _reported(
 
     card, some = classifier.card, evenly(pictures, _HARDER)
     total = len(CASES) * len(some) + len(KINDS) * FRAMES
-    with progress(total, "making it harder") as advance:
+    with reporter.progress(total, "making it harder") as advance:
         rows = hardships(some, classifier.infer, card, on_batch=advance)
         drawn = outliers(classifier.infer, card, on_batch=advance)
-    write_report(path, Report(model, classifier.backend, answers, rows, len(some), drawn))
-    return {
-        "robustness": [asdict(row) for row in rows],
-        "unsure": {kind.kind: kind.unsure for kind in drawn},
-        "report": str(path),
-    }
-
-
-def _show(answers: Answers, name: str) -> None:
-    counted = answers.evaluation
-    labels = counted.labels
-    rows = []
-    for i, (label, row) in enumerate(zip(labels, counted.confusion.tolist(), strict=True)):
-        share = f"{row[i] / sum(row):.2%}" if sum(row) else "-"
-        rows.append([label, str(sum(row)), share, *map(str, row)])
-    table(["shown", "n", "right", *(f"said {label}" for label in labels)], rows)
-    say()
-    low, high = answers.interval
-    areas = ", ".join(f"{label} {curve.auc:.4f}" for label, curve in answers.rocs().items())
-    say(
-        f"{name}: {counted.accuracy:.2%} of {counted.n:,} pictures "
-        f"(95 % confidence: {low:.2%} to {high:.2%}), loss {counted.loss:.4f}"
+    write_report(
+        path, Report(found.model, classifier.backend, found.answers, rows, len(some), drawn)
     )
-    say(f"calibration error {answers.ece():.2%}" + (f"; area under ROC: {areas}" if areas else ""))
-    if answers.energy_limit is not None:
-        say(f"answered {answers.answered:.2%}, the others are unsure")
-
-
-def _show_calibration(found: Calibration, path: Path) -> None:
-    rows = [
-        [kind, f"{found.plain[kind]:.1%}", f"{share:.1%}", f"{found.unseen[kind]:.1%}"]
-        for kind, share in found.unsure.items()
-    ]
-    table(["unsure about", "plain energy", "now", "kind never seen"], rows)
-    say()
-    say(
-        f"temperature {found.temperature:.3f}: loss {found.loss[0]:.4f} to {found.loss[1]:.4f}, "
-        f"calibration error {found.ece[0]:.2%} to {found.ece[1]:.2%}"
-    )
-    say(
-        f"energy limit {found.energy_limit:.3f}: {found.answered:.2%} of {found.n:,} validation "
-        f"photographs are answered; fitted on {found.fitted:,} others"
-    )
-    say(f"{path} is calibrated; what was exported from it before is not")
+    return Page(path, tuple(rows), tuple(drawn))

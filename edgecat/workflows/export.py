@@ -1,4 +1,4 @@
-"""One export as the command line asks for it: read, convert, prove, write, build."""
+"""One export: read, convert, prove, write, build."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgecat.cli.terminal.console import progress
 from edgecat.pretrained import shipped
 from edgecat.workflows.export_sources import Described, photographs_for, read_model
+from edgecat.workflows.reporter import SILENT, Reporter
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.conversion import Conversion, convert
 from edgecat_export.precision.scan import Progress
 from edgecat_export.publish import save_onnx
-from edgecat_runtime.backends.base import gpu_number, split_device
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard, Precision
@@ -67,7 +66,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Job:
-    """One export as the command line asks for it.
+    """What an export is asked for.
 
     Attributes:
         source: a checkpoint or an ONNX file.
@@ -91,8 +90,11 @@ class Job:
     limit: int
     engine: Mapping[str, Any] = field(default_factory=dict)
 
-    def run(self) -> Done:
+    def run(self, reporter: Reporter = SILENT) -> Done:
         """Convert, prove and write.
+
+        Args:
+            reporter: of the progress.
 
         Raises:
             UserError: something given does not go together.
@@ -104,18 +106,18 @@ class Job:
                 "given: add --calibrate photos/"
             )
         if self._ready():
-            return self._build(Done((), read_card(self.source)), self.source)
+            return self._build(Done((), read_card(self.source)), self.source, reporter)
         payload, card = read_model(self.source, self.described)
         precision = self.precision or card.precision
         onnx_path = self._onnx_path(precision)
         conversion = None
         if precision != card.precision:
-            conversion = self._converted(payload, card, precision)
+            conversion = self._converted(payload, card, precision, reporter)
             payload, card = conversion.payload, conversion.card
         only_built = self.to != "onnx" and precision == "int8"
         pairs = save_onnx(payload, card, onnx_path, served=not only_built)
         done = Done((onnx_path,), card, conversion, tuple(pairs))
-        return done if self.to == "onnx" else self._build(done, onnx_path)
+        return done if self.to == "onnx" else self._build(done, onnx_path, reporter)
 
     def _ready(self) -> bool:
         """Whether the source is an ONNX file that needs no conversion before an engine is built."""
@@ -130,9 +132,13 @@ class Job:
             return False
         return self.precision in (None, read_card(self.source).precision)
 
-    def _converted(self, payload: bytes, card: ModelCard, precision: Precision) -> Conversion:
-        calibration, judged = photographs_for(card, self.calibrate, self.gate, self.limit)
-        with steps() as step:
+    def _converted(
+        self, payload: bytes, card: ModelCard, precision: Precision, reporter: Reporter
+    ) -> Conversion:
+        calibration, judged = photographs_for(
+            card, self.calibrate, self.gate, limit=self.limit, reporter=reporter
+        )
+        with steps(reporter) as step:
             return convert(
                 payload,
                 card,
@@ -143,13 +149,13 @@ class Job:
                 progress=step,
             )
 
-    def _build(self, done: Done, onnx_path: Path) -> Done:
+    def _build(self, done: Done, onnx_path: Path, reporter: Reporter) -> Done:
         from edgecat_export.engine.builder import EngineOptions
         from edgecat_export.engine.export import export_engine
 
         options = EngineOptions(**self.engine)
         target = self._target(done.card.precision)
-        with steps() as step:
+        with steps(reporter) as step:
             report = export_engine(
                 onnx_path,
                 target,
@@ -184,33 +190,8 @@ class Job:
         return path if path.resolve() != self.source.resolve() else path.with_suffix(".trt.onnx")
 
 
-def batches(text: str) -> dict[str, int]:
-    """Read `1,1,8`: the smallest, the usual and the largest batch.
-
-    Raises:
-        UserError: it is no such list.
-    """
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        raise UserError(
-            f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
-        )
-    return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
-
-
-def gpu(device: str) -> int:
-    """The number of the GPU to build on: 1 for `cuda:1`.
-
-    Raises:
-        UserError: no GPU is meant.
-    """
-    if device != "auto" and split_device(device)[0] != "cuda":
-        raise UserError(f"--device is {device!r}; engines are built on auto, cuda, cuda:1, ...")
-    return gpu_number(device)
-
-
 @contextmanager
-def steps() -> Iterator[Progress]:
+def steps(reporter: Reporter) -> Iterator[Progress]:
     """A bar for the passes over photographs, whose number is not known beforehand."""
-    with progress(0, "exporting") as advance:
+    with reporter.progress(0, "exporting") as advance:
         yield lambda what: advance(1, what)

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.cli.terminal.console import progress, warn
 from edgecat.data.folder import Picture, PictureSet, scan, split
-from edgecat.workflows.models import read_labels
+from edgecat.workflows.reporter import Reporter
 from edgecat_export.precision.gate import Photographs
 from edgecat_export.publish import read_onnx
 from edgecat_runtime.errors import UserError
@@ -29,23 +28,23 @@ class Described:
     """What a foreign model's file does not say of itself.
 
     Attributes:
-        labels: a text file, one label a line.
-        mean: three numbers, subtracted from RGB values in 0..1.
-        std: three numbers that divide them.
-        size: `224` or `HEIGHTxWIDTH`.
+        labels: in the order of the model's output.
+        mean: subtracted from RGB values in 0..1.
+        std: divides them after that.
+        size: height and width in pixels; None for the model's own.
         fit: how a frame meets that size.
     """
 
-    labels: Path | None = None
-    mean: str = ""
-    std: str = ""
-    size: str = ""
+    labels: tuple[str, ...] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    size: tuple[int, int] | None = None
     fit: Fit | None = None
 
     @property
     def given(self) -> bool:
         """Whether anything was."""
-        return bool(self.labels or self.mean or self.std or self.size or self.fit)
+        return self != Described()
 
 
 def read_model(path: Path, described: Described) -> tuple[bytes, ModelCard]:
@@ -79,7 +78,12 @@ def read_model(path: Path, described: Described) -> tuple[bytes, ModelCard]:
 
 
 def photographs_for(
-    card: ModelCard, calibrate: Sequence[Path], gate: Sequence[Path], limit: int
+    card: ModelCard,
+    calibrate: Sequence[Path],
+    gate: Sequence[Path],
+    *,
+    limit: int,
+    reporter: Reporter,
 ) -> tuple[NDArray[np.uint8] | None, Photographs | None]:
     """Choose and preprocess the photographs to calibrate on and to judge by.
 
@@ -91,6 +95,7 @@ def photographs_for(
         calibrate: folders or tars; may be empty.
         gate: folders or tars; may be empty.
         limit: at most so many photographs for the gate, as many of each class; 0 for all.
+        reporter: of the progress.
     """
     used, judged = PictureSet(card.labels, ()), PictureSet(card.labels, ())
     if calibrate:
@@ -101,9 +106,9 @@ def photographs_for(
             used = replace(found, pictures=tuple(p for p in found.pictures if p.split != "test"))
     if gate:
         judged = scan(gate, labels=card.labels)
-    frames, _ = _frames(_stratified(used, CALIBRATED), card, "reading to calibrate")
+    frames, _ = _frames(_stratified(used, CALIBRATED), card, "reading to calibrate", reporter)
     chosen = _stratified(judged, limit or len(judged))
-    seen, labels = _frames(chosen, card, "reading to judge")
+    seen, labels = _frames(chosen, card, "reading to judge", reporter)
     return (frames if len(frames) else None), (Photographs(seen, labels) if len(seen) else None)
 
 
@@ -115,7 +120,9 @@ def _check_not(described: Described, path: Path) -> None:
         )
 
 
-def _read_foreign(path: Path, labels: Path, described: Described) -> tuple[bytes, ModelCard]:
+def _read_foreign(
+    path: Path, labels: tuple[str, ...], described: Described
+) -> tuple[bytes, ModelCard]:
     from edgecat_export.graph.foreign import card_for_foreign, onnx_from_foreign
 
     try:
@@ -125,33 +132,22 @@ def _read_foreign(path: Path, labels: Path, described: Described) -> tuple[bytes
     card = card_for_foreign(
         payload,
         name=path.stem,
-        labels=read_labels(labels),
-        mean=_three(described.mean, "--mean"),
-        std=_three(described.std, "--std"),
-        size=_size(described.size),
+        labels=labels,
+        mean=_known(described.mean, "--mean"),
+        std=_known(described.std, "--std"),
+        size=described.size,
         fit=described.fit or "crop",
     )
     return onnx_from_foreign(payload, card)
 
 
-def _three(text: str, option: str) -> tuple[float, float, float]:
-    try:
-        red, green, blue = (float(part) for part in text.split(","))
-    except ValueError as error:
+def _known(numbers: tuple[float, float, float] | None, option: str) -> tuple[float, float, float]:
+    if numbers is None:
         raise UserError(
-            f"{option} {text or 'is missing'}; expected three numbers, of red, green and blue in "
-            f"0..1, such as {option} 0.5,0.5,0.5"
-        ) from error
-    return red, green, blue
-
-
-def _size(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise UserError(f"--size {text}; expected pixels, such as 224 or 240x320 (height x width)")
-    return int(parts[0]), int(parts[-1])
+            f"{option} is missing; expected three numbers, of red, green and blue in 0..1, such "
+            f"as {option} 0.5,0.5,0.5"
+        )
+    return numbers
 
 
 def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:
@@ -165,7 +161,7 @@ def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:
 
 
 def _frames(
-    pictures: Sequence[Picture], card: ModelCard, what: str
+    pictures: Sequence[Picture], card: ModelCard, what: str, reporter: Reporter
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Decode and preprocess pictures on every core; those that cannot be read are named."""
 
@@ -177,11 +173,14 @@ def _frames(
         return preprocess(frame, card.height, card.width, card.fit)
 
     frames, labels = [], []
-    with progress(len(pictures), what) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        reporter.progress(len(pictures), what) as advance,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         for picture, frame in zip(pictures, pool.map(read, pictures), strict=True):
             advance()
             if isinstance(frame, str):
-                warn(f"skipped: {frame}")
+                reporter.warn(f"skipped: {frame}")
                 continue
             frames.append(frame)
             labels.append(picture.label)

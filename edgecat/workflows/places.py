@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from edgecat.cli.terminal.console import warn
 from edgecat.workflows.models import openable_backends
+from edgecat.workflows.reporter import Reporter
 from edgecat_runtime.errors import EdgecatError, GateError, UserError
 from edgecat_runtime.model.card import CardError
 
@@ -87,7 +87,12 @@ def candidate_places(path: Path, names: Sequence[str]) -> list[Place]:
 
 
 def on_each(
-    path: Path, found: Sequence[Place], attempt: Callable[[Place], Result], *, asked: bool
+    path: Path,
+    found: Sequence[Place],
+    attempt: Callable[[Place], Result],
+    *,
+    asked: bool,
+    reporter: Reporter,
 ) -> list[Result]:
     """Try a model in several places; one that cannot run it is left out with a warning.
 
@@ -99,7 +104,7 @@ def on_each(
     if refused and (asked or not results):
         raise refused[0]
     for sentence in refused:
-        warn(f"left out: {sentence}")
+        reporter.warn(f"left out: {sentence}")
     return results
 
 

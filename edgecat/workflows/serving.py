@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecat.cli.terminal.console import progress, warn
 from edgecat.workflows.models import read_labels, register_torch
+from edgecat.workflows.reporter import SILENT, Advance, Reporter
 
 if TYPE_CHECKING:
     from edgecat_runtime import Classifier
@@ -28,6 +28,7 @@ def open_classifier(
     rebuild: bool = False,
     verbose: bool = False,
     quiet: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Classifier:
     """Open a checkpoint or an exported model, or the fastest of several forms, self-tested.
 
@@ -41,8 +42,9 @@ def open_classifier(
         labels: a text file with other names for the classes, one a line.
         rebuild: whether an engine that does not fit this device is built anew from the ONNX file
             beside it.
-        verbose: say on standard error what was chosen, and why.
-        quiet: say nothing, for when the model is opened again.
+        verbose: report what was chosen, and why.
+        quiet: report nothing but a rebuild, for when the model is opened again.
+        reporter: of the progress, a rebuild and the choice.
 
     Raises:
         EdgecatError: as `Classifier.open_fastest`, `read_labels` and `rebuild_engine`.
@@ -62,7 +64,7 @@ def open_classifier(
         threads=threads,
         cache=choices_folder(),
     )
-    with _measuring(quiet=quiet) as told:
+    with _measuring(SILENT if quiet else reporter) as told:
         try:
             classifier = opened(told=told)
         except EngineMismatch as error:
@@ -72,11 +74,11 @@ def open_classifier(
             from edgecat_export.engine.export import rebuild_engine
             from edgecat_runtime.backends.base import gpu_number
 
-            warn(f"{error}; rebuilding it")
+            reporter.warn(f"{error}; rebuilding it")
             rebuild_engine(paths[0], options=EngineOptions(gpu=gpu_number(device)))
             classifier = opened(told=told)
     if not quiet:
-        _tell(classifier, paths, verbose=verbose)
+        _tell(classifier, paths, reporter, verbose=verbose)
     return classifier
 
 
@@ -109,32 +111,33 @@ def shipped_choice() -> str:
     """Which form of the model that ships is served here, and why; raises as `open_classifier`."""
     from edgecat.workflows.models import SHIPPED
 
-    with open_classifier(SHIPPED, quiet=True) as classifier:
+    with open_classifier(SHIPPED) as classifier:
         return str(classifier.choice)
 
 
 @contextmanager
-def _measuring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows on a terminal how far measuring has come; no bar where nothing is measured.
-
-    A second bar cannot be shown beside one, so `quiet` is for when the camera runs.
-    """
+def _measuring(reporter: Reporter) -> Iterator[Callable[[int, int], None]]:
+    """Yield what reports how far measuring has come; no progress where nothing is measured."""
     with ExitStack() as stack:
-        advance: Callable[..., None] | None = None
+        advance: Advance | None = None
 
         def told(done: int, total: int) -> None:
             nonlocal advance
-            if quiet or total < 2:
+            if total < 2:
                 return
             if advance is None:
-                advance = stack.enter_context(progress(total, "finding the fastest way here"))
+                advance = stack.enter_context(
+                    reporter.progress(total, "finding the fastest way here")
+                )
             if done:
                 advance()
 
         yield told
 
 
-def _tell(classifier: Classifier, paths: Sequence[Path], *, verbose: bool) -> None:
+def _tell(
+    classifier: Classifier, paths: Sequence[Path], reporter: Reporter, *, verbose: bool
+) -> None:
     """Warn where the preferred form could not be taken; say everything where that was asked for."""
     choice = classifier.choice
     if choice is None:
@@ -142,11 +145,11 @@ def _tell(classifier: Classifier, paths: Sequence[Path], *, verbose: bool) -> No
     first, taken = paths[0].name, choice.best.model
     refused = [trial for trial in choice.trials if trial.model == first and trial.refusal]
     if taken != first and len(refused) == sum(trial.model == first for trial in choice.trials):
-        warn(
+        reporter.warn(
             f"{taken} is served: {first} is not right on this machine ({refused[0].backend}: "
             f"{refused[0].refusal}); --verbose and edgecat doctor say more"
         )
     if verbose:
-        warn(choice.summary)
+        reporter.warn(choice.summary)
         for trial in choice.trials if len(choice.trials) > 1 else ():
-            warn(f"  {trial}")
+            reporter.warn(f"  {trial}")

@@ -11,13 +11,16 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from edgecat.data.batches import Batch
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
 from edgecat.training import loop
+from edgecat.training.assembly import assemble
 from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.finder import RateSweep, find_learning_rate, save_sweep, suggested
-from edgecat.training.job import assemble
+from edgecat.training.job import Job
 from edgecat.training.loop import train
+from edgecat.training.run_folder import read_config
 from edgecat.training.watcher import Watcher
 from edgecat_runtime import UserError
 
@@ -80,7 +83,7 @@ def test_a_clipped_step_is_as_long_as_asked(
 ) -> None:
     norms = []
 
-    def noted(job: loop.Job) -> None:
+    def noted(job: Job) -> None:
         before = [parameter.detach().clone() for parameter in job.model.parameters()]
         update(job)
         moved = [p.detach() - b for p, b in zip(job.model.parameters(), before, strict=True)]
@@ -112,7 +115,7 @@ def test_progressive_sizes_reach_the_model(
 ) -> None:
     sizes = []
 
-    def noted(job: loop.Job, batch: loop.Batch) -> torch.Tensor:
+    def noted(job: Job, batch: Batch) -> torch.Tensor:
         sizes.append(batch.frames.shape[1])
         return step(job, batch)
 
@@ -132,7 +135,7 @@ def test_a_small_student_learns_from_a_teacher(config: TrainConfig) -> None:
     options = {"teacher": str(teacher.checkpoint), "teacher_weight": 1.0}
     student = train(replace(config, width=0.04, epochs=10, **options))
     assert student.evaluation.accuracy >= 0.8
-    assert Path(loop.run.read_config(student.folder).teacher).is_absolute()
+    assert Path(read_config(student.folder).teacher).is_absolute()
 
 
 def test_a_teacher_of_other_labels_is_refused(config: TrainConfig, checkpoint: Path) -> None:

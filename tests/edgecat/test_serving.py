@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 
 from edgecat.pretrained import FP16, INT8
 from edgecat.workflows import models, serving
+from edgecat.workflows.reporter import Advance, Silent
 from edgecat_runtime import GateError, read_card
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.doctor.probes import in_child
@@ -226,34 +229,30 @@ def test_every_command_that_opens_a_model_tells(
     assert "the fastest that is right here (measured now" in ran.err
 
 
-def test_a_bar_shows_on_a_terminal_only_while_it_measures(
+def test_progress_is_reported_only_while_it_measures(
     choices: Path, ship: Ship, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[tuple[int, str, list[int]]] = []
 
-    class Bar:
-        def __init__(self, total: int, what: str) -> None:
-            self.steps: list[int] = []
-            shown.append((total, what, self.steps))
+    class Watching(Silent):
+        @contextmanager
+        def progress(self, total: int, description: str) -> Iterator[Advance]:
+            taken: list[int] = []
+            shown.append((total, description, taken))
+            yield lambda steps=1, description=None: taken.append(steps)
 
-        def __enter__(self) -> Callable[..., None]:
-            return lambda steps=1, description=None: self.steps.append(steps)
-
-        def __exit__(self, *ignored: object) -> None:
-            pass
-
+    opened = partial(serving.open_classifier, reporter=Watching())
     forms = ship(int8=True, fp16=True)
-    monkeypatch.setattr(serving, "progress", Bar)
-    serving.open_classifier(forms).close()
+    opened(forms).close()
     candidates = 2 * len(BACKENDS)
     assert shown == [(candidates, "finding the fastest way here", [1] * candidates)]
-    serving.open_classifier(forms).close()
+    opened(forms).close()
     assert len(shown) == 1, "remembered"
     monkeypatch.setenv("EDGECAT_CACHE", "")
-    serving.open_classifier(forms, quiet=True).close()
-    serving.open_classifier(forms, "onnxruntime").close()
+    opened(forms, quiet=True).close()
+    opened(forms, "onnxruntime").close()
     assert len(shown) == 2, "two forms with one backend are measured as well"
-    serving.open_classifier(forms[0], "onnxruntime").close()
+    opened(forms[0], "onnxruntime").close()
     assert len(shown) == 2, "one candidate is not"
 
 

@@ -141,7 +141,7 @@ def test_resuming_after_kill_9_is_bit_for_bit(config: TrainConfig, tmp_path: Pat
         "from pathlib import Path\n"
         "from edgecat.training.loop import train\n"
         "from edgecat.training.config import TrainConfig\n"
-        "from edgecat.training.run_folder import Watcher\n"
+        "from edgecat.training.watcher import Watcher\n"
         "class Killed(Watcher):\n"
         "    steps = 7\n"
         "    def stepped(self, pictures, loss):\n"

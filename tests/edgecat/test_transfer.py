@@ -15,13 +15,13 @@ from torch import nn
 from edgecat.models import ARCHITECTURES, architecture, build_model
 from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.weights import OFFICIAL, described, official, read_weights
+from edgecat.training.assembly import assemble
 from edgecat.training.config import TrainConfig
 from edgecat.training.interruption import Interrupted
-from edgecat.training.job import assemble
 from edgecat.training.loop import train
 from edgecat.training.optim import make_optimizer, set_learning_rate
 from edgecat.training.run_folder import read_config
-from edgecat.training.transfer import freeze, hold, spread, stages_of, take
+from edgecat.training.transfer import freeze, spread, stages_of, take
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 
@@ -249,7 +249,7 @@ def test_thawed_stages_learn(checkpoint: Path, album: Path, tmp_path: Path) -> N
     learns = []
     for job.state.epoch in range(3):
         job.model.train()
-        hold(job)
+        job.hold()
         learns.append((features[0].weight.requires_grad, features[1].training))
     assert learns == [(False, False), (True, True), (True, True)]
 

@@ -15,10 +15,10 @@ from edgecat.data.batches import Batch  # noqa: E402
 from edgecat.data.folder import scan, split  # noqa: E402
 from edgecat.models.checkpoint import load_checkpoint  # noqa: E402
 from edgecat.pets.synthetic import write_pets  # noqa: E402
+from edgecat.training.assembly import assemble  # noqa: E402
 from edgecat.training.augment import Augmentation  # noqa: E402
 from edgecat.training.config import TrainConfig  # noqa: E402
 from edgecat.training.device_augment import on_device  # noqa: E402
-from edgecat.training.job import assemble  # noqa: E402
 from edgecat.training.loader import Loader  # noqa: E402
 from edgecat.training.loop import step, train  # noqa: E402
 from edgecat.training.state import load_state, save_state  # noqa: E402

@@ -70,14 +70,16 @@ def _judge(
     path: Path | None, pictures: PictureSet, stack: ExitStack, *, verbose: bool
 ) -> Judge | None:
     """Open the model that doubts labels; where none was named, one that does not fit is left."""
-    from edgecat.cli.terminal.console import warn
+    from edgecat.cli.terminal.console import TERMINAL, warn
     from edgecat.curation.checks import Judge
     from edgecat.workflows.models import models_to_serve
     from edgecat.workflows.serving import open_classifier
     from edgecat_runtime.errors import EdgecatError, UserError
 
     try:
-        model = stack.enter_context(open_classifier(path or models_to_serve(), verbose=verbose))
+        model = stack.enter_context(
+            open_classifier(path or models_to_serve(), verbose=verbose, reporter=TERMINAL)
+        )
         if unknown := sorted(set(pictures.labels) - set(model.labels)):
             raise UserError(
                 f"{model.path} knows {', '.join(model.labels)}; the pictures also show "

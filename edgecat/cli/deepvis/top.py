@@ -26,13 +26,13 @@ def top(
 
     Example: `edgecat deepvis top photos/ --layers 'features.3*'`
     """
-    from edgecat.cli.terminal.console import progress, say, warn
-    from edgecat.cli.terminal.epochs import warn_skipped
+    from edgecat.cli.terminal.console import TERMINAL, progress, say, warn
     from edgecat.data.folder import scan
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, chosen_units
     from edgecat.deepvis.top import Request, TopPictures, batch_size
     from edgecat.workflows.models import model_to_look_into
+    from edgecat.workflows.reporter import warn_skipped
 
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
@@ -44,7 +44,7 @@ def top(
     search = TopPictures(probe, results, Request(pictures, chosen, batch_size(probe)))
     with progress(len(pictures), "searching") as advance:
         search.search(advance)
-    warn_skipped(search.skipped)
+    warn_skipped(TERMINAL, search.skipped)
     count = sum(len(some) for _, some in chosen)
     with progress(count, "drawing") as advance:
         search.draw(advance)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+from edgecat.workflows.reporter import Advance
 
 
 @contextmanager
-def progress(total: int, description: str) -> Iterator[Callable[..., None]]:
+def progress(total: int, description: str) -> Iterator[Advance]:
     """Show a bar on standard error while a long piece of work runs; silent without a terminal.
 
     Args:
@@ -49,6 +51,26 @@ def say(text: str = "") -> None:
 def warn(text: str) -> None:
     """Print a line on standard error."""
     print(text, file=sys.stderr)  # noqa: T201
+
+
+class Terminal:
+    """Shows what a workflow reports, on standard error."""
+
+    def progress(self, total: int, description: str) -> AbstractContextManager[Advance]:
+        """Show a bar; see `progress`."""
+        return progress(total, description)
+
+    def warn(self, text: str) -> None:
+        """Print a line."""
+        warn(text)
+
+    def note(self, text: str) -> None:
+        """Print a line, where someone reads it."""
+        if sys.stderr.isatty():
+            warn(text)
+
+
+TERMINAL = Terminal()
 
 
 def print_json(value: Any) -> None:

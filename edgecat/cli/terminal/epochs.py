@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from types import TracebackType
 
 import typer
 
-from edgecat.cli.terminal.console import print_json, progress, say, warn
+from edgecat.cli.terminal.console import TERMINAL, print_json, progress, say, warn
 from edgecat.cli.terminal.downloading import download_bar
 from edgecat.data.folder import PictureSet
 from edgecat.data.stream import ShardSet
@@ -23,10 +23,10 @@ from edgecat.training.config import TrainConfig
 from edgecat.training.history import Epoch
 from edgecat.training.run_folder import TrainResult, new_folder
 from edgecat.training.watcher import Watcher
+from edgecat.workflows.reporter import warn_skipped
 from edgecat_runtime.errors import UserError
 
 _REFRESH = 0.25
-_NAMED = 10
 _WAITING = 0.1
 _RATES = 100
 
@@ -80,7 +80,7 @@ class EpochLines(Watcher):
         """Say what is trained on, and where."""
         self._say(f"training on {training}")
         self._say(f"validating on {replace(validation, skipped=())}")
-        warn_skipped(training.skipped)
+        warn_skipped(TERMINAL, training.skipped)
         if self._busy:
             warn(self._busy)
         self._say(f"into {folder}")
@@ -138,14 +138,6 @@ def busy(remedy: str) -> str:
         f"the load of the last minute is {load:.1f} on {cores} cores: beside other programs "
         f"training may be many times slower; {remedy}"
     )
-
-
-def warn_skipped(sentences: Sequence[str]) -> None:
-    """Name files that are no pictures: the first ten, and how many more there are."""
-    for sentence in sentences[:_NAMED]:
-        warn(f"skipped: {sentence}")
-    if more := len(sentences[_NAMED:]):
-        warn(f"skipped: {more:,} more files that are no pictures")
 
 
 def check_data(data: list[Path] | None) -> tuple[str, ...]:

@@ -1,0 +1,115 @@
+"""The layer at which a model starts to answer otherwise than its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgecat.workflows.comparison import Compared
+from edgecat.workflows.places import Place
+from edgecat.workflows.reporter import Reporter
+from edgecat_export.parity.layers import SEGMENT_BACKENDS, Drift, find_drift
+from edgecat_runtime import UserError
+from edgecat_runtime.model.golden import golden_frames
+
+_LAYER_FRAMES = 8
+
+
+def find_drifts(
+    reference: Path, place: Place, found: Sequence[Compared], reporter: Reporter
+) -> dict[int, Drift]:
+    """Go through the candidates that failed layer by layer, or through all where none did.
+
+    Args:
+        reference: the model that they were compared with.
+        place: where it ran.
+        found: the candidates.
+        reporter: of the progress.
+
+    Returns:
+        Where each of them drifts, by its number; those are left out of which it cannot be told.
+    """
+    candidates = {
+        i: item for i, item in enumerate(found) if (item.path, item.place) != (reference, place)
+    }
+    if any(item.evidence for item in candidates.values()):
+        candidates = {i: item for i, item in candidates.items() if item.evidence}
+    if not candidates:
+        reporter.warn(
+            "--layers needs two to compare: name a second model, or install a second backend"
+        )
+    failed = {i: item for i, item in candidates.items() if not item.pair.passed}
+    looked = {
+        i: drift_of(reference, place, item, reporter) for i, item in (failed or candidates).items()
+    }
+    return {i: drift for i, drift in looked.items() if drift is not None}
+
+
+def drift_of(
+    reference: Path, place: Place, candidate: Compared, reporter: Reporter
+) -> Drift | None:
+    """Find the layer where a candidate drifts; None, with a warning, where that cannot be told.
+
+    The frames are those on which the two were furthest apart, else the golden ones.
+    """
+    from edgecat_runtime import read_card
+
+    card = read_card(candidate.path)
+    backends = _layer_backend(reference, place), _layer_backend(candidate.path, candidate.place)
+    for path, name in zip((reference, candidate.path), backends, strict=True):
+        if name not in SEGMENT_BACKENDS:
+            reporter.warn(
+                f"--layers cannot look into {path} on {name}: it runs ONNX files on "
+                f"{', '.join(SEGMENT_BACKENDS)}. Name the file that it was built from"
+            )
+            return None
+    cases = candidate.evidence.cases if candidate.evidence else []
+    frames = golden_frames(card.height, card.width)
+    if cases:
+        frames = np.stack([case.frame for case in cases[:_LAYER_FRAMES]])
+    try:
+        return find_drift(
+            _graph(reference),
+            _graph(candidate.path),
+            frames,
+            names=(str(reference), str(candidate.path)),
+            backends=backends,
+            precision=card.precision,
+            apart=_apart(reference, candidate.path),
+            progress=reporter.progress,
+        )
+    except UserError as error:  # must not hide that the gate failed
+        reporter.warn(f"--layers: {error}")
+        return None
+
+
+def _apart(reference: Path, candidate: Path) -> bool:
+    """Whether two models are known to come from different checkpoints."""
+    return len({_origin(reference), _origin(candidate)} - {""}) == 2
+
+
+def _origin(path: Path) -> str:
+    """Hash of the checkpoint that a model comes from, or is; empty where its card does not say."""
+    from edgecat_runtime import read_card
+
+    card = read_card(path)
+    if path.suffix == ".safetensors":
+        return card.checkpoint_sha256 or card.payload_sha256
+    return card.checkpoint_sha256
+
+
+def _layer_backend(path: Path, place: Place) -> str:
+    """A checkpoint's layers are looked at in its ONNX form."""
+    return "onnxruntime" if path.suffix == ".safetensors" else place.title
+
+
+def _graph(path: Path) -> bytes:
+    """The ONNX graph of a model; a checkpoint is exported in memory."""
+    if path.suffix != ".safetensors":
+        return path.read_bytes()
+    from edgecat.models.checkpoint import load_checkpoint
+    from edgecat_export.graph.deployed import onnx_from_model
+
+    return onnx_from_model(*load_checkpoint(path))
