@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Re
 from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
+    from edgecat_runtime import Classifier
     from edgecat_runtime.loop.answers import Answer
     from edgecat_runtime.pipeline import Pipeline
 
@@ -81,35 +83,15 @@ def camera(
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
-        from edgecat.cli.terminal.console import TERMINAL
-        from edgecat.workflows.models import models_to_serve
-        from edgecat.workflows.serving import open_classifier
         from edgecat_runtime.pipeline import Pipeline
 
         options = sources.source_options(
-            width=width,
-            height=height,
-            fps=fps,
-            rotate=rotate,
-            flip=flip,
-            roi=roi,
-            realtime=realtime,
-            transport=transport,
-            stall=stall,
+            width, height, fps, rotate, flip, roi, realtime, transport, stall
         )
         outputs.refuse_overwriting(texts, output, events)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source)
-        models = engine or models_to_serve()
-        opened = partial(
-            open_classifier,
-            models,
-            backend,
-            device=device,
-            labels=labels,
-            rebuild=rebuild,
-            reporter=TERMINAL,
-        )
+        opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,
             opened(verbose=verbose) as classifier,
@@ -123,11 +105,10 @@ def camera(
                 mqtt=mqtt,
                 window=not headless,
             )
-            sinks += [page] if page is not None else []
             pipeline = Pipeline(
                 cameras,
                 classifier,
-                sinks,
+                [*sinks, page] if page else sinks,
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
@@ -137,6 +118,25 @@ def camera(
             )
             _run(pipeline, json=json)
     return None
+
+
+def _opener(
+    engine: Path | None, backend: str, device: str, labels: Path | None, *, rebuild: bool
+) -> Callable[..., Classifier]:
+    """What opens the model, at the start (`verbose=`) and when it has failed (`quiet=`)."""
+    from edgecat.cli.terminal.console import TERMINAL
+    from edgecat.workflows.models import models_to_serve
+    from edgecat.workflows.serving import open_classifier
+
+    return partial(
+        open_classifier,
+        engine or models_to_serve(),
+        backend,
+        device=device,
+        labels=labels,
+        rebuild=rebuild,
+        reporter=TERMINAL,
+    )
 
 
 def _run(pipeline: Pipeline, *, json: bool) -> None:

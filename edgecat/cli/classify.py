@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
+
+if TYPE_CHECKING:
+    from edgecat_runtime.images import PictureError
 
 
 def classify(
@@ -27,12 +30,9 @@ def classify(
     from edgecat.cli.terminal.console import TERMINAL, print_json, say, warn
     from edgecat.workflows.models import models_to_serve
     from edgecat.workflows.serving import open_classifier
-    from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+    from edgecat_runtime.images import PictureError, read_picture
 
-    paths: list[Path] = []
-    for path in image:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
-        paths += inside if path.is_dir() else [path]
+    paths = _paths(image)
     answers: list[dict[str, object]] = []
     failed: list[PictureError] = []
     with open_classifier(
@@ -64,9 +64,26 @@ def classify(
                 say(f"{path}  {prediction}")
     if json:
         print_json(answers)
+    _check(image, paths, failed)
+
+
+def _paths(named: list[Path]) -> list[Path]:
+    """The pictures, and those in the folders."""
+    from edgecat_runtime.images import PICTURE_SUFFIXES
+
+    paths: list[Path] = []
+    for path in named:
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+        paths += inside if path.is_dir() else [path]
+    return paths
+
+
+def _check(named: list[Path], paths: list[Path], failed: list[PictureError]) -> None:
+    from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError
+
     if not paths:
         raise PictureError(
-            f"{', '.join(map(str, image))} holds no pictures; expected "
+            f"{', '.join(map(str, named))} holds no pictures; expected "
             f"{' '.join(PICTURE_SUFFIXES)}. Check the path"
         )
     if failed and len(paths) == 1:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgecat.cli.options.common import Json
+from edgecat.cli.options.from_config import config_from
+
+if TYPE_CHECKING:
+    from edgecat.training.config import TrainConfig
+    from edgecat.training.run_folder import TrainResult
+
+_RATES = 100
 
 _ARCHITECTURES = (
     "alexnet, googlenet, inception_v3, resnet18, resnet34, resnet50, vgg11, vgg13, vgg16 or vgg19."
@@ -142,73 +150,20 @@ def train(
 
     Example: `edgecat train photos/ --epochs 10`
     """
-    from edgecat.cli.terminal.epochs import (
-        EpochLines,
-        check_data,
-        check_resume,
-        check_weights,
-        find_rate,
-        report,
-    )
-    from edgecat.training.config import TrainConfig
+    from edgecat.cli.terminal.epochs import EpochLines
     from edgecat.training.distributed import started_by_torchrun
     from edgecat.training.interruption import Interrupted
     from edgecat.training.loop import train as run_training
     from edgecat.training.run_folder import read_config
 
     if resume is not None:
-        check_resume(context)
+        _check_resume(context)
         config = read_config(resume)
     else:
-        check_weights(context, weights)
-        config = TrainConfig(
-            data=check_data(data),
-            name=name,
-            output=str(output),
-            arch=arch,
-            size=size,
-            progressive=progressive,
-            width=width,
-            head=head,
-            batch_norm=batch_norm,
-            dropout=dropout,
-            activation=activation,
-            fit=fit,  # type: ignore[arg-type]  # checked by TrainConfig
-            epochs=epochs,
-            batch_size=batch_size,
-            accumulate=accumulate,
-            optimizer=optimizer,
-            lr=lr,
-            schedule=schedule,
-            clip=clip,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            label_smoothing=label_smoothing,
-            ema=ema,
-            augment=augment,
-            erase=erase,
-            mixup=mixup,
-            cutmix=cutmix,
-            teacher=str(teacher or ""),
-            teacher_temperature=teacher_temperature,
-            teacher_weight=teacher_weight,
-            weights=weights,
-            freeze=freeze,
-            unfreeze_at=unfreeze_at,
-            lr_decay=lr_decay,
-            val=val,
-            seed=seed,
-            patience=patience,
-            tensorboard=tensorboard,
-            threads=threads,
-            device=device,
-            precision=precision,
-            augment_on=augment_on,
-            compiled=compiled,
-            stream=stream,
-        )
+        _check_weights(context, weights)
+        config = config_from(context, data=_checked_data(data))
     if find_lr:
-        find_rate(config, as_json=json)
+        _find_rate(config, as_json=json)
         return
     leader = started_by_torchrun().leader
     remedy = "--threads 1 helps" if resume is None else "close other programs"
@@ -222,4 +177,93 @@ def train(
             typer.echo(str(interrupted), err=True)
         raise typer.Exit(interrupted.exit_code) from interrupted
     if leader:
-        report(result, as_json=json)
+        _report(result, as_json=json)
+
+
+def _checked_data(data: list[Path] | None) -> tuple[str, ...]:
+    """The paths as text."""
+    from edgecat_runtime.errors import UserError
+
+    if not data:
+        raise UserError(
+            "no pictures named. Give folders of class folders or .tar files: edgecat train photos/"
+        )
+    return tuple(map(str, data))
+
+
+def _check_resume(context: typer.Context) -> None:
+    """Refuse options beside `--resume`: a resumed run goes on as it was started."""
+    from edgecat_runtime.errors import UserError
+
+    given = [
+        name for name in context.params if name not in ("resume", "json") and _given(context, name)
+    ]
+    if given:
+        raise UserError(
+            f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
+        )
+
+
+def _check_weights(context: typer.Context, weights: str) -> None:
+    """Refuse options that describe the network beside a checkpoint, which does so itself."""
+    from edgecat_runtime.errors import UserError
+
+    described = ("width", "head", "batch_norm", "activation")
+    given = [name for name in described if _given(context, name)]
+    if given and weights.endswith(".safetensors"):
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"{weights} says itself what network it holds. Leave out {names}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _find_rate(config: TrainConfig, *, as_json: bool) -> None:
+    """Sweep the learning rate, print the suggestion, and leave table and plot in a folder."""
+    from datetime import datetime
+
+    from edgecat.cli.terminal.console import print_json, progress, say
+    from edgecat.training.finder import PLOT, TABLE, find_learning_rate, save_sweep
+    from edgecat.training.run_folder import new_folder
+
+    name = config.name or f"rates-{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = new_folder(replace(config, name=name))
+    try:
+        with progress(_RATES, "learning rates") as advance:
+            sweep = find_learning_rate(config, steps=_RATES, on_step=advance)
+    except BaseException:
+        folder.rmdir()
+        raise
+    save_sweep(sweep, folder)
+    if as_json:
+        figures = {"learning_rate": sweep.suggestion, "steps": len(sweep.rates)}
+        print_json({**figures, "table": str(folder / TABLE), "plot": str(folder / PLOT)})
+        return
+    say(f"tried {len(sweep.rates)} rates from {sweep.rates[0]:g} to {sweep.rates[-1]:.2g}")
+    say(f"suggested: --lr {sweep.suggestion:g}  ({folder / PLOT})")
+
+
+def _report(result: TrainResult, *, as_json: bool) -> None:
+    """Print what a run gave."""
+    from edgecat.cli.terminal.console import print_json, say
+
+    if as_json:
+        figures = {
+            "checkpoint": str(result.checkpoint),
+            "epochs": len(result.history),
+            "best_epoch": result.best.epoch,
+            "accuracy": result.evaluation.accuracy,
+            "loss": result.evaluation.loss,
+            "n": result.evaluation.n,
+            "skipped": len(result.skipped),
+        }
+        print_json(figures)
+        return
+    if count := len(result.skipped):
+        say("1 file was left out" if count == 1 else f"{count:,} files were left out")
+    say(
+        f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
+        f"validation pictures (epoch {result.best.epoch})"
+    )

@@ -67,15 +67,7 @@ def live(
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
         options = sources.source_options(
-            width=width,
-            height=height,
-            fps=fps,
-            rotate=rotate,
-            flip=flip,
-            roi=roi,
-            realtime=True,
-            transport=transport,
-            stall=stall,
+            width, height, fps, rotate, flip, roi, True, transport, stall
         )
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)

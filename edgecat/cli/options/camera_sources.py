@@ -66,7 +66,6 @@ Wait = Annotated[
 
 
 def source_options(
-    *,
     width: int,
     height: int,
     fps: float,

@@ -8,27 +8,20 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-import typer
-
-from edgecat.cli.terminal.console import TERMINAL, print_json, progress, say, warn
+from edgecat.cli.terminal.console import TERMINAL, progress, say, warn
 from edgecat.cli.terminal.downloading import download_bar
 from edgecat.data.folder import PictureSet
 from edgecat.data.stream import ShardSet
 from edgecat.download import Progress
-from edgecat.training.config import TrainConfig
 from edgecat.training.history import Epoch
-from edgecat.training.run_folder import TrainResult, new_folder
 from edgecat.training.watcher import Watcher
 from edgecat.workflows.reporter import warn_skipped
-from edgecat_runtime.errors import UserError
 
 _REFRESH = 0.25
 _WAITING = 0.1
-_RATES = 100
 
 
 class EpochLines(Watcher):
@@ -137,97 +130,4 @@ def busy(remedy: str) -> str:
     return (
         f"the load of the last minute is {load:.1f} on {cores} cores: beside other programs "
         f"training may be many times slower; {remedy}"
-    )
-
-
-def check_data(data: list[Path] | None) -> tuple[str, ...]:
-    """Return the paths as text.
-
-    Raises:
-        UserError: there are none.
-    """
-    if not data:
-        raise UserError(
-            "no pictures named. Give folders of class folders or .tar files: edgecat train photos/"
-        )
-    return tuple(map(str, data))
-
-
-def check_resume(context: typer.Context) -> None:
-    """Refuse options beside `--resume`: a resumed run goes on as it was started.
-
-    Raises:
-        UserError: something else was given.
-    """
-    given = [
-        name
-        for name in context.params
-        if name not in ("resume", "json")
-        and (source := context.get_parameter_source(name)) is not None
-        and source.name == "COMMANDLINE"
-    ]
-    if given:
-        raise UserError(
-            f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
-        )
-
-
-def find_rate(config: TrainConfig, *, as_json: bool) -> None:
-    """Sweep the learning rate, print the suggestion, and leave table and plot in a folder."""
-    from edgecat.training.finder import PLOT, TABLE, find_learning_rate, save_sweep
-
-    name = config.name or f"rates-{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
-    folder = new_folder(replace(config, name=name))
-    try:
-        with progress(_RATES, "learning rates") as advance:
-            sweep = find_learning_rate(config, steps=_RATES, on_step=advance)
-    except BaseException:
-        folder.rmdir()
-        raise
-    save_sweep(sweep, folder)
-    if as_json:
-        figures = {"learning_rate": sweep.suggestion, "steps": len(sweep.rates)}
-        print_json({**figures, "table": str(folder / TABLE), "plot": str(folder / PLOT)})
-        return
-    say(f"tried {len(sweep.rates)} rates from {sweep.rates[0]:g} to {sweep.rates[-1]:.2g}")
-    say(f"suggested: --lr {sweep.suggestion:g}  ({folder / PLOT})")
-
-
-def check_weights(context: typer.Context, weights: str) -> None:
-    """Refuse options that describe the network beside a checkpoint, which does so itself.
-
-    Raises:
-        UserError: one was given.
-    """
-    described = ("width", "head", "batch_norm", "activation")
-    given = [name for name in described if _given(context, name)]
-    if given and weights.endswith(".safetensors"):
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise UserError(f"{weights} says itself what network it holds. Leave out {names}")
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def report(result: TrainResult, *, as_json: bool) -> None:
-    """Print what a run gave."""
-    if as_json:
-        figures = {
-            "checkpoint": str(result.checkpoint),
-            "epochs": len(result.history),
-            "best_epoch": result.best.epoch,
-            "accuracy": result.evaluation.accuracy,
-            "loss": result.evaluation.loss,
-            "n": result.evaluation.n,
-            "skipped": len(result.skipped),
-        }
-        print_json(figures)
-        return
-    if count := len(result.skipped):
-        say("1 file was left out" if count == 1 else f"{count:,} files were left out")
-    say(
-        f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
-        f"validation pictures (epoch {result.best.epoch})"
     )
