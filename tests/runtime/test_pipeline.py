@@ -161,6 +161,17 @@ def test_it_ends_after_so_many_frames(
         assert Pipeline(camera, brightness(), max_frames=most).run().frames == frames
 
 
+@pytest.mark.parametrize("most", [1, 6, 7])
+def test_it_ends_after_so_many_frames_of_several_cameras_together(
+    scripted: Make, brightness: Make, most: int
+) -> None:
+    cameras = [Camera(scripted([grey(9)] * 20)) for _ in range(3)]
+    loop = Pipeline(cameras, brightness(), max_frames=most)
+    for _ in loop:
+        time.sleep(0.002)  # all three have their next frame by then
+    assert loop.summary.frames == most
+
+
 def test_stop_ends_a_loop_that_waits_for_a_frame(scripted: Make, brightness: Make) -> None:
     class Stopping(Seen):
         def write(self, answer: Answer, picture: np.ndarray) -> None:
@@ -212,6 +223,35 @@ def test_a_frame_that_was_fitted_to_another_engine_is_fitted_again(
     engine.classifier = Classifier(first._backend, card)
     assert (engine.fitted(frame) is not frame.fitted) == again
     assert np.array_equal(engine.fitted(frame).pixels, engine.classifier.preprocess(frame.image))
+
+
+@pytest.mark.parametrize(
+    ("stills", "most", "lingers"),
+    [
+        ([True], None, True),
+        ([False], None, False),
+        ([False, True], None, True),
+        ([True], 3, False),
+        ([True], 5, True),
+    ],
+)
+def test_the_last_picture_stays_until_it_was_seen(
+    scripted: Make, brightness: Make, stills: list[bool], most: int | None, lingers: bool
+) -> None:
+    """A film just ends, and so does what was to end after so many frames."""
+    stops: list[threading.Event] = []
+
+    class Window(Seen):
+        def linger(self, stop: threading.Event) -> None:
+            stops.append(stop)
+
+    sources = [scripted([grey(9)] * 3) for _ in stills]
+    for source, still in zip(sources, stills, strict=True):
+        source.stills = still
+    stop = threading.Event()
+    cameras = [Camera(source) for source in sources]
+    Pipeline(cameras, brightness(), [Window()], max_frames=most, stop=stop).run()
+    assert stops == [stop] * lingers
 
 
 def test_an_inline_sink_stops_the_loop(scripted: Make, brightness: Make) -> None:

@@ -29,6 +29,7 @@ from edgecat_runtime.camera.sources.jpeg_stream import JpegStream
 from edgecat_runtime.camera.view import ROTATIONS, Region, View
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.loop import engine
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs import systemd
 from edgecat_runtime.outputs.systemd import Systemd, notify
@@ -393,6 +394,24 @@ def test_an_engine_error_reopens_the_engine_once(
         with pytest.raises(DeviceError, match=error):
             loop.run()
     assert (broken.closed, fresh.closed) == (1, 1)
+
+
+@pytest.mark.parametrize(("pause", "frames"), [(0.0, 8), (60.0, 4)])
+def test_an_engine_may_fail_once_in_a_while(
+    scripted: Make, tiny_card: Any, monkeypatch: pytest.MonkeyPatch, pause: float, frames: int
+) -> None:
+    monkeypatch.setattr(engine, "REOPEN_SECONDS", pause)
+    engines = [Failing(3), Failing(3), Failing()]
+    rest = iter(engines[1:])
+    loop = Pipeline(
+        Camera(scripted([grey(5)] * 8)),
+        Classifier(engines[0], tiny_card),
+        reopen=lambda: Classifier(next(rest), tiny_card),
+    )
+    with suppress(DeviceError):
+        loop.run()
+    assert loop.summary.frames == frames
+    assert [each.closed for each in engines] == ([1, 1, 1] if frames == 8 else [1, 1, 0])
 
 
 def test_an_engine_that_cannot_be_opened_again_is_a_device_error(
