@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.artifact import read_card
 from edgecat_runtime.card import GOLDEN_CLASSES, Precision
 from edgecat_runtime.classifier import LOGIT_LIMITS, Classifier, logit_error
 from edgecat_runtime.errors import UserError
@@ -139,6 +140,25 @@ def golden_parity(
         tally = Tally(golden)
         tally.add(golden, logits[:, :GOLDEN_CLASSES])
         return tally.pair("golden", str(name or path), backend, card.precision)
+
+
+def exact_parity(path: str | Path) -> Pair:
+    """Hold an ONNX file against the golden logits in its card, computed in double precision.
+
+    Raises:
+        CardError: the file has no card, or answers with another number of classes.
+        CardDamaged: the file was changed after it was sealed.
+    """
+    from edgecat_export.scan import answer_exactly
+
+    card = read_card(path)
+    golden = np.asarray(card.golden, np.float32)
+    payload = Path(path).read_bytes()[: card.payload_bytes]
+    logits = answer_exactly(payload, golden_frames(card.height, card.width), literal=True)
+    check_classes(logits, card.classes, str(path))
+    tally = Tally(golden)
+    tally.add(golden, logits[:, :GOLDEN_CLASSES])
+    return tally.pair("golden", str(path), "float64", card.precision)
 
 
 def compare(
