@@ -39,6 +39,7 @@ from edgecat_runtime.types import Frames, Logits
 INT8_SHARE = 0.8
 LEVELS = 192  # of the 256 that a camera gives; photographs span nearly all of them
 _T = TypeVar("_T", np.uint8, np.float32)
+_CLEARLY = 0.9  # of minmax's error, below which another calibration method is taken
 _SCANNED = 64  # photographs of the overflow scan, and for ranking layers
 
 
@@ -192,9 +193,15 @@ class _Int8:
         return "the energy rests on it" if name in self._exact() else "int8 lost most there"
 
     def _best_method(self) -> tuple[Method, str]:
-        """The calibration method whose answers stray least from float32's on these frames."""
+        """The calibration method whose logits are closest to float32's on these frames.
+
+        Another than minmax has to be clearly better: its ranges take longer to measure exactly, and
+        rounding must not decide between methods.
+        """
         errors = {method: self._error(method, ()) for method in METHODS}
         best = min(METHODS, key=lambda method: errors[method])
+        if errors[best] > _CLEARLY * errors["minmax"]:
+            best = "minmax"
         listed = ", ".join(f"{method} {error:.2e}" for method, error in errors.items())
         return best, f"calibrated by {best}; logit error on the calibration photographs: {listed}"
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.parity.comparison import AGREEMENT_LIMITS, FLOAT_LIMITS
+from edgecat_export.parity.comparison import (
+    AGREEMENT_LIMITS,
+    FLOAT_LIMITS,
+    Pair,
+    Tally,
+    check_classes,
+)
 from edgecat_export.precision.scan import Progress, answer, answer_exactly
 from edgecat_runtime.errors import GateError
+from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import GOLDEN_CLASSES, ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
@@ -168,3 +176,20 @@ def _check_golden(logits: Logits, card: ModelCard) -> None:
             f"the fp32 graph answers its golden frames {error:.1e} of their spread off; at most "
             f"{LOGIT_LIMITS['fp32']:.0e} is allowed. Export it again from its checkpoint"
         )
+
+
+def exact_parity(path: str | Path) -> Pair:
+    """Hold an ONNX file against the golden logits in its card, computed in double precision.
+
+    Raises:
+        CardError: the file has no card, or answers with another number of classes.
+        CardDamaged: the file was changed after it was sealed.
+    """
+    card = read_card(path)
+    golden = np.asarray(card.golden, np.float32)
+    payload = Path(path).read_bytes()[: card.payload_bytes]
+    logits = answer_exactly(payload, golden_frames(card.height, card.width), literal=True)
+    check_classes(logits, card.classes, str(path))
+    tally = Tally(golden)
+    tally.add(golden, logits[:, :GOLDEN_CLASSES])
+    return tally.pair("golden", str(path), "float64", card.precision)
