@@ -72,14 +72,28 @@ def learn(model: nn.Module, optimizer: Optimizer, batch: Pictures) -> Tensor:
     return loss.detach()
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a network learns.
+
+    Attributes:
+        optimizer: by its name in `edgecat.training.optim`.
+        rate: of learning.
+        batch: pictures a step; all of them for `gd`.
+        epochs: passes.
+    """
+
+    optimizer: str
+    rate: float
+    batch: int
+    epochs: int
+
+
 def fit(
     model: nn.Module,
     pictures: Pictures,
+    recipe: Recipe,
     *,
-    optimizer: str,
-    rate: float,
-    batch: int,
-    epochs: int,
     random: torch.Generator,
     change: Callable[[Pictures], Pictures] = lambda batch: batch,
     on_epoch: Callable[[int], None] = lambda epoch: None,
@@ -89,17 +103,14 @@ def fit(
     Args:
         model: learns in place, in training mode.
         pictures: to learn from.
-        optimizer: by its name in `edgecat.training.optim`.
-        rate: of learning.
-        batch: pictures a step; all of them for `gd`.
-        epochs: passes.
+        recipe: how.
         random: of the order.
         change: what becomes of each batch before it is learnt from.
         on_epoch: told of each pass that is done, from 1.
     """
-    stepper = make_optimizer(model, optimizer, lr=rate, weight_decay=0)
-    size = len(pictures) if optimizer == "gd" else batch
-    for epoch in range(1, epochs + 1):
+    stepper = make_optimizer(model, recipe.optimizer, lr=recipe.rate, weight_decay=0)
+    size = len(pictures) if recipe.optimizer == "gd" else recipe.batch
+    for epoch in range(1, recipe.epochs + 1):
         model.train()
         for part in shuffled(pictures, size, random):
             learn(model, stepper, change(part))
@@ -143,13 +154,10 @@ class History:
 def followed(
     model: nn.Module,
     found: Material,
+    recipe: Recipe,
     *,
     key: str,
     seed: int,
-    optimizer: str,
-    rate: float,
-    batch: int,
-    epochs: int,
     random: torch.Generator,
     advance: Callable[[int], None],
     change: Callable[[Pictures], Pictures] = lambda batch: batch,
@@ -165,10 +173,7 @@ def followed(
     fit(
         model,
         found.training,
-        optimizer=optimizer,
-        rate=rate,
-        batch=batch,
-        epochs=epochs,
+        recipe,
         random=random,
         change=change,
         on_epoch=look,

@@ -10,6 +10,7 @@ from edgecat.models.vgg import VGG
 from edgecat.study.frame import Advance
 from edgecat.study.learning import (
     History,
+    Recipe,
     climbed,
     fit,
     followed,
@@ -98,10 +99,7 @@ class PlainStudy(PictureStudy):
                 fit(
                     model,
                     found.training,
-                    optimizer=optimizer,
-                    rate=share * suggestion,
-                    batch=batch,
-                    epochs=trial,
+                    Recipe(optimizer, share * suggestion, batch, trial),
                     random=random,
                     on_epoch=look,
                 )
@@ -124,12 +122,9 @@ class PlainStudy(PictureStudy):
             return followed(
                 self.network(found),
                 found,
+                Recipe(optimizer, rate, self.batch, self.epochs),
                 key=key,
                 seed=seed,
-                optimizer=optimizer,
-                rate=rate,
-                batch=self.batch,
-                epochs=self.epochs,
                 random=random,
                 advance=advance,
             )

@@ -20,14 +20,16 @@ import torch
 from edgecat.pets.synthetic import write_pets
 from edgecat.report.page import page
 from edgecat.study import STUDIES, Study, find_study
-from edgecat.study.activations import THEORY, Gradients, vanished
-from edgecat.study.activations import finding as activations_finding
-from edgecat.study.batch import Race, Walk, raced
-from edgecat.study.batch import finding as batch_finding
-from edgecat.study.dropout import covered, hidden
-from edgecat.study.dropout import finding as dropout_finding
+from edgecat.study.activations.measured import Gradients
+from edgecat.study.activations.shown import THEORY, vanished
+from edgecat.study.activations.shown import finding as activations_finding
+from edgecat.study.batch.measured import Walk
+from edgecat.study.batch.shown import Race, raced
+from edgecat.study.batch.shown import finding as batch_finding
+from edgecat.study.dropout.measured import covered, hidden
+from edgecat.study.dropout.shown import finding as dropout_finding
 from edgecat.study.gradients import gradient, gradients_by_layer
-from edgecat.study.learning import fit, judged, plain_network, seeded
+from edgecat.study.learning import Recipe, fit, judged, plain_network, seeded
 from edgecat.study.learning_rate import finding as rate_finding
 from edgecat.study.optimizers import finding as optimizers_finding
 from edgecat.study.pictures import Pictures, frames_of, material, normalised
@@ -124,7 +126,7 @@ def test_learning_learns(some: Pictures) -> None:
     with seeded(0) as random:
         model = plain_network(4, 2, size=16, width=8)
         before = judged(model, some)
-        fit(model, some, optimizer="adam", rate=0.005, batch=8, epochs=25, random=random)
+        fit(model, some, Recipe("adam", 0.005, batch=8, epochs=25), random=random)
     after = judged(model, some)
     assert after[0] < 0.5 * before[0]
     assert after[1] > 0.85

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.study.convolution import Convolution, finding
+from edgecat.study.convolution.measured import Convolution
+from edgecat.study.convolution.shown import finding
 from edgecat.study.maps import (
     FILTERS,
     POOLS,

@@ -12,13 +12,14 @@ import torch
 
 from edgecat.models.cost import Cost
 from edgecat.study import find_study
-from edgecat.study.architectures import Sized
-from edgecat.study.architectures import finding as architectures_finding
+from edgecat.study.architectures.measured import Sized
+from edgecat.study.architectures.shown import finding as architectures_finding
 from edgecat.study.clips import draw_clip
 from edgecat.study.readers import Films, MemoryReader, Score, learn_to_read, scored, smoothed
 from edgecat.study.report import save_outcome
-from edgecat.study.sequence import READERS, mean_score
-from edgecat.study.sequence import finding as sequence_finding
+from edgecat.study.sequence.measured import READERS
+from edgecat.study.sequence.shown import finding as sequence_finding
+from edgecat.study.sequence.shown import mean_score
 
 QUICK: dict[str, dict[str, Any]] = {
     "architectures": {"names": ("alexnet", "resnet18"), "seeds": 1, "pictures": 32,

@@ -1,181 +1,29 @@
-"""Why is a video more than its frames? Frame by frame, smoothed, and with a memory.
-
-A network looks at each frame of films with blur and things that pass in front. Its answers are
-taken as they are, smoothed as the camera smooths them (`loop/smoothing.py`), or read from
-its features by an LSTM (Hochreiter and Schmidhuber, 1997,
-https://doi.org/10.1162/neco.1997.9.8.1735). The LSTM has learnt from such films, the network has
-not: so a reader without memory that learnt from the same films is held against it.
-"""
+"""What was found, in sentences, plots and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecat.models import VGG, architecture, build_model
 from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
-from edgecat.study.clips import Clip, draw_clip
-from edgecat.study.frame import Advance, Outcome, Section, Study, Table
-from edgecat.study.learning import fit, judged, seeded
-from edgecat.study.pictures import Material, Pictures, frames_of, material
+from edgecat.study.frame import Outcome, Section, Table
+from edgecat.study.pictures import Material
 from edgecat.study.plots import canvas, image_of, show
-from edgecat.study.readers import (
-    Films,
-    FrameReader,
-    MemoryReader,
-    Score,
-    films_of,
-    halved,
-    learn_to_read,
-    scored,
-    smoothed,
-)
-
-READERS = {
-    "frame": "each frame by itself",
-    "smoothed": "smoothed",
-    "trained": "each frame, trained on films",
-    "trained_smoothed": "the same, smoothed",
-    "lstm": "LSTM, trained on films",
-}
-"""Ways to read a film, and how they are called."""
+from edgecat.study.readers import Score
+from edgecat.study.sequence.measured import GREEN, READERS, RED, Measurements, Run
 
 _COLOURS = dict(
     zip(READERS, (COLOURS[7], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[2]), strict=True)
 )
-_RATE = 1e-3
 _STRIP = 12
-_GREEN, _RED = "#2e8b57", "#c8423b"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SequenceStudy(Study):
-    """A small VGG11 that learnt from pictures, and ways to read films with it.
-
-    Attributes:
-        size: height and width of the films in pixels; the network looks at half of that.
-        width: channel multiplier of the network.
-        pictures: that the network learns from.
-        filmed: others, for the films that readers learn from; two a film.
-        validation: others again, for the films that all are judged by.
-        frames: of a film.
-        epochs: passes of the network over its pictures.
-        readings: passes of a reader over its films.
-        batch: pictures a step.
-    """
-
-    size: int = 96
-    width: float = 0.25
-    pictures: int = 1200
-    filmed: int = 360
-    validation: int = 200
-    frames: int = 48
-    epochs: int = 8
-    readings: int = 30
-    batch: int = 32
-
-    @property
-    def steps(self) -> int:
-        """Pictures to draw, passes to make, and films."""
-        return self.pictures + self.filmed + self.validation + self.seeds * (self.epochs + 4)
-
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Let the network learn, film, let the readers learn, and judge all."""
-        found = material(
-            self.data,
-            training=self.pictures + self.filmed,
-            validation=self.validation,
-            size=self.size,
-            advance=advance,
-        )
-        runs = [self._read(found, seed, advance) for seed in self.each_seed]
-        return outcome(self, found, runs)
-
-    def _read(self, found: Material, seed: int, advance: Advance) -> Run:
-        share = self.pictures / (self.pictures + self.filmed)
-        known = round(share * len(found.training))
-        with seeded(seed) as random:
-            model = self._network(found, known, random, advance)
-            picture_accuracy = judged(model, halved(found.validation))[1]
-            learnt = films_of(model, self._films(found.training[slice(known, None)], seed, 0))
-            advance(1)
-            clips = self._films(found.validation, seed, 1)
-            films = films_of(model, clips)
-            advance(1)
-            answers = {"frame": films.logits, "smoothed": smoothed(films.logits)}
-            channels, classes = films.features.shape[2], len(found.labels)
-            for name, kind in (("trained", FrameReader), ("lstm", MemoryReader)):
-                reader = kind(channels, classes)
-                learn_to_read(reader, learnt, epochs=self.readings, batch=16, random=random)
-                with torch.no_grad():
-                    answers[name] = reader(films.features)
-                advance(1)
-        answers["trained_smoothed"] = smoothed(answers["trained"])
-        scores = {name: scored(answers[name], films) for name in READERS}
-        return Run(picture_accuracy, clips, films, answers, scores)
-
-    def _network(
-        self, found: Material, known: int, random: torch.Generator, advance: Advance
-    ) -> VGG:
-        card = architecture("vgg11").card(
-            found.labels,
-            size=self.size // 2,
-            head="gap",
-            factor=self.width,
-            batch_norm=True,
-            dropout=0.0,
-        )
-        model = build_model(card)
-        assert isinstance(model, VGG)
-        fit(
-            model,
-            halved(found.training[slice(known)]),
-            optimizer="adam",
-            rate=_RATE,
-            batch=self.batch,
-            epochs=self.epochs,
-            random=random,
-            on_epoch=lambda epoch: advance(1),
-        )
-        return model
-
-    def _films(self, pictures: Pictures, seed: int, part: int) -> list[Clip]:
-        """Film every picture once, two a film."""
-        random = np.random.default_rng((seed, part))
-        frames, labels = frames_of(pictures), pictures.labels.tolist()
-        pairs = random.permutation(len(frames))[: len(frames) // 2 * 2].reshape(-1, 2).tolist()
-        return [
-            draw_clip((frames[a], frames[b]), (labels[a], labels[b]), self.frames, random)
-            for a, b in pairs
-        ]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one seed gave.
-
-    Attributes:
-        pictures: share of right answers of the network to pictures that it has not seen.
-        clips: that all were judged by.
-        films: as the network has seen them.
-        answers: logits (n, t, classes) by reader.
-        scores: by reader.
-    """
-
-    pictures: float
-    clips: Sequence[Clip]
-    films: Films
-    answers: Mapping[str, Tensor]
-    scores: Mapping[str, Score]
-
-
-def outcome(study: SequenceStudy, found: Material, runs: Sequence[Run]) -> Outcome:
+def outcome(study: Measurements, found: Material, runs: Sequence[Run]) -> Outcome:
     """Turn the figures into sentences, plots and tables."""
     means = {name: mean_score([run.scores[name] for run in runs]) for name in READERS}
     hard = float(np.mean([run.films.hard.mean() for run in runs]))
@@ -248,7 +96,7 @@ def finding(means: Mapping[str, Score]) -> tuple[str, str]:
 
 
 def _sections(
-    study: SequenceStudy, runs: Sequence[Run], means: Mapping[str, Score]
+    study: Measurements, runs: Sequence[Run], means: Mapping[str, Score]
 ) -> list[Section]:
     return [
         Section(
@@ -301,7 +149,7 @@ def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
 
     shares = logits.softmax(1).numpy()
     right = shares.argmax(1) == truth
-    full = np.where(right[:, None], to_rgb(_GREEN), to_rgb(_RED))
+    full = np.where(right[:, None], to_rgb(GREEN), to_rgb(RED))
     sure = (shares.max(1, keepdims=True) - 1 / shares.shape[1]) / (1 - 1 / shares.shape[1])
     strength = 0.3 + 0.7 * sure
     return np.asarray(1 - strength * (1 - full), np.float64)
@@ -351,7 +199,7 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
     return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
 
 
-def _table(study: SequenceStudy, runs: Sequence[Run]) -> Table:
+def _table(study: Measurements, runs: Sequence[Run]) -> Table:
     names = tuple(field.name for field in fields(Score))
     rows = tuple(
         (seed, name, *astuple(run.scores[name]))

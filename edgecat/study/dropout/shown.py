@@ -1,167 +1,45 @@
-"""Does forgetting on purpose help to see? Dropout and hidden squares, on few pictures.
-
-Sources: Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html (dropout); Zhong et
-al., 2017, https://arxiv.org/abs/1708.04896, and DeVries and Taylor, 2017,
-https://arxiv.org/abs/1708.04552 (hiding parts of the pictures).
-"""
+"""What was found, in sentences, plots and tables."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
 
-from edgecat.models.vgg import VGG
 from edgecat.report.charts import COLOURS
 from edgecat.report.page import data_url, table
 from edgecat.study.curves import at_the_end, by_pass, history_table
-from edgecat.study.frame import Advance, Outcome, Section, Table
-from edgecat.study.learning import History, followed, judged, seeded
-from edgecat.study.pictures import Material, Pictures, PictureStudy, frames_of
+from edgecat.study.dropout.measured import (
+    BOTH,
+    DROPOUT,
+    HIDING,
+    PLAIN,
+    VARIANTS,
+    Measurements,
+    Sight,
+    covered,
+)
+from edgecat.study.frame import Outcome, Section, Table
+from edgecat.study.learning import History
+from edgecat.study.pictures import Material, frames_of
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats
 from edgecat_runtime.system.opencv import cv2_module
 
-PLAIN, DROPOUT, HIDING, BOTH = "neither", "dropout", "hidden squares", "both"
-_VARIANTS = {PLAIN: (False, False), DROPOUT: (True, False), HIDING: (False, True),
-             BOTH: (True, True)}  # fmt: skip
-_COLOURS = dict(zip(_VARIANTS, (COLOURS[7], *COLOURS), strict=False))
+_COLOURS = dict(zip(VARIANTS, (COLOURS[7], *COLOURS), strict=False))
 _TILE = 128
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dropout(PictureStudy):
-    """A network with dense layers, as VGG has them, that learns few pictures by heart.
-
-    Attributes:
-        size: height and width of the pictures in pixels.
-        widths: channels of its three convolutions.
-        dense: neurons of each of its two dense layers.
-        rate: of the dropout, 0..1.
-        pictures: to learn from: few.
-        validation: to judge by.
-        epochs: passes over the pictures.
-        batch: pictures a step.
-        learning_rate: of Adam.
-        hidden: shares of the picture's area that the grey square covers when judged.
-        most: the largest such share while learning with hidden squares.
-    """
-
-    size: int = 32
-    widths: tuple[int, ...] = (16, 32, 64)
-    dense: int = 128
-    rate: float = 0.5
-    pictures: int = 256
-    validation: int = 512
-    epochs: int = 40
-    batch: int = 32
-    learning_rate: float = 1e-3
-    hidden: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4)
-    most: float = 0.4
-
-    @property
-    def steps(self) -> int:
-        """Pictures to draw and passes to make."""
-        return self.pictures + self.validation + len(_VARIANTS) * self.seeds * self.epochs
-
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Learn with and without, and judge pictures of which a part is hidden."""
-        found = self.found(advance)
-        tests = [covered(found.validation, share) for share in self.hidden]
-        runs, sights = [], []
-        for key in _VARIANTS:
-            for seed in self.each_seed:
-                model, history = self._run(found, key, seed, advance)
-                runs.append(history)
-                right = tuple(judged(model, test)[1] for test in tests)
-                sights.append(Sight(key, seed, right))
-        return outcome(self, found, runs, sights)
-
-    def _run(
-        self, found: Material, key: str, seed: int, advance: Advance
-    ) -> tuple[nn.Module, History]:
-        drops, hides = _VARIANTS[key]
-        layers = (*(part for width in self.widths for part in (width, "M")), self.dense, self.dense)
-        with seeded(seed) as random:
-            model = VGG(
-                layers,
-                len(found.labels),
-                height=self.size,
-                width=self.size,
-                head="dense",
-                dropout=self.rate if drops else 0.0,
-            )
-            history = followed(
-                model,
-                found,
-                key=key,
-                seed=seed,
-                optimizer="adam",
-                rate=self.learning_rate,
-                batch=self.batch,
-                epochs=self.epochs,
-                random=random,
-                advance=advance,
-                change=lambda batch: hidden(batch, self.most, random) if hides else batch,
-            )
-        return model, history
-
-
-@dataclass(frozen=True)
-class Sight:
-    """How many answers are right when a part of each picture is hidden.
-
-    Attributes:
-        key: how the network learnt.
-        seed: of weights and order.
-        right: share of right answers for each share that is hidden.
-    """
-
-    key: str
-    seed: int
-    right: tuple[float, ...]
-
-
-def covered(pictures: Pictures, share: float) -> Pictures:
-    """Put a grey square somewhere over every picture: the same places in every run.
-
-    Args:
-        pictures: left as they are.
-        share: of the area that the square covers, 0..1.
-    """
-    return _over(pictures, [share] * len(pictures), torch.Generator().manual_seed(1))
-
-
-def hidden(pictures: Pictures, most: float, random: torch.Generator) -> Pictures:
-    """Put a grey square of 0 to `most` of the area over every picture."""
-    shares = most * torch.rand(len(pictures), generator=random)
-    return _over(pictures, shares.tolist(), random)
-
-
-def _over(pictures: Pictures, shares: Sequence[float], random: torch.Generator) -> Pictures:
-    images = pictures.images.clone()
-    size = images.shape[-1]
-    for image, share in zip(images, shares, strict=True):
-        side = round(math.sqrt(share) * size)
-        top, left = torch.randint(0, size - side + 1, (2,), generator=random).tolist()
-        image[:, top : top + side, left : left + side] = 0  # mid-grey
-    return Pictures(images, pictures.labels)
-
-
 def outcome(
-    study: Dropout, found: Material, runs: Sequence[History], sights: Sequence[Sight]
+    study: Measurements, found: Material, runs: Sequence[History], sights: Sequence[Sight]
 ) -> Outcome:
     """Turn the figures into sentences, plots and tables."""
-    gaps = {key: _gap(runs, key) for key in _VARIANTS}
-    right = {key: at_the_end(runs, key, "validation_accuracy") for key in _VARIANTS}
-    lost = {key: _lost(sights, key) for key in _VARIANTS}
+    gaps = {key: _gap(runs, key) for key in VARIANTS}
+    right = {key: at_the_end(runs, key, "validation_accuracy") for key in VARIANTS}
+    lost = {key: _lost(sights, key) for key in VARIANTS}
     blind = {
         key: float(np.mean([sight.right[-1] for sight in sights if sight.key == key]))
-        for key in _VARIANTS
+        for key in VARIANTS
     }
     return Outcome(
         lead=f"Three convolutions and two dense layers of {study.dense}, {study.epochs} passes of "
@@ -237,7 +115,7 @@ def finding(
 
 
 def _sections(
-    study: Dropout, found: Material, runs: Sequence[History], sights: Sequence[Sight]
+    study: Measurements, found: Material, runs: Sequence[History], sights: Sequence[Sight]
 ) -> list[Section]:
     rows = [
         (f'<span class="key" style="background:{colour}"></span>{key}',
@@ -275,7 +153,7 @@ def _sections(
     ]
 
 
-def _gap_panel(study: Dropout, runs: Sequence[History]) -> Panel:
+def _gap_panel(study: Measurements, runs: Sequence[History]) -> Panel:
     lines: list[Line] = []
     for key, colour in _COLOURS.items():
         chosen = [run for run in runs if run.key == key]
@@ -287,7 +165,7 @@ def _gap_panel(study: Dropout, runs: Sequence[History]) -> Panel:
     return Panel("Learnt less new", "pass over the pictures", "points", lines, legend="")
 
 
-def _sight_panel(study: Dropout, sights: Sequence[Sight]) -> Panel:
+def _sight_panel(study: Measurements, sights: Sequence[Sight]) -> Panel:
     lines = [
         band(
             key,
@@ -301,7 +179,7 @@ def _sight_panel(study: Dropout, sights: Sequence[Sight]) -> Panel:
     return Panel("Right answers", "% of the area hidden", "right", lines)
 
 
-def _examples(study: Dropout, found: Material) -> str:
+def _examples(study: Measurements, found: Material) -> str:
     """The first new pictures, with each share hidden, as one image."""
     cv2 = cv2_module()
     rows = []
@@ -330,7 +208,7 @@ def _lost(sights: Sequence[Sight], key: str) -> float:
 def _noise(runs: Sequence[History]) -> float:
     """The mean standard deviation between the seeds of a variant, of validation accuracy."""
     each = [
-        np.std([run.validation_accuracy[-1] for run in runs if run.key == key]) for key in _VARIANTS
+        np.std([run.validation_accuracy[-1] for run in runs if run.key == key]) for key in VARIANTS
     ]
     return float(np.mean(each))
 
@@ -339,7 +217,7 @@ def _called(key: str) -> str:
     return {PLAIN: "the plain one", BOTH: "the one with both"}.get(key, f"the one with {key}")
 
 
-def _sights_table(study: Dropout, sights: Sequence[Sight]) -> Table:
+def _sights_table(study: Measurements, sights: Sequence[Sight]) -> Table:
     rows = tuple(
         (sight.key, sight.seed, share, right)
         for sight in sights

@@ -1,174 +1,27 @@
-"""Does the gradient vanish, and is it the sigmoid's fault? Activations by depth.
-
-In a chain of layers the gradient is multiplied, layer by layer, by the weights and the activation's
-slope (Rumelhart et al., 1986, https://doi.org/10.1038/323533a0). A sigmoid's slope is 1/4 at most
-(Hochreiter, 1991; Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html); a
-ReLU's is 1 where it is on (Nair and Hinton, 2010; He et al., 2015,
-https://arxiv.org/abs/1502.01852, whose weights are drawn here).
-"""
+"""What was found, in sentences, plots and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
-from edgecat.study.frame import Advance, Outcome, Section, Table
-from edgecat.study.gradients import gradients_by_layer
-from edgecat.study.learning import fit, judged, seeded
+from edgecat.study.activations.measured import Course, Gradients, Measurements
+from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.pictures import Material
-from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import Panel, band, drawn
 from edgecat.study.words import short
 
 THEORY = 0.25
 """The greatest slope of the sigmoid, 1 / (1 + exp(-x)), at 0."""
-
 _COLOURS = dict(zip(("sigmoid", "tanh", "relu", "leaky_relu"), COLOURS, strict=False))
 _NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
-_PROBE = 128
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activations(PlainStudy):
-    """Plain VGG-like networks without batch norm, their activations exchanged.
-
-    Attributes:
-        kinds: activations.
-        depths: at which the gradient is measured before anything is learnt.
-        trained: those of `depths` that learn as well.
-        optimizer: by which they learn.
-    """
-
-    kinds: tuple[str, ...] = ("sigmoid", "tanh", "relu", "leaky_relu")
-    depths: tuple[int, ...] = (4, 7, 10, 13, 16)
-    trained: tuple[int, ...] = (4, 13)
-    optimizer: str = "adam"
-    width: int = 8
-    epochs: int = 12
-    trial: int = 4
-
-    @property
-    def steps(self) -> int:
-        """Pictures to draw and passes to make."""
-        learning = len(self.kinds) * len(self.trained) * self.seeds * self.epochs
-        return self.pictures + self.validation + learning
-
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Measure the gradients at the start, then let some networks learn."""
-        found = self.found(advance)
-        starts = [
-            self._start(found, kind, depth, seed)
-            for kind in self.kinds
-            for depth in self.depths
-            for seed in self.each_seed
-        ]
-        courses = [
-            course
-            for kind in self.kinds
-            for depth in self.trained
-            for course in self._courses(found, kind, depth, advance)
-        ]
-        return outcome(self, found, starts, courses)
-
-    def _start(self, found: Material, kind: str, depth: int, seed: int) -> Gradients:
-        with seeded(seed):
-            model = self.network(found, depth=depth, active=kind)
-        probe = found.training[slice(_PROBE)]
-        return Gradients(kind, depth, seed, *gradients_by_layer(model, probe))
-
-    def _courses(
-        self, found: Material, kind: str, depth: int, advance: Advance
-    ) -> Iterator[Course]:
-        rate = self.tuned(found, self.optimizer, depth=depth, active=kind, shares=(0.3, 1, 3))
-        for seed in self.each_seed:
-            yield self._course(found, kind, depth, seed, rate, advance)
-
-    def _course(
-        self, found: Material, kind: str, depth: int, seed: int, rate: float, advance: Advance
-    ) -> Course:
-        points: list[tuple[float, float, float]] = []
-        probe = found.training[slice(_PROBE)]
-
-        def look(epoch: int) -> None:
-            gradients.append(gradients_by_layer(model, probe)[0])
-            points.append((judged(model, found.training)[0], *judged(model, found.validation)))
-            advance(bool(epoch))
-
-        gradients: list[tuple[float, ...]] = []
-        with seeded(seed) as random:
-            model = self.network(found, depth=depth, active=kind)
-            look(0)
-            fit(
-                model,
-                found.training,
-                optimizer=self.optimizer,
-                rate=rate,
-                batch=self.batch,
-                epochs=self.epochs,
-                random=random,
-                on_epoch=look,
-            )
-        loss, _, accuracy = (tuple(column) for column in zip(*points, strict=True))
-        return Course(kind, depth, seed, rate, loss, accuracy, tuple(gradients))
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """How much of the error reaches each layer of one network before it has learnt.
-
-    Attributes:
-        kind: the activation.
-        depth: layers with weights.
-        seed: of the weights.
-        weights: norms of the gradient by each layer's weights, from the input on.
-        outputs: norms of the gradient by each layer's outputs before the activation.
-    """
-
-    kind: str
-    depth: int
-    seed: int
-    weights: tuple[float, ...]
-    outputs: tuple[float, ...]
-
-    @property
-    def factor(self) -> float:
-        """By what each convolution multiplies the gradient on its way back: a geometric mean.
-
-        Max pooling passes the norm on as it is, so the layers alone count.
-        """
-        first, last = self.outputs[0], self.outputs[-2]
-        return float((first / last) ** (1 / (len(self.outputs) - 2)))
-
-
-@dataclass(frozen=True)
-class Course:
-    """How one network learnt: before the first pass and after each.
-
-    Attributes:
-        kind: the activation.
-        depth: layers with weights.
-        seed: of weights and order.
-        rate: of learning, found for this activation and depth.
-        loss: on the training pictures, in nats.
-        accuracy: on the validation pictures.
-        gradients: norms by the weights of each layer.
-    """
-
-    kind: str
-    depth: int
-    seed: int
-    rate: float
-    loss: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    gradients: tuple[tuple[float, ...], ...]
 
 
 def outcome(
-    study: Activations, found: Material, starts: list[Gradients], courses: list[Course]
+    study: Measurements, found: Material, starts: list[Gradients], courses: list[Course]
 ) -> Outcome:
     """Turn the figures into sentences, plots and tables."""
     deep = max(study.trained)
@@ -256,7 +109,7 @@ def finding(
 
 
 def _sections(
-    study: Activations,
+    study: Measurements,
     starts: list[Gradients],
     courses: list[Course],
     factors: Mapping[str, float],
@@ -273,23 +126,7 @@ def _sections(
                 "Gradient norms by layer and by depth",
             ),
         ),
-        Section(
-            "By how much each layer weakens it",
-            "By what a layer multiplies the gradient on its way back to the input, the geometric "
-            f"mean over the convolutions, {deep} layers deep: the activation's slope times what "
-            "the weights make of it. He et al. draw the weights for ReLUs larger by "
-            "the root of 2, since half of them are off, and those for tanh are drawn 5/3 as "
-            "large. The slope of a sigmoid is 1/4 where it is steepest: after seven such layers "
-            "less than a ten-thousandth is left.",
-            table(
-                ("activation", "factor a layer", f"after {deep - 2} layers", "greatest slope"),
-                [
-                    (_name(k), f"{f:.3f}", f"{f ** (deep - 2):.2g}", _slope(k))
-                    for k, f in factors.items()
-                ],
-                left=(0,),
-            ),
-        ),
+        _factors_section(factors, deep),
         Section(
             "While it learns",
             "Each network by Adam, at the best of three rates around that which the learning-rate "
@@ -305,7 +142,27 @@ def _sections(
     ]
 
 
-def _through_layers(study: Activations, starts: list[Gradients], deep: int) -> Panel:
+def _factors_section(factors: Mapping[str, float], deep: int) -> Section:
+    return Section(
+        "By how much each layer weakens it",
+        "By what a layer multiplies the gradient on its way back to the input, the geometric "
+        f"mean over the convolutions, {deep} layers deep: the activation's slope times what "
+        "the weights make of it. He et al. draw the weights for ReLUs larger by "
+        "the root of 2, since half of them are off, and those for tanh are drawn 5/3 as "
+        "large. The slope of a sigmoid is 1/4 where it is steepest: after seven such layers "
+        "less than a ten-thousandth is left.",
+        table(
+            ("activation", "factor a layer", f"after {deep - 2} layers", "greatest slope"),
+            [
+                (_name(k), f"{f:.3f}", f"{f ** (deep - 2):.2g}", _slope(k))
+                for k, f in factors.items()
+            ],
+            left=(0,),
+        ),
+    )
+
+
+def _through_layers(study: Measurements, starts: list[Gradients], deep: int) -> Panel:
     lines = [
         band(
             _name(kind),
@@ -322,7 +179,7 @@ def _through_layers(study: Activations, starts: list[Gradients], deep: int) -> P
     )
 
 
-def _by_depth(study: Activations, starts: list[Gradients]) -> Panel:
+def _by_depth(study: Measurements, starts: list[Gradients]) -> Panel:
     lines = [
         band(
             _name(kind),
@@ -343,7 +200,7 @@ def _by_depth(study: Activations, starts: list[Gradients]) -> Panel:
     )  # fmt: skip
 
 
-def _learning_panels(study: Activations, courses: list[Course]) -> list[Panel]:
+def _learning_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
     panels = []
     passes = range(study.epochs + 1)
     for depth in study.trained:
@@ -365,7 +222,7 @@ def _learning_panels(study: Activations, courses: list[Course]) -> list[Panel]:
     return panels
 
 
-def _first_panels(study: Activations, courses: list[Course]) -> list[Panel]:
+def _first_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
     return [
         Panel(
             f"{depth} layers deep",

@@ -1,0 +1,216 @@
+"""What is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from edgecat.models import architecture, build_model
+from edgecat.models.auxiliary import training_loss
+from edgecat.models.checkpoint import save_checkpoint
+from edgecat.models.cost import Cost, cost_of
+from edgecat.study.frame import Advance
+from edgecat.study.learning import judged, seeded, shuffled
+from edgecat.study.pictures import MEAN, SCALE, Material, Pictures, PictureStudy
+from edgecat.training.optim import make_optimizer, set_learning_rate
+from edgecat_export.graph.deployed import card_for_onnx, onnx_from_model
+from edgecat_runtime.backends import BackendEntry, backend_entries
+from edgecat_runtime.benchmark import measure, opened
+from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.model.artifact import seal_onnx
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write
+
+NAMES = {
+    "alexnet": "AlexNet (2012)",
+    "vgg16": "VGG16 (2014)",
+    "googlenet": "GoogLeNet (2014)",
+    "inception_v3": "Inception v3 (2015)",
+    "resnet18": "ResNet18 (2015)",
+}
+"""The lecture's five, in the order of their papers."""
+
+RATE, _DECAY = 0.05, 5e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements(PictureStudy):
+    """The lecture's networks, thin, through the same short training.
+
+    Attributes:
+        names: of architectures, as in the registry.
+        size: height and width of the pictures in pixels; Inception takes none below 75.
+        width: channel multiplier.
+        pictures: to learn from.
+        validation: to judge by.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        seconds: to time each exported network.
+    """
+
+    names: tuple[str, ...] = tuple(NAMES)
+    size: int = 80
+    width: float = 0.125
+    pictures: int = 960
+    validation: int = 400
+    epochs: int = 6
+    batch: int = 32
+    seconds: float = 2.0
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw, passes to make, and networks to export and to time."""
+        learning = len(self.names) * (self.seeds * self.epochs + 2)
+        return self.pictures + self.validation + learning
+
+    def measure(self, advance: Advance) -> tuple[Material, list[Course], list[Sized]]:
+        """Train each with every seed, then export the first of each and time them in turns."""
+        found = self.found(advance)
+        courses: list[Course] = []
+        models: dict[str, nn.Module] = {}
+        for seed in self.each_seed:
+            for name in self.names:
+                model, course = self._learnt(found, name, seed, advance)
+                models.setdefault(name, model)
+                courses.append(course)
+        cards = {name: self.card(name, found.labels) for name in self.names}
+        latency = latencies(models, cards, self.seconds, advance)
+        return found, courses, [self._sized(n, cards, latency) for n in self.names]
+
+    def card(self, name: str, labels: tuple[str, ...]) -> ModelCard:
+        """Describe one of the networks."""
+        card = architecture(name).card(
+            labels,
+            size=self.size,
+            head="gap",
+            factor=self.width,
+            batch_norm=True,
+            dropout=0.0,
+        )
+        return replace(card, mean=(MEAN / 255,) * 3, std=(SCALE / 255,) * 3)
+
+    def _sized(
+        self, name: str, cards: Mapping[str, ModelCard], latency: Mapping[str, float]
+    ) -> Sized:
+        published = architecture(name).card(tuple(map(str, range(1000))))
+        here, there = cost_of(cards[name]), cost_of(published)
+        assert here is not None
+        assert there is not None
+        return Sized(name, here, latency[name], there, published.height)
+
+    def _learnt(
+        self, found: Material, name: str, seed: int, advance: Advance
+    ) -> tuple[nn.Module, Course]:
+        accuracies: list[float] = []
+        seconds = 0.0
+        with seeded(seed) as random:
+            model = build_model(self.card(name, found.labels))
+            stepper = make_optimizer(model, "nag", lr=RATE, weight_decay=_DECAY)
+            for epoch in range(self.epochs):
+                start = perf_counter()
+                model.train()
+                parts = [p for p in shuffled(found.training, self.batch, random) if len(p) > 1]
+                for number, part in enumerate(parts):
+                    left = 1 - (epoch + number / len(parts)) / self.epochs
+                    set_learning_rate(stepper, RATE * left)
+                    _step(model, stepper, _mirrored(part, random))
+                seconds += perf_counter() - start
+                accuracies.append(judged(model, found.validation)[1])
+                advance(1)
+        return model, Course(name, seed, tuple(accuracies), seconds)
+
+
+def _mirrored(pictures: Pictures, random: torch.Generator) -> Pictures:
+    """Pictures, half of them with left and right exchanged."""
+    chosen = torch.rand(len(pictures), 1, 1, 1, generator=random) < 0.5
+    images = torch.where(chosen, pictures.images.flip(3), pictures.images)
+    return Pictures(images, pictures.labels)
+
+
+def _step(model: nn.Module, stepper: Optimizer, part: Pictures) -> None:
+    """Learn from a batch, with the auxiliary classifiers of networks that have them."""
+
+    def of_logits(logits: Tensor) -> Tensor:
+        return cross_entropy(logits, part.labels)
+
+    stepper.zero_grad(set_to_none=True)
+    loss, _ = training_loss(model(part.images), of_logits)
+    loss.backward()  # type: ignore[no-untyped-call]
+    stepper.step()
+
+
+@dataclass(frozen=True)
+class Course:
+    """How one network learnt.
+
+    Attributes:
+        name: of the architecture.
+        seed: of weights and order.
+        accuracy: on the validation pictures, after each pass.
+        seconds: that the learning took.
+    """
+
+    name: str
+    seed: int
+    accuracy: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sized:
+    """What a network costs.
+
+    Attributes:
+        name: of the architecture.
+        here: as it learnt here.
+        latency: of one frame as it learnt here, ONNX Runtime fp32 on one thread, median, in ms.
+        published: as published, for 1,000 classes.
+        published_size: height and width of its input in pixels.
+    """
+
+    name: str
+    here: Cost
+    latency: float
+    published: Cost
+    published_size: int
+
+
+def latencies(
+    models: Mapping[str, nn.Module],
+    cards: Mapping[str, ModelCard],
+    seconds: float,
+    advance: Advance = lambda steps: None,
+) -> dict[str, float]:
+    """Export networks and time one frame of each in turns: medians in ms, ONNX Runtime, a thread.
+
+    Raises:
+        BackendMissing: ONNX Runtime is not installed.
+    """
+    with TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / f"{name}.onnx" for name in models}
+        for name, model in models.items():
+            card = save_checkpoint(paths[name].with_suffix(".safetensors"), model, cards[name])
+            payload = onnx_from_model(model.eval(), card)
+            atomic_write(paths[name], seal_onnx(payload, card_for_onnx(card)))
+            advance(1)
+        entries = [(path, _onnxruntime(path)) for path in paths.values()]
+        with opened(entries, threads=1) as subjects:
+            results = measure(subjects, seconds=seconds)
+        advance(len(models))
+        medians = [result.latency_ms["p50"] for result in results]
+        return dict(zip(models, medians, strict=True))
+
+
+def _onnxruntime(path: Path) -> list[BackendEntry]:
+    found = [e for e in backend_entries(path) if (e.name, e.device) == ("onnxruntime", "cpu")]
+    if not found:
+        raise BackendMissing("onnxruntime is not installed: pip install 'edgecat-runtime[onnx]'")
+    return found

@@ -1,0 +1,64 @@
+"""What is measured, and told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecat.study.convolution.figures import TIMES, VGG_SIZE
+from edgecat.study.convolution.shown import outcome
+from edgecat.study.frame import Advance, Outcome, Study
+from edgecat.study.maps import (
+    POOLS,
+    grey_of,
+    shift_changes,
+    vgg16_layers,
+)
+from edgecat.study.pictures import LEAST, coloured, material
+
+_JUDGED = 8  # `material` splits them off; nothing is learnt here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution(Study):
+    """Hand-made filters over pictures, which then move a little; and VGG16, layer by layer.
+
+    Attributes:
+        size: height and width of the pictures in pixels.
+        pictures: of each seed, which are other ones for every seed.
+    """
+
+    size: int = 106
+    pictures: int = 48
+
+    @property
+    def steps(self) -> int:
+        """Pictures to draw, and ways to pool."""
+        return self._drawn + _JUDGED + len(POOLS) * len(TIMES) * self.seeds
+
+    @property
+    def _drawn(self) -> int:
+        return max(LEAST, self.pictures * self.seeds)
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Filter, pool and shift; then count VGG16's weights and what its layers see."""
+        found = material(
+            self.data,
+            training=self._drawn,
+            validation=_JUDGED,
+            size=self.size,
+            advance=advance,
+        )
+        greys = grey_of(coloured(found.training.images))
+        groups = [greys[number :: self.seeds] for number in range(self.seeds)]
+        changes: dict[tuple[str, int], NDArray[np.float64]] = {}
+        for how in POOLS:
+            for times in TIMES:
+                runs = []
+                for group in groups:
+                    runs.append(shift_changes(group, how, times))
+                    advance(1)
+                changes[how, times] = np.stack(runs)
+        return outcome(found, greys, changes, vgg16_layers(VGG_SIZE))
