@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,7 +22,7 @@ from edgecat.training.state import RunState, load_state, save_state
 from edgecat.workflows.places import candidate_places
 from edgecat_export.engine.builder import EngineOptions
 from edgecat_export.engine.export import engine_from_onnx
-from edgecat_runtime import Classifier, DeviceError
+from edgecat_runtime import Classifier, DeviceError, UserError
 from edgecat_runtime.backends import backend_entries
 from edgecat_runtime.nvidia.driver import driver
 
@@ -105,6 +107,22 @@ def test_an_engine_is_built_on_the_gpu_that_was_named(
     ran = cli("export", tiny_onnx, "--to", "trt-rtx", "--device", "cpu", "--output", engine)
     assert ran.code == 1
     assert "--device is 'cpu'; engines are built on auto, cuda, cuda:1" in ran.err
+
+
+def test_threads_share_a_checkpoint_until_it_is_closed(checkpoint: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    with Classifier.open(checkpoint, device="cpu", threads=1) as classifier:
+        expected = [classifier.infer(frame[None]) for frame in frames]
+        with ThreadPoolExecutor(3) as pool:
+            chosen = [k % len(frames) for k in range(120)]
+            found = pool.map(lambda k: classifier.infer(frames[k : k + 1]), chosen)
+            for k, logits in zip(chosen, found, strict=True):
+                np.testing.assert_allclose(logits, expected[k], atol=1e-6)
+        assert classifier.infer(frames[:0]).shape == (0, 2)
+        backend = classifier._backend
+    for use in (classifier.infer, backend.infer):
+        with pytest.raises(UserError, match="was closed"):
+            use(frames)
 
 
 def test_verify_can_name_one_of_several_gpus(
