@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgecat_runtime.benchmark import Result, Subject
+    from edgecat_runtime.benchmark.measuring import Result
+    from edgecat_runtime.benchmark.opening import Subject
 
 ROOT = Path(__file__).parent.parent
 SECONDS, LATENCY_SECONDS = 570, 200
@@ -228,7 +229,7 @@ def opened_everywhere(
     """PyTorch on the CPU, and every model on every backend for the GPU, and on ONNX Runtime's."""
     import edgecat.models.backend  # noqa: F401  (registers itself)
     from edgecat_runtime.backends import backend_entries
-    from edgecat_runtime.benchmark import opened
+    from edgecat_runtime.benchmark.opening import opened
 
     (reference,) = stack.enter_context(
         opened([(models[0], backend_entries(models[0], name="pytorch", device="cpu"))])
@@ -278,7 +279,7 @@ def latency(
     subjects: Sequence[Subject], limits: Limits, report: Report, *, deadline: float
 ) -> None:
     """Measure each batch size, in turns; the CPU's backends answer single frames only."""
-    from edgecat_runtime.benchmark import measure
+    from edgecat_runtime.benchmark.measuring import measure
 
     for batch in BATCHES:
         chosen = [s for s in subjects if batch == 1 or s.classifier.device != "cpu"]

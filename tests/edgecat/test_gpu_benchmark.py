@@ -14,7 +14,7 @@ import pytest
 from edgecat.models import architecture, build_model
 from edgecat.models import cost as cost_module
 from edgecat.models.cost import Cost, cost_of
-from edgecat_runtime.benchmark import Result
+from edgecat_runtime.benchmark.measuring import Result
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.nvidia.driver import Limits, driver
 
