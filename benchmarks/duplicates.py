@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from edgecat.curation import fingerprint as prints
-from edgecat.curation.checks import look
 from edgecat.curation.gather import BLURRED, blur_effect
+from edgecat.curation.inspection import look
 from edgecat.data.folder import scan
 from edgecat_runtime.images import decode_picture
 from edgecat_runtime.types import Image

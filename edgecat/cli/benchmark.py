@@ -12,7 +12,7 @@ from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
     from edgecat_runtime.backends import BackendEntry
-    from edgecat_runtime.benchmark import Result
+    from edgecat_runtime.benchmark.measuring import Result
 
 
 def benchmark(
@@ -47,7 +47,8 @@ def benchmark(
     Example: `edgecat benchmark vgg16.onnx vgg16.int8.onnx --plot latency.png`
     """
     from edgecat.cli.terminal.console import print_json, progress, warn
-    from edgecat_runtime.benchmark import ROUNDS, measure, opened
+    from edgecat_runtime.benchmark.measuring import ROUNDS, measure
+    from edgecat_runtime.benchmark.opening import opened
 
     if plot is not None:
         _check_plot(plot)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecat.curation.checks import Copies, Doubt, Findings
+from edgecat.curation.findings import Copies, Doubt, Findings
 from edgecat.report.page import cards, data_url, page, table
 from edgecat_runtime.images import PictureError, decode_picture
 from edgecat_runtime.model.preprocess import shrink

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from edgecat.curation.checks import Seen, look, same_pictures
+from edgecat.curation.inspection import Seen, look, same_pictures
 from edgecat.data.folder import Picture, PictureSet
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import write_error

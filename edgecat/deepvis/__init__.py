@@ -5,6 +5,7 @@ https://arxiv.org/abs/1506.06579.
 """
 
 from edgecat.deepvis.layers import Field, Layer
-from edgecat.deepvis.probe import HOWS, Probe, Seen, open_probe
+from edgecat.deepvis.probe import Probe, Seen, open_probe
+from edgecat.deepvis.propagation import HOWS
 
 __all__ = ["HOWS", "Field", "Layer", "Probe", "Seen", "open_probe"]

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgecat.deepvis.layers import ACTIVATIONS, Layer, calls, find_layers
-from edgecat.models.frames import input_from_frames
+from edgecat.deepvis.network import Network
+from edgecat.deepvis.propagation import HOWS, How, Place, seed, values_of
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.types import Image, Values
-
-How = Literal["gradient", "guided", "deconv"]
-Place = Literal["all", "strongest"] | tuple[int, int]
-
-HOWS: tuple[How, ...] = ("gradient", "guided", "deconv")
 
 
 @dataclass(frozen=True)
@@ -48,71 +39,13 @@ class Seen:
         return [(labels[i], float(self.probabilities[i])) for i in order]
 
 
-class _Reached(Exception):
-    """Every layer that was wanted has run; the rest of the network need not."""
-
-
-class Probe:
+class Probe(Network):
     """A network that can be looked into; one thread at a time.
 
     Pixels here are a frame's own values, 0..255, BGR: gradients are per grey level. Every method
     fits its pictures to the network's input first (`card.fit`), so any size will do, and computes
     no layer behind the last one that it needs.
-
-    Args:
-        model: what `build_model(card)` built, with its weights. It is taken over: put into
-            evaluation mode, frozen, and its activations no longer overwrite their inputs.
-        card: its card.
-
-    Attributes:
-        card: the card.
-        layers: in the order in which they run.
     """
-
-    def __init__(self, model: nn.Module, card: ModelCard) -> None:
-        for module in model.modules():
-            if isinstance(module, (nn.ReLU, nn.LeakyReLU)):
-                module.inplace = False
-        self._model = model.eval().requires_grad_(False)
-        self._device = next(model.parameters()).device
-        self.card = card
-        self.layers: tuple[Layer, ...] = find_layers(self._model, card.height, card.width)
-        self._by_name = {layer.name: layer for layer in self.layers}
-
-    def layer(self, name: str) -> Layer:
-        """Look up a layer.
-
-        Raises:
-            UserError: there is none of that name.
-        """
-        if name not in self._by_name:
-            raise UserError(
-                f"layer {name!r} is not in this {self.card.architecture}; expected one of "
-                f"{', '.join(self._by_name)}"
-            )
-        return self._by_name[name]
-
-    def unit(self, layer: str, unit: int) -> Layer:
-        """Look up a layer that has a unit of that number.
-
-        Raises:
-            UserError: no such layer or unit.
-        """
-        found = self.layer(layer)
-        if not 0 <= unit < found.units:
-            raise UserError(f"unit {unit} of {layer}; expected 0 to {found.units - 1}")
-        return found
-
-    @property
-    def last_maps(self) -> Layer:
-        """The last convolutional layer, activated: where Grad-CAM looks."""
-        maps = [layer for layer in self.layers if layer.spatial]
-        chosen = [layer for layer in maps if layer.kind in ("activation", "block")]
-        return chosen[-1]
-
-    def fit(self, picture: Image) -> Image:
-        """Fit a picture, uint8 (h, w, 3) BGR, to the network: uint8 (height, width, 3)."""
-        return preprocess(picture, self.card.height, self.card.width, self.card.fit)
 
     def run(self, picture: Image, layers: Sequence[str] = ()) -> Seen:
         """Show the network a picture.
@@ -126,13 +59,13 @@ class Probe:
         """
         frame = self.fit(picture)
         with torch.no_grad():
-            logits, maps = self._forward(self._pixels(frame[None]), layers, whole=True)
+            logits, maps = self.forward(self.pixels(frame[None]), layers, whole=True)
         shares = torch.softmax(logits[0].double() / self.card.temperature, 0)
         return Seen(
             frame,
-            _values(logits[0]),
-            _values(shares),
-            {name: _values(maps[name][0]) for name in layers},
+            values_of(logits[0]),
+            values_of(shares),
+            {name: values_of(maps[name][0]) for name in layers},
         )
 
     def activations(self, frames: Image, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -146,7 +79,7 @@ class Probe:
             By the layer's name float32 (n, channels, rows, columns), or (n, units), on the device.
         """
         with torch.no_grad():
-            return self._forward(self._pixels(frames), layers)[1]
+            return self.forward(self.pixels(frames), layers)[1]
 
     def backprop(
         self,
@@ -265,17 +198,17 @@ class Probe:
         chosen = self.layer(layer) if layer else self.last_maps
         if not chosen.spatial:
             raise UserError(f"{chosen} has no maps; expected a layer of maps for Grad-CAM")
-        pixels = self._pixels(self.fit(picture)[None]).requires_grad_()
-        maps = self._forward(pixels, [chosen.name, logits])[1]
+        pixels = self.pixels(self.fit(picture)[None]).requires_grad_()
+        maps = self.forward(pixels, [chosen.name, logits])[1]
         slopes = torch.autograd.grad(maps[logits][0, label], maps[chosen.name])[0]
         weights = slopes[0].mean((1, 2))
         heat = torch.einsum("c,chw->hw", weights, maps[chosen.name][0]).relu()
-        return _values(heat)
+        return values_of(heat)
 
     def filters(self) -> Values:
         """Give the first convolution's filters: float32 (units, rows, columns, 3), BGR."""
-        first = next(m for m in self._model.modules() if isinstance(m, nn.Conv2d))
-        return _values(first.weight.flip(1).permute(0, 2, 3, 1))
+        first = next(m for m in self.model.modules() if isinstance(m, nn.Conv2d))
+        return values_of(first.weight.flip(1).permute(0, 2, 3, 1))
 
     def before(self, images: Tensor, layer: str) -> Tensor:
         """Give the maps of a layer with their gradient's graph; of an activation, its inputs.
@@ -286,67 +219,7 @@ class Probe:
             images: normalised RGB, float32 (n, 3, height, width).
             layer: its name.
         """
-        return self._forward(images, [layer], normalised=True, before=True)[1][layer]
-
-    def shown(self) -> tuple[Layer, ...]:
-        """Choose the layers worth a look at each unit: the activations, and the logits."""
-        return tuple(one for one in self.layers if one.kind in ("activation", "logits"))
-
-    def chosen(self, names: Sequence[str] | None) -> tuple[Layer, ...]:
-        """Look up layers by name or by pattern (`features.*`); None: those of `shown`.
-
-        Raises:
-            UserError: a name that fits none.
-        """
-        if not names:
-            return self.shown()
-        found: dict[str, Layer] = {}
-        for name in names:
-            fitting = [one for one in self.layers if fnmatchcase(one.name, name)]
-            found |= {one.name: one for one in fitting or [self.layer(name)]}
-        return tuple(one for one in self.layers if one.name in found)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self._device
-
-    def _pixels(self, frames: Image) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).float()
-
-    def _forward(
-        self,
-        pixels: Tensor,
-        layers: Sequence[str],
-        *,
-        whole: bool = False,
-        normalised: bool = False,
-        before: bool = False,
-        how: How = "gradient",
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run until every layer is there (or to the end): the logits, and the layers' outputs."""
-        maps: dict[str, Tensor] = {}
-        wanted = {self.layer(name).name for name in layers}
-
-        def note(
-            name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
-        ) -> Tensor | None:
-            result = output
-            if how != "gradient" and isinstance(module, ACTIVATIONS):
-                result = _positive_back(inputs[0], output, how)
-            if name in wanted:
-                first = before and isinstance(module, ACTIVATIONS)
-                maps[name] = inputs[0] if first else result
-                if not whole and len(maps) == len(wanted):
-                    raise _Reached
-            return result
-
-        images = pixels if normalised else input_from_frames(pixels, self.card)
-        with calls(self._model, note):
-            try:
-                return self._model(images), maps
-            except _Reached:
-                return images.new_empty(0), maps
+        return self.forward(images, [layer], normalised=True, before=True)[1][layer]
 
     def _back(
         self,
@@ -360,76 +233,17 @@ class Probe:
         """The gradient for the pixels, and for the maps of `shown` where one is named."""
         if how not in HOWS:
             raise UserError(f"back-propagation {how!r}; expected one of {', '.join(HOWS)}")
-        pixels = self._pixels(frames).requires_grad_()
-        maps = self._forward(pixels, [layer, shown or layer], how=how)[1]
+        pixels = self.pixels(frames).requires_grad_()
+        maps = self.forward(pixels, [layer, shown or layer], how=how)[1]
         outputs = maps[layer]
         seeds = torch.zeros_like(outputs)
         for number, (unit, place) in enumerate(zip(units, places, strict=True)):
-            seeds[number, unit] = _seed(outputs[number, unit].detach(), place)
+            seeds[number, unit] = seed(outputs[number, unit].detach(), place)
         sources = [pixels, maps[shown or layer]]
         slopes = torch.autograd.grad(
             outputs, sources, seeds, allow_unused=True, materialize_grads=True
         )
-        return _values(slopes[0]), _values(slopes[1])
-
-
-class _Deconvolution(torch.autograd.Function):
-    """An activation as it is; on the way back what is positive, whatever was let through."""
-
-    @staticmethod
-    def forward(ctx: object, inputs: Tensor, output: Tensor) -> Tensor:
-        """Hand on `output`, which the activation made of `inputs`."""
-        return output.clone()
-
-    @staticmethod
-    def backward(ctx: object, *slopes: Tensor) -> tuple[Tensor, None]:
-        """Keep the positive part."""
-        return slopes[0].clamp(min=0), None
-
-
-class _Gate(torch.autograd.Function):
-    """Nothing on the way forth; on the way back what is positive."""
-
-    @staticmethod
-    def forward(ctx: object, maps: Tensor) -> Tensor:
-        """Hand on `maps`."""
-        return maps.clone()
-
-    @staticmethod
-    def backward(ctx: object, *slopes: Tensor) -> Tensor:
-        """Keep the positive part."""
-        return slopes[0].clamp(min=0)
-
-
-def _positive_back(inputs: Tensor, output: Tensor, how: How) -> Tensor:
-    """An activation's output, changed only in how its gradient goes back."""
-    if how == "deconv":
-        result: Tensor = _Deconvolution.apply(inputs, output.detach())  # type: ignore[no-untyped-call]
-    else:
-        result = _Gate.apply(output)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _values(tensor: Tensor) -> Values:
-    result: Values = tensor.detach().float().cpu().numpy()
-    return result
-
-
-def _seed(values: Tensor, place: Place) -> Tensor:
-    """Where a unit's way back begins, and how strong: in the shape of its map."""
-    if not values.ndim:
-        return torch.ones_like(values)
-    if place == "all":
-        return values.clamp(min=0)
-    seed = torch.zeros_like(values)
-    if place == "strongest":
-        seed.view(-1)[values.argmax()] = 1
-        return seed
-    row, column = place
-    if not (0 <= row < values.shape[0] and 0 <= column < values.shape[1]):
-        raise UserError(f"place {place}; expected a row and a column of {tuple(values.shape)}")
-    seed[row, column] = 1
-    return seed
+        return values_of(slopes[0]), values_of(slopes[1])
 
 
 def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:

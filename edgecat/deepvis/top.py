@@ -19,7 +19,8 @@ from edgecat.data.batches import load_batch, prefetched
 from edgecat.data.folder import PictureSet
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.pictures import sheet, slopes
-from edgecat.deepvis.probe import Place, Probe
+from edgecat.deepvis.probe import Probe
+from edgecat.deepvis.propagation import Place
 from edgecat.deepvis.results import Kind, Results
 from edgecat_runtime.images import decode_picture
 from edgecat_runtime.system.atomic import atomic_write

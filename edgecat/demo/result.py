@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecat.scores import Evaluation
 from edgecat.training.run_folder import TrainResult
 from edgecat_export.parity.comparison import Pair
-from edgecat_runtime.benchmark import Result
+from edgecat_runtime.benchmark.measuring import Result
 from edgecat_runtime.loop.answers import Summary
 
 

@@ -21,7 +21,8 @@ from edgecat.workflows.verify import verify as verified
 from edgecat_export.parity.comparison import Pair
 from edgecat_runtime import Classifier
 from edgecat_runtime.backends import backend_entries
-from edgecat_runtime.benchmark import Result, measure, opened
+from edgecat_runtime.benchmark.measuring import Result, measure
+from edgecat_runtime.benchmark.opening import opened
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.images import decode_picture

@@ -29,6 +29,9 @@ _PAGE = """<!doctype html>
 """
 
 
+_FAIL = ' class="fail"'
+
+
 def page(title: str, body: str, *, script: str = "") -> str:
     """Return a whole document.
 
@@ -67,8 +70,21 @@ def data_url(source: Path | bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int]) -> str:
-    """Lay out cells, which are HTML already; columns not in `left` are numbers."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Sequence[int],
+    marked: Sequence[int] = (),
+) -> str:
+    """Lay out cells, which are HTML already.
+
+    Args:
+        header: of the columns.
+        rows: of cells.
+        left: columns that are text; the others are numbers.
+        marked: rows that stand out.
+    """
 
     def line(cells: Sequence[str], tag: str) -> str:
         return "".join(
@@ -76,5 +92,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequenc
             for i, cell in enumerate(cells)
         )
 
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    body = "".join(
+        f"<tr{_FAIL if number in marked else ''}>{line(row, 'td')}</tr>"
+        for number, row in enumerate(rows)
+    )
     return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"

@@ -10,7 +10,8 @@ import numpy as np
 from edgecat.workflows.comparison import Compared
 from edgecat.workflows.places import Place
 from edgecat.workflows.reporter import Reporter
-from edgecat_export.parity.layers import SEGMENT_BACKENDS, Drift, find_drift
+from edgecat_export.parity.layers import Drift, find_drift
+from edgecat_export.parity.segment_backends import SEGMENT_BACKENDS
 from edgecat_runtime import UserError
 from edgecat_runtime.model.golden import golden_frames
 

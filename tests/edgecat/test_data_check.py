@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgecat.curation.check_report import report_html
-from edgecat.curation.checks import Findings, Judge, check
+from edgecat.curation.checks import Judge, check
+from edgecat.curation.findings import Findings
 from edgecat.data.folder import scan
 from edgecat.pets.synthetic import synthetic_pets
 from edgecat_runtime.types import Image

@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.deepvis.live.compose import Composed, compose
+from edgecat.deepvis.actions import ACTIONS
+from edgecat.deepvis.desk import Desk
+from edgecat.deepvis.live.compose import compose
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.session import Live, open_live
 from edgecat.deepvis.live.stage import find_pictures
+from edgecat.deepvis.live.view import Composed
 from edgecat.deepvis.live.window import Window, key_from_code
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
-from edgecat.deepvis.state import ACTIONS, Desk, Scene, State, Unit
+from edgecat.deepvis.state import Scene, State, Unit
 from edgecat.models import architecture, build_model
 from edgecat.models.checkpoint import load_checkpoint
 from edgecat.models.registry import ARCHITECTURES

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.deepvis.actions import ACTIONS
 from edgecat.deepvis.live.panel import deepvis_panel
 from edgecat.deepvis.live.session import Live, open_live
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
-from edgecat.deepvis.state import ACTIONS, State, Unit
+from edgecat.deepvis.state import State, Unit
 from edgecat.models.checkpoint import load_checkpoint
 from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.camera.source import Shot, Source

@@ -8,19 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgecat.deepvis.state import (
-    ACTIONS,
-    BY_KEY,
-    BY_NAME,
-    LEAST_BOOST,
-    MOST_BOOST,
-    Desk,
-    Scene,
-    State,
-    Unit,
-    help_lines,
-    key_name,
-)
+from edgecat.deepvis.actions import ACTIONS, BY_KEY, BY_NAME, help_lines, key_name
+from edgecat.deepvis.desk import Desk
+from edgecat.deepvis.state import LEAST_BOOST, MOST_BOOST, Scene, State, Unit
 from edgecat_runtime.errors import UserError
 
 SCENE = Scene(layers=(10, 4, 2), pictures=3, columns=4)

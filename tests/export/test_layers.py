@@ -6,7 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecat_export.parity.layers import SEGMENT_BACKENDS, Drift, Layer, find_drift, relative_error
+from edgecat_export.parity.layers import Drift, Layer, find_drift, relative_error
+from edgecat_export.parity.segment_backends import SEGMENT_BACKENDS
 from edgecat_export.parity.segments import Cut, Graph, _scope
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.int8 import int8_from_onnx

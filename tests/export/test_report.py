@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.report.charts import COLOURS
 from edgecat.report.parity import Entry, Source, report_html, write_report
 from edgecat_export.parity.evidence import KEPT, Evidence
 from edgecat_export.parity.layers import Drift, Layer
@@ -130,9 +131,9 @@ def test_the_report_shows_the_photographs_that_differ() -> None:
 
 def test_the_report_counts_answers_and_errors() -> None:
     html = report_html([entry(evidence())], labels=LABELS, sources=sources())
-    assert "<tr><td>cat</td><td>8</td><td>2</td></tr>" in html
-    bars = re.findall(r'<rect class="(\w+)" [^>]*><title>(\d+) frames', html)
-    assert bars == [("bar", "8"), ("over", "2")]
+    assert '<tr><td>cat</td><td class="number">8</td><td class="number">2</td></tr>' in html
+    bars = re.findall(r'<rect fill="(\S+)" [^>]*><title>(\d+) frames', html)
+    assert bars == [(COLOURS[0], "8"), ("#c8423b", "2")]
 
 
 def test_where_none_differs_the_nearest_are_shown() -> None:
@@ -149,7 +150,7 @@ def test_many_classes_are_listed_not_tabled() -> None:
     candidate = np.eye(30, dtype=np.float32)[[0, 1, 2, 29]]
     found.add(expected, candidate, np.zeros((4, 4, 4, 3), np.uint8))
     html = report_html([entry(found)], labels=labels)
-    assert "<tr><td>class 3</td><td>class 29</td><td>1</td></tr>" in html
+    assert '<tr><td>class 3</td><td>class 29</td><td class="number">1</td></tr>' in html
     assert html.count("<th>class") == 0
 
 
@@ -158,7 +159,7 @@ def test_layers_are_shown_and_the_first_is_marked() -> None:
     drift = Drift("ref", "cand", "opencv", 1e-4, layers, 0.0)
     html = report_html([entry(evidence(), drift)], labels=LABELS)
     parsed(html)
-    assert '<tr class="first"><td>fc</td><td>Gemm</td><td>2.0e-02</td>' in html
+    assert '<tr class="fail"><td>fc</td><td>Gemm</td><td class="number">2.0e-02</td>' in html
     assert "conv&lt;1&gt;" in html
     assert "starts to drift from ref at fc (Gemm)" in html
 

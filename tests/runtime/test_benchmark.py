@@ -11,7 +11,8 @@ import pytest
 
 from edgecat_runtime import BackendMissing, Classifier, DeviceError, GateError
 from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
-from edgecat_runtime.benchmark import ROUNDS, Result, Subject, measure, opened
+from edgecat_runtime.benchmark.measuring import ROUNDS, Result, measure
+from edgecat_runtime.benchmark.opening import Subject, opened
 from edgecat_runtime.model.card import ModelCard
 
 KEYS = [

@@ -11,7 +11,8 @@ import typer
 from edgecat.cli.options.common import Json, Verbose
 
 if TYPE_CHECKING:
-    from edgecat.curation.checks import Findings, Judge
+    from edgecat.curation.checks import Judge
+    from edgecat.curation.findings import Findings
     from edgecat.data.folder import PictureSet
 
 _NAMED = 10

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat.deepvis.desk import Desk
 from edgecat.deepvis.layers import Layer
-from edgecat.deepvis.live.compose import About, View
+from edgecat.deepvis.live.view import About, View
 from edgecat.deepvis.probe import Probe, Seen
 from edgecat.deepvis.results import Results
-from edgecat.deepvis.state import Desk, State, Unit
+from edgecat.deepvis.state import State, Unit
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.types import Image, Values

@@ -8,9 +8,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from edgecat.deepvis.actions import ACTIONS, BY_KEY, GROUPS, Action, key_name
+from edgecat.deepvis.desk import Desk
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.live.show import Show
-from edgecat.deepvis.state import ACTIONS, BY_KEY, GROUPS, Action, Desk, State, Unit, key_name
+from edgecat.deepvis.state import State, Unit
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.web import Panel
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
+from edgecat.deepvis.desk import Desk
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.show import Show
 from edgecat.deepvis.live.stage import Stage, open_stage
 from edgecat.deepvis.live.window import Window
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.results import Results
-from edgecat.deepvis.state import Desk, Scene, State, Unit
+from edgecat.deepvis.state import Scene, State, Unit
 from edgecat_runtime.camera.source import NO_OPTIONS, SourceOptions
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.pipeline import Pipeline

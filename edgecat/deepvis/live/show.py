@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from edgecat.deepvis.live.compose import HEIGHT, WIDTH, Composed, compose
+from edgecat.deepvis.desk import Desk
+from edgecat.deepvis.live.compose import HEIGHT, WIDTH, compose
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.stage import Stage
-from edgecat.deepvis.state import Desk, State
+from edgecat.deepvis.live.view import Composed
+from edgecat.deepvis.state import State
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.clocks import Clock

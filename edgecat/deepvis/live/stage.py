@@ -13,7 +13,8 @@ from time import perf_counter
 
 import numpy as np
 
-from edgecat.deepvis.state import Desk, State
+from edgecat.deepvis.desk import Desk
+from edgecat.deepvis.state import State
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from edgecat.deepvis.desk import Desk
 from edgecat.deepvis.live.canvas import FAINT, Canvas
 from edgecat.deepvis.live.compose import HEIGHT, WIDTH
 from edgecat.deepvis.live.show import Show
-from edgecat.deepvis.state import Desk
 from edgecat_runtime.system.opencv import cv2_module
 
 _WAIT_MS = 20

@@ -23,7 +23,8 @@ from edgecat.study.pictures import MEAN, SCALE, Material, Pictures, PictureStudy
 from edgecat.training.optim import make_optimizer, set_learning_rate
 from edgecat_export.graph.deployed import card_for_onnx, onnx_from_model
 from edgecat_runtime.backends import BackendEntry, backend_entries
-from edgecat_runtime.benchmark import measure, opened
+from edgecat_runtime.benchmark.measuring import measure
+from edgecat_runtime.benchmark.opening import opened
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.model.artifact import seal_onnx
 from edgecat_runtime.model.card import ModelCard

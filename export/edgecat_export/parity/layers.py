@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_export.parity.segment_backends import open_segment
 from edgecat_export.parity.segments import Graph, Segment
-from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import Precision
 from edgecat_runtime.model.parity import LOGIT_LIMITS
 from edgecat_runtime.types import Values
@@ -25,7 +25,6 @@ from edgecat_runtime.types import Values
 # Of one layer's error. Sound int8 layers of a trained VGG16 measured 0.008 to 0.07.
 LAYER_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.15}
 
-Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
 
 
@@ -232,79 +231,3 @@ def relative_error(expected: NDArray[Any], found: NDArray[Any]) -> float:
         difference = float(np.linalg.norm(np.subtract(found, expected, dtype=np.float64)))
     norm = max(float(np.linalg.norm(expected.astype(np.float64))), float(np.finfo(np.float32).tiny))
     return difference / norm if np.isfinite(difference) else float("inf")
-
-
-def open_segment(segment: Segment, backend: str) -> Run:
-    """Open a segment with a backend: what runs it on named arrays and returns its only output.
-
-    Raises:
-        UserError: the backend cannot run segments, or refuses this one.
-        BackendMissing: its library is not installed.
-    """
-    if backend not in SEGMENT_BACKENDS:
-        raise UserError(
-            f"{backend} cannot run a network in segments; expected one of "
-            f"{', '.join(SEGMENT_BACKENDS)}. Compare the ONNX file that the model came from"
-        )
-    try:
-        run = SEGMENT_BACKENDS[backend](segment.payload)
-    except ImportError as error:
-        raise BackendMissing(f"{backend} is not installed, so --layers cannot run it") from error
-    except Exception as error:  # the libraries' own, which share no base class
-        raise _refused(segment, backend, error) from error
-
-    def guarded(feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        try:
-            return run(feed)
-        except Exception as error:
-            raise _refused(segment, backend, error) from error
-
-    return guarded
-
-
-def _refused(segment: Segment, backend: str, error: Exception) -> UserError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return UserError(f"{backend} cannot run the segment that ends at {segment.output}: {first}")
-
-
-def _onnxruntime(payload: bytes, *, provider: Any = "CPUExecutionProvider") -> Run:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(payload, options, providers=[provider], enable_fallback=0)
-    wanted = provider if isinstance(provider, str) else provider[0]
-    if (started := session.get_providers()[0]) != wanted:
-        raise UserError(f"onnxruntime started {started}; expected {wanted}")
-    return lambda feed: np.asarray(session.run(None, dict(feed))[0])
-
-
-def _opencv(payload: bytes) -> Run:
-    import cv2
-
-    net = cv2.dnn.readNetFromONNX(np.frombuffer(payload, np.uint8), cv2.dnn.ENGINE_NEW)
-
-    def run(feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        for name, values in feed.items():
-            net.setInput(np.ascontiguousarray(values), name)
-        return np.array(net.forward())
-
-    return run
-
-
-def _openvino(payload: bytes) -> Run:
-    import openvino
-
-    model = openvino.Core().compile_model(
-        openvino.Core().read_model(payload, b""), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
-    return lambda feed: np.array(model(dict(feed))[0])
-
-
-_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
-SEGMENT_BACKENDS: dict[str, Callable[[bytes], Run]] = {
-    "onnxruntime": _onnxruntime,
-    "onnxruntime:cuda": partial(_onnxruntime, provider=_CUDA),
-    "opencv": _opencv,
-    "openvino": _openvino,
-}

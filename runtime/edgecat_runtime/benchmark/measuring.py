@@ -14,28 +14,19 @@ out, copies to a GPU and back included. What is part of it or comes before it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
-from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecat_runtime.backends import Backend, BackendEntry
 from edgecat_runtime.backends.base import gpu_number
-from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.model.artifact import read_card
-from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.model.golden import golden_frames, golden_scene
-from edgecat_runtime.nvidia.cuda import open_gpu
+from edgecat_runtime.benchmark.opening import Subject, golden_batch
+from edgecat_runtime.model.golden import golden_scene
 from edgecat_runtime.nvidia.driver import driver
-from edgecat_runtime.system.machine import Machine, resident_bytes, this_machine
+from edgecat_runtime.system.machine import Machine, this_machine
 
 ROUNDS = 10
 STEADY = 1.05
@@ -89,85 +80,6 @@ class Result:
         return {name: v for name, v in asdict(self).items() if name not in _OUTSIDE_JSON}
 
 
-@dataclass(frozen=True)
-class Subject:
-    """An open model to be measured.
-
-    Attributes:
-        name: for the results.
-        classifier: the model.
-        gpu_ms: the GPU's own time for the last batch; None where the backend does not tell.
-        memory_mb: that it took to open; 0 where that was not watched.
-    """
-
-    name: str
-    classifier: Classifier
-    gpu_ms: Callable[[], float] | None = None
-    memory_mb: float = 0.0
-
-
-@contextmanager
-def opened(
-    models: Sequence[tuple[str | Path, Sequence[BackendEntry]]],
-    *,
-    batch: int = 1,
-    threads: int | None = None,
-    skipped: Callable[[str], None] = lambda sentence: None,
-) -> Iterator[list[Subject]]:
-    """Open models, self-tested, one after the other, watching what memory each takes.
-
-    Args:
-        models: paths, each with the ways to run it, as `backend_entries` gives them.
-        batch: frames in the batch that each answers once.
-        threads: of the CPU; None leaves the choice to each backend.
-        skipped: is told why a way was left out: it does not start, refuses the model, or answers
-            its golden frames differently.
-
-    Raises:
-        EdgecatError: why the first way does not work, where a model has none that does.
-    """
-    with ExitStack() as stack:
-        subjects: list[Subject] = []
-        for path, entries in models:
-            tried = [_tried(stack, Path(path), entry, batch, threads) for entry in entries]
-            failures = [failure for failure in tried if not isinstance(failure, Subject)]
-            if len(failures) == len(tried):
-                raise failures[0]
-            for failure in failures:
-                skipped(f"skipped: {failure}")
-            subjects += [subject for subject in tried if isinstance(subject, Subject)]
-        yield subjects
-
-
-def _tried(
-    stack: ExitStack, path: Path, entry: BackendEntry, batch: int, threads: int | None
-) -> Subject | EdgecatError:
-    """The open model, which `stack` will close, or why it does not open."""
-    try:
-        subject = _open(path, entry, batch, threads)
-    except EdgecatError as error:
-        return error
-    stack.callback(subject.classifier.close)
-    return subject
-
-
-def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> Subject:
-    with suppress(ImportError):  # the backend says it better
-        import_module(entry.module)
-    card = read_card(path)
-    before = resident_bytes() - _gpu_free(entry.device)
-    backend = entry.open(path, card, threads)
-    classifier = Classifier(backend, card, device=entry.device)
-    try:
-        classifier.self_test(str(path))
-        classifier.infer(_frames(card, batch))
-    except BaseException:
-        classifier.close()
-        raise
-    taken = max(0, resident_bytes() - _gpu_free(entry.device) - before)
-    return Subject(str(path), classifier, _gpu_clock(backend), round(taken / 1e6, 1))
-
-
 def measure(
     subjects: Sequence[Subject],
     *,
@@ -206,7 +118,7 @@ class _Run:
         self.subject = subject
         self.batch = batch
         self._clock = clock
-        self._frames = _frames(subject.classifier.card, batch)
+        self._frames = golden_batch(subject.classifier.card, batch)
         self._scene = golden_scene()
         self._warmup = 0
         self._steady = False
@@ -288,24 +200,6 @@ class _Run:
 
     def _fit_frames(self) -> None:
         np.stack([self.subject.classifier.preprocess(self._scene) for _ in range(self.batch)])
-
-
-def _frames(card: ModelCard, batch: int) -> NDArray[np.uint8]:
-    """Golden frames, over and over: uint8 (batch, height, width, 3)."""
-    golden = golden_frames(card.height, card.width)
-    return np.ascontiguousarray(golden[np.arange(batch) % len(golden)])
-
-
-def _gpu_clock(backend: Backend) -> Callable[[], float] | None:
-    """How to ask a backend for the GPU's time, where it has an attribute `gpu_ms`."""
-    return (lambda: float(backend.gpu_ms)) if hasattr(backend, "gpu_ms") else None
-
-
-def _gpu_free(device: str) -> int:
-    """Free bytes of the GPU; 0 for a backend that uses none."""
-    with suppress(EdgecatError):
-        return 0 if device == "cpu" else open_gpu(gpu_number(device)).free_memory()
-    return 0
 
 
 def _device(device: str, machine: Machine | None) -> str:

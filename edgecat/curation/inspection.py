@@ -1,0 +1,86 @@
+"""Pictures read, decoded and fingerprinted, and which show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecat.curation.fingerprint import Fingerprint, alike_pairs, digest, fingerprint, grouped
+from edgecat.data.batches import prefetched
+from edgecat.data.folder import Picture
+from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.system.machine import cores
+from edgecat_runtime.types import Image
+
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One picture, looked at.
+
+    Attributes:
+        problem: why it is corrupt; empty where it is well, and the rest is there.
+        digest: of its bytes.
+        size: height and width.
+        print: its fingerprint.
+        frame: for the judge.
+    """
+
+    problem: str = ""
+    digest: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    print: Fingerprint | None = None
+    frame: Image | None = None
+
+
+def look(
+    pictures: Sequence[Picture], prepare: Callable[[Image], Image] | None = None
+) -> Iterator[list[Seen]]:
+    """Read, decode and fingerprint pictures on all cores, in order, 32 at a time."""
+    chunks = (pictures[i : i + _CHUNK] for i in range(0, len(pictures), _CHUNK))
+    return prefetched(
+        lambda chunk: [_seen(picture, prepare) for picture in chunk],
+        chunks,
+        workers=cores(),
+    )
+
+
+def same_pictures(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
+    """Group what shows the same: the same bytes, or alike fingerprints."""
+    whole = [i for i, one in enumerate(seen) if one.print is not None]
+    first: dict[bytes, int] = {}
+
+    def pairs() -> Iterator[tuple[int, int]]:
+        for i in whole:
+            yield first.setdefault(seen[i].digest, i), i
+        prints = [(i, seen[i].print) for i in first.values()]  # each file's bytes once
+        known = [each for _, each in prints if each is not None]
+        for a, b in alike_pairs(known):
+            yield prints[a][0], prints[b][0]
+
+    return grouped(len(seen), pairs())
+
+
+def _seen(picture: Picture, prepare: Callable[[Image], Image] | None) -> Seen:
+    try:
+        data = picture.read()
+        image = decode_picture(data, picture.name)
+    except PictureError as error:
+        return Seen(str(error))
+    if lost := _grey_rows(data, image):
+        return Seen(
+            f"{picture.name} ends early: {lost} of its {len(image)} rows are grey. Copy it again"
+        )
+    frame = None if prepare is None else prepare(image)
+    return Seen("", digest(data), image.shape[:2], fingerprint(image), frame)
+
+
+def _grey_rows(data: bytes, image: Image) -> int:
+    """Count the last rows of a JPEG that its decoder filled with mid-grey for want of data."""
+    if not data.startswith(b"\xff\xd8") or not (image[-1] == 128).all():
+        return 0
+    other = np.flatnonzero((image != 128).any((1, 2)))
+    return len(image) - 1 - int(other[-1]) if len(other) else 0

@@ -1,0 +1,155 @@
+"""A network whose layers can be looked up, and whose outputs can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgecat.deepvis.layers import ACTIVATIONS, Layer, calls, find_layers
+from edgecat.deepvis.propagation import How, positive_back
+from edgecat.models.frames import input_from_frames
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.types import Image
+
+
+class _Reached(Exception):
+    """Every layer that was wanted has run; the rest of the network need not."""
+
+
+class Network:
+    """A network and its layers; one thread at a time.
+
+    Args:
+        model: what `build_model(card)` built, with its weights. It is taken over: put into
+            evaluation mode, frozen, and its activations no longer overwrite their inputs.
+        card: its card.
+
+    Attributes:
+        card: the card.
+        layers: in the order in which they run.
+        model: the network.
+    """
+
+    def __init__(self, model: nn.Module, card: ModelCard) -> None:
+        for module in model.modules():
+            if isinstance(module, (nn.ReLU, nn.LeakyReLU)):
+                module.inplace = False
+        self.model = model.eval().requires_grad_(False)
+        self._device = next(model.parameters()).device
+        self.card = card
+        self.layers: tuple[Layer, ...] = find_layers(self.model, card.height, card.width)
+        self._by_name = {layer.name: layer for layer in self.layers}
+
+    def layer(self, name: str) -> Layer:
+        """Look up a layer.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        if name not in self._by_name:
+            raise UserError(
+                f"layer {name!r} is not in this {self.card.architecture}; expected one of "
+                f"{', '.join(self._by_name)}"
+            )
+        return self._by_name[name]
+
+    def unit(self, layer: str, unit: int) -> Layer:
+        """Look up a layer that has a unit of that number.
+
+        Raises:
+            UserError: no such layer or unit.
+        """
+        found = self.layer(layer)
+        if not 0 <= unit < found.units:
+            raise UserError(f"unit {unit} of {layer}; expected 0 to {found.units - 1}")
+        return found
+
+    @property
+    def last_maps(self) -> Layer:
+        """The last convolutional layer, activated: where Grad-CAM looks."""
+        maps = [layer for layer in self.layers if layer.spatial]
+        chosen = [layer for layer in maps if layer.kind in ("activation", "block")]
+        return chosen[-1]
+
+    def fit(self, picture: Image) -> Image:
+        """Fit a picture, uint8 (h, w, 3) BGR, to the network: uint8 (height, width, 3)."""
+        return preprocess(picture, self.card.height, self.card.width, self.card.fit)
+
+    def shown(self) -> tuple[Layer, ...]:
+        """Choose the layers worth a look at each unit: the activations, and the logits."""
+        return tuple(one for one in self.layers if one.kind in ("activation", "logits"))
+
+    def chosen(self, names: Sequence[str] | None) -> tuple[Layer, ...]:
+        """Look up layers by name or by pattern (`features.*`); None: those of `shown`.
+
+        Raises:
+            UserError: a name that fits none.
+        """
+        if not names:
+            return self.shown()
+        found: dict[str, Layer] = {}
+        for name in names:
+            fitting = [one for one in self.layers if fnmatchcase(one.name, name)]
+            found |= {one.name: one for one in fitting or [self.layer(name)]}
+        return tuple(one for one in self.layers if one.name in found)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._device
+
+    def pixels(self, frames: Image) -> Tensor:
+        """Frames, uint8 (n, height, width, 3) BGR, as float32 on the device."""
+        return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).float()
+
+    def forward(
+        self,
+        pixels: Tensor,
+        layers: Sequence[str],
+        *,
+        whole: bool = False,
+        normalised: bool = False,
+        before: bool = False,
+        how: How = "gradient",
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run until every layer is there, or to the end.
+
+        Args:
+            pixels: float32 (n, height, width, 3) BGR, 0..255.
+            layers: whose outputs are wanted.
+            whole: run to the end.
+            normalised: the pixels are RGB (n, 3, height, width), normalised.
+            before: of an activation, give its inputs.
+            how: the way back through activations.
+
+        Returns:
+            The logits, empty where the end was not reached; and the outputs by the layer's name.
+        """
+        maps: dict[str, Tensor] = {}
+        wanted = {self.layer(name).name for name in layers}
+
+        def note(
+            name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+        ) -> Tensor | None:
+            result = output
+            if how != "gradient" and isinstance(module, ACTIVATIONS):
+                result = positive_back(inputs[0], output, how)
+            if name in wanted:
+                first = before and isinstance(module, ACTIVATIONS)
+                maps[name] = inputs[0] if first else result
+                if not whole and len(maps) == len(wanted):
+                    raise _Reached
+            return result
+
+        images = pixels if normalised else input_from_frames(pixels, self.card)
+        with calls(self.model, note):
+            try:
+                return self.model(images), maps
+            except _Reached:
+                return images.new_empty(0), maps
