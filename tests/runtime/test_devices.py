@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecat_runtime import Classifier, ModelCard, UserError, benchmark
+from edgecat_runtime import Classifier, ModelCard, UserError
 from edgecat_runtime.backends import backend_entries, base, register_backend
 from edgecat_runtime.backends import tensorrt as tensorrt_module
 from edgecat_runtime.backends.base import available_backends, gpu_number, split_device
 from edgecat_runtime.backends.onnxruntime import _providers
+from edgecat_runtime.benchmark import measuring
 from edgecat_runtime.nvidia.driver import Device, Driver, Limits
 
 
@@ -106,7 +107,7 @@ def test_a_device_is_a_kind_and_a_number(
 
 def test_the_benchmark_names_the_gpu_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus = tuple(Device(name, 89, 1, Limits(1, 1, 1, 1)) for name in ("first", "second"))
-    monkeypatch.setattr(benchmark, "driver", lambda: Driver("13.0", gpus))
-    assert benchmark._device("cuda:1", None).startswith("cuda:1 (second")
-    assert benchmark._device("cuda", None).startswith("cuda (first")
-    assert benchmark._device("cuda:7", None) == "cuda:7 (None)"
+    monkeypatch.setattr(measuring, "driver", lambda: Driver("13.0", gpus))
+    assert measuring._device("cuda:1", None).startswith("cuda:1 (second")
+    assert measuring._device("cuda", None).startswith("cuda (first")
+    assert measuring._device("cuda:7", None) == "cuda:7 (None)"
