@@ -7,11 +7,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -123,6 +124,28 @@ def test_every_dependency_is_pinned() -> None:
         for line in group
     }
     assert {name for name in asked if not name.startswith("edgecat")} - pinned == set()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_cuda_bindings_release_the_interpreter_everywhere(python: str, machine: str) -> None:
+    """Before 12.9.1, launching a graph held the interpreter's lock: a camera's thread stood still.
+
+    There is one pin for each Python and machine, and it lies in the range for TensorRT.
+    """
+    here = {"python_version": python, "platform_machine": machine, "sys_platform": "linux"}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    (pin,) = _applying((line for line in lines if line.startswith("cuda-bindings")), here)
+    extras = _project("edgecat-runtime")["optional-dependencies"]
+    (asked,) = _applying(extras["tensorrt"], here)
+    assert not asked.specifier.contains("12.9.0")
+    assert asked.specifier.contains("12.9.1")
+    assert next(iter(pin.specifier)).version in asked.specifier
+
+
+def _applying(lines: Iterable[str], environment: dict[str, str]) -> list[Requirement]:
+    found = [Requirement(line) for line in lines]
+    return [r for r in found if r.marker is None or r.marker.evaluate(environment)]
 
 
 def test_the_repository_holds_no_large_file() -> None:

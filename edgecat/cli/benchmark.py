@@ -25,7 +25,7 @@ def benchmark(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, or where to compute: cpu, cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Frames in a batch.")] = 1,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="Of measurement for each, after its warm-up.")

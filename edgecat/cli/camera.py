@@ -15,7 +15,7 @@ import typer
 from edgecat.cli.options import camera_outputs as outputs
 from edgecat.cli.options import camera_sources as sources
 from edgecat.cli.options import camera_web
-from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild
+from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
 from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def camera(
     device: Device = "auto",
     labels: Labels = None,
     rebuild: Rebuild = False,
+    verbose: Verbose = False,
     reload: Annotated[
         bool,
         typer.Option(
@@ -93,7 +94,7 @@ def camera(
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,
-            opened() as classifier,
+            opened(verbose=verbose) as classifier,
         ):
             sinks = outputs.sinks(
                 cameras,
@@ -111,7 +112,7 @@ def camera(
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
-                reopen=opened,
+                reopen=partial(opened, quiet=True),
                 thresholds=thresholds,
                 reload=reload,
             )
@@ -121,14 +122,15 @@ def camera(
 
 def _opener(
     engine: Path | None, backend: str, device: str, labels: Path | None, *, rebuild: bool
-) -> Callable[[], Classifier]:
-    """What opens the model, at the start and when it has failed."""
+) -> Callable[..., Classifier]:
+    """What opens the model, at the start (`verbose=`) and when it has failed (`quiet=`)."""
     from edgecat.cli.terminal.console import TERMINAL
-    from edgecat.workflows.models import model_to_serve, open_classifier
+    from edgecat.workflows.models import models_to_serve
+    from edgecat.workflows.serving import open_classifier
 
     return partial(
         open_classifier,
-        engine or model_to_serve(),
+        engine or models_to_serve(),
         backend,
         device=device,
         labels=labels,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild
+from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
 
 if TYPE_CHECKING:
     from edgecat_runtime.images import PictureError
@@ -20,6 +20,7 @@ def classify(
     device: Device = "auto",
     labels: Labels = None,
     rebuild: Rebuild = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Say what is in pictures.
@@ -27,17 +28,22 @@ def classify(
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
     from edgecat.cli.terminal.console import TERMINAL, print_json, say, warn
-    from edgecat.workflows.models import model_to_serve, open_classifier
+    from edgecat.workflows.models import models_to_serve
+    from edgecat.workflows.serving import open_classifier
     from edgecat_runtime.images import PictureError, read_picture
 
     paths = _paths(image)
     answers: list[dict[str, object]] = []
     failed: list[PictureError] = []
-    chosen = engine or model_to_serve()
-    opened = open_classifier(
-        chosen, backend, device=device, labels=labels, rebuild=rebuild, reporter=TERMINAL
-    )
-    with opened as model:
+    with open_classifier(
+        engine or models_to_serve(),
+        backend,
+        device=device,
+        labels=labels,
+        rebuild=rebuild,
+        verbose=verbose,
+        reporter=TERMINAL,
+    ) as model:
         for path in paths:
             try:
                 prediction = model.classify(read_picture(path))

@@ -48,7 +48,7 @@ def compress(
         int | None, typer.Option(help="Of torch; default: one a core.", rich_help_panel=_TUNING)
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, ...", rich_help_panel=_TUNING)
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=_TUNING)
     ] = "auto",
     json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgecat.cli.options.common import Backend, Json
+from edgecat.cli.options.common import Backend, Json, Verbose
 
 if TYPE_CHECKING:
     from edgecat.workflows.evaluate import Calibrated, Evaluated
@@ -40,6 +40,7 @@ def evaluate(
     ] = None,
     backend: Backend = "auto",
     threads: Annotated[int | None, typer.Option(help="Of the CPU; default: the backend's.")] = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Say how good a model is on labelled pictures, and how far it can be believed.
@@ -61,7 +62,13 @@ def evaluate(
     if data:
         served = output if calibrate and output else model
         evaluated = workflow.evaluate(
-            served, data, backend=backend, threads=threads, page=report, reporter=TERMINAL
+            served,
+            data,
+            backend=backend,
+            threads=threads,
+            page=report,
+            verbose=verbose,
+            reporter=TERMINAL,
         )
         figures |= evaluated.to_dict()
         if not json:

@@ -39,7 +39,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     json: Json = False,
 ) -> None:
     """Show why a picture got its answer.

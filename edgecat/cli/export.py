@@ -99,6 +99,13 @@ def export(
         bool,
         typer.Option("--strip", help="Leave the weights to a refit.", rich_help_panel=_ENGINE),
     ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="The GPU to build the engine on: auto, cuda, cuda:1, ...",
+            rich_help_panel=_ENGINE,
+        ),
+    ] = "auto",
     json: Json = False,
 ) -> None:
     """Export to ONNX or a TensorRT engine; nothing is written that answers too differently.
@@ -132,6 +139,7 @@ def export(
             "version_compatible": version_compatible,
             "refit": refit,
             "strip": strip,
+            "gpu": _gpu(device),
         },
     )
     done = job.run(TERMINAL)
@@ -177,3 +185,13 @@ def _batches(text: str) -> dict[str, int]:
             f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
         )
     return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
+
+
+def _gpu(device: str) -> int:
+    """The number of the GPU to build on: 1 for `cuda:1`."""
+    from edgecat_runtime.backends.base import gpu_number, split_device
+    from edgecat_runtime.errors import UserError
+
+    if device != "auto" and split_device(device)[0] != "cuda":
+        raise UserError(f"--device is {device!r}; engines are built on auto, cuda, cuda:1, ...")
+    return gpu_number(device)

@@ -159,19 +159,18 @@ def enlarged(heat: Values, height: int, width: int) -> Values:
     return result
 
 
-def heat_over(picture: Image, heat: Values, *, strength: float = 0.5) -> Image:
+def heat_over(picture: Image, heat: Values) -> Image:
     """Lay a heat map over a picture.
 
     Args:
         picture: uint8 (h, w, 3).
         heat: float32 (rows, columns) of any size; below 0 counts as 0, its maximum as red.
-        strength: of the colours, 0..1.
     """
     cv2 = cv2_module()
     shares = np.clip(enlarged(heat, *picture.shape[:2]), 0, None)
     shares = shares / max(float(shares.max()), _TINY)
     colours = cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
-    return cv2.addWeighted(picture, 1 - strength, colours, strength, 0)  # type: ignore[no-any-return]
+    return cv2.addWeighted(picture, 0.5, colours, 0.5, 0)  # type: ignore[no-any-return]
 
 
 def unfitted(heat: Values, height: int, width: int, fit: Fit) -> Values:

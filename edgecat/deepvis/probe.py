@@ -251,13 +251,15 @@ def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
 
     Args:
         path: a checkpoint of `edgecat train`.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `cuda:1`.
 
     Raises:
+        DeviceError: this machine has no such device.
         UserError: an exported model, which has no layers to look into any more.
         CardError: as `load_checkpoint`.
     """
     from edgecat.models.checkpoint import load_checkpoint
+    from edgecat.models.devices import choose_device
     from edgecat_runtime.model.artifact import read_card
 
     path = Path(path)
@@ -268,4 +270,4 @@ def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
             "from, a .safetensors file of edgecat train"
         )
     model, card = load_checkpoint(path)
-    return Probe(model.to(device), card)
+    return Probe(model.to(choose_device(device)), card)

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from edgecat.deepvis.layers import Layer
-from edgecat.download import cache_folder
 from edgecat.pretrained import shipped
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.cache import cache_folder
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgecat.models.checkpoint import load_checkpoint
+from edgecat.models.devices import choose_device
 from edgecat.models.frames import input_from_frames
 from edgecat_runtime.backends import register_backend
+from edgecat_runtime.backends.base import closed
 from edgecat_runtime.model.card import ModelCard
 
 
@@ -25,13 +26,14 @@ class TorchBackend:
     """
 
     name = "pytorch"
+    thread_safe = True
 
     def __init__(self, model: nn.Module, card: ModelCard) -> None:
         """Take over `model`; its device is where frames are sent."""
-        self._model = model.eval()
+        self._model: nn.Module | None = model.eval()
         self._card = card
         self._device = next(model.parameters()).device
-        self.device = self._device.type
+        self.device = str(self._device)
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits.
@@ -42,15 +44,18 @@ class TorchBackend:
         Returns:
             float32 (n, classes).
         """
+        model = self._model
+        if model is None:
+            raise closed()
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
-            logits = self._model(input_from_frames(batch, self._card))
+            logits = model(input_from_frames(batch, self._card))
             result: NDArray[np.float32] = logits.float().cpu().numpy()
         return result
 
     def close(self) -> None:
         """Free the module."""
-        self._model = nn.Identity()
+        self._model = None
 
 
 def open_checkpoint(
@@ -62,26 +67,35 @@ def open_checkpoint(
         path: a checkpoint of `edgecat train`.
         card: the card that was read from it.
         threads: torch's threads, process-wide; None leaves them.
-        device: `cpu` or `cuda`; on the latter TF32 is switched off for the whole process, which
-            parity at fp32 demands.
+        device: `cpu`, `cuda` or `cuda:1`; on a GPU, TF32 is switched off for the whole process,
+            which parity at fp32 demands.
 
     Raises:
         CardError: as `load_checkpoint`.
+        DeviceError: no such GPU.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    if device == "cuda":
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model, _ = load_checkpoint(path)
-    return TorchBackend(model.to(device), card)
+    return TorchBackend(model.to(chosen), card)
+
+
+def _open_on_gpu(
+    path: Path, card: ModelCard, threads: int | None = None, *, gpu: int = 0
+) -> TorchBackend:
+    return open_checkpoint(path, card, threads, device=f"cuda:{gpu}")
 
 
 register_backend(
     "pytorch",
     (".safetensors",),
     "torch",
-    partial(open_checkpoint, device="cuda"),
+    _open_on_gpu,
     device="cuda",
+    numbered=True,
     present=torch.cuda.is_available,
 )
 register_backend("pytorch", (".safetensors",), "torch", open_checkpoint)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecat.download import Progress, cache_folder, fetch
+from edgecat.download import Progress, fetch
 from edgecat.models import ARCHITECTURES
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.cache import cache_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecat.pets.paint import Brush, Colour, Points, blend, bow, ellipse, loop, mirrored
 
-CAT, DOG = 0, 1
+CAT = 0
 BLACK: Colour = (24, 20, 22)
 WHITE: Colour = (250, 250, 250)
 PINK: Colour = (150, 140, 225)

@@ -13,6 +13,7 @@ from torch.amp.grad_scaler import GradScaler
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.models import architecture, build_model
+from edgecat.models.devices import choose_device
 from edgecat.models.weights import IMAGENET, described
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
@@ -22,7 +23,7 @@ from edgecat.training.distributed import ALONE, World
 from edgecat.training.history import write_metrics
 from edgecat.training.job import Job
 from edgecat.training.loader import Loader
-from edgecat.training.optim import choose_device, choose_precision, make_optimizer
+from edgecat.training.optim import choose_precision, make_optimizer
 from edgecat.training.run_folder import CONFIG, CONFUSION, METRICS, STATE, digest_of, new_folder
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState, load_state
@@ -213,7 +214,7 @@ def _take_up(job: Job) -> None:
     if (job.folder / CONFUSION).exists() and not path.exists():
         raise UserError(f"{job.folder} is finished: there is nothing to resume. Start a new run")
     if path.exists():
-        state = load_state(path, job.models, job.optimizer, job.scaler)
+        state = load_state(path, job.models, job.optimizer, job.scaler, device=job.device)
         if state.pictures != job.state.pictures:
             raise UserError(
                 f"the pictures are not those that {job.folder} was started with; expected the same "

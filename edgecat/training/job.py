@@ -120,7 +120,8 @@ class Job:
         """Write the state, so that `resume` can take it up; raises as `save_state`."""
         if not self.world.leader:
             return
-        save_state(self.folder / STATE, self.state, self.models, self.optimizer, self.scaler)
+        path, device = self.folder / STATE, self.device
+        save_state(path, self.state, self.models, self.optimizer, self.scaler, device=device)
 
     def note(self, skipped: tuple[str, ...]) -> None:
         """Tell the watcher of pictures that could not be decoded, of each one once."""

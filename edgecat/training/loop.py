@@ -18,6 +18,7 @@ from edgecat.data.folder import PictureSet
 from edgecat.models.auxiliary import training_loss
 from edgecat.models.backend import TorchBackend
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.devices import selected
 from edgecat.models.frames import input_from_frames
 from edgecat.scores import Evaluation, evaluate
 from edgecat.training import plots
@@ -59,7 +60,9 @@ def train(
     """
     with joined(config.device) as world:
         told = watcher if watcher and world.leader else Watcher()
-        return _trained(prepare(config, resume=resume, watcher=told, world=world))
+        job = prepare(config, resume=resume, watcher=told, world=world)
+        with selected(job.device):
+            return _trained(job)
 
 
 def _trained(job: Job) -> TrainResult:

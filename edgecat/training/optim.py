@@ -9,8 +9,6 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
-from edgecat_runtime.errors import DeviceError, UserError
-
 # gd and sgd differ in how many pictures a step sees: the loop's matter. Sources:
 # gd: Cauchy, 1847, Comptes rendus 25, 536-538; sgd: Robbins and Monro, 1951,
 # https://doi.org/10.1214/aoms/1177729586; momentum: Polyak, 1964,
@@ -59,29 +57,6 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Give every parameter group the rate, or its `share` of it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("share", 1.0)
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, ... into a device that works.
-
-    Raises:
-        UserError: no such kind of device.
-        DeviceError: this machine has none of it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"--device is {name!r}; expected auto, cpu, cuda or cuda:N") from error
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise DeviceError(
-            f"device {name} does not work here ({reason}). Try --device cpu"
-        ) from error
-    return device
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:

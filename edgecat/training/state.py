@@ -69,10 +69,20 @@ def save_state(
     models: Mapping[str, nn.Module],
     optimizer: Optimizer,
     scaler: GradScaler,
+    *,
+    device: torch.device,
 ) -> None:
-    """Write everything that the next step depends on; `models` by their names in the file.
+    """Write everything that the next step depends on.
 
     Gradients are there where batches are accumulated and the step is still to come.
+
+    Args:
+        path: the file.
+        state: how far the run has come.
+        models: by their names in the file.
+        optimizer: of the first of them.
+        scaler: of the gradients.
+        device: where the run computes: its random generator is saved beside the CPU's.
 
     Raises:
         UserError: the file cannot be written.
@@ -90,8 +100,8 @@ def save_state(
             target = tensors if isinstance(value, Tensor) else plain
             target[f"optimizer.{index}.{name}"] = value
     tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     text = json.dumps(
         {
             "state": asdict(state),
@@ -105,7 +115,12 @@ def save_state(
 
 
 def load_state(
-    path: Path, models: Mapping[str, nn.Module], optimizer: Optimizer, scaler: GradScaler
+    path: Path,
+    models: Mapping[str, nn.Module],
+    optimizer: Optimizer,
+    scaler: GradScaler,
+    *,
+    device: torch.device,
 ) -> RunState:
     """Put back what `save_state` wrote, and say how far the run had come.
 
@@ -126,8 +141,8 @@ def load_state(
             f"{path} is no state of this run ({error}). Start the training anew, without --resume"
         ) from error
     torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    if "random.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
     history = [Epoch(**row) for row in values["state"].pop("history")]
     best = values["state"].pop("best")
     return RunState(**values["state"], history=history, best=Epoch(**best) if best else None)

@@ -108,7 +108,7 @@ def _reference(
     stack: ExitStack, path: Path, names: Sequence[str], reporter: Reporter
 ) -> tuple[Place, Classifier]:
     """Open the reference on the first backend named that opens it, else on its best that starts."""
-    found = places(path)
+    found = places(path, names)
     wanted = [place for name in names for place in found if named(place, [name])] or found
     for place in wanted[:-1]:
         outcome = outcome_of(path, place, partial(_opened, stack, path))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgecat.data.folder import PictureSet, scan
 from edgecat.evaluation.answers import Answers, answers_to
-from edgecat.workflows.models import open_classifier
 from edgecat.workflows.reporter import SILENT, Reporter, warn_skipped
+from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 
@@ -133,6 +133,7 @@ def evaluate(
     backend: str = "auto",
     threads: int | None = None,
     page: Path | None = None,
+    verbose: bool = False,
     reporter: Reporter = SILENT,
 ) -> Evaluated:
     """Evaluate a model on labelled pictures.
@@ -143,12 +144,14 @@ def evaluate(
         backend: as `Classifier.open` takes it.
         threads: likewise.
         page: an HTML file to write, with curves, robustness and the worst mistakes.
+        verbose: as `open_classifier` takes it.
         reporter: of the progress.
 
     Raises:
         EdgecatError: as `open_classifier`, or pictures that cannot be used.
     """
-    with open_classifier(model, backend, threads=threads, reporter=reporter) as classifier:
+    opened = open_classifier(model, backend, threads=threads, verbose=verbose, reporter=reporter)
+    with opened as classifier:
         pictures = scan(data, labels=classifier.labels).judged()
         card = classifier.card
         with reporter.progress(len(pictures), "evaluating") as advance:

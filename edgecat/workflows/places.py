@@ -30,25 +30,33 @@ class Place:
     title: str
 
 
-def places(path: Path) -> list[Place]:
-    """Every installed way of running a model, best first; raises as `openable_backends`."""
-    from edgecat_runtime.backends.base import backend_entries
+def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
+    """Every installed way of running a model, best first; raises as `openable_backends`.
+
+    Args:
+        path: the model.
+        names: as `--backend` names them; one of several GPUs is looked for where it is named.
+    """
+    from edgecat_runtime.backends.base import backend_entries, split_device
 
     openable_backends(path)
-    return [
-        Place(entry.name, entry.device, _title(entry.name, entry.device))
-        for entry in backend_entries(path)
-    ]
+    found = list(backend_entries(path))
+    for name in names:
+        backend, _, device = name.partition(":")
+        if split_device(device)[1] is not None and backend in {entry.name for entry in found}:
+            found += backend_entries(path, name=backend, device=device)
+    return [Place(entry.name, entry.device, _title(entry.name, entry.device)) for entry in found]
 
 
 def _title(backend: str, device: str) -> str:
-    """A backend's own device goes without saying: the CPU, or a GPU for TensorRT."""
-    return backend if backend != "onnxruntime" or device == "cpu" else f"{backend}:{device}"
+    """A backend's own device goes without saying: the CPU, or the first GPU for TensorRT."""
+    said = ":" in device or (backend == "onnxruntime" and device != "cpu")
+    return f"{backend}:{device}" if said else backend
 
 
 def check_backends(models: Sequence[Path], names: Sequence[str]) -> None:
     """Raise UserError for a name that opens none of the models."""
-    found = [place for path in models for place in places(path)]
+    found = [place for path in models for place in places(path, names)]
     for name in names:
         if not any(named(place, [name]) for place in found):
             raise UserError(
@@ -68,7 +76,7 @@ def candidate_places(path: Path, names: Sequence[str]) -> list[Place]:
     Raises:
         UserError: none of the named backends opens it.
     """
-    found = places(path)
+    found = places(path, names)
     chosen = [place for place in found if not names or named(place, names)]
     if not chosen:
         raise UserError(

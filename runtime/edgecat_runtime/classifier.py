@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple
@@ -13,8 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
-from edgecat_runtime.errors import EdgecatError, GateError, UserError
+from edgecat_runtime.backends import Backend, backend_entries
+from edgecat_runtime.backends.base import check_frames, closed
+from edgecat_runtime.backends.choice import Candidate, Choice, fastest
+from edgecat_runtime.backends.choice_cache import ChoiceCache
+from edgecat_runtime.backends.refusal import wrong_answer
+from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, preprocess_difference
@@ -22,8 +29,10 @@ from edgecat_runtime.model.parity import LOGIT_LIMITS, PREPROCESS_LIMIT, logit_e
 from edgecat_runtime.model.prediction import UNSURE, Prediction
 from edgecat_runtime.model.preprocess import preprocess
 
-# How much faster than the preferred backend another must be for `auto` to take it: less is noise.
-_FASTER = 0.8
+log = logging.getLogger("edgecat_runtime")
+
+# A frame is timed so often, and so long (seconds) where it is quick; the best time counts.
+_FEWEST, _MOST, _LONG_ENOUGH = 3, 20, 0.15
 
 
 class FileStamp(NamedTuple):
@@ -46,10 +55,12 @@ def file_stamp(path: Path) -> FileStamp | None:
 class Classifier:
     """A model file, opened with a backend and proved to answer as its author's did.
 
+    Threads may share a classifier: they take turns where its backend takes one caller at a time.
+
     Attributes:
         card: what the file says of itself.
-        device: that it runs on: `cpu`, `cuda`, ...
-        choice: a sentence on why this backend answers, where several were tried.
+        device: that it runs on: `cpu`, `cuda`, `cuda:1`, ...
+        choice: why this backend answers, where it was self-tested; None where it was not.
         path: of the file that it was opened from; None where there is none.
         stamp: of that file, just before it was opened.
 
@@ -58,15 +69,17 @@ class Classifier:
         ...     print(classifier.classify(cv2.imread("cat.jpg")))
     """
 
-    def __init__(
-        self, backend: Backend, card: ModelCard, *, device: str = "cpu", choice: str = ""
-    ) -> None:
+    def __init__(self, backend: Backend, card: ModelCard, *, device: str = "cpu") -> None:
         self.card = card
         self.device = device
-        self.choice = choice
+        self.choice: Choice | None = None
         self.path: Path | None = None
         self.stamp: FileStamp | None = None
         self._backend = backend
+        self._closed = False
+        self._turn: AbstractContextManager[object] = (
+            nullcontext() if getattr(backend, "thread_safe", False) else Lock()
+        )
         self._again: Callable[[], Classifier] | None = None
 
     @classmethod
@@ -86,7 +99,8 @@ class Classifier:
             path: a file with a card: `.onnx`, or what a registered backend opens.
             backend: a registered name such as `onnxruntime`, or `auto` for the fastest here that
                 passes the self-test (the first installed without one).
-            device: `cpu`, `cuda`, `tensorrt`, or `auto` for whatever the backend runs on.
+            device: `cpu`, `cuda`, `tensorrt`, one of several GPUs as `cuda:1`, or `auto` for
+                whatever the backend runs on.
             verify: replay the golden frames and refuse a model that answers differently here.
             labels: other names for the classes, in the order of the logits.
             threads: of the CPU; None leaves the choice to the backend.
@@ -96,19 +110,71 @@ class Classifier:
             BackendMissing: the backend's library is not installed.
             GateError: the file was changed, or its golden frames are answered differently.
         """
-        path = Path(path)
-        stamp = file_stamp(path)
-        card = read_card(path)
-        if labels is not None:
-            card = card.with_labels(tuple(labels))
-        entries = backend_entries(path, name=backend, device=device)
         if verify:
-            classifier = cls._fastest(path, card, entries, threads)
-        else:
-            classifier = cls(entries[0].open(path, card, threads), card, device=entries[0].device)
-        classifier.path, classifier.stamp = path, stamp
+            return cls.open_fastest(
+                [path], backend=backend, device=device, labels=labels, threads=threads
+            )
+        stamp = file_stamp(Path(path))
+        candidate = _candidates(path, backend, device, labels)[0]
+        classifier = cls._opened(candidate, threads)
+        classifier.stamp = stamp
         classifier._again = partial(
             cls.open, path, backend=backend, device=device, labels=labels, threads=threads
+        )
+        return classifier
+
+    @classmethod
+    def open_fastest(
+        cls,
+        paths: Sequence[str | Path],
+        *,
+        backend: str = "auto",
+        device: str = "auto",
+        labels: Sequence[str] | None = None,
+        threads: int | None = None,
+        cache: Path | None = None,
+        told: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Classifier:
+        """Open one of several forms of a model: the fastest that passes its self-test here.
+
+        Every form is tried with every backend that is installed for it, in the order given.
+
+        Args:
+            paths: files with a card, such as a model in int8 and in fp16, the preferred first.
+            backend: as `open` takes it.
+            device: likewise.
+            labels: likewise.
+            threads: likewise.
+            cache: a folder to remember the choice in, for these files, libraries and options on
+                this machine: then only what was chosen is opened, and self-tested, the next time.
+                None: nothing is remembered or written.
+            told: called with how many of how many candidates were tried, first with 0.
+
+        Raises:
+            EdgecatError: as `open`; where no candidate passes, all are named.
+        """
+        stamps = {Path(path): file_stamp(Path(path)) for path in paths}
+        found = [c for path in paths for c in _candidates(path, backend, device, labels)]
+        kept = ChoiceCache.of(cache, found, threads) if cache and len(found) > 1 else None
+        classifier = cls._remembered(found, threads, kept)
+        if classifier is None:
+            classifier, choice = fastest(
+                found,
+                lambda candidate: cls._proved(candidate, threads),
+                cls._seconds,
+                told=told,
+            )
+            classifier.choice = kept.write(choice) if kept else choice
+        if classifier.path is not None:
+            classifier.stamp = stamps[classifier.path]
+        classifier._again = partial(
+            cls.open_fastest,
+            paths,
+            backend=backend,
+            device=device,
+            labels=labels,
+            threads=threads,
+            cache=cache,
         )
         return classifier
 
@@ -124,51 +190,43 @@ class Classifier:
         return self._again()
 
     @classmethod
-    def _fastest(
-        cls, path: Path, card: ModelCard, entries: Sequence[BackendEntry], threads: int | None
-    ) -> Classifier:
-        """Open with every entry, in the order of preference, and keep the fastest that passes."""
-        best, least, tried, refused = None, float("inf"), [], []
-        for entry in entries:
-            try:
-                classifier = cls._proved(path, card, entry, threads)
-            except EdgecatError as error:
-                refused.append(error)
-                tried.append(f"{entry.name} on {entry.device} refused: {error}")
-                continue
-            seconds = classifier._seconds() if len(entries) > 1 else 0.0
-            tried.append(f"{entry.name} on {entry.device} {seconds * 1e3:.3g} ms a frame")
-            loser: Classifier | None = classifier
-            if best is None or seconds < _FASTER * least:
-                best, loser, least = classifier, best, seconds
-            if loser is not None:
-                loser.close()
-        if best is None:
-            raise refused[0]
-        if len(entries) > 1:
-            best.choice = (
-                f"{best.backend} on {best.device} answers ({'; '.join(tried)}; "
-                f"a later one must take {1 - _FASTER:.0%} less time)"
-            )
-        return best
+    def _remembered(
+        cls, candidates: Sequence[Candidate], threads: int | None, kept: ChoiceCache | None
+    ) -> Classifier | None:
+        """Open what was chosen before; None where it was nothing, or no longer passes."""
+        choice = kept.read() if kept else None
+        if choice is None:
+            return None
+        try:
+            classifier = cls._proved(candidates[choice.taken], threads)
+        except Exception:  # whatever it is: what still passes is found by measuring again
+            log.debug("the remembered choice fails: %s", choice, exc_info=True)
+            return None
+        classifier.choice = choice
+        return classifier
 
     @classmethod
-    def _proved(
-        cls, path: Path, card: ModelCard, entry: BackendEntry, threads: int | None
-    ) -> Classifier:
+    def _opened(cls, candidate: Candidate, threads: int | None) -> Classifier:
+        path, card, entry = candidate.path, candidate.card, candidate.entry
         classifier = cls(entry.open(path, card, threads), card, device=entry.device)
+        classifier.path = path
+        return classifier
+
+    @classmethod
+    def _proved(cls, candidate: Candidate, threads: int | None) -> Classifier:
+        classifier = cls._opened(candidate, threads)
         try:
-            classifier.self_test(str(path))
+            classifier.self_test(str(candidate.path))
         except BaseException:
             classifier.close()
             raise
         return classifier
 
     def _seconds(self) -> float:
-        """Time for one frame: the best of three, once warm."""
+        """Time for one frame, once warm: the best of several."""
         frame = golden_frames(self.card.height, self.card.width)[:1]
-        times = []
-        for _ in range(3):
+        times: list[float] = []
+        while len(times) < _FEWEST or (len(times) < _MOST and sum(times) < _LONG_ENOUGH):
             start = perf_counter()
             self.infer(frame)
             times.append(perf_counter() - start)
@@ -189,15 +247,32 @@ class Classifier:
         return preprocess(frame, self.card.height, self.card.width, self.card.fit)
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes)."""
-        return self._backend.infer(frames)
+        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes).
+
+        Raises:
+            UserError: the frames have another shape or type, or the classifier was closed.
+        """
+        check_frames(frames, self.card.height, self.card.width)
+        with self._turn:
+            self._check_open()
+            if not len(frames):  # no backend needs to know what to do with nothing
+                return np.empty((0, self.card.classes), np.float32)
+            return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
         """Turn one row of logits (classes,) into a prediction, at the temperature.
 
         Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
         takes longer than the sum.
+
+        Raises:
+            UserError: the logits are not one row of `infer`.
         """
+        if not isinstance(logits, np.ndarray) or logits.shape != (len(self.labels),):
+            raise UserError(
+                f"the logits have shape {np.shape(logits)}; expected an array ({len(self.labels)},)"
+                ", one row of what infer returns"
+            )
         values: list[float] = logits.tolist()
         top = max(values)
         temperature, limit = self.card.temperature, self.card.energy_limit
@@ -216,12 +291,16 @@ class Classifier:
         """Classify one frame: uint8 (h, w, 3) BGR.
 
         Raises:
-            UserError: the frame has another shape or type.
+            UserError: the frame has another shape or type, or the classifier was closed.
         """
         return self.predict(self.infer(self.preprocess(frame)[None])[0])
 
     def classify_batch(self, frames: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
-        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch."""
+        """Classify several frames, each uint8 (h, w, 3) BGR of any size, in one batch.
+
+        Raises:
+            UserError: a frame has another shape or type, or the classifier was closed.
+        """
         if not len(frames):
             return []
         batch = np.stack([self.preprocess(frame) for frame in frames])
@@ -247,11 +326,7 @@ class Classifier:
         error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
         limit = LOGIT_LIMITS[card.precision]
         if not error <= limit:
-            raise GateError(
-                f"{name} on {self.backend} answers its golden frames {error:.1e} of their spread "
-                f"off; at most {limit:.0e} is allowed. It is damaged, foreign or badly built: "
-                "export it again"
-            )
+            raise wrong_answer(name, card, self.backend, self.device, error=error, limit=limit)
         difference = preprocess_difference(
             card.preprocess_golden, card.height, card.width, card.fit
         )
@@ -263,10 +338,17 @@ class Classifier:
             )
 
     def close(self) -> None:
-        """Free the backend; calling it twice is harmless."""
-        self._backend.close()
+        """Free the backend, once what it runs is done; calling it twice is harmless."""
+        with self._turn:
+            self._closed = True
+            self._backend.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed()
 
     def __enter__(self) -> Classifier:
+        self._check_open()
         return self
 
     def __exit__(
@@ -276,3 +358,16 @@ class Classifier:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _candidates(
+    path: str | Path, backend: str, device: str, labels: Sequence[str] | None
+) -> list[Candidate]:
+    """The ways of running one file that its options allow, the preferred first."""
+    path = Path(path)
+    card = read_card(path)
+    if labels is not None:
+        card = card.with_labels(tuple(labels))
+    return [
+        Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
+    ]

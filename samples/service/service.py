@@ -9,7 +9,6 @@ Without a port it listens on 8000, for this machine alone.
 import asyncio
 import os
 import sys
-from threading import Lock
 from typing import Any
 
 import uvicorn
@@ -26,13 +25,9 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
 def application(classifier: Classifier) -> FastAPI:
     """Return the service around an engine that is open."""
     app = FastAPI(title="edgecat")
-    turn = Lock()  # a classifier is not for two threads at once
 
     def answer(data: bytes) -> Prediction:
-        pixels = classifier.preprocess(decode_picture(data, "the picture"))
-        with turn:
-            logits = classifier.infer(pixels[None])
-        return classifier.predict(logits[0])
+        return classifier.classify(decode_picture(data, "the picture"))
 
     @app.post("/classify")
     async def classify(request: Request) -> dict[str, Any]:

@@ -219,10 +219,14 @@ def test_a_full_disk_is_one_sentence(cli: Cli, place: Path, full_disk: Path, com
 def test_ctrl_c_is_quiet(place: Path) -> None:
     """Interrupted while it works, a command says so in one line, exits 130 and leaves no part."""
     program = (
-        "import os, signal, sys, threading\nfrom edgecat.cli import main\n"
+        "import os, signal, sys, threading, time\nfrom edgecat.cli import main\n"
+        "def interrupt():\n"
+        "    while 'torch' not in sys.modules:\n"  # it has begun, and goes on for seconds
+        "        time.sleep(0.01)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job behind & ignores it
         "sys.argv = ['edgecat', 'export', 'good.safetensors', '--output', 'out/vgg16.onnx']\n"
-        "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\nmain()\n"
+        "threading.Thread(target=interrupt, daemon=True).start()\nmain()\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (130, ""), ran.stderr

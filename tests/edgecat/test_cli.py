@@ -144,7 +144,7 @@ def test_an_engine_that_does_not_fit_is_rebuilt_only_when_asked(
 ) -> None:
     """The builder is real; that TensorRT refuses an engine takes a GPU, so that is put in place."""
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
-    from edgecat.workflows.models import open_classifier
+    from edgecat.workflows.serving import open_classifier
     from edgecat_export.engine.export import export_engine
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends.tensorrt import EngineMismatch
@@ -154,17 +154,15 @@ def test_an_engine_that_does_not_fit_is_rebuilt_only_when_asked(
     export_engine(tmp_path / "tiny.onnx", engine, flavour="tensorrt_rtx")
     foreign = engine.read_bytes() + b"\0"
     engine.write_bytes(foreign)
-    really_open = Classifier.open
-    served = really_open(tiny_onnx, backend="onnxruntime")
+    served = Classifier.open(tiny_onnx, backend="onnxruntime", verify=False)
 
-    def opened(path: Path, **options: object) -> Classifier:
-        if Path(path) != engine:
-            return really_open(path, **options)
-        if path.read_bytes() == foreign:
-            raise EngineMismatch(f"{path} was built elsewhere", tmp_path / "tiny.onnx")
+    def opened(paths: list[Path], **options: object) -> Classifier:
+        assert paths == [engine]
+        if engine.read_bytes() == foreign:
+            raise EngineMismatch(f"{engine} was built elsewhere", tmp_path / "tiny.onnx")
         return served
 
-    monkeypatch.setattr(Classifier, "open", opened)
+    monkeypatch.setattr(Classifier, "open_fastest", opened)
     if rebuild:
         assert open_classifier(engine, rebuild=True) is served
         assert read_card(engine).labels == ("cat", "dog")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from edgecat.data.batches import Batch, prefetched, served_batches
 from edgecat.data.folder import PictureSet, scan
+from edgecat.training import loader
 from edgecat.training.augment import Augmentation
 from edgecat.training.loader import Loader, Waited
 from edgecat_runtime.model.preprocess import preprocess
@@ -119,15 +119,19 @@ def test_a_set_without_one_picture_gives_empty_batches(tmp_path: Path) -> None:
     assert len(batch.skipped) == 2
 
 
-def test_waiting_is_measured() -> None:
+def test_waiting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 7.0
+
     def slowly() -> Iterator[int]:
+        nonlocal now
         for item in range(3):
-            time.sleep(0.02)
+            now += 0.25
             yield item
 
+    monkeypatch.setattr(loader, "perf_counter", lambda: now)
     items = Waited(slowly())
     assert [next(items), next(items)] == [0, 1]
-    so_far = items.seconds
-    time.sleep(0.05)
-    assert items.seconds == so_far >= 0.04
+    now += 5
+    assert items.seconds == 0.5
     assert list(items) == [2]
+    assert items.seconds == 0.75

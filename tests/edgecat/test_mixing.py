@@ -44,7 +44,8 @@ def test_the_loss_and_the_label_follow_the_share() -> None:
     expected = 0.3 * cross_entropy(logits, LABELS) + 0.7 * cross_entropy(logits, swapped)
     torch.testing.assert_close(mix.loss(cross_entropy, logits, LABELS), expected)
     assert mix.labels(LABELS).tolist() == swapped.tolist()
-    assert Mix(mix.partner, 0.6).labels(LABELS).tolist() == LABELS.tolist()
+    for share in (0.5, 0.6):
+        assert Mix(mix.partner, share).labels(LABELS).tolist() == LABELS.tolist()
 
 
 def test_what_is_asked_for_is_drawn() -> None:

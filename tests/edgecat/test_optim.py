@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from edgecat.models.devices import choose_device
 from edgecat.training.config import LEARNING_RATES, SCHEDULES
 from edgecat.training.optim import (
     autocast,
-    choose_device,
     choose_precision,
     make_optimizer,
     set_learning_rate,

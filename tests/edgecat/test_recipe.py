@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from edgecat.data.batches import Batch
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.models.frames import input_from_frames
 from edgecat.training import loop
+from edgecat.training.assembly import assemble
 from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.finder import RateSweep, find_learning_rate, save_sweep, suggested
 from edgecat.training.job import Job
 from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
+from edgecat.training.watcher import Watcher
 from edgecat_runtime import UserError
 
 PLAIN = {"batch_norm": False, "optimizer": "sgd", "lr": 0.05, "epochs": 1, "augment": False}
@@ -46,6 +51,31 @@ def test_accumulated_batches_are_one_large_batch(
     whole = train(replace(config, name="whole", **same))
     torch.testing.assert_close(_weights(parts.folder), _weights(whole.folder))
     assert parts.best.train_loss == pytest.approx(whole.best.train_loss, rel=1e-3)
+
+
+def test_the_batches_left_at_the_end_of_an_epoch_make_an_update_of_their_own(
+    config: TrainConfig,
+) -> None:
+    """Six batches of six pictures in groups of four: updates by the mean of 24, then of 12."""
+    options = {**PLAIN, "batch_size": 6, "accumulate": 4, "schedule": "constant", "warmup": 0.0}
+    job = assemble(replace(config, weight_decay=0.0, **options), watcher=Watcher())
+    by_hand = copy.deepcopy(job.model).train()
+    batches = list(job.loader.batches(0, 0))
+    assert [len(batch.labels) for batch in batches] == [6] * 6
+    job.model.train()
+    for batch in batches:
+        loop.step(job, batch)
+        job.state.step += 1
+    for group in (batches[:4], batches[4:]):
+        frames = torch.from_numpy(np.concatenate([batch.frames for batch in group]))
+        labels = torch.from_numpy(np.concatenate([batch.labels for batch in group]))
+        logits = by_hand(input_from_frames(frames, job.card))
+        loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+        weights = list(by_hand.parameters())
+        with torch.no_grad():
+            for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                weight -= 0.05 * gradient
+    torch.testing.assert_close(job.model.state_dict(), by_hand.state_dict())
 
 
 def test_a_clipped_step_is_as_long_as_asked(

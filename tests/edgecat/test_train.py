@@ -316,6 +316,59 @@ def test_options_out_of_range(options: dict[str, object], sentence: str) -> None
         TrainConfig(data=("x",), **options)
 
 
+@pytest.mark.parametrize(
+    ("option", "least", "most"),
+    [
+        ("size", 32, 1024),
+        ("epochs", 1, 100_000),
+        ("batch_size", 2, 65_536),
+        ("accumulate", 1, 65_536),
+        ("dropout", 0, 0.95),
+        ("weight_decay", 0, 10),
+        ("warmup", 0, 1),
+        ("label_smoothing", 0, 0.9),
+        ("ema", 0, 0.99999),
+        ("erase", 0, 1),
+        ("teacher_weight", 0, 1),
+        ("lr_decay", 0.01, 1),
+        ("seed", 0, 2**32 - 1),
+        ("patience", 1, 100_000),
+    ],
+)
+def test_options_go_from_their_least_to_their_most(option: str, least: float, most: float) -> None:
+    step = 1 if isinstance(most, int) and most > 10 else 1e-3
+    for value in (least, most):
+        assert getattr(TrainConfig(data=("x",), **{option: value}), option) == value
+    for value in (least - step, most + step):
+        with pytest.raises(UserError, match=f"--{option.replace('_', '-')} is {value}; expected"):
+            TrainConfig(data=("x",), **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"freeze": "2"}, "--freeze keeps the weights that a run starts with. Name --weights"),
+        ({"unfreeze_at": 3}, "--unfreeze-at needs something frozen. Add --freeze features"),
+        ({"progressive": "31:2"}, "--progressive is '31:2'; expected sizes from 32 to 1024"),
+        ({"progressive": "64:0"}, "--progressive is '64:0'"),
+    ],
+)
+def test_options_that_need_others(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        TrainConfig(data=("x",), **options)
+
+
+def test_what_an_epoch_trains_at_and_keeps_frozen() -> None:
+    config = TrainConfig(
+        data=("x",), progressive="32:2,64:1,1024:1", weights="w.pth", freeze="3", unfreeze_at=3
+    )
+    assert [config.size_at(epoch) for epoch in range(6)] == [32, 32, 64, 1024, 1024, 1024]
+    assert [config.frozen_at(epoch) for epoch in range(4)] == ["3", "3", "0", "0"]
+    still = TrainConfig(data=("x",), size=48, weights="w.pth", freeze="3")
+    assert (still.size_at(7), still.frozen_at(7)) == (48, "3")
+    assert TrainConfig(data=("x",), lr=0.5).peak_rate == 0.5
+
+
 def test_the_configuration_survives_its_file(config: TrainConfig) -> None:
     assert TrainConfig.from_json(config.to_json(), "config.json") == config
 

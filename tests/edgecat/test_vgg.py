@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgecat.models import VGG, architecture, build_model
 from edgecat.models.frames import input_from_frames
@@ -165,6 +168,42 @@ def test_input_from_frames_is_normalised_rgb() -> None:
     for channel, value in enumerate((1, 0, 0)):
         expected = (value - CARD.mean[channel]) / CARD.std[channel]
         assert float(images[0, channel].mean()) == pytest.approx(expected, rel=1e-5)
+
+
+class Operations(TorchDispatchMode):
+    """Notes the operations that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.names.append(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+def test_input_from_frames_copies_nothing_from_the_host_each_time() -> None:
+    frames = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        first = input_from_frames(frames, CARD)
+    with Operations() as seen:
+        again = input_from_frames(frames, CARD)
+    assert not {"aten::lift_fresh", "aten::new_empty", "aten::mul.Tensor"} & set(seen.names)
+    assert torch.equal(first, again)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (CARD.mean, CARD.std))
+    images = frames.permute(0, 3, 1, 2).flip(1).float()
+    assert torch.equal(again, (images - 255 * mean) / (255 * std)), "bit for bit"
+
+
+def test_gradients_pass_through_input_from_frames() -> None:
+    card = replace(CARD, mean=(0.11, 0.22, 0.33))  # not met before
+    pixels = torch.rand(1, 32, 32, 3, requires_grad=True)
+    with torch.inference_mode():
+        input_from_frames(torch.zeros(1, 32, 32, 3, dtype=torch.uint8), card)
+    input_from_frames(pixels, card).sum().backward()
+    assert pixels.grad is not None
 
 
 @pytest.mark.parametrize(("head", "size"), [("gap", 32), ("dense", 64)])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecat_export.engine.builder import EngineOptions
+from edgecat_export.engine.builder import Build, EngineOptions
 from edgecat_export.engine.errors import EngineError
 from edgecat_export.engine.export import (
     engine_from_onnx,
@@ -19,7 +19,7 @@ from edgecat_export.engine.export import (
     rebuild_engine,
     save_engine,
 )
-from edgecat_export.engine.timings import cache_folder, cache_path
+from edgecat_export.engine.timings import cache_path, timing_folder
 from edgecat_export.precision.conversion import prepared
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.int8 import int8_from_onnx
@@ -246,6 +246,16 @@ def test_options_that_need_a_gpu_say_so(option: str, tiny_onnx: Path) -> None:
         assert rtx(tiny_onnx, **{option: True}).nbytes
 
 
+def test_an_engine_can_be_recorded_as_a_cuda_graph(tiny_card: ModelCard) -> None:
+    api = tensorrt("tensorrt_rtx")
+    builder = api.trt.Builder(api.logger)
+    config = builder.create_builder_config()
+    flag = api.trt.BuilderFlag.REQUIRE_USER_ALLOCATION
+    assert not config.get_flag(flag)
+    Build(api, None, EngineOptions(), None, "tiny")._configure(config, tiny_card)
+    assert config.get_flag(flag)
+
+
 def test_progress_is_told_and_may_stop_the_build(tiny_onnx: Path) -> None:
     told: list[str] = []
     engine_from_onnx(tiny_onnx, flavour="tensorrt_rtx", progress=told.append)
@@ -321,11 +331,10 @@ def test_sealed_bytes_and_a_card_build_too(payload: bytes, tiny_card: ModelCard)
 def test_timings_are_kept_for_each_version_and_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("EDGECAT_CACHE", str(tmp_path))
     api = tensorrt("tensorrt_rtx")
     gpus = [Gpu(0, "Orin (nvgpu)", 87), Gpu(0, "Orin (nvgpu)", 89), Gpu(0, "Thor", 87)]
-    paths = {cache_path(cache_folder(), api, gpu) for gpu in gpus}
+    paths = {cache_path(timing_folder(), api, gpu) for gpu in gpus}
     assert len(paths) == 3
     assert all(api.version in path.name for path in paths)
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        assert {path.parent for path in paths} == {tmp_path / "edgecat" / "timing"}
+    assert {path.parent for path in paths} == {tmp_path / "timing"}

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from edgecat_export.graph.foreign import (
     card_for_foreign,
-    export_foreign,
     foreign_input,
     normalised,
     onnx_from_foreign,
 )
 from edgecat_export.precision.conversion import convert
 from edgecat_export.precision.scan import answer
+from edgecat_export.publish import save_onnx
 from edgecat_runtime import Classifier, GateError, UserError
 from edgecat_runtime.model.card import CardError
 from edgecat_runtime.model.golden import golden_frames
@@ -93,7 +93,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_a_foreign_classifier_is_wrapped_and_served(tmp_path: Path, form: dict) -> None:
     payload = exported(tmp_path / "net.onnx", **form)
     card = card_for_foreign(payload, name="net", labels=LABELS, **COLOURS)
-    pairs = export_foreign(payload, card, tmp_path / "wrapped.onnx")
+    pairs = save_onnx(*onnx_from_foreign(payload, card), tmp_path / "wrapped.onnx")
     assert all(pair.passed for pair in pairs)
     torch.manual_seed(0)
     net = Net(last=form.get("last", False)).eval()

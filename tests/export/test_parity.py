@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgecat_export.parity.comparison import Pair, Tally, compare, golden_parity
-from edgecat_runtime import Classifier, UserError
+from edgecat_runtime import Classifier, UserError, read_card
+from edgecat_runtime.model.artifact import seal_onnx
 from edgecat_runtime.model.card import ModelCard
 
 GOLDEN = np.array([[0.0, 2.0], [1.0, -2.0]], np.float32)  # a spread of 4
@@ -102,10 +103,23 @@ def test_backends_are_compared_on_frames(
         Classifier.open(tmp_path / "negated.onnx", verify=False) as bad,
     ):
         pairs = compare(reference, [good, bad], batches, names=["ref", "good", "bad"])
-    assert [(p.candidate, p.backend, p.n, p.passed) for p in pairs] == [
-        ("good", "opencv", 7, True),
-        ("bad", "onnxruntime", 7, False),
+        begun = [Tally(GOLDEN, n=100, agreed=100)]
+        (more,) = compare(reference, [good], batches, names=["ref", "good"], tallies=begun)
+    assert [(p.reference, p.candidate, p.backend, p.n, p.passed) for p in pairs] == [
+        ("ref", "good", "opencv", 7, True),
+        ("ref", "bad", "onnxruntime", 7, False),
     ]
+    assert (more.n, more.agreement) == (107, 1.0), "a tally of the caller's own goes on"
+
+
+def test_a_file_that_answers_with_other_classes_is_refused(
+    tmp_path: Path, tiny_onnx: Path, make_tiny: Callable[..., bytes]
+) -> None:
+    card = read_card(tiny_onnx)
+    three = replace(card, labels=("cat", "dog", "cow"), golden=((0.0, 1.0, 2.0),) * 4)
+    (tmp_path / "three.onnx").write_bytes(seal_onnx(tiny_onnx.read_bytes(), three))
+    with pytest.raises(UserError, match=r"mine answers with shape \(4, 2\); its card has 3 labels"):
+        golden_parity(tmp_path / "three.onnx", "onnxruntime", name="mine")
 
 
 def test_models_of_other_labels_are_not_compared(

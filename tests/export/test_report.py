@@ -17,7 +17,6 @@ from edgecat_runtime import UserError
 
 GOLDEN = np.array([[0.0, 1.0]], np.float32)
 LABELS = ("cat", "<dog> & co")
-RNG = np.random.default_rng(0)
 
 
 def evidence(wrong: int = 2, n: int = 10) -> Evidence:

@@ -28,6 +28,7 @@ SOURCES = [
     *(EXPORT / "engine").glob("*.py"),
     RUNTIME / "nvidia" / "tensorrt.py",
     RUNTIME / "model" / "engine_card.py",
+    RUNTIME / "doctor" / "tiny.py",
     RUNTIME / "backends" / "tensorrt.py",
 ]
 BINDINGS = Path(os.environ.get("EDGECAT_TENSORRT_BINDINGS", Path(sys.prefix) / "tensorrt-bindings"))

@@ -42,6 +42,7 @@ class MjpegServer:
             clients are connected.
         port: the same after each start.
         level: grey level of the last frame that was sent.
+        asked: how often it was asked for the stream.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class MjpegServer:
     ) -> None:
         self.mode, self.port, self.fps = "steady", port, fps
         self.headers, self.password, self.digest = headers, password, digest
-        self.level = -1
+        self.level, self.asked = -1, 0
         self._server: Any = None
         self._clients: set[socket.socket] = set()
 
@@ -113,6 +114,7 @@ class MjpegServer:
             handler.end_headers()
             handler.wfile.write(body)
             return
+        self.asked += 1
         handler.close_connection = True
         handler.send_response(200)
         handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")

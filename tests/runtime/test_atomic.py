@@ -12,7 +12,7 @@ from edgecat_runtime.system.atomic import atomic_path, atomic_write
 
 
 def test_a_file_is_written_with_its_parents_and_usual_permissions(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b.txt"
+    path = tmp_path / "a" / "b" / "c.txt"
     atomic_write(path, "ä")
     assert path.read_bytes() == "ä".encode()
     umask = os.umask(0)
@@ -29,6 +29,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_data_reach_the_disk_before_the_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    atomic_write(path, b"old")
+    synced = []
+
+    def fsync(handle: int) -> None:
+        assert path.read_bytes() == b"old"
+        synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+        real(handle)
+
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", fsync)
+    atomic_write(path, b"the new one")
+    assert synced == [(path.stat().st_ino, len(b"the new one"))]
 
 
 def test_a_full_disk_is_a_sentence_and_keeps_the_old_file(full_disk: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,16 +176,17 @@ def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted(
     scripted: Scripting,
 ) -> None:
     source = scripted((grey(i % 256) for i in range(60)), live=True, fps=200)
-    ages, indices = [], []
+    indices = []
     with Camera(source) as camera:
         assert camera.fps == 0.0, "its frames come when they come"
+        given = 0
         while (frame := camera.read()) is not None:
-            ages.append(time.perf_counter() - frame.captured)
             indices.append(frame.index)
             assert int(frame.image[0, 0, 0]) == frame.index
+            assert frame.index >= given - 2, "what is not the newest waits in a queue"
             time.sleep(0.04)
+            given = source.given
     assert camera.dropped > 20
-    assert sorted(ages)[len(ages) // 2] < 0.1, "no frame waits in a queue, for a second or more"
     assert len(indices) + camera.dropped == 60
     assert all(later > earlier for earlier, later in itertools.pairwise(indices))
     assert indices[-1] == 59, "the last frame is not lost"
@@ -202,10 +203,18 @@ def test_capturing_starts_with_the_first_read(scripted: Scripting) -> None:
 def test_a_live_source_that_vanishes_is_a_device_error_after_its_last_frame(
     scripted: Scripting,
 ) -> None:
-    source = scripted([grey(1), grey(2)], live=True, fps=100, vanishes=True)
+    def frames() -> Iterator[np.ndarray]:
+        yield grey(1)
+        taken.wait(20)
+        yield grey(2)
+
+    taken = threading.Event()
+    source = scripted(frames(), live=True, fps=100, vanishes=True)
     with Camera(source) as camera:
         seen = [camera.read()]
-        time.sleep(0.1)
+        taken.set()
+        while camera.state != "ended":
+            time.sleep(0.01)
         seen.append(camera.read())
         assert [int(frame.image[0, 0, 0]) for frame in seen if frame] == [1, 2]
         for _ in range(2):
@@ -215,11 +224,58 @@ def test_a_live_source_that_vanishes_is_a_device_error_after_its_last_frame(
 
 
 def test_a_wait_can_be_limited(scripted: Scripting) -> None:
-    with Camera(scripted([grey(1), grey(2)], live=True, fps=2)) as camera:
+    def frames() -> Iterator[np.ndarray]:
+        yield grey(1)
+        waited.wait(20)
+        yield grey(2)
+
+    waited = threading.Event()
+    with Camera(scripted(frames(), live=True, fps=100)) as camera:
         assert camera.read() is not None
         with pytest.raises(TimeoutError, match=r"gave no frame in 0\.01 s"):
             camera.read(timeout=0.01)
-        assert camera.read(timeout=5) is not None
+        waited.set()
+        assert camera.read(timeout=20) is not None
+
+
+class Noted(threading.Condition):
+    """Keeps how long it was to wait for what may never come, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        if timeout is None:
+            return super().wait_for(predicate)
+        self.pauses.append(timeout)
+        return predicate()
+
+
+def test_pauses_between_attempts_grow_to_half_a_second_and_start_short_again(
+    scripted: Scripting,
+) -> None:
+    """And each is between half and all of its length, so that nothing falls into step."""
+    absent = [DeviceError("no route")] * 12
+    frames = {"live": True, "fps": 1000}
+    steps = iter([*absent, scripted([grey(1)], **frames, vanishes=True), *absent[:2]])
+
+    def reopen() -> Source:
+        step = next(steps, None) or scripted([grey(2)], **frames)
+        if isinstance(step, DeviceError):
+            raise step
+        return step
+
+    changed = Noted()
+    camera = Camera(scripted([], **frames, vanishes=True), reopen=reopen)
+    camera.share(changed, 0)
+    with camera:
+        assert [int(frame.image[0, 0, 0]) for frame in camera][-1] == 2
+    longest = [0.1, 0.2, 0.4, *[0.5] * 10, 0.1, 0.2, 0.4]
+    assert len(changed.pauses) == len(longest)
+    for pause, most in zip(changed.pauses, longest, strict=True):
+        assert most / 2 <= pause <= most
+    assert len(set(changed.pauses[3:13])) == 10
 
 
 class Hung(Source):
@@ -229,7 +285,7 @@ class Hung(Source):
     release = threading.Event()
 
     def read(self) -> Shot | None:
-        self.release.wait()
+        self.release.wait(20)
         return None
 
 
@@ -238,9 +294,8 @@ def test_a_hung_driver_does_not_hang_the_program() -> None:
     camera = Camera(Hung())
     with pytest.raises(TimeoutError):
         camera.read(timeout=0.01)
-    start = time.perf_counter()
     camera.close()
-    assert time.perf_counter() - start < 4
+    assert threading.active_count() > before, "it has not waited for the driver"
     Hung.release.set()
     while threading.active_count() > before:
         time.sleep(0.01)

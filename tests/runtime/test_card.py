@@ -19,8 +19,30 @@ CARD = ModelCard(
 )
 
 
+# What edgecat 0.1 wrote for a card of no more than labels and a size: read for ever.
+TEXT = (
+    '{"architecture":"vgg16","labels":["cat","dog"],"height":64,"width":48,"layers":[],"head":"",'
+    '"batch_norm":false,"dropout":0.0,"activation":"relu","fit":"crop","mean":[0.485,0.456,0.406],'
+    '"std":[0.229,0.224,0.225],"temperature":1.0,"energy_limit":null,"precision":"fp32",'
+    '"golden":[],"preprocess_golden":"","accuracy":null,"accuracy_n":0,"checkpoint_sha256":"",'
+    '"tools":{},"payload_bytes":0,"payload_sha256":"","schema":1,'
+    '"digest":"9e271d270f589f726569a28c3feec1b6a58bede65fea67172714a2e5cb396577"}'
+)
+
+
 def _rewritten(card: ModelCard, **changes: object) -> str:
     return json.dumps({**json.loads(card.to_json()), **changes})
+
+
+def _resealed(card: ModelCard, **changes: object) -> str:
+    """Changed, and its digest made to fit."""
+    values = {**card.to_dict(), **changes}
+    del values["digest"]
+    for name in [name for name, value in values.items() if value is ...]:
+        del values[name]
+    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    values["digest"] = hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(values)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +58,14 @@ def test_a_card_reads_back_as_it_was_written(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
 
 
+def test_the_text_of_a_card_stays() -> None:
+    card = ModelCard(architecture="vgg16", labels=("cat", "dog"), height=64, width=48)
+    assert card.to_json() == TEXT
+    assert ModelCard.from_json(TEXT) == card
+
+
 def test_a_card_from_before_a_field_was_added_still_reads() -> None:
-    values = CARD.to_dict()
-    for name in ("digest", "energy_limit", "activation"):
-        del values[name]
-    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    values["digest"] = hashlib.sha256(canonical.encode()).hexdigest()
-    assert ModelCard.from_json(json.dumps(values)) == CARD
+    assert ModelCard.from_json(_resealed(CARD, energy_limit=..., activation=...)) == CARD
 
 
 @pytest.mark.parametrize(
@@ -54,6 +77,11 @@ def test_a_card_from_before_a_field_was_added_still_reads() -> None:
         (_rewritten(CARD, labels=["dog", "cat"]), CardDamaged, "digest does not match"),
         (_rewritten(CARD, height=65), CardDamaged, "digest does not match"),
         (_rewritten(CARD, digest="0" * 64), CardDamaged, "digest does not match"),
+        (_resealed(CARD, labels=2), CardDamaged, "it has no labels"),
+        (_resealed(CARD, labels={"count": "2"}), CardDamaged, "it has no labels"),
+        (_resealed(CARD, height=...), CardError, r"lacks \['height'\] and has unknown \[\]"),
+        (_resealed(CARD, depth=3), CardError, r"lacks \[\] and has unknown \['depth'\]"),
+        (_resealed(CARD, fit="squeeze"), CardError, "fit is 'squeeze'; expected one of crop"),
         (replace(CARD, precision="fp8").to_json(), CardError, "precision is 'fp8'; expected one"),  # type: ignore[arg-type]
         (replace(CARD, labels=("cat",)).to_json(), CardError, "1 labels; its golden.* 2 classes"),
     ],
@@ -77,6 +105,18 @@ def test_labels_that_do_not_fit_travel_beside_the_card() -> None:
     assert ModelCard.from_json(text).labels[:3] == ("0", "1", "2")
     with pytest.raises(CardDamaged, match="not the ones it counted"):
         ModelCard.from_json(text, labels=(*labels[:-1], "another"))
+
+
+@pytest.mark.parametrize(("size", "fits"), [(4000, True), (4001, False)])
+def test_a_card_of_so_many_bytes_fits_in_an_engine(size: int, fits: bool) -> None:
+    room = size - len(CARD.to_json())
+    card = replace(CARD, architecture=CARD.architecture + "x" * room)
+    assert card.fits is fits
+    if fits:
+        assert len(card.to_json().encode()) == size
+        return
+    with pytest.raises(CardError, match="takes 4001 bytes; expected at most 4000"):
+        card.to_json()
 
 
 def test_bytes_are_counted_not_characters() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_a_prediction_is_a_softmax_at_the_temperature(
     ("temperature", "limit", "logits", "label"),
     [
         (1.0, None, [-50.0, -50.0], "cat"),
+        (1.0, -math.log(2), [0.0, 0.0], "cat"),  # at the limit
         (1.0, -1.0, [0.0, 3.0], "dog"),
         (1.0, -1.0, [-3.0, 0.0], "unsure"),
         (1.0, -3.1, [0.0, 3.0], "unsure"),

@@ -51,6 +51,26 @@ def test_a_label_is_held_until_it_is_doubtful_for_long(
     assert said(tiny_card, shares(*cats)) == expected
 
 
+EVEN = [0.0, 0.0]  # a softmax of exactly 0.5 and 0.5
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "rows", "expected"),
+    [
+        (Thresholds(enter=0.5, leave=0.5, patience=1), [EVEN], ["cat"]),
+        (Thresholds(enter=0.9, leave=0.5, patience=1), [[9.0, 0.0], EVEN], ["cat", "cat"]),
+        (Thresholds(enter=1.0, leave=1.0, patience=1), [[999.0, 0.0], EVEN], ["cat", U]),
+    ],
+)
+def test_a_probability_at_a_threshold_is_enough(
+    tiny_card: ModelCard,
+    thresholds: Thresholds,
+    rows: list[list[float]],
+    expected: list[str],
+) -> None:
+    assert said(tiny_card, rows, thresholds) == expected
+
+
 def test_the_answer_has_the_label_its_probability_or_none(tiny_card: ModelCard) -> None:
     classifier = Classifier(None, tiny_card)  # type: ignore[arg-type]
     decision = Decision()

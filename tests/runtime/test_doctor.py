@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import onnxruntime
 import pytest
 
 from edgecat_runtime import doctor
-from edgecat_runtime.doctor import CHECKS, Finding, can_serve, diagnose
+from edgecat_runtime.doctor import CHECKS, Finding, can_serve, diagnose, gpu, libraries, probes
 from edgecat_runtime.doctor.libraries import (
     _providers_found,
     check_onnxruntime,
@@ -25,8 +26,9 @@ from edgecat_runtime.doctor.system import (
     check_power_mode,
     check_python,
 )
-from edgecat_runtime.doctor.tiny import tiny_graph
-from edgecat_runtime.nvidia.driver import limits
+from edgecat_runtime.doctor.tiny import tiny_engine, tiny_graph
+from edgecat_runtime.nvidia.driver import Device, Driver, driver, limits
+from edgecat_runtime.nvidia.tensorrt import KINDS, tensorrt
 from edgecat_runtime.system import machine
 
 ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
@@ -191,6 +193,68 @@ def test_clocks_are_read_from_the_systems_files(tree: Tree) -> None:
     )
 
 
+CPUINFO = "processor\t: 0\nmodel name\t: Some CPU\n{}\t\t: fpu {}\n\nprocessor\t: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "flags", "path"),
+    [
+        ("flags", "sse2 avx2 avx512_vnni amx_tile amx_int8 amx_bf16", "amx"),
+        ("flags", "sse2 avx2 avx512f avx512bw avx512_vnni", "vnni"),
+        ("flags", "sse2 avx2 avx_vnni", "vnni"),
+        ("flags", "sse2 avx avx2", "avx2"),
+        ("flags", "sse2 avx2 avx512f avx512bw", "avx2"),
+        ("flags", "sse2 avx2_of_another_name", "none"),
+        ("Features", "asimd asimddp i8mm bf16", "i8mm"),
+        ("Features", "asimd asimdrdm asimddp", "dot product"),
+        ("Features", "asimd crc32", "none"),
+        ("Features", "half thumb vfp neon", "none"),
+        ("isa", "rv64imafdc", "unknown"),
+    ],
+)
+def test_the_int8_path_is_read_from_the_flags(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, key: str, flags: str, path: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    tree({"proc/cpuinfo": CPUINFO.format(key, flags)})
+    assert machine.int8_path() == path
+
+
+@pytest.mark.parametrize(
+    ("architecture", "true", "path"),
+    [
+        ("arm64", "arm64 arm.FEAT_DotProd arm.FEAT_I8MM", "i8mm"),
+        ("arm64", "arm64 arm.FEAT_DotProd", "dot product"),
+        ("arm64", "arm64", "none"),
+        ("arm64", "", "unknown"),
+        ("x86_64", "sse4_2 avx2_0 avx512vnni", "vnni"),
+        ("x86_64", "sse4_2 avx2_0 arm64 arm.FEAT_I8MM", "avx2"),  # Rosetta on Apple silicon
+        ("x86_64", "sse4_2", "none"),
+    ],
+)
+def test_the_int8_path_is_asked_of_macos(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, architecture: str, true: str, path: str
+) -> None:
+    place = tree({}) / "bin"
+    place.mkdir()
+    program = place / "sysctl"
+    names = "|".join(f"hw.optional.{name}" for name in true.split()) or "nothing"
+    program.write_text(f"#!/bin/sh\ncase $2 in {names}) echo 1;; *) exit 1;; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(machine.platform, "machine", lambda: architecture)
+    assert machine.int8_path() == path
+
+
+def test_the_int8_path_is_unknown_where_the_system_does_not_say(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree({})
+    for system in ("linux", "win32", "darwin"):
+        monkeypatch.setattr(sys, "platform", system)
+        assert machine.int8_path() == "unknown"
+
+
 def test_a_venv_on_a_jetson_must_see_jetpacks_packages(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +355,68 @@ def test_a_provider_that_falls_back_to_the_cpu_has_not_started() -> None:
     assert why_not("start_provider", "CPUExecutionProvider") == ""
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose driver lists two GPUs; where there is none, nothing works on them."""
+    if driver().devices:
+        pytest.skip("there is a GPU here: tests/gpu asks it")
+    gpus = tuple(Device(f"GPU {n}", 89, 1 << 30, limits(89, 1, 1, 1, 1)) for n in range(2))
+    for module in (probes, gpu, libraries):
+        monkeypatch.setattr(module, "driver", lambda: Driver("13.0", gpus))
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_every_gpu_is_tried_and_named() -> None:
+    """A driver that lists GPUs is not yet one on which anything runs."""
+    pytest.importorskip("cuda.bindings", reason="needs cuda-bindings")
+    cuda, torch = gpu.check_cuda(), libraries.check_torch()
+    for found in (cuda, torch):
+        assert not found.ok
+        assert re.search("GPU 0 .+; GPU 1 .+", found.value), found
+        assert found.fix
+    assert "GPU 0 no NVIDIA driver was found here" in cuda.value
+    assert cuda.fix.startswith("Use a .onnx file on the CPU, or install the driver")
+    started = libraries._started(["CPUExecutionProvider", "CUDAExecutionProvider"])
+    names = ["CPUExecutionProvider", *(f"CUDAExecutionProvider on GPU {n}" for n in range(2))]
+    assert list(started) == names
+    assert not started["CPUExecutionProvider"]
+    assert all(started[name] for name in names[1:])
+    value = _providers_found("1.2", started).value
+    assert value.startswith("1.2: CPU, CUDA on GPU 0 does not start (")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_an_engine_is_run_on_every_gpu() -> None:
+    pytest.importorskip("tensorrt_rtx_bindings", reason="needs TensorRT-RTX")
+    found = gpu.check_tensorrt_rtx()
+    assert not found.ok
+    assert re.search("GPU 0 no NVIDIA driver .*GPU 1 no NVIDIA driver", found.value)
+    assert "tensorrt-rtx" not in libraries.check_serving().value
+
+
+def test_the_tiny_engine_builds() -> None:
+    pytest.importorskip("tensorrt_rtx_bindings", reason="needs TensorRT-RTX")
+    assert tiny_engine(tensorrt("tensorrt_rtx")).nbytes > 1000
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "ok", "fix"),
+    [
+        ({"GPU 0": "", "GPU 1": ""}, True, ""),
+        (
+            {"GPU 0": "", "GPU 1": "does not serve H100 (sm_90): use ONNX files there"},
+            False,
+            "Serve",
+        ),
+        ({"GPU 0": "crashes: SIGSEGV", "GPU 1": ""}, False, "Install it again"),
+    ],
+)
+def test_what_became_of_an_engine_on_each_gpu(outcomes: dict[str, str], ok: bool, fix: str) -> None:
+    found = gpu._engines_found(KINDS["tensorrt_rtx"], "1.7", outcomes)
+    assert (found.ok, found.fix.startswith(fix)) == (ok, True)
+    assert found.value.startswith("1.7: GPU 0 ")
+
+
 def test_a_child_brings_back_values_and_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,7 +441,7 @@ def test_the_tiny_graph_is_a_whole_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "published"),  # GB/s, then TFLOP/s: fp32 and dense fp16, as NVIDIA's data sheets say
+    ("chip", "published"),  # GB/s, then TFLOP/s: fp32 and dense fp16, as NVIDIA's data sheets say
     [
         ((80, 108, 1_410_000, 1_215_000, 5120), (1555, 19.5, 312)),
         ((90, 132, 1_830_000, 2_619_000, 5120), (3352, 62, 989)),
@@ -324,9 +450,9 @@ def test_the_tiny_graph_is_a_whole_model() -> None:
     ],
 )
 def test_limits_are_those_of_the_data_sheets(
-    gpu: tuple[int, int, int, int, int], published: tuple[float, float, float]
+    chip: tuple[int, int, int, int, int], published: tuple[float, float, float]
 ) -> None:
-    found = limits(*gpu)
+    found = limits(*chip)
     figures = (found.bytes_per_s / 1e9, 2e-12 * found.fp32_per_s, 2e-12 * found.fp16_per_s)
     assert figures == pytest.approx(published, rel=0.02)
     assert found.int8_per_s == 2 * found.fp16_per_s

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,16 @@ from edgecat_runtime.pipeline import Pipeline
 Answering = Callable[..., Answer]
 Make = Callable[..., Any]
 PICTURE = np.zeros((48, 64, 3), np.uint8)
+ROUNDED = 0.002  # times are written in whole milliseconds
 
 
 def lit(level: int, count: int = 6) -> Iterator[np.ndarray]:
     return (np.full((48, 64, 3), level, np.uint8) for _ in range(count))
+
+
+def moment(event: dict[str, Any]) -> float:
+    """When it was, in seconds since 1970."""
+    return datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
 
 
 def steps(path: Path) -> list[tuple[str, str, str]]:
@@ -53,7 +61,9 @@ def steps(path: Path) -> list[tuple[str, str, str]]:
             "age",
         ]
         assert (event["confidence"] > 0) == (event["to"] in ("dark", "bright"))
-        assert event["to"] == "waiting" or event["from"] == "waiting" or 0 < event["age"] < 5
+        assert event["to"] == "waiting" or event["age"] > 0
+        began = moment(event) if event["event"] == "label" else moment(events[0])
+        assert began + event["age"] <= time.time() + ROUNDED, "no frame is older than the run"
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
     return [(event["event"], event["from"], event["to"]) for event in events]
 
@@ -80,9 +90,15 @@ def test_doubt_is_a_state(scripted: Make, brightness: Make, tmp_path: Path) -> N
 
 
 def test_a_loss_and_what_comes_after_it(scripted: Make, brightness: Make, tmp_path: Path) -> None:
+    def until_answered() -> Iterator[np.ndarray]:
+        """What the first source gives is answered before it is lost."""
+        yield from lit(10)
+        while '"label"' not in (tmp_path / "e").read_text():
+            time.sleep(0.01)
+
     sources = iter(
         [
-            scripted(lit(10), live=True, fps=100, vanishes=True),
+            scripted(until_answered(), live=True, fps=100, vanishes=True),
             scripted(lit(10), live=True, fps=100),
         ]
     )
@@ -231,6 +247,7 @@ def test_news_say_what_when_and_why() -> None:
         "age": 0.25,
         "reason": "no route",
     }
+    assert "reason" not in event_from_signal(replace(signal, reason=""))
 
 
 def test_an_answer_with_no_numbers_is_json_all_the_same(answer: Answering) -> None:
@@ -261,6 +278,29 @@ def test_an_event_says_what_when_and_how_sure(answer: Answering) -> None:
         "picture": "photos/1.jpg",
     }
     assert "picture" not in event_from_answer(answer())
+
+
+def test_an_event_names_the_five_most_probable_classes(answer: Answering) -> None:
+    given = answer()
+    shares = dict(zip("abcdefg", (0.05, 0.3, 0.01, 0.2, 0.04, 0.25, 0.15), strict=True))
+    many = replace(given.raw, label="b", probabilities=shares)
+    event = event_from_answer(replace(given, raw=many, smoothed=many))
+    assert list(event["raw"].items()) == [
+        ("b", 0.3),
+        ("f", 0.25),
+        ("d", 0.2),
+        ("g", 0.15),
+        ("a", 0.05),
+    ]
+    assert event["smoothed"] == event["raw"]
+
+
+def test_a_line_is_utf_8_whatever_a_file_is_called(answer: Answering) -> None:
+    given = answer(label="cat", name="photos/\udcff.jpg")  # as Python names a file that is not
+    event = event_from_answer(replace(given, before="Kätzchen 猫"))
+    line = json_from_event(event)
+    assert "Kätzchen 猫".encode() in line
+    assert json.loads(line)["picture"] == "photos/?.jpg"
 
 
 def test_events_are_lines_that_are_there_at_once(answer: Answering, tmp_path: Path) -> None:

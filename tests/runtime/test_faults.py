@@ -68,7 +68,9 @@ def test_every_way_to_serve_mjpeg_is_read(mjpeg: Callable[..., Any], headers: st
     with Camera.open(server.address) as camera:
         assert camera.source.live
         levels = [level(camera) for _ in range(4)]
-        assert abs(server.level - levels[-1]) <= 3
+        server.mode = "stall"
+        while levels[-1] != server.level:  # none is held back until the next one comes
+            levels.append(level(camera))
         assert all(later > earlier for earlier, later in itertools.pairwise(levels))
     assert (camera.losses, camera.skipped) == (0, 0)
     server.stop()
@@ -83,25 +85,23 @@ def test_a_stream_that_breaks_is_lost_once_and_comes_back(server: Any, mode: str
         time.sleep(0.5)
         assert camera.losses == 1, "attempts are no losses"
         server.mode = "steady"
-        returned = time.perf_counter()
         until(camera, "live")
-        assert time.perf_counter() - returned < 2
         states = [signal.state for signal in camera.signals]
     assert states == ["lost", "back"]
     assert camera.state == "ended"
 
 
 def test_a_killed_server_is_awaited_and_every_loss_counted(server: Any) -> None:
-    with Camera.open(server.address, options=FAST) as camera:
+    with Camera.open(server.address, options=SourceOptions(stall=PATIENCE)) as camera:
         for count in range(1, 4):
             until(camera, "live")
             server.stop()
             until(camera, "no signal")
             assert camera.losses == count
+            before = server.asked
             server.start()
-            returned = time.perf_counter()
             until(camera, "live")
-            assert time.perf_counter() - returned < 2
+            assert server.asked == before + 1, "the first attempt that could succeed did"
 
 
 def test_torn_frames_are_left_out_and_new_sizes_taken(server: Any) -> None:
@@ -119,9 +119,15 @@ def test_torn_frames_are_left_out_and_new_sizes_taken(server: Any) -> None:
 def test_a_slow_reader_gets_the_newest_picture_of_a_stream(server: Any) -> None:
     with Camera.open(server.address) as camera:
         level(camera)
-        time.sleep(0.6)
-        assert abs(server.level - level(camera)) <= 3
-        assert camera.dropped >= 10
+        deadline = time.perf_counter() + PATIENCE
+        while camera.dropped < 20:
+            assert time.perf_counter() < deadline, "who does not read loses frames"
+            time.sleep(0.01)
+        lags = [99]
+        while lags[-1] > 6:  # but for a queue, whose frames only grow older, it soon is newest
+            assert len(lags) < 40, lags
+            lags.append((server.level + 3 - level(camera)) % 256)
+            time.sleep(0.06)
 
 
 def test_a_region_may_fall_outside_a_stream_that_changed(server: Any) -> None:
@@ -197,13 +203,15 @@ def test_a_password_in_the_address_is_used_and_kept_secret(
 
 
 def test_closing_does_not_wait_for_a_silent_stream(server: Any) -> None:
-    camera = Camera.open(server.address, options=SourceOptions(stall=30))
+    camera = Camera.open(server.address, options=SourceOptions(stall=300))
     level(camera)
     server.mode = "stall"
     time.sleep(0.1)
-    start = time.perf_counter()
+    reading = camera._thread
+    assert reading is not None
     camera.close()
-    assert time.perf_counter() - start < 1
+    reading.join(PATIENCE)
+    assert not reading.is_alive(), "it would read for another five minutes"
 
 
 # Drivers that hang.
@@ -234,13 +242,15 @@ def test_a_hung_driver_is_left_behind_and_no_more_than_two() -> None:
 
     before = threads()
     camera = Camera(Hanging(), reopen=Hanging, options=SourceOptions(stall=0.1))
-    deadline = time.perf_counter() + 3
-    while time.perf_counter() < deadline:
+    deadline = time.perf_counter() + PATIENCE
+    while camera.losses < 3:
+        assert time.perf_counter() < deadline, "each gives frames before it hangs"
         with contextlib.suppress(TimeoutError):
             camera.read(timeout=0.1)
-    assert Hanging.opened == 3
-    assert camera.losses == 3, "each gave frames before it hung"
-    assert threads() - before == 3
+    for _ in range(12):  # twice as long as a source may stand still
+        with contextlib.suppress(TimeoutError):
+            camera.read(timeout=0.1)
+    assert (Hanging.opened, camera.losses, threads() - before) == (3, 3, 3)
     Hanging.release.set()
     camera.close()
     while threads() > before:

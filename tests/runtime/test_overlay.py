@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -91,14 +92,24 @@ def test_opencv_5_gets_the_text_itself() -> None:
     assert (_drawn(200, 200, "猫") != _drawn(200, 200, "犬")).any()
 
 
-def test_it_costs_a_tenth_of_a_millisecond() -> None:
+def test_it_costs_a_small_part_of_encoding_the_frame() -> None:
+    """A twentieth where it was measured, 0.09 to 1.8 ms; of many turns the shortest of each."""
     image = np.full((720, 1280, 3), 128, np.uint8)
-    costs = []
-    for _ in range(100):
+
+    def cost(work: Callable[[], object]) -> float:
         start = time.perf_counter()
-        draw_overlay(image, "cat", 0.9, 24.8)
-        costs.append(time.perf_counter() - start)
-    assert min(costs) < 1e-4 * 3, "three times the promise, for a busy machine"
+        work()
+        return time.perf_counter() - start
+
+    turns = [
+        (
+            cost(lambda: draw_overlay(image, "cat", 0.9, 24.8)),
+            cost(lambda: cv2.imencode(".jpg", image)),
+        )
+        for _ in range(100)
+    ]
+    drawn, encoded = (min(column) for column in zip(*turns, strict=True))
+    assert drawn < encoded / 5
 
 
 def test_colours_are_told_apart_at_the_threshold() -> None:

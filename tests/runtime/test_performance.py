@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,21 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_the_next_frame_is_decoded_while_this_one_is_answered(
     scripted: Make, brightness: Make
 ) -> None:
+    """No frame is answered before the next one is there: one after the other, nothing would be."""
+    network, decoded = brightness(), threading.Semaphore(0)
+    infer = network.infer
+
     def frames() -> Iterator[np.ndarray]:
         for _ in range(15):
-            time.sleep(0.04)
             yield np.zeros((24, 32, 3), np.uint8)
+            decoded.release()  # the next one is asked for
 
-    def seconds(run: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
+    def after_the_next_one(batch: np.ndarray) -> np.ndarray:
+        assert decoded.acquire(timeout=20), "nothing is decoded meanwhile"
+        return infer(batch)
 
-    network = brightness(0.04)
-    one_after_the_other = seconds(lambda: [network.classify(frame) for frame in frames()])
-    ours = seconds(Pipeline(Camera(scripted(frames())), network).run)
-    assert ours < 0.8 * one_after_the_other
+    network.infer = after_the_next_one
+    assert Pipeline(Camera(scripted(frames())), network).run().frames == 15
 
 
 def test_the_cost_of_the_loop_is_measured(
@@ -53,15 +54,16 @@ def test_the_cost_of_the_loop_is_measured(
 
 
 def test_a_frame_does_not_grow_old_where_a_plain_loop_drifts() -> None:
-    ours, plain, network = runpy.run_path(str(BENCHMARKS / "latency.py"))["measured"](3.0)
-    assert ours.p95() < 3 * network
-    assert plain.ages[-1] > 3 * ours.p95()
-    assert ours.times[-1] > 2
+    ours, plain, _ = runpy.run_path(str(BENCHMARKS / "latency.py"))["measured"](3.0)
+    assert plain.ages[-1] > 3 * ours.p95(), "side by side, on one machine"
+    assert ours.times[-1] > 3, "to the end"
 
 
 def test_the_loop_holds_out() -> None:
     run = runpy.run_path(str(BENCHMARKS / "soak.py"))["soaked"](4000)
     assert run.frames == run.called == 4000
     assert run.events == 5 + 2, "labels, start and stop"
-    assert run.steady
+    first, *_, last = run.looks
+    assert last.threads <= first.threads, "one of an earlier test may end meanwhile"
+    assert last.descriptors <= first.descriptors
     assert run.growth < 0.05

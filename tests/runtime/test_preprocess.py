@@ -10,7 +10,7 @@ from edgecat_runtime.model.golden import (
     preprocess_difference,
     preprocess_fingerprint,
 )
-from edgecat_runtime.model.preprocess import preprocess, shrink
+from edgecat_runtime.model.preprocess import halved, preprocess, shrink
 
 GOLDEN_DIGESTS = ["4af6639d9f0b8f79", "4ec4f102e71e96e5", "6f8d259d5e2b3a31"]
 
@@ -33,6 +33,10 @@ def _photograph(height: int, width: int) -> np.ndarray:
         ((17, 400), (64, 64), "crop"),
         ((480, 641), (96, 160), "crop"),
         ((1, 1), (32, 32), "crop"),
+        ((1, 1), (32, 64), "crop"),
+        ((1, 1), (64, 32), "crop"),
+        ((1, 900), (32, 64), "letterbox"),
+        ((900, 1), (64, 32), "letterbox"),
         ((2000, 3), (64, 32), "stretch"),
         ((300, 500), (224, 224), "letterbox"),
     ],
@@ -62,17 +66,54 @@ def test_detail_that_is_too_fine_becomes_grey(height: int, period: int) -> None:
     assert preprocess(frame, 224, 224).std() < 0.75 * linear.std()
 
 
-def test_the_crop_is_the_middle() -> None:
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((32, 32), (slice(None), slice(100, 200))),
+        ((32, 64), (slice(None), slice(50, 250))),
+        ((32, 16), (slice(None), slice(125, 175))),
+    ],
+)
+def test_the_crop_is_the_middle(size: tuple[int, int], shown: tuple[slice, slice]) -> None:
+    """Also of a frame that stands."""
     frame = np.zeros((100, 300, 3), np.uint8)
-    frame[:, 100:200] = 255
-    assert preprocess(frame, 32, 32).min() == 255
+    frame[shown] = 255
+    assert preprocess(frame, *size).min() == 255
+    standing = np.zeros((300, 100, 3), np.uint8)
+    standing[shown[::-1]] = 255
+    assert preprocess(standing, *size[::-1]).min() == 255
 
 
 def test_the_letterbox_keeps_everything() -> None:
-    image = preprocess(np.full((50, 100, 3), 255, np.uint8), 64, 64, "letterbox")
-    assert (image[:16] == 114).all()
-    assert (image[16:48] == 255).all()
-    assert (image[48:] == 114).all()
+    lying = preprocess(np.full((50, 100, 3), 255, np.uint8), 64, 64, "letterbox")
+    standing = preprocess(np.full((100, 50, 3), 255, np.uint8), 64, 64, "letterbox")
+    for image in (lying, standing.transpose(1, 0, 2)):
+        assert (image[:16] == 114).all()
+        assert (image[16:48] == 255).all()
+        assert (image[48:] == 114).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted", "shrunk"),
+    [
+        ((720, 1280), (224, 224), (360, 320)),
+        ((448, 448), (224, 224), (224, 224)),
+        ((447, 447), (224, 224), (447, 447)),
+        ((896, 300), (224, 224), (224, 300)),
+        ((300, 896), (224, 224), (300, 224)),
+        ((901, 90), (45, 45), (56, 45)),
+        ((20, 30), (40, 60), (20, 30)),
+    ],
+)
+def test_a_picture_is_halved_along_each_side_that_is_twice_too_long(
+    shape: tuple[int, int], wanted: tuple[int, int], shrunk: tuple[int, int]
+) -> None:
+    image = _photograph(*shape)
+    small = halved(image, *wanted)
+    assert small.shape == (*shrunk, 3)
+    y, x = shape[0] // shrunk[0], shape[1] // shrunk[1]
+    blocks = image[: shrunk[0] * y, : shrunk[1] * x].reshape(shrunk[0], y, shrunk[1], x, 3)
+    assert np.abs(small - blocks.mean((1, 3))).max() <= 2, "each pixel is the mean of its block"
 
 
 def test_the_right_size_is_left_alone() -> None:

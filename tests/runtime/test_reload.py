@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +14,12 @@ import pytest
 from edgecat_runtime import Classifier, ModelCard, UserError
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.classifier import FileStamp
 from edgecat_runtime.loop import reload
 from edgecat_runtime.loop.reload import Reloaded, Reloader
 from edgecat_runtime.outputs.callback import CallbackSink
 from edgecat_runtime.pipeline import Pipeline
+from edgecat_runtime.system.atomic import atomic_write
 
 Make = Callable[..., Any]
 SECONDS = 0.02
@@ -57,10 +60,15 @@ def path_of(classifier: Classifier) -> Path:
     return classifier.path
 
 
+def replace_file(classifier: Classifier, data: bytes) -> None:
+    """At once: of a file that is written slowly, a part may be looked at."""
+    atomic_write(path_of(classifier), data)
+
+
 def test_a_new_file_is_opened_and_proved(
     served: Classifier, reloader: Reloader, make_tiny: Make, tiny_card: ModelCard
 ) -> None:
-    path_of(served).write_bytes(make_tiny(card=replace(tiny_card, temperature=2.0)))
+    replace_file(served, make_tiny(card=replace(tiny_card, temperature=2.0)))
     news = news_of(reloader)
     assert news is not None
     assert news.classifier is not None
@@ -85,7 +93,7 @@ def test_the_old_engine_stays(
         ),
     ]
     for data, why in cases:
-        path_of(served).write_bytes(data)
+        replace_file(served, data)
         news = news_of(reloader)
         assert news is not None, why
         assert news.classifier is None, why
@@ -101,9 +109,9 @@ def test_nothing_is_opened_for_nothing(
     assert news_of(reloader, 10 * SECONDS) is None, "touched"
     path.unlink()
     assert news_of(reloader, 10 * SECONDS) is None, "gone"
-    path.write_bytes(make_tiny())
+    replace_file(served, make_tiny())
     assert news_of(reloader, 10 * SECONDS) is None, "the same contents"
-    path.write_bytes(make_tiny(card=replace(tiny_card, temperature=3.0)))
+    replace_file(served, make_tiny(card=replace(tiny_card, temperature=3.0)))
     news = news_of(reloader)
     assert news is not None
     assert news.classifier is not None
@@ -113,7 +121,7 @@ def test_nothing_is_opened_for_nothing(
 def test_a_file_that_was_replaced_before_the_loop_began(
     served: Classifier, make_tiny: Make, tiny_card: ModelCard
 ) -> None:
-    path_of(served).write_bytes(make_tiny(card=replace(tiny_card, temperature=2.0)))
+    replace_file(served, make_tiny(card=replace(tiny_card, temperature=2.0)))
     late = Reloader(served, seconds=SECONDS)
     late.start()
     news = news_of(late)
@@ -121,6 +129,91 @@ def test_a_file_that_was_replaced_before_the_loop_began(
     assert news is not None
     assert news.classifier is not None
     news.classifier.close()
+
+
+def test_a_file_is_opened_when_it_has_kept_still_for_one_look(
+    served: Classifier, make_tiny: Make, tiny_card: ModelCard
+) -> None:
+    """As `cp` writes it: in place, part after part."""
+    path, watching = path_of(served), Reloader(served)
+    data = make_tiny(card=replace(tiny_card, temperature=2.0))
+    looks = []
+    for end in (0, len(data) // 3, len(data), len(data), len(data)):
+        if path.stat().st_size != end:
+            path.write_bytes(data[:end])
+        looks.append(watching._is_new())
+    assert looks == [False, False, False, True, False]
+
+
+class Counted:
+    """A backend that knows whether it is open."""
+
+    name = "counted"
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def infer(self, frames: np.ndarray) -> np.ndarray:
+        return np.zeros((len(frames), 2), np.float32)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_every_engine_that_does_not_answer_is_closed(
+    served: Classifier, make_tiny: Make, tiny_card: ModelCard
+) -> None:
+    opened, retired = [Counted() for _ in range(3)], Counted()
+    cards = iter([tiny_card, replace(tiny_card, labels=("dog", "cat")), tiny_card])
+    engines = iter(opened)
+    watching = Reloader(served, lambda: Classifier(next(engines), next(cards)), seconds=SECONDS)
+
+    def news_after(data: bytes) -> None:
+        before = len(watching._news)
+        replace_file(served, data)
+        deadline = time.perf_counter() + PATIENCE
+        while len(watching._news) == before:
+            assert time.perf_counter() < deadline, "no news of the new file"
+            time.sleep(SECONDS)
+
+    watching.start()
+    for temperature in (2.0, 3.0, 4.0):
+        news_after(make_tiny(card=replace(tiny_card, temperature=temperature)))
+    assert [engine.closed for engine in opened] == [0, 1, 0], "one has other labels"
+    taken = watching.take()
+    assert taken is not None
+    watching.retire(Classifier(retired, tiny_card))
+    deadline = time.perf_counter() + PATIENCE
+    while not retired.closed:  # beside the loop, which goes on
+        assert time.perf_counter() < deadline
+        time.sleep(SECONDS)
+    watching.close()
+    assert [engine.closed for engine in opened] == [0, 1, 1], "the last one was never taken"
+    assert retired.closed == 1
+
+
+def test_a_file_that_vanishes_while_it_is_looked_into_is_no_news(
+    served: Classifier, make_tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching = Reloader(served)
+    stamp = FileStamp(1, 2, 3)
+    monkeypatch.setattr(reload, "file_stamp", lambda path: stamp)
+    path_of(served).unlink()
+    assert [watching._is_new() for _ in range(3)] == [False] * 3
+
+
+def test_what_became_of_a_new_file_is_logged(
+    served: Classifier, make_tiny: Make, tiny_card: ModelCard, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching = Reloader(served)
+    for data in (make_tiny(card=replace(tiny_card, temperature=2.0)), make_tiny(negate=True)):
+        replace_file(served, data)
+        with caplog.at_level(logging.WARNING):
+            watching._open()
+    watching.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert ["answers now" in text for text in said] == [True, False]
+    assert ["the old engine goes on" in text for text in said] == [False, True]
 
 
 def test_what_comes_from_no_file_is_refused(scripted: Make, brightness: Make) -> None:
@@ -150,12 +243,12 @@ def test_the_engine_changes_between_two_frames_of_a_running_loop(
         assert time.perf_counter() < deadline, "no news of the new file"
         confidences[round(answer.raw.confidence, 6)] = None
         if steps and len(news) == 3 - len(steps):
-            path_of(served).write_bytes(steps.pop(0))
+            replace_file(served, steps.pop(0))
         if len(news) == 3 and len(confidences) == 2:
             pipeline.stop()
     assert [signal.state for signal in news] == ["started", "refused", "reloaded", "stopped"]
     assert [bool(signal.reason) for signal in news] == [False, True, True, True]
     assert news[2].after == news[2].before, "the label is held"
     assert pipeline.classifier.card.temperature == 4
-    with pytest.raises(AttributeError):
-        served.classify(np.zeros((9, 9, 3), np.uint8))  # it was closed
+    with pytest.raises(UserError, match="was closed"):
+        served.classify(np.zeros((9, 9, 3), np.uint8))

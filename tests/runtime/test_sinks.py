@@ -8,9 +8,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edgecat_runtime.camera.frames import Signal
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.answers import Answer
-from edgecat_runtime.outputs.sink import BackgroundOutput, Output, Sink, Stop, output_from_sink
+from edgecat_runtime.outputs import sink as sinks
+from edgecat_runtime.outputs.sink import (
+    QUEUED,
+    BackgroundOutput,
+    Output,
+    Sink,
+    Stop,
+    output_from_sink,
+)
 
 Answering = Callable[..., Answer]
 PICTURE = np.zeros((48, 64, 3), np.uint8)
@@ -43,12 +52,10 @@ class Listing(Sink):
             raise OSError("closing failed too")
 
 
-def _feed(output: Output, answer: Answering, count: int) -> float:
-    start = time.perf_counter()
+def _feed(output: Output, answer: Answering, count: int) -> None:
     for index in range(count):
         if output.wants(changed=True):
             output.write(answer(index), PICTURE)
-    return time.perf_counter() - start
 
 
 @pytest.mark.parametrize("inline", [False, True])
@@ -63,11 +70,18 @@ def test_a_sink_is_given_all_in_order_and_closed(answer: Answering, inline: bool
 
 
 def test_a_slow_sink_of_a_live_source_drops_and_does_not_slow_the_loop(answer: Answering) -> None:
-    sink = Listing(seconds=0.05)
+    class Stuck(Listing):
+        def write(self, answer: Answer, picture: np.ndarray) -> None:
+            assert fed.wait(20), "the loop waits"
+            super().write(answer, picture)
+
+    sink, fed = Stuck(), threading.Event()
     output = BackgroundOutput(sink, wait=False)
-    assert _feed(output, answer, 40) < 0.5, "forty slow writes would take two seconds"
+    _feed(output, answer, 40)
+    fed.set()
     output.close()
-    assert output.dropped >= 30
+    assert output.failure == ""
+    assert 40 - QUEUED - 1 <= output.dropped <= 40 - QUEUED
     assert len(sink.indices) + output.dropped == 40
 
 
@@ -105,6 +119,73 @@ def test_a_failing_sink_is_reported_once_and_harms_nobody(
     assert sentence in output.failure
     assert caplog.text.count("the list stopped") == 1
     assert (sink.indices, sink.closed) == ([0, 1], 1)
+
+
+NEWS = Signal("lost", "yard", 0, 0.0, "no route")
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("where", ["signal", "close"])
+def test_a_sink_may_fail_at_news_and_at_its_end_too(
+    answer: Answering, where: str, inline: bool
+) -> None:
+    class Failing(Listing):
+        def signal(self, signal: Signal) -> None:
+            self.fail("signal")
+
+        def close(self) -> None:
+            self.fail("close")
+
+        def fail(self, here: str) -> None:
+            if here == where:
+                raise UserError(f"{here} failed")
+
+    sink = Failing(inline=inline)
+    output = output_from_sink(sink, wait=True)
+    output.write(answer(0), PICTURE)
+    output.signal(NEWS)
+    output.close()
+    assert output.failure == f"the list stopped: {where} failed"
+    assert sink.indices == [0]
+
+
+def test_a_sink_that_does_not_end_is_named_and_left(
+    answer: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endless(Listing):
+        def close(self) -> None:
+            release.wait(20)
+
+    monkeypatch.setattr(sinks, "CLOSE_SECONDS", 0.2)
+    release = threading.Event()
+    output = BackgroundOutput(Endless(), wait=True)
+    output.close()
+    release.set()
+    assert output.failure == "the list stopped: it was not finished 0 s after the end"
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_news_wait_for_a_slow_sink_of_a_file_alone(answer: Answering, wait: bool) -> None:
+    class Stuck(Listing):
+        def write(self, answer: Answer, picture: np.ndarray) -> None:
+            assert release.wait(20)
+
+        def signal(self, signal: Signal) -> None:
+            self.indices.append(-1)
+
+    sink, release = Stuck(), threading.Event()
+    output = BackgroundOutput(sink, wait=wait)
+    output.write(answer(0), PICTURE)
+    while not output._queue.empty():
+        time.sleep(0.001)
+    for index in range(QUEUED):
+        output.write(answer(index), PICTURE)  # there is no place left
+    if wait:
+        threading.Timer(0.3, release.set).start()
+    output.signal(NEWS)
+    release.set()
+    output.close()
+    assert sink.indices == [-1] * wait
 
 
 def test_only_an_inline_sink_can_stop_the_loop(answer: Answering) -> None:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs.snapshots import Snapshots
+from edgecat_runtime.pipeline import Pipeline
 
 Answering = Callable[..., Answer]
 
@@ -44,9 +47,11 @@ def test_the_newest_pictures_are_kept(answer: Answering, tmp_path: Path) -> None
 def test_earlier_runs_count_and_other_files_do_not(answer: Answering, tmp_path: Path) -> None:
     take(Snapshots(tmp_path), answer, 1, 2)
     (tmp_path / "mine.jpg").write_bytes(b"mine")
+    (tmp_path / ".hidden.jpg").write_bytes(b"hidden")
     (tmp_path / ".19700101T000003.000Z-0-3-dog-x7_b1.jpg").write_bytes(b"torn")
     take(Snapshots(tmp_path, limit=2), answer, 4)
     assert names(tmp_path) == [
+        ".hidden.jpg",
         "19700101T000002.000Z-0-2-cat.jpg",
         "19700101T000004.000Z-0-4-cat.jpg",
         "mine.jpg",
@@ -71,6 +76,16 @@ def test_any_label_makes_a_file_name(answer: Answering, tmp_path: Path) -> None:
     (name,) = names(tmp_path)
     assert name.startswith("19700101T000000.000Z-0-1-_Kätzchen_tabby_cat_xxx")
     assert len(name.encode()) < 120
+
+
+def test_a_picture_is_taken_at_every_change_and_no_other_time(
+    scripted: Callable[..., Any], brightness: Callable[..., Any], tmp_path: Path
+) -> None:
+    frames = [np.full((48, 64, 3), level, np.uint8) for level in (10, 10, 240, 240, 240, 10)]
+    with Camera(scripted(frames)) as camera:
+        Pipeline(camera, brightness(), [Snapshots(tmp_path)], smooth=False).run()
+    labels = [name.split("-", 2)[2] for name in names(tmp_path)]
+    assert labels == ["0-dark.jpg", "2-bright.jpg", "5-dark.jpg"]
 
 
 @pytest.mark.parametrize(

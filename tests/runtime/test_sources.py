@@ -7,8 +7,10 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,16 +18,20 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
+from edgecat_runtime.camera.frames import Signal
 from edgecat_runtime.camera.listing import source_kinds
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.source import SourceOptions, redacted
-from edgecat_runtime.camera.sources import v4l2
+from edgecat_runtime.camera.sources import files, v4l2
+from edgecat_runtime.camera.sources.files import Realtime
 from edgecat_runtime.camera.sources.gstreamer import csi_pipeline, has_gstreamer
 from edgecat_runtime.camera.sources.jpeg_stream import JpegStream
-from edgecat_runtime.camera.view import Region, View
+from edgecat_runtime.camera.view import ROTATIONS, Region, View
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.loop import engine
 from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.outputs import systemd
 from edgecat_runtime.outputs.systemd import Systemd, notify
 from edgecat_runtime.pipeline import Pipeline
 
@@ -53,6 +59,10 @@ NUMBERED = np.arange(12, dtype=np.uint8).reshape(3, 4, 1).repeat(3, 2)  # 0 1 2 
         (0, "both", None, [[11, 10, 9, 8], [7, 6, 5, 4], [3, 2, 1, 0]]),
         (0, None, "1,0,2,2", [[1, 2], [5, 6]]),
         (0, None, "0.5,0,0.5,1", [[2, 3], [6, 7], [10, 11]]),
+        (0, None, "0,0.34,1,0.66", [[4, 5, 6, 7], [8, 9, 10, 11]]),
+        (0, None, "0.5,0.34,0.01,0.01", [[6]]),
+        (0, None, "1,1,3,1", [[5, 6, 7]]),
+        (0, None, "1,1,1,2", [[5], [9]]),
         (90, "horizontal", "0,1,3,2", [[1, 5, 9], [2, 6, 10]]),
     ],
 )
@@ -66,7 +76,11 @@ def test_a_view_turns_then_mirrors_then_cuts(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,2,3", "1,2,3,0", "a,b,c,d", "-1,0,5,5", "0.5,0,0.6,1", "1.5,0,20,20", "1,1,1,1"]
+    "text",
+    [
+        *("", "1,2,3", "1,2,3,0", "a,b,c,d", "-1,0,5,5", "0.5,0,0.6,1", "1.5,0,20,20", "1,1,1,1"),
+        *("1,2,0,3", "0,0.5,1,0.6"),
+    ],
 )
 def test_a_region_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--roi"):
@@ -76,6 +90,20 @@ def test_a_region_that_makes_no_sense_is_refused(text: str) -> None:
 def test_a_region_outside_the_first_picture_is_refused() -> None:
     with pytest.raises(UserError, match="--roi reaches to 5,2, outside the picture of 4x3 pixels"):
         View(roi=Region.parse("1,0,4,2"))(NUMBERED)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 1), (1, 2)])
+def test_a_region_of_which_nothing_is_left_is_a_loss(height: int, width: int) -> None:
+    """It begins where a later, smaller picture ends."""
+    view = View(roi=Region.parse("1,1,2,2"))
+    assert view(NUMBERED).shape == (2, 2, 3)
+    assert view(NUMBERED[:2, :2]).shape == (1, 1, 3)
+    with pytest.raises(DeviceError, match=f"the picture is {width}x{height} now and --roi lies"):
+        view(NUMBERED[:height, :width])
+
+
+def test_a_rotation_is_called_by_its_degrees() -> None:
+    assert ROTATIONS == {"0": 0, "90": 90, "180": 180, "270": 270}
 
 
 # What each source honours.
@@ -103,23 +131,47 @@ def test_what_a_source_cannot_honour_it_refuses(
         open_source(text, SourceOptions(**options))
 
 
-def test_a_file_in_real_time_is_live_and_keeps_its_rate(tmp_path: Path) -> None:
+def test_a_file_in_real_time_is_live_and_loses_what_nobody_reads(tmp_path: Path) -> None:
     path = str(tmp_path / "clip.mkv")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 50, (64, 48))
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 200, (64, 48))
     for level in range(40):
         writer.write(grey(level))
     writer.release()
     with Camera.open(path, options=SourceOptions(realtime=True)) as camera:
         assert camera.source.live
-        start, seen = time.perf_counter(), []
-        while (frame := camera.read()) is not None:
-            seen.append(frame.index)
-            time.sleep(0.1)
-        assert time.perf_counter() - start > 0.75
-    assert seen[-1] == 39
-    assert len(seen) + camera.dropped == 40
-    assert camera.dropped > 10
-    assert camera.losses == 0
+        assert camera.read() is not None
+        while camera.state != "ended":
+            time.sleep(0.01)
+        last = camera.read()
+        assert last is not None
+        assert last.index == 39
+        assert camera.read() is None
+    assert (camera.dropped, camera.losses) == (38, 0)
+
+
+def test_a_file_in_real_time_keeps_its_rate(
+    scripted: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And catches up, after a frame that took long to decode, by one frame at most."""
+    now, slept = 50.0, []
+
+    def decoded() -> Iterator[np.ndarray]:
+        nonlocal now
+        for seconds in (0.01, 0.01, 0.01, 0.35, 0.01, 0.01):
+            now += seconds
+            yield grey(1)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        slept.append(seconds)
+
+    clock = SimpleNamespace(perf_counter=lambda: now, sleep=sleep)
+    monkeypatch.setattr(files, "time", clock)
+    film = Realtime(scripted(decoded(), fps=10.0))
+    for _ in range(6):
+        assert film.read() is not None
+    assert slept == pytest.approx([0, 0.09, 0.09, 0, 0, 0.08])
 
 
 @pytest.mark.skipif(not hasattr(cv2, "videoio_registry"), reason="an OpenCV without a registry")
@@ -344,6 +396,24 @@ def test_an_engine_error_reopens_the_engine_once(
     assert (broken.closed, fresh.closed) == (1, 1)
 
 
+@pytest.mark.parametrize(("pause", "frames"), [(0.0, 8), (60.0, 4)])
+def test_an_engine_may_fail_once_in_a_while(
+    scripted: Make, tiny_card: Any, monkeypatch: pytest.MonkeyPatch, pause: float, frames: int
+) -> None:
+    monkeypatch.setattr(engine, "REOPEN_SECONDS", pause)
+    engines = [Failing(3), Failing(3), Failing()]
+    rest = iter(engines[1:])
+    loop = Pipeline(
+        Camera(scripted([grey(5)] * 8)),
+        Classifier(engines[0], tiny_card),
+        reopen=lambda: Classifier(next(rest), tiny_card),
+    )
+    with suppress(DeviceError):
+        loop.run()
+    assert loop.summary.frames == frames
+    assert [each.closed for each in engines] == ([1, 1, 1] if frames == 8 else [1, 1, 0])
+
+
 def test_an_engine_that_cannot_be_opened_again_is_a_device_error(
     scripted: Make, tiny_card: Any
 ) -> None:
@@ -360,24 +430,84 @@ def test_an_engine_that_cannot_be_opened_again_is_a_device_error(
 # systemd.
 
 
-def test_systemd_hears_of_frames_only_while_they_flow(
-    scripted: Make, brightness: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+READY = "READY=1\nSTATUS=frames flow"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What systemd has been told since the last time."""
     address = f"/tmp/edgecat-systemd-{os.getpid()}.socket"  # at most 107 characters
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        try:
-            monkeypatch.setenv("NOTIFY_SOCKET", address)
-            monkeypatch.setattr("edgecat_runtime.outputs.systemd._SECONDS", 0.0)
-            Pipeline(Camera(scripted([grey(1)] * 2)), brightness(), [Systemd()]).run()
-        finally:
-            Path(address).unlink()
-        notify("STATUS=nobody listens")
         listener.setblocking(False)
-        heard = [listener.recv(200).decode() for _ in range(4)]
-        with pytest.raises(BlockingIOError):
-            listener.recv(200)
-    assert heard == ["READY=1\nSTATUS=frames flow", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+
+        def heard() -> list[str]:
+            messages: list[str] = []
+            with suppress(BlockingIOError):
+                while True:
+                    messages.append(listener.recv(200).decode())
+            return messages
+
+        yield heard
+        Path(address).unlink(missing_ok=True)
+
+
+def test_systemd_hears_of_the_loop_from_its_first_answer_to_its_end(
+    scripted: Make, brightness: Make, told: Callable[[], list[str]]
+) -> None:
+    Pipeline(Camera(scripted([grey(1)] * 2)), brightness(), [Systemd()]).run()
+    assert told()[:2] == [READY, "WATCHDOG=1"]
+
+
+def test_the_watchdog_is_fed_once_a_second_while_frames_flow(
+    answer: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+) -> None:
+    now = 50.0
+    monkeypatch.setattr(systemd, "monotonic", lambda: now)
+    watchdog = Systemd()
+    assert told() == [], "nothing before the first answer"
+    watchdog.write(answer(), grey(1))
+    assert told() == [READY, "WATCHDOG=1"]
+    for now, fed in [(50.5, 0), (50.99, 0), (51.0, 1), (51.5, 0), (53.0, 1), (53.99, 0), (54.0, 1)]:
+        watchdog.write(answer(), grey(1))
+        assert told() == ["WATCHDOG=1"] * fed, now
+    assert watchdog.inline, "in a thread of its own it would be fed while the loop hangs"
+
+
+def test_systemd_is_told_what_to_show(told: Callable[[], list[str]]) -> None:
+    watchdog = Systemd()
+    for state, shown in [
+        ("started", []),
+        ("lost", ["STATUS=no signal: no route"]),
+        ("back", ["STATUS=frames flow"]),
+        ("switched", ["STATUS=frames flow"]),
+        ("reloaded", []),
+    ]:
+        watchdog.signal(Signal(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]
+        assert told() == shown, state
+    watchdog.close()
+    assert told() == ["STOPPING=1"]
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "relative", "@nobody-listens"])
+def test_where_nobody_listens_nothing_is_told(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify("READY=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("READY=1")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="abstract sockets")
+def test_systemd_may_listen_at_an_abstract_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"edgecat@{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        notify("READY=1")
+        assert listener.recv(200, socket.MSG_DONTWAIT) == b"READY=1"
 
 
 def test_a_device_file_that_is_no_camera_is_not_listed() -> None:

@@ -7,15 +7,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edgecat_runtime import Classifier, DeviceError, ModelCard
-from edgecat_runtime.backends.tensorrt import EngineMismatch, here, mismatch
+from edgecat_runtime.backends.tensorrt import EngineMismatch, _deserialised, here, mismatch
 from edgecat_runtime.errors import BackendMissing, EdgecatError, UserError
 from edgecat_runtime.model.engine_card import card_in_plan
 from edgecat_runtime.nvidia.cuda import Gpu, open_gpu
-from edgecat_runtime.nvidia.tensorrt import KINDS, kind_of, plainly, tensorrt
+from edgecat_runtime.nvidia.tensorrt import KINDS, TensorRT, kind_of, plainly, tensorrt
 
 ORIN = Gpu(0, "Orin", 87)
 
@@ -97,6 +98,46 @@ def test_a_refused_engine_names_both_sides_and_the_command(
     assert error.source is None
     source.touch()
     assert mismatch(path, replace(tiny_card, tools=tools), api, ORIN, "").source == source
+
+
+@pytest.mark.usefixtures("rtx")
+def test_a_gpu_that_is_not_served_is_sent_to_the_onnx_file(
+    tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    """TensorRT-RTX, which deserialises nothing without a GPU, is the real one."""
+    api = tensorrt("tensorrt_rtx")
+    assert {86, 89, 120} <= set(api.served)
+    card = replace(tiny_card, tools={"source": "tiny.fp16.onnx"})
+    path = engine(tmp_path / "tiny.rtx", card)
+    with pytest.raises(DeviceError, match=r"NVIDIA H100 \(sm_90\) is not served by") as caught:
+        _deserialised(path, card, api, Gpu(0, "NVIDIA H100", 90))
+    assert str(caught.value).endswith(str(tmp_path / "tiny.fp16.onnx"))
+    assert "ebuild" not in str(caught.value)
+    assert "8.6, 8.9" in str(caught.value)
+    with pytest.raises(EngineMismatch, match="Rebuild it here"):
+        _deserialised(path, card, api, Gpu(0, "NVIDIA GeForce RTX 4090", 89))
+
+
+def test_what_tensorrt_rtx_says_of_a_plan_counts_before_its_log(
+    tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    """Where it names the compute capability itself, no list is asked."""
+    runtime = SimpleNamespace(
+        deserialize_cuda_engine=lambda plan: None,
+        get_engine_validity=lambda plan: ("INVALID", 2),
+    )
+    causes = {"VERSION_MISMATCH": 1, "UNSUPPORTED_CC": 2}
+    trt = SimpleNamespace(
+        __version__="9",
+        ILogger=type(
+            "ILogger", (), {"Severity": SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2)}
+        ),
+        Runtime=lambda logger: runtime,
+        EngineInvalidityDiagnostics=SimpleNamespace(__members__=causes),
+    )
+    path = engine(tmp_path / "tiny.rtx", tiny_card)
+    with pytest.raises(DeviceError, match=r"Orin \(sm_87\) is not served by TensorRT-RTX 9. Use"):
+        _deserialised(path, tiny_card, TensorRT(KINDS["tensorrt_rtx"], trt), ORIN)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import http.client
 import importlib.util
+import itertools
 import json
 import re
 import socket
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
 
 from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.errors import BackendMissing, UserError
-from edgecat_runtime.web import Panel, WebPage, panels, register_panel
+from edgecat_runtime.web import Panel, WebPage, panels, register_panel, server
 from edgecat_runtime.web import connections as limits
 from edgecat_runtime.web.guard import address_from_text
 
@@ -51,21 +53,29 @@ def decoded(data: bytes) -> np.ndarray:
     return image
 
 
-def parts(loop: Any, path: str, count: int) -> list[np.ndarray]:
-    """The first pictures of a stream."""
-    connection = http.client.HTTPConnection(loop.host, loop.port, timeout=10)
+@contextmanager
+def watching(loop: Any, path: str) -> Iterator[Iterator[bytes]]:
+    """The JPEG pictures of a stream, as they come."""
+    connection = http.client.HTTPConnection(loop.host, loop.port, timeout=20)
     connection.request("GET", path)
     answer = connection.getresponse()
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
-    pictures = []
-    while len(pictures) < count:
-        line = answer.readline()
-        if match := re.match(rb"Content-Length: (\d+)", line):
-            answer.readline()
-            pictures.append(decoded(answer.read(int(match[1]))))
+
+    def pictures() -> Iterator[bytes]:
+        while line := answer.readline():
+            if match := re.match(rb"Content-Length: (\d+)", line):
+                answer.readline()
+                yield answer.read(int(match[1]))
+
+    yield pictures()
     connection.close()
-    return pictures
+
+
+def parts(loop: Any, path: str, count: int) -> list[np.ndarray]:
+    """The first pictures of a stream."""
+    with watching(loop, path) as pictures:
+        return [decoded(picture) for picture in itertools.islice(pictures, count)]
 
 
 @pytest.mark.parametrize(
@@ -162,28 +172,26 @@ def test_pictures_are_encoded_only_while_someone_watches_and_once_for_all(
 ) -> None:
     from edgecat_runtime.web import pictures
 
-    encoded: list[int] = []
+    asked, allowed = threading.Semaphore(0), threading.Semaphore(0)
     real = pictures.jpeg
-    monkeypatch.setattr(
-        pictures, "jpeg", lambda image, *rest: encoded.append(image.shape[1]) or real(image, *rest)
-    )
-    time.sleep(0.3)
-    assert encoded == []
-    gathered: list[list[np.ndarray]] = []
-    threads = [
-        threading.Thread(target=lambda: gathered.append(parts(loop, "/stream?width=320&fps=5", 6)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [len(pictures) for pictures in gathered] == [6] * 4
-    assert 6 <= len(encoded) <= 12  # and not 24
-    loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 0)
-    count = len(encoded)
-    time.sleep(0.5)
-    assert len(encoded) == count
+
+    def jpeg(*arguments: Any) -> bytes:
+        asked.release()
+        assert allowed.acquire(timeout=20)
+        return real(*arguments)
+
+    monkeypatch.setattr(pictures, "jpeg", jpeg)
+    assert not asked.acquire(timeout=0.3), "nobody watches"
+    with ExitStack() as stack:
+        paths = ["/stream?width=320&fps=30"] * 4
+        viewers = [stack.enter_context(watching(loop, path)) for path in paths]
+        loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 4)
+        for _ in range(6):
+            allowed.release()
+            assert len({next(viewer) for viewer in viewers}) == 1, "one picture for all"
+    allowed.release(10**6)
+    loop.until(lambda: not asked.acquire(timeout=0.3))  # nobody watches any more
+    assert json.loads(loop.ask("/api/status")[2])["viewers"] == 0
 
 
 def test_the_snapshot_is_the_newest_frame_at_full_size(loop: Any) -> None:
@@ -219,7 +227,7 @@ def test_health_follows_the_frames(brightness: Make, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(feed, "LEAST_SILENCE", 0.4)
     with served(brightness()) as loop:
-        assert loop.ask("/healthz")[0] == 200
+        loop.until(lambda: loop.ask("/healthz")[0] == 200)
         loop.source.flows.clear()
         loop.until(lambda: loop.ask("/healthz")[0] == 503)
         assert json.loads(loop.ask("/api/status")[2])["state"] == "no signal"
@@ -238,8 +246,12 @@ def test_health_follows_the_frames(brightness: Make, monkeypatch: pytest.MonkeyP
         ("/api/status", {"host": "127.0.0.1.evil.example:8080"}, 421),
         ("/api/status", {"host": "192.168.1.7"}, 421),
         ("/api/status", {"host": "[::1"}, 421),
-        ("/stream", {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"}, 403),
+        ("/snapshot.jpg", {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"}, 403),
+        ("/snapshot.jpg", {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors"}, 403),
+        ("/api/status", {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors"}, 200),
+        ("/api/status", {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"}, 200),
         ("/", {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}, 200),
+        ("/", {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "navigate"}, 200),
         ("/../../etc/passwd", {}, 404),
         ("/%2e%2e/%2e%2e/etc/passwd", {}, 404),
         ("/page.css/../guard.py", {}, 404),
@@ -356,6 +368,7 @@ def test_slow_requests_are_cut_off(brightness: Make, monkeypatch: pytest.MonkeyP
                     for _ in range(80):
                         time.sleep(0.1)
                         slow.sendall(b"a")
+        monkeypatch.setattr(limits, "REQUEST_SECONDS", 60.0)
         assert loop.ask("/")[0] == 200
 
 
@@ -381,18 +394,29 @@ def test_viewers_and_connections_are_bounded(brightness: Make) -> None:
 def test_who_does_not_read_is_dropped_and_holds_no_pictures(
     brightness: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "WRITE_SECONDS", 0.5)
-    with served(brightness()) as loop:
+    def watch_deaf() -> socket.socket:
         deaf = socket.create_connection((loop.host, loop.port), timeout=10)
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.sendall(b"GET /stream?fps=30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 1)
-        assert len(parts(loop, "/stream?fps=30", 10)) == 10  # the others see on
+        assert deaf.recv(15) == b"HTTP/1.1 200 OK"
+        return deaf
+
+    monkeypatch.setattr(limits, "WRITE_SECONDS", 60.0)
+    with served(brightness()) as loop:
+        with watch_deaf():
+            assert len(parts(loop, "/stream?fps=30", 10)) == 10  # the others see on
         loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 0)
-        deaf.close()
+        monkeypatch.setattr(limits, "WRITE_SECONDS", 0.5)
+        with watch_deaf():
+            loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 0)
 
 
-def test_it_is_gone_within_a_second_with_streams_open(brightness: Make) -> None:
+def test_it_ends_at_once_with_streams_open(
+    brightness: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No stream has to be broken off: that would take longer than the test waits."""
+    monkeypatch.setattr(server, "STOP_SECONDS", 100.0)
+    monkeypatch.setattr(server, "_JOIN_SECONDS", 20.0)
     before = threading.active_count()
     with served(brightness()) as loop:
         sockets = []
@@ -401,9 +425,7 @@ def test_it_is_gone_within_a_second_with_streams_open(brightness: Make) -> None:
             viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert viewer.recv(15) == b"HTTP/1.1 200 OK"
             sockets.append(viewer)
-        start = time.monotonic()
         loop.page.close()
-        assert time.monotonic() - start < 1
         assert not loop.page._server._thread.is_alive()
         tail = b"".join(iter(lambda: sockets[1].recv(65536), b""))
         assert tail.endswith(b"event: end\ndata: {}\n\n\r\n0\r\n\r\n")

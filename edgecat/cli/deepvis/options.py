@@ -27,4 +27,4 @@ Units = Annotated[
     str | None,
     typer.Option(help="Units of each, such as 37 or 0-15; default: all.", show_default=False),
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]

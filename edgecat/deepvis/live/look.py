@@ -48,7 +48,7 @@ class Looker(Classifier):
 
     def __init__(self, probe: Probe, desk: Desk, results: Results) -> None:
         self._looked = _Backend(probe, desk)
-        super().__init__(self._looked, probe.card, device=probe.device.type)
+        super().__init__(self._looked, probe.card, device=str(probe.device))
         self._probe, self._desk, self._results = probe, desk, results
         self._filters: Values | None = None
 

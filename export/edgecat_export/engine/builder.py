@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgecat_export.engine.errors import EngineError, builder_error, parser_error, silent_error
 from edgecat_export.engine.monitor import Progress, monitor_for, watched
-from edgecat_export.engine.timings import cache_folder, cache_path, load_timings, save_timings
+from edgecat_export.engine.timings import cache_path, load_timings, save_timings, timing_folder
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.engine_card import card_in_plan
@@ -30,6 +31,7 @@ class EngineOptions:
         refit: let the weights be exchanged later.
         strip: leave out the weights that a refit would bring.
         timing_cache: folder for timings; None: the user's cache folder.
+        gpu: to build on and prove the engine on, as CUDA counts.
     """
 
     min_batch: int = 1
@@ -41,6 +43,7 @@ class EngineOptions:
     refit: bool = False
     strip: bool = False
     timing_cache: Path | None = None
+    gpu: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_batch <= self.opt_batch <= self.max_batch:
@@ -77,6 +80,10 @@ class Build:
             payload: a serialised ONNX model.
             card: to carry as the network's name.
         """
+        with self.gpu.in_use() if self.gpu is not None else nullcontext():
+            return self._run(payload, card)
+
+    def _run(self, payload: bytes, card: ModelCard) -> memoryview:
         api = self.api
         api.log.clear()
         builder = api.trt.Builder(api.logger)
@@ -100,7 +107,7 @@ class Build:
         config.progress_monitor = monitor = monitor_for(self.api.trt, self.progress)
         timings, kept_at = None, None
         if self.api.keeps_timings and self.gpu is not None:
-            folder = self.options.timing_cache or cache_folder()
+            folder = self.options.timing_cache or timing_folder()
             kept_at = cache_path(folder, self.api, self.gpu)
             timings = load_timings(config, kept_at)
         with watched(monitor):
@@ -149,6 +156,7 @@ class Build:
             workspace = self.gpu.free_memory() // 2
         if workspace is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+        self.api.make_capturable(config)
         if options.hardware_compatible:
             self.api.make_hardware_compatible(config)
         if options.version_compatible:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
@@ -87,7 +88,8 @@ def engine_from_onnx(
 
     Raises:
         BackendMissing: that flavour, or cuda-bindings, is not installed.
-        DeviceError: TensorRT was asked for and there is no GPU (TensorRT-RTX builds without).
+        DeviceError: TensorRT was asked for and there is no GPU (TensorRT-RTX builds without), or
+            not the one asked for.
         EngineError: TensorRT refuses the graph or the options.
         CardError: the card is missing or too long.
         KeyboardInterrupt: the build was cancelled from the keyboard.
@@ -99,9 +101,10 @@ def engine_from_onnx(
         card = read_card(source)
     payload = source if isinstance(source, bytes) else Path(source).read_bytes()
     api = tensorrt(flavour)
-    gpu = _gpu(api)
-    card = _engine_card(card, api, gpu, options or EngineOptions(), name)
-    return Build(api, gpu, options or EngineOptions(), progress, name).run(payload, card)
+    options = options or EngineOptions()
+    gpu = _gpu(api, options.gpu)
+    card = _engine_card(card, api, gpu, options, name)
+    return Build(api, gpu, options, progress, name).run(payload, card)
 
 
 def export_engine(
@@ -187,9 +190,17 @@ def save_engine(plan: memoryview, path: str | Path) -> None:
 
 
 def _onnx_parity(path: Path) -> Pair | None:
-    """Hold the graph against its golden logits on the CPU; None where nothing here can run it."""
+    """Hold the graph against its golden logits on the CPU; None where nothing here can run it.
+
+    An int8 graph is computed in double precision, where the onnx package is installed: TensorRT
+    will serve it, and a processor's integer kernels may answer its form differently.
+    """
     if path.suffix != ".onnx":
         raise CardError(f"{path} is no ONNX file; engines are built from one: edgecat export")
+    if read_card(path).precision == "int8" and find_spec("onnx"):
+        from edgecat_export.precision.gate import exact_parity
+
+        return _passed(exact_parity(path))
     for backend in available_backends(path, device="cpu"):
         try:
             pair = golden_parity(path, backend, device="cpu")
@@ -197,11 +208,14 @@ def _onnx_parity(path: Path) -> Pair | None:
             raise
         except UserError:  # an older OpenCV, for one, does not take the graph
             continue
-        if not pair.passed:
-            raise GateError(f"no engine was built: {pair}")
-        return pair
-    read_card(path)
+        return _passed(pair)
     return None
+
+
+def _passed(pair: Pair) -> Pair:
+    if not pair.passed:
+        raise GateError(f"no engine was built: {pair}")
+    return pair
 
 
 def _engine_parity(
@@ -211,7 +225,8 @@ def _engine_parity(
     if options.strip:
         return None, "its weights are stripped"
     try:
-        pair = golden_parity(path, backend, name=name)
+        device = f"cuda:{options.gpu}" if options.gpu else "cuda"
+        pair = golden_parity(path, backend, device=device, name=name)
     except (BackendMissing, DeviceError, EngineMismatch) as error:
         return None, str(error).replace(str(path), name)
     if not pair.passed:
@@ -219,10 +234,10 @@ def _engine_parity(
     return pair, ""
 
 
-def _gpu(api: TensorRT) -> Gpu | None:
+def _gpu(api: TensorRT, number: int) -> Gpu | None:
     """The GPU to build on: TensorRT times kernels on one, TensorRT-RTX needs none."""
-    if not api.rtx:
-        return open_gpu()
+    if not api.rtx or number:  # a number was asked for
+        return open_gpu(number)
     with suppress(EdgecatError):
         return open_gpu()
     return None

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export.graph.foreign_graph import ForeignInput, modern, strip_softmax, wrap
-from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.scan import session_from_onnx
-from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError, Fit, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
@@ -146,11 +143,6 @@ def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard
         )
     golden = golden_rows(logits if softmax else reference)
     return wrapped, replace(card, golden=golden, tools={"onnx": onnx.__version__})
-
-
-def export_foreign(payload: bytes, card: ModelCard, path: str | Path) -> list[Pair]:
-    """Wrap, prove and write a foreign classifier; raises as `onnx_from_foreign` and `save_onnx`."""
-    return save_onnx(*onnx_from_foreign(payload, card), path)
 
 
 def normalised(frames: Frames, card: ModelCard) -> NDArray[np.float32]:

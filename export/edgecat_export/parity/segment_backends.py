@@ -54,7 +54,10 @@ def _onnxruntime(payload: bytes, *, provider: Any = "CPUExecutionProvider") -> R
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(payload, options, providers=[provider])
+    session = ort.InferenceSession(payload, options, providers=[provider], enable_fallback=0)
+    wanted = provider if isinstance(provider, str) else provider[0]
+    if (started := session.get_providers()[0]) != wanted:
+        raise UserError(f"onnxruntime started {started}; expected {wanted}")
     return lambda feed: np.asarray(session.run(None, dict(feed))[0])
 
 

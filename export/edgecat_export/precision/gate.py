@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.parity.comparison import AGREEMENT_LIMITS, FLOAT_LIMITS
-from edgecat_export.precision.scan import Progress, answer
+from edgecat_export.parity.comparison import (
+    AGREEMENT_LIMITS,
+    FLOAT_LIMITS,
+    Pair,
+    Tally,
+    check_classes,
+)
+from edgecat_export.precision.scan import Progress, answer, answer_exactly
 from edgecat_runtime.errors import GateError
+from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import GOLDEN_CLASSES, ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
@@ -96,6 +104,10 @@ class GateReport:
 class Gate:
     """Holds candidates against the float32 graph's answers, which are computed once.
 
+    An int8 candidate is computed as its graph is written, in float, on the golden frames in double
+    precision: the integer kernels of the machine that converts have no say. Those of a backend that
+    serves the file are held to its golden logits when it is written and whenever it is opened.
+
     Args:
         payload: the float32 ONNX model.
         card: its card, with the golden logits of what it was made from.
@@ -129,7 +141,10 @@ class Gate:
             precision: chooses the limits.
             literal: round to half wherever the graph says so, as a GPU does (see `answer`).
         """
-        golden = answer(candidate, self.golden, literal=literal)
+        if precision == "int8":
+            golden = answer_exactly(candidate, self.golden, literal=literal)
+        else:
+            golden = answer(candidate, self.golden, literal=literal)
         error = logit_error(self._golden_reference, golden, self._golden_reference)
         if self._photographs is None or self._reference is None:
             return GateReport(precision, error)
@@ -161,3 +176,20 @@ def _check_golden(logits: Logits, card: ModelCard) -> None:
             f"the fp32 graph answers its golden frames {error:.1e} of their spread off; at most "
             f"{LOGIT_LIMITS['fp32']:.0e} is allowed. Export it again from its checkpoint"
         )
+
+
+def exact_parity(path: str | Path) -> Pair:
+    """Hold an ONNX file against the golden logits in its card, computed in double precision.
+
+    Raises:
+        CardError: the file has no card, or answers with another number of classes.
+        CardDamaged: the file was changed after it was sealed.
+    """
+    card = read_card(path)
+    golden = np.asarray(card.golden, np.float32)
+    payload = Path(path).read_bytes()[: card.payload_bytes]
+    logits = answer_exactly(payload, golden_frames(card.height, card.width), literal=True)
+    check_classes(logits, card.classes, str(path))
+    tally = Tally(golden)
+    tally.add(golden, logits[:, :GOLDEN_CLASSES])
+    return tally.pair("golden", str(path), "float64", card.precision)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,12 @@ from edgecat_runtime.model.card import ModelCard
 
 
 class Backend(Protocol):
-    """What runs a network. Opening touches the device, `close` lets it go."""
+    """What runs a network. Opening touches the device, `close` lets it go.
+
+    `Classifier` calls `infer` with at least one frame of the card's size, never after `close`, and
+    from one thread at a time. A backend with a true attribute `thread_safe` is called from several
+    threads at once, and may be closed meanwhile.
+    """
 
     name: str
 
@@ -29,7 +35,25 @@ class Backend(Protocol):
         ...
 
 
-Opener = Callable[[Path, ModelCard, int | None], Backend]
+def check_frames(frames: NDArray[np.uint8], height: int, width: int) -> None:
+    """Refuse a batch that a network of this input size cannot take.
+
+    Raises:
+        UserError: anything but uint8 (n, height, width, 3).
+    """
+    expected = f"expected uint8 (n, {height}, {width}, 3) BGR. Use Classifier.preprocess"
+    if not isinstance(frames, np.ndarray):
+        raise UserError(f"frames is a {type(frames).__name__}; {expected}")
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (height, width, 3):
+        raise UserError(f"the frames are {frames.dtype} {frames.shape}; {expected}")
+
+
+def closed() -> UserError:
+    """The error of a model that is used after it was closed."""
+    return UserError("the model was closed. Open it again")
+
+
+Opener = Callable[..., Backend]
 
 
 @dataclass(frozen=True)
@@ -43,6 +67,7 @@ class BackendEntry:
         module: the library it needs.
         open: called with the path, its card and the number of threads (None: the library's).
         present: whether the library, once found, was built for the device.
+        numbered: whether there may be several of the device; `open` then takes `gpu=`, its number.
     """
 
     name: str
@@ -51,6 +76,12 @@ class BackendEntry:
     module: str
     open: Opener
     present: Callable[[], bool]
+    numbered: bool = False
+
+    def on(self, number: int) -> BackendEntry:
+        """The same on another of several GPUs, as CUDA counts them."""
+        device = f"{self.device}:{number}"
+        return replace(self, device=device, open=partial(self.open, gpu=number), numbered=False)
 
     @property
     def installed(self) -> bool:
@@ -69,6 +100,7 @@ def register_backend(
     *,
     device: str = "cpu",
     present: Callable[[], bool] = lambda: True,
+    numbered: bool = False,
 ) -> None:
     """Make a backend known.
 
@@ -79,8 +111,25 @@ def register_backend(
         opener: called with the path, its card and the number of threads (None: the library's).
         device: as `--device` takes it; one name may be registered for several.
         present: asked, where the library is installed, whether it was built for the device.
+        numbered: whether the device may be `cuda:1`: the opener then takes `gpu=`, its number.
     """
-    _REGISTRY[name, device] = BackendEntry(name, device, suffixes, module, opener, present)
+    entry = BackendEntry(name, device, suffixes, module, opener, present, numbered)
+    _REGISTRY[name, device] = entry
+
+
+def split_device(device: str) -> tuple[str, int | None]:
+    """Split a device into its kind and its number: `cuda:1` into `cuda` and 1.
+
+    Returns:
+        The kind, and the number; None where there is none, or something else behind the colon.
+    """
+    kind, _, number = device.partition(":")
+    return (kind, int(number)) if number.isdecimal() else (device, None)
+
+
+def gpu_number(device: str) -> int:
+    """The GPU that a device means, as CUDA counts: 1 for `cuda:1`, 0 where it has no number."""
+    return split_device(device)[1] or 0
 
 
 def available_backends(path: str | Path, *, device: str = "auto") -> tuple[str, ...]:
@@ -90,7 +139,7 @@ def available_backends(path: str | Path, *, device: str = "auto") -> tuple[str, 
         dict.fromkeys(
             entry.name
             for entry in _REGISTRY.values()
-            if suffix in entry.suffixes and device in ("auto", entry.device) and entry.installed
+            if suffix in entry.suffixes and _on(entry, device) and entry.installed
         )
     )
 
@@ -103,7 +152,7 @@ def backend_entries(
     Args:
         path: the artifact.
         name: a registered name, or `auto` for all.
-        device: a registered device, or `auto` for all.
+        device: a registered device, also with a number, such as `cuda:1`; or `auto` for all.
 
     Raises:
         UserError: an unknown name or device, or one that does not open this file type.
@@ -119,14 +168,26 @@ def backend_entries(
             f"{', '.join(['auto', *names])}"
         )
     named = [entry for entry in fitting if name in ("auto", entry.name)]
-    chosen = [entry for entry in named if device in ("auto", entry.device)]
+    chosen = [found for entry in named if (found := _on(entry, device))]
     if not chosen:
+        devices = dict.fromkeys(
+            f"{entry.device} (or {entry.device}:1, ...)" if entry.numbered else entry.device
+            for entry in named
+        )
         raise UserError(
             f"device {device!r} is none that runs {path.name} with backend {name!r}; expected one "
-            f"of {', '.join(['auto', *dict.fromkeys(entry.device for entry in named)])}"
+            f"of {', '.join(['auto', *devices])}"
         )
     installed = tuple(entry for entry in chosen if entry.installed)
     return installed or tuple(sorted(chosen, key=lambda entry: entry.device != "cpu")[:1])
+
+
+def _on(entry: BackendEntry, device: str) -> BackendEntry | None:
+    """The entry for a device as `--device` names it; None where it runs on another."""
+    kind, number = split_device(device)
+    if number is None:
+        return entry if device in ("auto", entry.device) else None
+    return entry.on(number) if entry.numbered and entry.device == kind else None
 
 
 def open_backend(
@@ -143,7 +204,8 @@ def open_backend(
         path: the artifact.
         card: its card.
         name: a registered name, or `auto` for the first that is installed.
-        device: a registered device, or `auto` for the first that is present.
+        device: a registered device, also with a number, such as `cuda:1`; or `auto` for the first
+            that is present.
         threads: of the CPU; None leaves the choice to the library.
 
     Raises:

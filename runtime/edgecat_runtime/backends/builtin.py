@@ -14,10 +14,12 @@ from edgecat_runtime.nvidia.tensorrt import Flavour
 
 
 def _onnxruntime(device: str) -> Opener:
-    def open_onnxruntime(path: Path, card: ModelCard, threads: int | None) -> Backend:
+    def open_onnxruntime(
+        path: Path, card: ModelCard, threads: int | None, *, gpu: int = 0
+    ) -> Backend:
         from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(path, threads=threads, device=device)
+        return OnnxRuntimeBackend(path, threads=threads, device=device, gpu=gpu)
 
     return open_onnxruntime
 
@@ -44,17 +46,24 @@ def _opencv(path: Path, card: ModelCard, threads: int | None) -> Backend:
 
 
 def _engine(flavour: Flavour) -> Opener:
-    def open_engine(path: Path, card: ModelCard, threads: int | None) -> Backend:
+    def open_engine(path: Path, card: ModelCard, threads: int | None, *, gpu: int = 0) -> Backend:
         from edgecat_runtime.backends.tensorrt import TensorRTBackend
 
-        return TensorRTBackend(path, card, flavour=flavour)
+        return TensorRTBackend(path, card, flavour=flavour, device=gpu)
 
     return open_engine
 
 
-register_backend("tensorrt", (".trt",), "tensorrt", _engine("tensorrt"), device="cuda")
 register_backend(
-    "tensorrt-rtx", (".rtx",), "tensorrt_rtx_bindings", _engine("tensorrt_rtx"), device="cuda"
+    "tensorrt", (".trt",), "tensorrt", _engine("tensorrt"), device="cuda", numbered=True
+)
+register_backend(
+    "tensorrt-rtx",
+    (".rtx",),
+    "tensorrt_rtx_bindings",
+    _engine("tensorrt_rtx"),
+    device="cuda",
+    numbered=True,
 )
 for _device in ("cuda", "tensorrt"):
     register_backend(
@@ -64,6 +73,7 @@ for _device in ("cuda", "tensorrt"):
         _onnxruntime(_device),
         device=_device,
         present=_has_provider(_device),
+        numbered=True,
     )
 register_backend("onnxruntime", (".onnx",), "onnxruntime", _onnxruntime("cpu"))
 register_backend("openvino", (".onnx",), "openvino", _openvino)

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.model.artifact import widest_int8_weight
 
 # It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
 # graph around is fp16 (seen in 1.32); such graphs are for TensorRT and are only checked here.
 BROKEN_OPTIMIZERS = ("WeightBiasQuantization",)
 
-# TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
-_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
-_PROVIDERS: dict[str, list[Any]] = {
-    "cpu": ["CPUExecutionProvider"],
-    "cuda": [_CUDA],
-    "tensorrt": ["TensorrtExecutionProvider", _CUDA],
+# x86 processors without VNNI add two products of a uint8 and an int8 in 16 bits, which saturate
+# where weights are wider than this. ONNX Runtime then has exact kernels, slower ones, for the
+# asking; elsewhere the option changes nothing. What edgecat exports for CPUs is narrower.
+_EXACT_WEIGHT = 64
+
+# What ONNX Runtime raises where the file is at fault, whatever the device.
+_BAD_MODEL = frozenset(
+    (
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoModel",
+        "NoSuchFile",
+        "NotImplemented",
+    )
+)
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
 }
 
 
@@ -32,6 +52,7 @@ class OnnxRuntimeBackend:
         threads: inside one operator; None leaves the choice to ONNX Runtime.
         device: `cpu`, `cuda`, or `tensorrt` (ONNX Runtime's provider, which builds its engine on
             opening and takes what TensorRT cannot to CUDA).
+        gpu: which one, as CUDA counts.
 
     Raises:
         BackendMissing: onnxruntime is not installed, or has no such provider.
@@ -40,34 +61,56 @@ class OnnxRuntimeBackend:
     """
 
     name = "onnxruntime"
+    thread_safe = True
 
-    def __init__(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, path: Path, *, threads: int | None = None, device: str = "cpu", gpu: int = 0
+    ) -> None:
         self.device = device
-        providers = _PROVIDERS[device]
+        self._session: Any = None
         ort = _module(device)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3 if device == "cpu" else 4
+        if device == "cpu" and widest_int8_weight(path) > _EXACT_WEIGHT:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = ort.InferenceSession(
                 str(path),
                 options,
-                providers=providers,
+                providers=_providers(device, gpu),
                 disabled_optimizers=list(BROKEN_OPTIMIZERS),
+                enable_fallback=0,  # else a GPU that fails becomes the CPU, now or at any later run
             )
         except Exception as error:  # its exceptions share no public base class
-            raise UserError(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
+            at_fault = UserError if device == "cpu" or _is_the_files(error) else DeviceError
+            raise at_fault(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         started = self._session.get_providers()[0]
-        if started != _name(providers[0]):  # it falls back to the CPU without a word
+        if started != _PROVIDERS[device]:  # it falls back to the CPU without a word
             raise DeviceError(
-                f"onnxruntime started {started}; expected {_name(providers[0])}. Look after the "
+                f"onnxruntime started {started}; expected {_PROVIDERS[device]}. Look after the "
                 f"GPU's driver and libraries (edgecat doctor), or use --device cpu"
             )
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
-        logits: NDArray[np.float32] = self._session.run(None, {self._input: frames})[0]
+        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
+
+        Raises:
+            UserError: the backend was closed.
+            DeviceError: the GPU failed.
+        """
+        session = self._session
+        if session is None:
+            raise closed()
+        try:
+            logits: NDArray[np.float32] = session.run(None, {self._input: frames})[0]
+        except Exception as error:
+            if self.device == "cpu":
+                raise
+            raise DeviceError(
+                f"onnxruntime failed on {self.device}: {_first_line(error)}. Run edgecat doctor"
+            ) from error
         return logits
 
     def close(self) -> None:
@@ -92,7 +135,7 @@ def _module(device: str) -> Any:
         raise BackendMissing(
             "onnxruntime is not installed: pip install 'edgecat-runtime[onnx]'"
         ) from error
-    provider = _name(_PROVIDERS[device][0])
+    provider = _PROVIDERS[device]
     if provider not in ort.get_available_providers():
         raise BackendMissing(
             f"this onnxruntime has no {provider}: pip uninstall onnxruntime, then pip install "
@@ -101,13 +144,36 @@ def _module(device: str) -> Any:
     if device != "cpu":
         if device == "tensorrt":  # its provider has no option for TF32
             os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-        if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()
+        _preload(ort)
     return ort
 
 
-def _name(provider: str | tuple[str, dict[str, str]]) -> str:
-    return provider if isinstance(provider, str) else provider[0]
+@cache
+def _preload(ort: Any) -> None:
+    """Load CUDA's libraries, once for each process.
+
+    ONNX Runtime prints the ones that it does not find; standard output is for predictions.
+    """
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(sys.stderr):
+            ort.preload_dlls()
+
+
+def _providers(device: str, gpu: int) -> list[tuple[str, dict[str, str]]]:
+    """Providers with their options, the preferred one first.
+
+    TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
+    """
+    if device == "cpu":
+        return [(_PROVIDERS["cpu"], {})]
+    chosen = {"device_id": str(gpu)}
+    cuda = (_PROVIDERS["cuda"], {**chosen, "use_tf32": "0"})
+    return [cuda] if device == "cuda" else [(_PROVIDERS["tensorrt"], chosen), cuda]
+
+
+def _is_the_files(error: Exception) -> bool:
+    """Whether a session failed to open because of the model, not the device."""
+    return type(error).__name__ in _BAD_MODEL
 
 
 def _first_line(error: Exception) -> str:

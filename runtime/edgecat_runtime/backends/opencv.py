@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.system.opencv import cv2_module
 
@@ -45,6 +46,8 @@ class OpenCVBackend:
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        if self._net is None:
+            raise closed()
         self._net.setInput(np.ascontiguousarray(frames))
         logits: NDArray[np.float32] = self._net.forward()
         return logits.copy()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
 
 
@@ -50,6 +51,8 @@ class OpenVINOBackend:
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        if self._model is None:
+            raise closed()
         logits: NDArray[np.float32] = self._model(np.ascontiguousarray(frames))[0]
         return logits.copy()
 

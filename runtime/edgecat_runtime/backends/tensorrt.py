@@ -5,13 +5,15 @@ from __future__ import annotations
 import mmap
 import platform
 import shlex
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.backends.base import check_frames, closed
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.nvidia.cuda import (
@@ -53,55 +55,76 @@ class TensorRTBackend:
 
     Attributes:
         name: `tensorrt` or `tensorrt-rtx`.
+        thread_safe: yes: threads take turns.
         gpu: what it runs on.
         gpu_ms: what the last `infer` took on the GPU, copies included, in milliseconds.
 
     Raises:
         BackendMissing: TensorRT or cuda-bindings is not installed.
-        DeviceError: no usable GPU, or too little memory on it.
+        DeviceError: no usable GPU, one that TensorRT does not serve, or too little memory on it.
         EngineMismatch: the engine is for another TensorRT, GPU or platform, or is damaged.
         CardError: the engine's input or output is not what its card says.
     """
+
+    thread_safe = True
 
     def __init__(self, path: Path, card: ModelCard, *, flavour: Flavour, device: int = 0) -> None:
         self._api = tensorrt(flavour)
         self.name = self._api.kind.backend
         self.gpu = open_gpu(device)
-        self.gpu.use()
         self.gpu_ms = 0.0
+        self._turn = Lock()
         self._graph: Graph | None = None
+        self._graphs = True
         self._size = self._runs = 0
-        with ExitStack() as owned:
+        with self.gpu.in_use(), ExitStack() as owned:
             owned.callback(self._forget)
             self._engine = _deserialised(path, card, self._api, self.gpu)
             self._check_tensors(path, card)
-            self._context = self._new_context(path)
+            self._context = self._new_context(path, card)
             self._allocate(owned)
             self._owned = owned.pop_all()
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
 
+        Threads take turns, since there is one set of buffers.
+
         Raises:
-            UserError: the frames have another shape or type.
+            UserError: the frames have another shape or type, or the backend was closed.
             DeviceError: the GPU failed.
         """
-        if frames.dtype != np.uint8 or frames.shape[1:] != self._frame:
-            raise UserError(
-                f"the frames are {frames.dtype} {frames.shape}; expected uint8 (n, "
-                f"{', '.join(map(str, self._frame))}). Use Classifier.preprocess"
-            )
-        self.gpu.use()  # the calling thread may be another than the one that opened
-        self.gpu_ms = 0.0
-        logits = np.empty((len(frames), self._classes), np.float32)
-        for start in range(0, len(frames), self._largest):
-            part = frames[start : start + self._largest]
-            logits[start : start + len(part)] = self._answer(part)
-        return logits
+        check_frames(frames, *self._frame[:2])
+        with self._turn:
+            if self._context is None:  # the buffers are freed, too
+                raise closed()
+            with self.gpu.in_use():
+                return self._split(frames)
 
     def close(self) -> None:
         """Free the engine and its memory; calling it twice is harmless."""
-        self._owned.close()
+        with self._turn, ExitStack() as stack:
+            with suppress(DeviceError):  # what a GPU that is lost held went with it
+                stack.enter_context(self.gpu.in_use())
+            self._owned.close()
+
+    def _split(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run a batch in parts that the engine takes.
+
+        After a failure the next batch starts from the beginning, without a graph if one failed.
+        """
+        self._api.log.clear()  # else an error that was survived would explain a later one
+        self.gpu_ms = 0.0
+        logits = np.empty((len(frames), self._classes), np.float32)
+        try:
+            for start in range(0, len(frames), self._largest):
+                part = frames[start : start + self._largest]
+                logits[start : start + len(part)] = self._answer(part)
+        except DeviceError:
+            self._graphs = self._graphs and self._graph is None
+            self._size = 0
+            raise
+        return logits
 
     def _answer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run one batch of at most the largest size; padded up to the smallest."""
@@ -109,8 +132,8 @@ class TensorRTBackend:
         size = max(len(frames), self._smallest)
         if size != self._size:
             self._reshape(size)
-        elif self._runs == 2 and self._api.capturable(self._context, self._stream.handle):
-            self._graph = self._stream.capture(self._queue)
+        elif self._runs == 2 and self._graphs:
+            self._record()
         self._stream.record(self._began)
         if self._graph is not None:
             self._stream.launch(self._graph)
@@ -122,6 +145,12 @@ class TensorRTBackend:
         self.gpu_ms += self._ended.milliseconds_since(self._began)
         answered: NDArray[np.float32] = self._logits[: len(frames)]
         return answered
+
+    def _record(self) -> None:
+        """Replay the batch as a graph from now on, where the engine allows recording."""
+        if self._api.capturable(self._context, self._stream.handle):
+            self._graph = self._stream.capture(self._queue)
+            self._api.log.clear()  # a refusal is no failure
 
     def _reshape(self, size: int) -> None:
         self._drop_graph()
@@ -159,7 +188,7 @@ class TensorRTBackend:
         least, _, most = engine.get_tensor_profile_shape(self._input, 0)
         self._smallest, self._largest = least[0], most[0]
 
-    def _new_context(self, path: Path) -> Any:
+    def _new_context(self, path: Path, card: ModelCard) -> Any:
         if self._api.stripped(self._engine):
             raise UserError(
                 f"{path} was built without its weights (strip) and cannot run. "
@@ -167,6 +196,8 @@ class TensorRTBackend:
             )
         context = self._api.context(self._engine)
         if context is None:
+            if not self._api.serves(self.gpu.capability):
+                raise not_served(path, card, self._api, self.gpu)
             raise DeviceError(
                 f"{path} needs {self._engine.device_memory_size_v2 / 1e6:.0f} MB beside its "
                 f"weights; {self.gpu} has {self.gpu.free_memory() / 1e6:.0f} MB free. Close what "
@@ -185,7 +216,6 @@ class TensorRTBackend:
         self._device_in = _owned(owned, DeviceMemory(images))
         self._device_out = _owned(owned, DeviceMemory(answers))
         owned.callback(self._drop_graph)
-        owned.callback(self.gpu.use)
         self._frames = self._pinned_in.array.reshape(self._largest, *self._frame)
         self._logits = self._pinned_out.array.view(np.float32).reshape(self._largest, -1)
         self._context.set_tensor_address(self._input, self._device_in.pointer)
@@ -215,9 +245,21 @@ def _deserialised(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu) -> Any:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            reason = api.log.first_error or api.why_invalid(runtime, plan)
-            raise mismatch(path, card, api, gpu, reason)
+            causes = api.why_invalid(runtime, plan)
+            if "UNSUPPORTED_CC" in causes or not api.serves(gpu.capability):
+                raise not_served(path, card, api, gpu)
+            raise mismatch(path, card, api, gpu, api.log.first_error or causes)
     return engine
+
+
+def not_served(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu) -> DeviceError:
+    """Say that no engine of this flavour runs on this GPU: building another would not help."""
+    known = ", ".join(f"{number // 10}.{number % 10}" for number in api.served)
+    serves = f"; it serves compute capabilities {known}" if known else ""
+    return DeviceError(
+        f"{path} cannot run here: {gpu} is not served by {api}{serves}. Use the ONNX file that it "
+        f"was built from, {_source(path, card)}"
+    )
 
 
 def here(api: TensorRT, gpu: Gpu | None) -> dict[str, str]:
@@ -237,7 +279,7 @@ def mismatch(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu, reason: str) 
     now = here(api, gpu)
     titles = {api.kind.backend: f"{api.kind.title} ", "platform": "", "gpu": ""}
     differ = [key for key in titles if card.tools.get(key, now[key]) != now[key]]
-    source = path.with_name(card.tools.get("source", f"{path.stem}.onnx"))
+    source = _source(path, card)
     command = ["edgecat", "export", str(source), "--to", api.kind.target, "--output", str(path)]
     rebuild = f"Rebuild it here: {shlex.join(command)}"
     if differ:
@@ -248,3 +290,8 @@ def mismatch(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu, reason: str) 
         sentence = f"{path} is refused by {api} on {gpu}"
     why = f" ({reason})" if reason else ""
     return EngineMismatch(f"{sentence}{why}. {rebuild}", source if source.is_file() else None)
+
+
+def _source(path: Path, card: ModelCard) -> Path:
+    """The ONNX file that an engine was built from, if it still lies beside it."""
+    return path.with_name(card.tools.get("source", f"{path.stem}.onnx"))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecat_runtime.backends.base import gpu_number
 from edgecat_runtime.benchmark.opening import Subject, golden_batch
 from edgecat_runtime.model.golden import golden_scene
 from edgecat_runtime.nvidia.driver import driver
@@ -202,8 +203,8 @@ class _Run:
 
 
 def _device(device: str, machine: Machine | None) -> str:
-    gpus = driver().devices if device != "cpu" else ()
-    return f"{device} ({', '.join([*(gpu.name for gpu in gpus[:1]), str(machine)])})"
+    gpus = driver().devices[gpu_number(device) :][:1] if device != "cpu" else ()
+    return f"{device} ({', '.join([*(gpu.name for gpu in gpus), str(machine)])})"
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

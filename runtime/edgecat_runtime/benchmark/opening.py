@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.backends import Backend, BackendEntry
+from edgecat_runtime.backends.base import gpu_number
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.artifact import read_card
@@ -114,5 +115,5 @@ def _gpu_clock(backend: Backend) -> Callable[[], float] | None:
 def _gpu_free(device: str) -> int:
     """Free bytes of the GPU; 0 for a backend that uses none."""
     with suppress(EdgecatError):
-        return 0 if device == "cpu" else open_gpu().free_memory()
+        return 0 if device == "cpu" else open_gpu(gpu_number(device)).free_memory()
     return 0

@@ -5,12 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from edgecat_runtime.doctor.finding import Finding
-from edgecat_runtime.doctor.packages import installed
-from edgecat_runtime.doctor.probes import Unwell, in_child
-from edgecat_runtime.errors import EdgecatError
+from edgecat_runtime.doctor.probes import Unwell, in_child, listed, on_each_gpu
 from edgecat_runtime.nvidia.driver import driver
-from edgecat_runtime.nvidia.tensorrt import KINDS, Flavour
+from edgecat_runtime.nvidia.tensorrt import KINDS, Flavour, Kind
 from edgecat_runtime.system.machine import jetson
+from edgecat_runtime.system.packages import installed
 
 
 def check_driver() -> Finding:
@@ -39,42 +38,56 @@ def check_gpu() -> Finding:
 
 
 def check_cuda() -> Finding:
-    """Look at the CUDA runtime that edgecat uses, against the driver."""
-    found = driver()
-    number = installed("cuda-bindings")
+    """Copy a tiny tensor to every GPU and back, through the CUDA runtime that edgecat uses."""
+    name, number = "CUDA runtime", installed("cuda-bindings")
     if not number:
-        fix = "pip install 'edgecat-runtime[tensorrt]'" if found.devices else ""
-        return Finding("CUDA runtime", not fix, "cuda-bindings is not installed", fix)
+        fix = "pip install 'edgecat-runtime[tensorrt]'" if driver().devices else ""
+        return Finding(name, not fix, "cuda-bindings is not installed", fix)
+    found = on_each_gpu("run_tensor")
     value = f"cuda-bindings {number}"
-    if found.devices:
-        from edgecat_runtime.nvidia.cuda import open_gpu
-
-        try:
-            open_gpu()
-        except EdgecatError as error:
-            what, _, fix = str(error).partition(". ")
-            return Finding("CUDA runtime", False, f"{value}: {what}", fix)
-    return Finding("CUDA runtime", True, value)
+    if not found:
+        return Finding(name, True, value)
+    said = f"{value}: {listed(found, 'copies a tensor')}"
+    failed = next(filter(None, found.values()), "")
+    fix = failed.partition(". ")[2] or "Look for the GPU with nvidia-smi, and restart the machine"
+    return Finding(name, not failed, said, fix if failed else "")
 
 
 def check_tensorrt() -> Finding:
-    """Load TensorRT and start its runtime."""
+    """Load TensorRT, and build and run a tiny engine on every GPU."""
     return _check_tensorrt("tensorrt")
 
 
 def check_tensorrt_rtx() -> Finding:
-    """Load TensorRT-RTX and start its runtime."""
+    """Load TensorRT-RTX, and build and run a tiny engine on every GPU."""
     return _check_tensorrt("tensorrt_rtx")
 
 
 def _check_tensorrt(flavour: Flavour) -> Finding:
-    kind, gpu = KINDS[flavour], bool(driver().devices)
-    if all(find_spec(module) is None for module in kind.modules):
+    kind, gpus = KINDS[flavour], driver().devices
+    if not _found(kind):
         # One flavour is enough, and without a GPU none is needed.
-        wanted = gpu and flavour == "tensorrt" and find_spec("tensorrt_rtx") is None
+        wanted = bool(gpus) and flavour == "tensorrt" and not _found(KINDS["tensorrt_rtx"])
         return Finding(kind.title, not wanted, "not installed", kind.install if wanted else "")
     try:
-        number = in_child("start_tensorrt", flavour, gpu)
+        number = in_child("tensorrt_version", flavour)
     except Unwell as error:
         return Finding(kind.title, False, str(error), f"Install it again: {kind.install}")
-    return Finding(kind.title, True, number if gpu else f"{number}; builds, but needs a GPU to run")
+    if not gpus:
+        return Finding(kind.title, True, f"{number}; builds, but needs a GPU to run")
+    return _engines_found(kind, number, on_each_gpu("run_engine", flavour))
+
+
+def _found(kind: Kind) -> bool:
+    return any(find_spec(module) is not None for module in kind.modules)
+
+
+def _engines_found(kind: Kind, number: str, found: dict[str, str]) -> Finding:
+    """What became of an engine on each GPU."""
+    value = f"{number}: {listed(found, 'runs an engine')}"
+    failed = [why for why in found.values() if why]
+    if not failed:
+        return Finding(kind.title, True, value)
+    if all("does not serve" in why for why in failed):
+        return Finding(kind.title, False, value, "Serve ONNX files: pip install onnxruntime-gpu")
+    return Finding(kind.title, False, value, f"Install it again: {kind.install}")

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.doctor.finding import Finding
-from edgecat_runtime.doctor.packages import installed, wheels
-from edgecat_runtime.doctor.probes import Unwell, in_child, why_not
+from edgecat_runtime.doctor.probes import (
+    GPU_PROVIDERS,
+    Unwell,
+    in_child,
+    listed,
+    on_each_gpu,
+    why_not,
+)
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import KINDS
 from edgecat_runtime.system.machine import jetson
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.packages import OPENCV_WHEELS, ORT_WHEELS, installed, wheels
 
 SERVES = "serves"
 """Name of the finding that decides whether the machine can serve a model at all."""
-
-_OPENCV_WHEELS = (
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
-_ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
 
 def check_opencv() -> Finding:
@@ -41,7 +41,7 @@ def check_opencv() -> Finding:
 
 def check_opencv_wheels() -> Finding:
     """Find OpenCV wheels that overwrite each other, or hide JetPack's OpenCV."""
-    found = wheels(_OPENCV_WHEELS)
+    found = wheels(OPENCV_WHEELS)
     name, value = "OpenCV wheels", ", ".join(found) or "none"
     if len(found) > 1:
         kept = min(found, key=len)
@@ -89,7 +89,7 @@ def _has_video(backend: str) -> bool:
 
 def check_onnxruntime() -> Finding:
     """Start every provider of ONNX Runtime with a real session; one that falls back is named."""
-    name, found = "ONNX Runtime", wheels(_ORT_WHEELS)
+    name, found = "ONNX Runtime", wheels(ORT_WHEELS)
     if find_spec("onnxruntime") is None:
         fix = "pip install 'edgecat-runtime[onnx]' (or [onnx-gpu], never both)"
         return Finding(name, False, "not installed", fix)
@@ -101,13 +101,25 @@ def check_onnxruntime() -> Finding:
     except Unwell as error:
         fix = "Install it again: pip install --force-reinstall onnxruntime"
         return Finding(name, False, f"cannot be imported ({error})", fix)
-    return _providers_found(number, {p: why_not("start_provider", p) for p in providers})
+    return _providers_found(number, _started(providers))
+
+
+def _started(providers: Sequence[str]) -> dict[str, str]:
+    """Why each provider does not start, on every GPU where there are several."""
+    found: dict[str, str] = {}
+    for provider in providers:
+        if provider in GPU_PROVIDERS and len(driver().devices) > 1:
+            each = on_each_gpu("start_provider", provider)
+            found |= {f"{provider} on {gpu}": why for gpu, why in each.items()}
+        else:
+            found[provider] = why_not("start_provider", provider)
+    return found
 
 
 def _providers_found(number: str, providers: dict[str, str]) -> Finding:
     """What the start of each provider says: empty where it works, else why it does not."""
     states = [
-        f"{name.removesuffix('ExecutionProvider')}{f' does not start ({why})' if why else ''}"
+        f"{name.replace('ExecutionProvider', '')}{f' does not start ({why})' if why else ''}"
         for name, why in providers.items()
     ]
     value = f"{number}: {', '.join(states)}"
@@ -122,13 +134,22 @@ def _providers_found(number: str, providers: dict[str, str]) -> Finding:
 
 
 def check_torch() -> Finding:
-    """Say whether torch is here: it trains, nothing on a device needs it."""
+    """Compute a little with torch on every GPU: it trains, nothing on a device needs it."""
     number = installed("torch")
-    return Finding("torch", True, number or "not installed; only training needs it")
+    if not number:
+        return Finding("torch", True, "not installed; only training needs it")
+    found = on_each_gpu("run_torch")
+    if not found:
+        return Finding("torch", True, number)
+    value = f"{number}: {listed(found, 'computes')}"
+    if not any(found.values()):
+        return Finding("torch", True, value)
+    fix = "To train on the GPU, install the build for its CUDA: https://pytorch.org/get-started"
+    return Finding("torch", False, value, fix)
 
 
 def check_serving() -> Finding:
-    """Classify a frame with a tiny model on every backend for ONNX; find a GPU's engines."""
+    """Classify a frame with a tiny model on every backend for ONNX, and with engines on a GPU."""
     answers = {name: why_not("run_backend", name) for name in available_backends("model.onnx")}
     working = [name for name, why in answers.items() if not why]
     if driver().devices:
@@ -136,7 +157,7 @@ def check_serving() -> Finding:
             kind.backend
             for kind in KINDS.values()
             if kind.backend in available_backends(f"model{kind.suffix}")
-            and not why_not("start_tensorrt", kind.flavour, True)
+            and "" in on_each_gpu("run_engine", kind.flavour).values()
         ]
     failed = [f"{name} does not ({why})" for name, why in answers.items() if why]
     if working:

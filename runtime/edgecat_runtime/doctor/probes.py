@@ -7,27 +7,47 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgecat_runtime.backends import open_backend
+from edgecat_runtime.backends.tensorrt import TensorRTBackend
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.doctor.tiny import tiny_graph
+from edgecat_runtime.doctor.tiny import (
+    SIDE,
+    int8_graph,
+    int8_logits,
+    tiny_engine,
+    tiny_graph,
+)
+from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.nvidia.cuda import DeviceMemory, PinnedMemory, Stream, open_gpu
+from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import Flavour, tensorrt
 
 _CHILD_SECONDS = 120
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)
+GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+_CARD = ModelCard(architecture="tiny", labels=("blue", "green", "red"), height=SIDE, width=SIDE)
 
 
 class Unwell(Exception):
     """Something that was tried in a child did not work; says why."""
 
 
-def in_child(function: str, *arguments: object) -> Any:
-    """What a function of this module returns in a process of its own.
+def in_child(function: str, *arguments: object, seconds: float = _CHILD_SECONDS) -> Any:
+    """What a function returns in a process of its own.
+
+    Args:
+        function: a name in this module, or `module:name`.
+        arguments: that it is called with, as JSON keeps them.
+        seconds: that it may take.
 
     Raises:
         Unwell: it raised, crashed or did not come back.
@@ -35,11 +55,9 @@ def in_child(function: str, *arguments: object) -> Any:
     program = "import sys; from edgecat_runtime.doctor.probes import answer; answer(*sys.argv[1:])"
     command = [sys.executable, "-c", program, function, json.dumps(arguments)]
     try:
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=_CHILD_SECONDS, check=False
-        )
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        raise Unwell("does not come back") from error
+        raise Unwell(f"does not come back within {seconds:.0f} s") from error
     if ran.returncode < 0:
         raise Unwell(f"crashes: {signal.Signals(-ran.returncode).name}")
     try:
@@ -60,6 +78,24 @@ def why_not(function: str, *arguments: object) -> str:
     return ""
 
 
+def on_each_gpu(function: str, *arguments: object) -> dict[str, str]:
+    """Why a function of this module fails on each GPU; empty where it does not.
+
+    Args:
+        function: its name.
+        arguments: of it, before the last one, which is the number of the GPU.
+    """
+    return {
+        f"GPU {number}": why_not(function, *arguments, number)
+        for number in range(len(driver().devices))
+    }
+
+
+def listed(outcomes: dict[str, str], works: str) -> str:
+    """Say in one line what became of a function on each GPU."""
+    return "; ".join(f"{gpu} {why or works}" for gpu, why in outcomes.items())
+
+
 # What the children run.
 
 
@@ -71,8 +107,12 @@ def ort_providers() -> tuple[str, list[str]]:
     return ort.__version__, names
 
 
-def start_provider(provider: str) -> None:
+def start_provider(provider: str, gpu: int = 0) -> None:
     """Run a session on one provider of ONNX Runtime.
+
+    Args:
+        provider: its name.
+        gpu: for providers that compute on one, as CUDA counts.
 
     Raises:
         Unwell: it was not taken: ONNX Runtime falls back to the CPU without an error.
@@ -83,7 +123,8 @@ def start_provider(provider: str) -> None:
         ort.preload_dlls()
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    session = ort.InferenceSession(tiny_graph(), options, providers=[provider])
+    chosen = (provider, {"device_id": str(gpu)} if provider in GPU_PROVIDERS else {})
+    session = ort.InferenceSession(tiny_graph(), options, providers=[chosen], enable_fallback=0)
     if provider not in session.get_providers():
         raise Unwell("falls back to the CPU: its libraries or its device are missing")
     session.run(None, {"frames": np.zeros((1, 4, 4, 3), np.uint8)})
@@ -91,31 +132,100 @@ def start_provider(provider: str) -> None:
 
 def run_backend(name: str) -> None:
     """Classify a frame of one colour with one backend for ONNX; raises what any part raises."""
-    card = ModelCard(architecture="tiny", labels=("blue", "green", "red"), height=4, width=4)
+    with _opened(tiny_graph(), name) as classifier:
+        _check_answers(classifier)
+
+
+def run_int8(name: str, device: str) -> list[bool]:
+    """Whether a backend is right in int8: with weights of 7 bits, and with weights of 8 bits."""
+    right = []
+    for weight in (63, 127):
+        with _opened(int8_graph(weight), name, device=device) as classifier:
+            (logits,) = classifier.infer(np.full((1, SIDE, SIDE, 3), 255, np.uint8))
+        right.append(bool(np.abs(logits - int8_logits(weight)).max() < 0.5))
+    return right
+
+
+@contextmanager
+def _opened(graph: bytes, name: str, *, device: str = "auto") -> Iterator[Classifier]:
+    """Open a graph of `tiny` with one backend."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.onnx"
-        path.write_bytes(tiny_graph())
-        with Classifier(open_backend(path, card, name=name), card) as classifier:
-            logits = classifier.classify(np.full((48, 64, 3), (1, 2, 3), np.uint8)).logits
-    if logits != (1, 2, 3):
-        raise Unwell(f"answers {logits} where (1, 2, 3) is right")
+        path.write_bytes(graph)
+        backend = open_backend(path, _CARD, name=name, device=device)
+        with Classifier(backend, _CARD, device=device) as classifier:
+            yield classifier
 
 
-def start_tensorrt(flavour: Flavour, on_gpu: bool) -> str:
-    """Load one flavour and, with a GPU, start its runtime; its version."""
-    api = tensorrt(flavour)
-    if on_gpu:
+def tensorrt_version(flavour: Flavour) -> str:
+    """Load one flavour."""
+    return tensorrt(flavour).version
+
+
+def run_engine(flavour: Flavour, gpu: int) -> None:
+    """Build a tiny engine on one GPU, and classify with it, queued and as a CUDA graph."""
+    api, found = tensorrt(flavour), open_gpu(gpu)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"tiny{api.kind.suffix}"
         try:
-            api.trt.Runtime(api.logger)
+            with found.in_use():
+                path.write_bytes(tiny_engine(api))
+            backend = TensorRTBackend(path, _CARD, flavour=flavour, device=gpu)
+        except EdgecatError as error:
+            if api.serves(found.capability):
+                raise
+            raise Unwell(f"does not serve {found}: use ONNX files there") from error
         except TypeError as error:  # what its bindings raise where the library gives nothing
-            raise Unwell(api.log.first_error or "its runtime does not start") from error
-    return api.version
+            raise Unwell(api.log.first_error or "does not start") from error
+        with Classifier(backend, _CARD) as classifier:
+            _check_answers(classifier)
+
+
+def run_tensor(gpu: int) -> None:
+    """Copy a few bytes to one GPU and back."""
+    with open_gpu(gpu).in_use(), ExitStack() as stack:
+
+        def kept(resource: Any) -> Any:
+            stack.callback(resource.close)
+            return resource
+
+        up, down = kept(PinnedMemory(256)), kept(PinnedMemory(256))
+        there, stream = kept(DeviceMemory(256)), kept(Stream())
+        up.array[:] = np.arange(256)
+        down.array[:] = 0
+        stream.upload(there, up, 256)
+        stream.download(down, there, 256)
+        stream.wait()
+        if not np.array_equal(down.array, up.array):
+            raise Unwell("copies bytes wrongly")
+
+
+def run_torch(gpu: int) -> None:
+    """Multiply and convolve on one GPU with PyTorch, whose build must know its architecture."""
+    torch = import_module("torch")
+    if not torch.cuda.is_available():
+        raise Unwell("this build is for the CPU, or does not find the GPU")
+    ones = torch.ones(1, 3, 8, 8, device=f"cuda:{gpu}")
+    product = (ones[0, 0] @ ones[0, 0]).sum().item()
+    convolved = torch.nn.functional.conv2d(ones, torch.ones_like(ones)[..., :3, :3]).sum().item()
+    if (product, convolved) != (512.0, 972.0):
+        raise Unwell(f"computes {product} and {convolved} where 512 and 972 are right")
+
+
+def _check_answers(classifier: Classifier) -> None:
+    """Have a frame of one colour classified, often enough that a CUDA graph is replayed."""
+    for _ in range(5):
+        logits = classifier.classify(np.full((48, 64, 3), (1, 2, 3), np.uint8)).logits
+        if logits != (1, 2, 3):
+            raise Unwell(f"answers {logits} where (1, 2, 3) is right")
 
 
 def answer(function: str, arguments: str) -> None:
     """In the child: call, and print the answer as the last line."""
+    module, _, name = function.rpartition(":")
     try:
-        result = {"value": globals()[function](*json.loads(arguments))}
+        called = getattr(import_module(module or __name__), name)
+        result = {"value": called(*json.loads(arguments))}
     except Exception as error:  # the parent puts it into a finding
         result = {"error": (str(error).strip().splitlines() or [type(error).__name__])[0]}
     print(json.dumps(result), flush=True)  # noqa: T201

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 
-def fields(source: bytes | BinaryIO) -> Iterator[tuple[int, int, int, int]]:
+def fields(
+    source: bytes | BinaryIO, position: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
     """Walk a message.
 
     Args:
-        source: the message, or a file that holds nothing else.
+        source: the message, or a file that holds it.
+        position: where it begins, in bytes.
+        stop: where it ends; None for the end of the source.
 
     Yields:
         Field number, start of the tag, start of the body, end: positions in bytes.
@@ -22,9 +26,9 @@ def fields(source: bytes | BinaryIO) -> Iterator[tuple[int, int, int, int]]:
         ValueError: it is no message, or only a part of one.
     """
     read = _reader(source)
-    size = len(source) if isinstance(source, bytes) else source.seek(0, 2)
-    position = 0
-    while position < size:
+    if stop is None:
+        stop = len(source) if isinstance(source, bytes) else source.seek(0, 2)
+    while position < stop:
         tag, body = _varint(read(position, 10), position)
         kind = tag & 7
         if kind == 2:
@@ -36,7 +40,7 @@ def fields(source: bytes | BinaryIO) -> Iterator[tuple[int, int, int, int]]:
             end = body + (8 if kind == 1 else 4)
         else:
             raise ValueError("unknown wire type")
-        if end > size or tag < 8:
+        if end > stop or tag < 8:
             raise ValueError("truncated message")
         yield tag >> 3, position, body, end
         position = end

@@ -7,7 +7,9 @@ wheels for x86-64 and aarch64, no compiler, no torch. Importing this module impo
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,7 +20,12 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.errors import BackendMissing, DeviceError
 
+log = logging.getLogger("edgecat_runtime")
+
 _MEMORY = "cudaErrorMemoryAllocation"
+# Since this version every call of the bindings releases the interpreter's lock. Before, launching
+# and instantiating a graph held it: a camera's thread stood still meanwhile.
+_OLDEST = "12.9.1"
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,26 @@ class Gpu:
     def __str__(self) -> str:
         return f"{self.name} (sm_{self.capability})"
 
-    def use(self) -> None:
-        """Make it the calling thread's GPU."""
-        _check("selecting the GPU", _runtime().cudaSetDevice(self.ordinal))
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Select this GPU for the calling thread, then put back the one it had before.
+
+        Raises:
+            DeviceError: the GPU cannot be selected.
+        """
+        runtime = _runtime()
+        before = int(_check("asking for the thread's GPU", runtime.cudaGetDevice()))
+        _check("selecting the GPU", runtime.cudaSetDevice(self.ordinal))
+        try:
+            yield
+        finally:
+            if before != self.ordinal:
+                runtime.cudaSetDevice(before)
 
     def free_memory(self) -> int:
         """Bytes that can be allocated now; a Jetson shares them with the processor."""
-        self.use()
-        free, _ = _check("asking for free memory", _runtime().cudaMemGetInfo())
+        with self.in_use():
+            free, _ = _check("asking for free memory", _runtime().cudaMemGetInfo())
         return int(free)
 
 
@@ -87,7 +106,7 @@ class Stream:
         runtime = _runtime()
         flags = runtime.cudaStreamNonBlocking
         self._stream = _check("making a stream", runtime.cudaStreamCreateWithFlags(flags))
-        self.handle = int(self._stream)
+        self.handle = int(_handles().get_cuda_native_handle(self._stream))
 
     def upload(self, target: DeviceMemory, source: PinnedMemory, count: int) -> None:
         """Queue a copy of `count` bytes to the GPU."""
@@ -123,29 +142,30 @@ class Stream:
         """Record what `queue` queues on this stream, without running it.
 
         Returns:
-            The graph, or None where something in it cannot be recorded; the stream is usable after
-            either.
+            The graph, or None where it cannot be recorded. Either way the stream is usable
+            afterwards, and nothing else is left allocated.
         """
         runtime = _runtime()
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        _check("starting a graph", runtime.cudaStreamBeginCapture(self._stream, mode))
+        (error,) = runtime.cudaStreamBeginCapture(self._stream, mode)
+        if int(error):
+            return _not_captured()
+        recorded = False
         try:
             queue()
             recorded = True
         except DeviceError:
-            recorded = False
-        finally:
+            log.debug("a CUDA graph was not captured", exc_info=True)
+        finally:  # also where `queue` raises something else: the stream must not stay in capture
             error, graph = runtime.cudaStreamEndCapture(self._stream)
+            if not recorded and not int(error):
+                runtime.cudaGraphDestroy(graph)
         if int(error) or not recorded:
-            runtime.cudaGetLastError()  # a refused capture is no failure: do not let it linger
-            return None
-        try:
-            error, ready = runtime.cudaGraphInstantiate(graph, 0)
-        finally:
-            runtime.cudaGraphDestroy(graph)
+            return _not_captured()
+        error, ready = runtime.cudaGraphInstantiate(graph, 0)
+        runtime.cudaGraphDestroy(graph)
         if int(error):
-            runtime.cudaGetLastError()
-            return None
+            return _not_captured()
         return Graph(ready)
 
     def close(self) -> None:
@@ -219,14 +239,31 @@ class PinnedMemory:
         _runtime().cudaFreeHost(self.pointer)
 
 
-@cache
 def _runtime() -> Any:
+    return _bindings()[0]
+
+
+def _handles() -> Any:
+    return _bindings()[1]
+
+
+@cache
+def _bindings() -> tuple[Any, Any]:
+    """CUDA's runtime API, and what tells the address behind its objects."""
     try:
-        return import_module("cuda.bindings.runtime")
+        utils = import_module("cuda.bindings.utils")  # missing before 12.9.1
+        return import_module("cuda.bindings.runtime"), utils
     except ImportError as error:
         raise BackendMissing(
-            "cuda-bindings is not installed: pip install 'edgecat-runtime[tensorrt]'"
+            f"cuda-bindings {_OLDEST} or later is not installed: "
+            "pip install 'edgecat-runtime[tensorrt]'"
         ) from error
+
+
+def _not_captured() -> Graph | None:
+    """A refused capture is no failure: do not let its error linger for the next call to find."""
+    _runtime().cudaGetLastError()
+    return None
 
 
 def _check(doing: str, result: tuple[Any, ...]) -> Any:
@@ -247,9 +284,10 @@ def _no_driver(version: int) -> str:
         return "no NVIDIA driver was found here. Use a .onnx file on the CPU, or install the driver"
     bindings = import_module("cuda.bindings")
     major, minor = version // 1000, version % 1000 // 10
+    fix = {12: f"pip install 'cuda-bindings>={_OLDEST},<13'", 13: "pip install 'cuda-bindings<14'"}
     return (
         f"the NVIDIA driver here serves CUDA {major}.{minor}; cuda-bindings "
-        f"{bindings.__version__} wants a newer one. pip install 'cuda-bindings=={major}.*'"
+        f"{bindings.__version__} needs a newer one. {fix.get(major, 'Update the driver')}"
     )
 
 

@@ -154,8 +154,13 @@ class TensorRT:
         if self.rtx:
             self.set_flag(config, "EXCLUDE_LEAN_RUNTIME")
 
+    def make_capturable(self, config: Any) -> None:
+        """Let a CUDA graph record the engine: else TensorRT-RTX may allocate while it runs."""
+        if self.rtx:
+            self.set_flag(config, "REQUIRE_USER_ALLOCATION")
+
     def make_hardware_compatible(self, config: Any) -> None:
-        """Let every GPU since Ampere run the engine; TensorRT-RTX's always do."""
+        """Let every GPU since Ampere run the engine; TensorRT-RTX builds for all that it serves."""
         if not self.rtx:
             level = self.trt.HardwareCompatibilityLevel.AMPERE_PLUS
             config.hardware_compatibility_level = level
@@ -182,6 +187,17 @@ class TensorRT:
         """Whether the engine lacks its weights; versions before 10.16 cannot say."""
         stats = getattr(self.trt, "EngineStat", None)
         return stats is not None and engine.get_engine_stat(stats.STRIPPED_WEIGHTS_SIZE) > 0
+
+    @property
+    def served(self) -> tuple[int, ...]:
+        """Compute capabilities that TensorRT-RTX has kernels for; empty where any may do."""
+        known = getattr(self.trt, "ComputeCapability", None)
+        named = known.__members__.items() if known is not None else ()
+        return tuple(sorted(int(value) for name, value in named if name.startswith("SM")))
+
+    def serves(self, capability: int) -> bool:
+        """Whether a GPU of this compute capability can run engines at all, as far as is known."""
+        return not self.served or capability in self.served
 
     def why_invalid(self, runtime: Any, plan: Any) -> str:
         """What TensorRT-RTX holds against a plan, such as `UNSUPPORTED_CC`; empty elsewhere."""

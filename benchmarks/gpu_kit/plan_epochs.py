@@ -1,0 +1,64 @@
+"""How many epochs fit, from what one of each size took: prints `--progressive` and `--epochs`.
+
+    python plan_epochs.py SECONDS METRICS.csv... --sizes 96:0.3,128:0.7
+
+The metrics are those of runs that trained one epoch at each size, beside each other, as the long
+ones will. The slowest counts, and the first epoch at a size, which pays for the warm-up, makes the
+plan a cautious one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+LEAST, MOST, UNKNOWN = 3, 160, 8.0  # epochs, epochs, seconds of an epoch without metrics
+
+
+def plan(
+    seconds: float, sizes: Sequence[tuple[int, float]], took: Sequence[float], most: int = MOST
+) -> list[int]:
+    """Epochs at each size.
+
+    Args:
+        seconds: for all of them.
+        sizes: pixels, and the share of the epochs at that size.
+        took: seconds of an epoch at each size; 0 where unknown.
+        most: epochs in all.
+    """
+    each = sum(share * (one or UNKNOWN) for (_, share), one in zip(sizes, took, strict=True))
+    epochs = max(LEAST, min(most, int(seconds / each)))
+    parts = [max(1, round(epochs * share)) for _, share in sizes]
+    parts[-1] = max(1, epochs - sum(parts[:-1]))
+    return parts
+
+
+def slowest(metrics: Sequence[Path], count: int) -> list[float]:
+    """Seconds of the first epochs of several runs, the slowest of each."""
+    took = [0.0] * count
+    for path in metrics:
+        rows = list(csv.DictReader(path.open())) if path.exists() else []
+        for index, row in enumerate(rows[:count]):
+            took[index] = max(took[index], float(row["seconds"]))
+    return took
+
+
+def main() -> None:
+    """Print the plan for the command line's metrics."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("metrics", nargs="+", type=Path)
+    parser.add_argument("--sizes", default="96:0.3,128:0.7")
+    parser.add_argument("--most", type=int, default=MOST)
+    options = parser.parse_args()
+    pairs = (part.split(":") for part in options.sizes.split(","))
+    sizes = [(int(size), float(share)) for size, share in pairs]
+    parts = plan(options.seconds, sizes, slowest(options.metrics, len(sizes)), options.most)
+    stages = (f"{size}:{count}" for (size, _), count in zip(sizes, parts, strict=True))
+    print(",".join(stages), sum(parts))
+
+
+if __name__ == "__main__":
+    main()

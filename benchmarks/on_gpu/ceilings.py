@@ -1,0 +1,163 @@
+"""What a GPU can do at most: measured with PyTorch, else worked out from what the driver says."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from edgecat.models.cost import Cost
+from edgecat_runtime.nvidia.driver import Limits
+
+BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least time for a batch, in milliseconds; 0 where the ceiling is not known.
+
+    Attributes:
+        reading_ms: every weight read once, at the bandwidth of the memory.
+        counting_ms: every multiply-add done, at the rate of a large matrix product.
+    """
+
+    reading_ms: float
+    counting_ms: float
+
+    @property
+    def ms(self) -> float:
+        """The larger of the two: no implementation that reads and computes can be faster."""
+        return max(self.reading_ms, self.counting_ms)
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Bandwidths in GB/s and rates in TFLOP/s (a multiply-add is two); 0 where unknown.
+
+    Attributes:
+        source: `measured`, or `driver` where they follow from clocks and widths.
+        memory_gb_s: of the GPU's memory, read and written by a copy.
+        up_gb_s: from pinned memory of the host to the GPU.
+        down_gb_s: back.
+        fp32_tflop_s: of a matrix product, without TF32.
+        fp16_tflop_s: likewise, in half precision.
+        bf16_tflop_s: likewise, in bfloat16.
+        int8_tflop_s: likewise, of 8-bit integers.
+    """
+
+    source: str
+    memory_gb_s: float = 0.0
+    up_gb_s: float = 0.0
+    down_gb_s: float = 0.0
+    fp32_tflop_s: float = 0.0
+    fp16_tflop_s: float = 0.0
+    bf16_tflop_s: float = 0.0
+    int8_tflop_s: float = 0.0
+
+    def floor(self, cost: Cost, precision: str, batch: int) -> Floor:
+        """The least time for a batch of a network in this precision."""
+        rate = float(getattr(self, f"{precision}_tflop_s"))
+        size = cost.weights * BYTES[precision]
+        return Floor(
+            size / self.memory_gb_s / 1e6 if self.memory_gb_s else 0.0,
+            2 * cost.macs * batch / rate / 1e9 if rate else 0.0,
+        )
+
+
+def ceilings_of(device: torch.device, limits: Limits | None, *, small: bool = False) -> Ceilings:
+    """Measure on random data where PyTorch can compute on the device, else ask the driver's limits.
+
+    Args:
+        device: to measure; the CPU in a rehearsal.
+        limits: what the driver says of the GPU.
+        small: on little data, for a rehearsal.
+    """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return from_limits(limits)
+    size = 1 << (20 if small else 31)
+    memory, up, down = _bandwidths(device, size, min(size, 1 << 28))
+    side = 128 if small else 8192
+    rates = {f"{name}_tflop_s": _rate(device, dtype, side) for name, dtype in _DTYPES.items()}
+    rates["int8_tflop_s"] = _int8_rate(device, side)
+    return Ceilings("measured", memory, up, down, **rates)
+
+
+def from_limits(limits: Limits | None) -> Ceilings:
+    """The ceilings that follow from clocks, bus width and multiprocessors."""
+    if limits is None:
+        return Ceilings("driver")
+    rates = [2e-12 * getattr(limits, f"{name}_per_s") for name in ("fp32", "fp16", "int8")]
+    fp32, fp16, int8 = rates
+    memory = limits.bytes_per_s / 1e9
+    return Ceilings(
+        "driver",
+        memory,
+        fp32_tflop_s=fp32,
+        fp16_tflop_s=fp16,
+        bf16_tflop_s=fp16,
+        int8_tflop_s=int8,
+    )
+
+
+def device_ms(action: Callable[[], object], device: torch.device, repeats: int = 20) -> float:
+    """Median time of what `action` queues, once warm: the GPU's own, between two events."""
+    for _ in range(3):
+        action()
+    return statistics.median(_one(action, device) for _ in range(repeats))
+
+
+def _one(action: Callable[[], object], device: torch.device) -> float:
+    if device.type != "cuda":
+        before = time.perf_counter()
+        action()
+        return 1e3 * (time.perf_counter() - before)
+    began, ended = (
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    )
+    began.record()
+    action()
+    ended.record()
+    ended.synchronize()
+    return float(began.elapsed_time(ended))
+
+
+def _bandwidths(device: torch.device, size: int, part: int) -> tuple[float, float, float]:
+    """Of a copy within the device's memory (it reads and writes), to it, and from it."""
+    source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    host = torch.empty(part, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    some = source[:part]
+    return (
+        2 * size / device_ms(lambda: target.copy_(source), device) / 1e6,
+        part / device_ms(lambda: some.copy_(host, non_blocking=True), device) / 1e6,
+        part / device_ms(lambda: host.copy_(some, non_blocking=True), device) / 1e6,
+    )
+
+
+def _rate(device: torch.device, dtype: torch.dtype, side: int) -> float:
+    allowed: Any = torch.backends.cuda.matmul
+    before, allowed.allow_tf32 = allowed.allow_tf32, False
+    try:
+        one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        repeats = 5 if dtype == torch.float32 else 20
+        return 2 * side**3 / device_ms(lambda: one @ two, device, repeats) / 1e9
+    finally:
+        allowed.allow_tf32 = before
+
+
+def _int8_rate(device: torch.device, side: int) -> float:
+    """0 where PyTorch has no product of 8-bit integers for the device."""
+    one, two = (
+        torch.randint(-128, 127, (side, side), dtype=torch.int8, device=device) for _ in range(2)
+    )
+    turned = two.t()  # cuBLASLt wants the second one column by column
+    try:
+        return 2 * side**3 / device_ms(lambda: torch._int_mm(one, turned), device) / 1e9
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return 0.0

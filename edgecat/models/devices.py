@@ -1,0 +1,37 @@
+"""Where PyTorch computes: `cpu`, `cuda`, `cuda:1`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from edgecat_runtime.errors import DeviceError, UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1`, ... into a device that works.
+
+    Raises:
+        UserError: no such kind of device.
+        DeviceError: this machine has none of it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device is {name!r}; expected auto, cpu, cuda or cuda:N") from error
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(
+            f"device {name} does not work here ({reason}). Try --device cpu"
+        ) from error
+    return device
+
+
+def selected(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the thread's current one meanwhile, for what takes the current one unasked."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,0 +1,152 @@
+"""Who may see the page: Host, token, Origin and the other site's page, one by one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgecat_runtime.web.guard import (
+    Address,
+    Guard,
+    address_from_text,
+    is_foreign,
+    is_own_origin,
+    listen,
+)
+
+
+@pytest.fixture
+def guard() -> Iterator[Callable[..., Guard]]:
+    """`guard(host, named=, token=)`: of a socket that listens there, on any port."""
+    listening: list[socket.socket] = []
+
+    def make(host: str = "127.0.0.1", *, named: str = "", token: str = "") -> Guard:
+        listening.append(listen(Address(host, 0)))
+        return Guard(Address(named or host, 0), listening[-1], token)
+
+    yield make
+    for each in listening:
+        each.close()
+
+
+NAME = socket.gethostname().lower()
+
+
+@pytest.mark.parametrize(
+    ("host", "on_loopback", "on_all"),
+    [
+        ("localhost", True, True),
+        ("LOCALHOST:8080", True, True),
+        ("localhost.", True, True),
+        ("127.0.0.1:1", True, True),
+        ("[::1]:9", True, True),
+        ("192.168.1.7:80", False, True),
+        ("[fe80::1]", False, True),
+        (NAME, NAME == "localhost", True),
+        (f"{NAME.partition('.')[0]}.local", False, True),
+        ("", False, False),
+        ("[::1", False, False),
+        ("evil.example", False, False),
+        ("127.0.0.1.evil.example", False, False),
+        ("evil.example:127.0.0.1", False, False),
+    ],
+)
+def test_hosts(guard: Callable[..., Guard], host: str, on_loopback: bool, on_all: bool) -> None:
+    assert guard().knows_host(host) is on_loopback
+    assert guard("0.0.0.0").knows_host(host) is on_all
+
+
+def test_a_host_that_was_asked_for_is_known(guard: Callable[..., Guard]) -> None:
+    assert guard(named="MyCam").knows_host("mycam:1")
+    assert not guard().knows_host("mycam:1")
+
+
+def test_only_a_loopback_address_needs_no_token(guard: Callable[..., Guard]) -> None:
+    near, far, other = guard(), guard("0.0.0.0"), guard("0.0.0.0")
+    assert (near.token, near.url, near.url_with_token) == ("", near.url, near.url)
+    assert near.url == f"http://127.0.0.1:{near.port}/"
+    assert len(far.token) == len(other.token) == 43
+    assert far.token != other.token
+    assert far.url_with_token == f"{far.url}?token={far.token}"
+    assert not far.url.startswith("http://0.0.0.0"), "nobody can open that"
+    assert guard(token="mine").url_with_token.endswith("/?token=mine")
+    assert near.cookie == f"edgecat-{near.port}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "cookie", "admitted"),
+    [
+        ({}, None, False),
+        ({}, "s3cret", True),
+        ({}, "s3cre", False),
+        ({}, "", False),
+        ({"Authorization": "Bearer s3cret"}, None, True),
+        ({"Authorization": "bearer  s3cret "}, None, True),
+        ({"Authorization": "Basic s3cret"}, None, False),
+        ({"Authorization": "s3cret"}, None, False),
+        ({"Authorization": "Bearer wrong"}, "s3cret", False),
+        ({"Authorization": "Basic dTpw"}, "s3cret", True),
+    ],
+)
+def test_tokens(
+    guard: Callable[..., Guard], headers: dict[str, str], cookie: str | None, admitted: bool
+) -> None:
+    made = guard(token="s3cret")
+    cookies = {} if cookie is None else {made.cookie: cookie}
+    assert made.admits(headers, cookies) is admitted
+    assert not made.admits({}, {"edgecat-1": "s3cret"}), "the cookie of another port"
+    assert guard().admits(headers, {}), "where none is demanded"
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("http://cam:8080", True),
+        ("https://cam:8080", True),  # behind a proxy that adds TLS
+        ("http://cam", False),
+        ("http://cam:80800", False),
+        ("http://evil.example", False),
+        ("ftp://cam:8080", False),
+        ("null", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_origins(origin: str | None, own: bool) -> None:
+    headers = {"Host": "cam:8080"} | ({} if origin is None else {"Origin": origin})
+    assert is_own_origin(headers) is own
+    assert not is_own_origin({}), "neither Host nor Origin"
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "foreign"),
+    [
+        ("cross-site", "no-cors", True),
+        ("same-site", "no-cors", True),
+        ("cross-site", "navigate", False),
+        ("same-site", "navigate", False),
+        ("same-origin", "cors", False),
+        ("none", "navigate", False),
+        (None, None, False),  # no browser, or an old one
+        ("cross-site", None, True),
+    ],
+)
+def test_other_sites(site: str | None, mode: str | None, foreign: bool) -> None:
+    given = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+    headers = {name: value for name, value in given.items() if value is not None}
+    assert is_foreign(headers) is foreign
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0", Address("127.0.0.1", 0)),
+        ("65535", Address("127.0.0.1", 65535)),
+        ("[::]:80", Address("::", 80)),
+        ("cam-1.lan:80", Address("cam-1.lan", 80)),
+    ],
+)
+def test_addresses_are_read(text: str, address: Address) -> None:
+    assert address_from_text(text) == address
