@@ -104,7 +104,7 @@ def main() -> None:
 def _foreseen(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of an error that edgecat foresees."""
     from edgecat_runtime.errors import EdgecatError
-    from edgecat_runtime.system.atomic import write_error  # brings numpy: not for --help
+    from edgecat_runtime.system.atomic import write_error
 
     if isinstance(error, EdgecatError):
         return str(error), error.exit_code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -174,3 +176,14 @@ def test_a_batch_that_cannot_be_freed_is_refused(plain: bytes) -> None:
     card = card_for_foreign(data, name="net", labels=LABELS, **COLOURS)
     with pytest.raises((GateError, UserError)):
         onnx_from_foreign(data, card)
+
+
+def test_another_tool_s_model_is_wrapped_without_torch() -> None:
+    program = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "import edgecat_export.graph.foreign, edgecat_export.precision.conversion\n"
+        "try:\n    from edgecat_export.graph import onnx_from_model\n"
+        "except ModuleNotFoundError as error:\n    print(error.name)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "torch\n"), ran.stderr
