@@ -25,10 +25,13 @@ def plan(
     Args:
         seconds: for all of them.
         sizes: pixels, and the share of the epochs at that size.
-        took: seconds of an epoch at each size; 0 where unknown.
+        took: seconds of an epoch at each size; 0 where unknown: then as the pixels of a known one.
         most: epochs in all.
     """
-    each = sum(share * (one or UNKNOWN) for (_, share), one in zip(sizes, took, strict=True))
+    pairs = list(zip((size for size, _ in sizes), took, strict=True))
+    by_pixel = max((one / size**2 for size, one in pairs if one), default=0.0)
+    filled = [one or by_pixel * size**2 or UNKNOWN for size, one in pairs]
+    each = sum(share * one for (_, share), one in zip(sizes, filled, strict=True))
     epochs = max(LEAST, min(most, int(seconds / each)))
     parts = [max(1, round(epochs * share)) for _, share in sizes]
     parts[-1] = max(1, epochs - sum(parts[:-1]))

@@ -16,6 +16,7 @@ mkdir -p "$work/parts" "$work/logs" "$work/results" "$out"
 logs=$work/logs summary=$work/logs/summary.txt
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
 exec 3>&1
+trap 'kill $(jobs -rp) 2>/dev/null; exit 143' INT TERM
 
 # --- what was carried ---------------------------------------------------------------------------
 
@@ -137,7 +138,11 @@ measure() { # NAME SECONDS OPTIONS...: benchmarks/gpu.py, its report in results/
 }
 
 step_peers() { measure peers "${PEERS_S:-75}" --parts ceilings,peers; }
-step_small-peers() { measure small-peers "${SMALL_PEERS_S:-40}" --parts ceilings,peers ${dry:---model vgg16-half-160}; }
+step_small-peers() { # as the network that ships
+  local model=(--model vgg16-half-160)
+  [ -n "$dry" ] && model=()
+  measure small-peers "${SMALL_PEERS_S:-40}" --parts ceilings,peers "${model[@]}"
+}
 step_gpu() { # all of it, of the best checkpoint that a run here left, or of a drawn one
   local best
   best=$(ls -t "$memory"/runs/*/vgg16.safetensors 2>/dev/null | grep -v pace- | head -1)

@@ -93,6 +93,7 @@ def test_a_rehearsal_takes_a_few(photos: Path, tmp_path: Path) -> None:
         (1, ["2.0", "4.0"], "96:1,128:2 3"),
         (1e6, ["0.1", "0.1"], "96:48,128:112 160"),
         (80, [], "96:3,128:7 10"),  # nothing is known: eight seconds
+        (195, ["9.0"], "96:4,128:10 14"),  # the larger size as its pixels: 16 seconds
     ],
 )
 def test_epochs_are_planned_from_one_of_each_size(
