@@ -38,8 +38,8 @@ from edgecat.models import architecture, build_model
 from edgecat.models.backend import TorchBackend
 from edgecat.models.cost import cost_of
 from edgecat_export.graph.deployed import onnx_from_model
-from edgecat_export.precision.conversion import prepared
 from edgecat_export.precision.int8 import int8_from_onnx
+from edgecat_export.precision.prepare import prepared
 from edgecat_export.precision.scan import scan
 from edgecat_runtime.backends import Backend, available_backends, open_backend
 from edgecat_runtime.backends.choice import FASTER

@@ -16,8 +16,9 @@ import numpy as np
 
 from edgecat.models.cost import Cost
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.types import Frames, Logits
 from on_gpu.ceilings import Ceilings
-from on_gpu.ways import Frames, Logits, Stages, Way
+from on_gpu.ways import Stages, Way
 
 INPUTS = 8
 _WARM_CALLS, _LEAST_CALLS = 10, 20

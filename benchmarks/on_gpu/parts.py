@@ -27,10 +27,11 @@ from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import Precision
 from edgecat_runtime.nvidia.tensorrt import KINDS, tensorrt
+from edgecat_runtime.types import Frames
 from on_gpu.ceilings import ceilings_of
 from on_gpu.measure import measured
 from on_gpu.session import Session, photographs
-from on_gpu.ways import Bound, Eager, Frames, Recorded, Served, Way
+from on_gpu.ways import Bound, Eager, Recorded, Served, Way
 
 BATCHES = (1, 8, 32)
 PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32", "int8")  # in order of worth

@@ -15,17 +15,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgecat_runtime.benchmark import Subject
 from edgecat_runtime.errors import DeviceError, EdgecatError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.nvidia.cuda import DeviceMemory, Event, PinnedMemory, Stream, open_gpu
+from edgecat_runtime.types import Frames, Logits
 from on_gpu.ceilings import device_ms
-
-Frames = NDArray[np.uint8]
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

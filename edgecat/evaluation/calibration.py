@@ -15,7 +15,7 @@ from safetensors import safe_open
 from edgecat.data.batches import Batch, load_batch, prefetched
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.evaluation.curves import reliability
-from edgecat.evaluation.known import Features, Head, fit_known
+from edgecat.evaluation.energy_fit import Features, Head, fit_known
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pets.outliers import KINDS, draw_outlier
 from edgecat.scores import cross_entropy, energies, softmax

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,45 +10,26 @@ from pathlib import Path
 from threading import Lock
 from time import perf_counter
 from types import TracebackType
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.backends import Backend, backend_entries
+from edgecat_runtime.backends import Backend
 from edgecat_runtime.backends.base import check_frames, closed
-from edgecat_runtime.backends.choice import Candidate, Choice, fastest
+from edgecat_runtime.backends.choice import Candidate, Choice, candidates_for, fastest
 from edgecat_runtime.backends.choice_cache import ChoiceCache
-from edgecat_runtime.backends.refusal import wrong_answer
-from edgecat_runtime.errors import GateError, UserError
-from edgecat_runtime.model.artifact import read_card
-from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard
-from edgecat_runtime.model.golden import golden_frames, preprocess_difference
-from edgecat_runtime.model.parity import LOGIT_LIMITS, PREPROCESS_LIMIT, logit_error
-from edgecat_runtime.model.prediction import UNSURE, Prediction
+from edgecat_runtime.backends.self_test import check_answers
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.model.prediction import Prediction, predicted
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
 
 # A frame is timed so often, and so long (seconds) where it is quick; the best time counts.
 _FEWEST, _MOST, _LONG_ENOUGH = 3, 20, 0.15
-
-
-class FileStamp(NamedTuple):
-    """What changes with a file's contents: when it was written (ns), its size and its number."""
-
-    written: int
-    size: int
-    number: int
-
-
-def file_stamp(path: Path) -> FileStamp | None:
-    """Return the stamp of a file; None where there is none."""
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return FileStamp(state.st_mtime_ns, state.st_size, state.st_ino)
 
 
 class Classifier:
@@ -115,7 +95,7 @@ class Classifier:
                 [path], backend=backend, device=device, labels=labels, threads=threads
             )
         stamp = file_stamp(Path(path))
-        candidate = _candidates(path, backend, device, labels)[0]
+        candidate = candidates_for(path, backend, device, labels)[0]
         classifier = cls._opened(candidate, threads)
         classifier.stamp = stamp
         classifier._again = partial(
@@ -154,7 +134,7 @@ class Classifier:
             EdgecatError: as `open`; where no candidate passes, all are named.
         """
         stamps = {Path(path): file_stamp(Path(path)) for path in paths}
-        found = [c for path in paths for c in _candidates(path, backend, device, labels)]
+        found = [c for path in paths for c in candidates_for(path, backend, device, labels)]
         kept = ChoiceCache.of(cache, found, threads) if cache and len(found) > 1 else None
         classifier = cls._remembered(found, threads, kept)
         if classifier is None:
@@ -262,30 +242,10 @@ class Classifier:
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
         """Turn one row of logits (classes,) into a prediction, at the temperature.
 
-        Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
-        takes longer than the sum.
-
         Raises:
             UserError: the logits are not one row of `infer`.
         """
-        if not isinstance(logits, np.ndarray) or logits.shape != (len(self.labels),):
-            raise UserError(
-                f"the logits have shape {np.shape(logits)}; expected an array ({len(self.labels)},)"
-                ", one row of what infer returns"
-            )
-        values: list[float] = logits.tolist()
-        top = max(values)
-        temperature, limit = self.card.temperature, self.card.energy_limit
-        exponents = [math.exp((value - top) / temperature) for value in values]
-        total = sum(exponents)
-        shares = [exponent / total for exponent in exponents]
-        place = values.index(top)
-        probabilities = dict(zip(self.labels, shares, strict=True))
-        energy = -top - temperature * math.log(total)
-        label, confidence = self.labels[place], shares[place]
-        if limit is not None and not energy <= limit:
-            label, confidence = UNSURE, 0.0
-        return Prediction(label, confidence, probabilities, tuple(values), energy)
+        return predicted(logits, self.card)
 
     def classify(self, frame: NDArray[np.uint8]) -> Prediction:
         """Classify one frame: uint8 (h, w, 3) BGR.
@@ -313,29 +273,7 @@ class Classifier:
             GateError: logits or preprocessing differ by more than the limits (DESIGN, parity).
             CardError: the model answers with another number of classes than it has labels.
         """
-        card = self.card
-        if not card.golden:
-            raise GateError(f"{name} carries no golden logits to test it with. Export it again")
-        logits = self.infer(golden_frames(card.height, card.width))
-        if logits.shape != (len(card.golden), card.classes):
-            raise CardError(
-                f"{name} answers with shape {logits.shape}; its card has {card.classes} labels, "
-                f"so ({len(card.golden)}, {card.classes}) was expected. Export it again"
-            )
-        golden = np.asarray(card.golden, np.float32)
-        error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
-        limit = LOGIT_LIMITS[card.precision]
-        if not error <= limit:
-            raise wrong_answer(name, card, self.backend, self.device, error=error, limit=limit)
-        difference = preprocess_difference(
-            card.preprocess_golden, card.height, card.width, card.fit
-        )
-        if difference > PREPROCESS_LIMIT:
-            raise GateError(
-                f"frames are preprocessed {difference:.1f} grey levels differently here than where "
-                f"{name} was made; at most {PREPROCESS_LIMIT:.0f} is allowed. Use the edgecat and "
-                "OpenCV versions that its card names"
-            )
+        check_answers(self.infer, self.card, name=name, backend=self.backend, device=self.device)
 
     def close(self) -> None:
         """Free the backend, once what it runs is done; calling it twice is harmless."""
@@ -358,16 +296,3 @@ class Classifier:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _candidates(
-    path: str | Path, backend: str, device: str, labels: Sequence[str] | None
-) -> list[Candidate]:
-    """The ways of running one file that its options allow, the preferred first."""
-    path = Path(path)
-    card = read_card(path)
-    if labels is not None:
-        card = card.with_labels(tuple(labels))
-    return [
-        Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
-    ]

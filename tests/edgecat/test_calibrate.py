@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from edgecat.evaluation import calibration
-from edgecat.evaluation.known import Features, Head, fit_known
+from edgecat.evaluation.energy_fit import Features, Head, fit_known
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
 from edgecat.pets.outliers import KINDS, draw_outlier

@@ -20,9 +20,9 @@ from edgecat_export.engine.export import (
     save_engine,
 )
 from edgecat_export.engine.timings import cache_path, timing_folder
-from edgecat_export.precision.conversion import prepared
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.int8 import int8_from_onnx
+from edgecat_export.precision.prepare import prepared
 from edgecat_export.precision.scan import scan
 from edgecat_runtime import CardDamaged, CardError, GateError, ModelCard, UserError, read_card
 from edgecat_runtime.errors import EdgecatError

@@ -12,10 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecat_export.precision.conversion import convert
+from edgecat_export.precision.distribution import METHODS, Distribution
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.gate import Gate, GateReport, Photographs
 from edgecat_export.precision.int8 import Form, int8_from_onnx, int8_layers, layers
-from edgecat_export.precision.scan import METHODS, Distribution, answer, scan
+from edgecat_export.precision.scan import answer, scan
 from edgecat_export.publish import read_onnx, save_onnx
 from edgecat_runtime import Classifier, GateError, ModelCard, UserError, read_card
 from edgecat_runtime.model.card import Precision

@@ -14,12 +14,12 @@ import pytest
 from edgecat_runtime import Classifier, ModelCard, UserError
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Signal
-from edgecat_runtime.classifier import FileStamp
 from edgecat_runtime.loop import reload
 from edgecat_runtime.loop.reload import Reloaded, Reloader
 from edgecat_runtime.outputs.callback import CallbackSink
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.stamp import FileStamp
 
 Make = Callable[..., Any]
 SECONDS = 0.02

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_export.precision.distribution import METHODS, Method, Range
 from edgecat_export.precision.fp16 import fp16_from_onnx
 from edgecat_export.precision.gate import Gate, GateReport, Photographs
 from edgecat_export.precision.int8 import (
@@ -20,17 +19,8 @@ from edgecat_export.precision.int8 import (
     int8_layers,
     layers,
 )
-from edgecat_export.precision.scan import (
-    METHODS,
-    Method,
-    Progress,
-    Range,
-    Scan,
-    answer,
-    answer_exactly,
-    scan,
-    scan_exactly,
-)
+from edgecat_export.precision.prepare import prepared
+from edgecat_export.precision.scan import Progress, Scan, answer, answer_exactly, scan, scan_exactly
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames, golden_rows
@@ -249,38 +239,6 @@ class _Int8:
         """Share of the multiply-adds that run in int8."""
         names = int8_layers(self._payload, form=self._form, keep=keep)
         return sum(self._macs[name] for name in names) / max(sum(self._macs.values()), 1)
-
-
-def prepared(payload: bytes) -> bytes:
-    """Fold constants and batch norm and give every node a name, as ONNX Runtime's optimiser does.
-
-    Args:
-        payload: an ONNX model.
-    """
-    import onnx
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 3
-    before = onnx.load_from_string(payload)
-    with tempfile.TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        ort.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(options.optimized_model_filepath)
-    names: set[str] = set()
-    for index, node in enumerate(model.graph.node):
-        if not node.name or node.name in names:
-            node.name = f"{node.op_type}_{index}"
-        names.add(node.name)
-    domains = {node.domain for node in model.graph.node} | {""}
-    opsets = [item for item in model.opset_import if item.domain in domains]
-    del model.opset_import[:]
-    model.opset_import.extend(opsets)
-    model.ir_version = before.ir_version
-    model.producer_name, model.producer_version = before.producer_name, ""
-    result: bytes = model.SerializeToString()
-    return result
 
 
 def _described(conversion: Conversion, card: ModelCard, precision: Precision) -> ModelCard:

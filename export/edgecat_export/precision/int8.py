@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.precision.scan import Range
+from edgecat_export.precision.distribution import Range
 
 Form = Literal["cpu", "tensorrt"]
 

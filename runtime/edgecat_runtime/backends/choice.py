@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from edgecat_runtime.backends import BackendEntry
+from edgecat_runtime.backends import BackendEntry, backend_entries
 from edgecat_runtime.backends.refusal import WrongAnswer, advice
 from edgecat_runtime.errors import (
     BackendMissing,
@@ -16,6 +16,7 @@ from edgecat_runtime.errors import (
     GateError,
     UserError,
 )
+from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
 
 FASTER = 0.8
@@ -211,3 +212,16 @@ def _common_class(errors: Sequence[Exception]) -> type[EdgecatError]:
             return kind
     missing = all(isinstance(error, BackendMissing) for error in errors)
     return BackendMissing if missing else UserError
+
+
+def candidates_for(
+    path: str | Path, backend: str, device: str, labels: Sequence[str] | None
+) -> list[Candidate]:
+    """The ways of running one file that its options allow, the preferred first."""
+    path = Path(path)
+    card = read_card(path)
+    if labels is not None:
+        card = card.with_labels(tuple(labels))
+    return [
+        Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
+    ]

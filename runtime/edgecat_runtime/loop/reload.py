@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import NamedTuple
 
-from edgecat_runtime.classifier import Classifier, FileStamp, file_stamp
+from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
 

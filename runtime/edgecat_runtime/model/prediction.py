@@ -5,6 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.types import Logits
+
 UNSURE = "unsure"
 
 
@@ -42,3 +48,33 @@ class Prediction:
 
     def __str__(self) -> str:
         return self.label if self.unsure else f"{self.label} {self.confidence:.1%}"
+
+
+def predicted(logits: Logits, card: ModelCard) -> Prediction:
+    """Turn one row of logits (classes,) into a prediction, at the card's temperature.
+
+    Plain Python: behind a network NumPy's own code is out of the caches, and loading it again
+    takes longer than the sum.
+
+    Raises:
+        UserError: the logits are not one row of what the card's network answers.
+    """
+    labels = card.labels
+    if not isinstance(logits, np.ndarray) or logits.shape != (len(labels),):
+        raise UserError(
+            f"the logits have shape {np.shape(logits)}; expected an array ({len(labels)},)"
+            ", one row of what infer returns"
+        )
+    values: list[float] = logits.tolist()
+    top = max(values)
+    temperature, limit = card.temperature, card.energy_limit
+    exponents = [math.exp((value - top) / temperature) for value in values]
+    total = sum(exponents)
+    shares = [exponent / total for exponent in exponents]
+    place = values.index(top)
+    probabilities = dict(zip(labels, shares, strict=True))
+    energy = -top - temperature * math.log(total)
+    label, confidence = labels[place], shares[place]
+    if limit is not None and not energy <= limit:
+        label, confidence = UNSURE, 0.0
+    return Prediction(label, confidence, probabilities, tuple(values), energy)

@@ -1,0 +1,52 @@
+"""The self-test: a model answers its golden frames here as it did where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgecat_runtime.backends.refusal import wrong_answer
+from edgecat_runtime.errors import GateError
+from edgecat_runtime.model.card import GOLDEN_CLASSES, CardError, ModelCard
+from edgecat_runtime.model.golden import golden_frames, preprocess_difference
+from edgecat_runtime.model.parity import LOGIT_LIMITS, PREPROCESS_LIMIT, logit_error
+from edgecat_runtime.types import Frames, Logits
+
+
+def check_answers(
+    infer: Callable[[Frames], Logits], card: ModelCard, *, name: str, backend: str, device: str
+) -> None:
+    """Replay the golden frames.
+
+    Args:
+        infer: answers frames (n, height, width, 3) with logits (n, classes).
+        card: of the model.
+        name: of the model; its path, where it comes from a file.
+        backend: that answers.
+        device: that it runs on.
+
+    Raises:
+        GateError: logits or preprocessing differ by more than the limits.
+        CardError: the model answers with another number of classes than it has labels.
+    """
+    if not card.golden:
+        raise GateError(f"{name} carries no golden logits to test it with. Export it again")
+    logits = infer(golden_frames(card.height, card.width))
+    if logits.shape != (len(card.golden), card.classes):
+        raise CardError(
+            f"{name} answers with shape {logits.shape}; its card has {card.classes} labels, "
+            f"so ({len(card.golden)}, {card.classes}) was expected. Export it again"
+        )
+    golden = np.asarray(card.golden, np.float32)
+    error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
+    limit = LOGIT_LIMITS[card.precision]
+    if not error <= limit:
+        raise wrong_answer(name, card, backend, device, error=error, limit=limit)
+    difference = preprocess_difference(card.preprocess_golden, card.height, card.width, card.fit)
+    if difference > PREPROCESS_LIMIT:
+        raise GateError(
+            f"frames are preprocessed {difference:.1f} grey levels differently here than where "
+            f"{name} was made; at most {PREPROCESS_LIMIT:.0f} is allowed. Use the edgecat and "
+            "OpenCV versions that its card names"
+        )
