@@ -12,7 +12,7 @@ from edgecat.training.average import WeightAverage
 @pytest.mark.parametrize(
     ("decay", "step", "share"),
     [
-        (0.999, 0, 9 / 10),  # a warm start: the first weights are soon forgotten
+        (0.999, 0, 9 / 10),  # warm start: the initial weights are soon forgotten
         (0.999, 10, 9 / 20),
         (0.999, 10**6, 0.001),
         (0.5, 7, 9 / 17),
@@ -20,7 +20,9 @@ from edgecat.training.average import WeightAverage
         (0.5, 1000, 0.5),
     ],
 )
-def test_a_step_moves_the_average_by_its_share(decay: float, step: int, share: float) -> None:
+def test_update_moves_the_average_by_the_expected_share(
+    decay: float, step: int, share: float
+) -> None:
     model = nn.Linear(1, 1)
     nn.init.zeros_(model.weight)
     average = WeightAverage(model, decay)

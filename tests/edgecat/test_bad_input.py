@@ -221,7 +221,7 @@ def test_ctrl_c_is_quiet(place: Path) -> None:
     program = (
         "import os, signal, sys, threading, time\nfrom edgecat.cli import main\n"
         "def interrupt():\n"
-        "    while 'torch' not in sys.modules:\n"  # it has begun, and goes on for seconds
+        "    while 'torch' not in sys.modules:\n"  # the export has begun and takes seconds
         "        time.sleep(0.01)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job behind & ignores it

@@ -324,11 +324,13 @@ def test_asked_to_stop_it_finishes_and_sums_up(
 
 
 @pytest.mark.parametrize("changes", [2, 6])
-def test_killed_it_leaves_all_that_was_there(tiny_onnx: Path, tmp_path: Path, changes: int) -> None:
-    """And that was all: while it runs, the film is as long as the events are old."""
+def test_a_killed_run_keeps_everything_written_so_far(
+    tiny_onnx: Path, tmp_path: Path, changes: int
+) -> None:
+    """Nothing lags behind: during the run, the clip covers the newest event."""
 
     def seen() -> tuple[int, float, float]:
-        """Events, seconds from the first one to the last, seconds of the film."""
+        """Number of events, seconds between first and last, seconds of the clip."""
         events = _labels(tmp_path / "events.jsonl")
         first, last = (_seconds(event["time"]) for event in (events[0], events[-1]))
         return len(events), last - first, _length(tmp_path / "clip.mkv")
@@ -341,7 +343,7 @@ def test_killed_it_leaves_all_that_was_there(tiny_onnx: Path, tmp_path: Path, ch
         count, old, long = seen()
         if count >= changes and long > old - 0.01 and any(shots.glob("*.jpg")):
             break
-        assert time.monotonic() < deadline, f"{count} events over {old} s; a film of {long} s"
+        assert time.monotonic() < deadline, f"{count} events over {old} s; a clip of {long} s"
     process.kill()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL

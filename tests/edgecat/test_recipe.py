@@ -53,10 +53,10 @@ def test_accumulated_batches_are_one_large_batch(
     assert parts.best.train_loss == pytest.approx(whole.best.train_loss, rel=1e-3)
 
 
-def test_the_batches_left_at_the_end_of_an_epoch_make_an_update_of_their_own(
+def test_the_last_incomplete_group_of_an_epoch_makes_its_own_update(
     config: TrainConfig,
 ) -> None:
-    """Six batches of six pictures in groups of four: updates by the mean of 24, then of 12."""
+    """Six batches of six images, accumulate 4: one update over 24 images, then one over 12."""
     options = {**PLAIN, "batch_size": 6, "accumulate": 4, "schedule": "constant", "warmup": 0.0}
     job = assemble(replace(config, weight_decay=0.0, **options), watcher=Watcher())
     by_hand = copy.deepcopy(job.model).train()

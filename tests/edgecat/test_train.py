@@ -335,7 +335,9 @@ def test_options_out_of_range(options: dict[str, object], sentence: str) -> None
         ("patience", 1, 100_000),
     ],
 )
-def test_options_go_from_their_least_to_their_most(option: str, least: float, most: float) -> None:
+def test_options_accept_their_limits_and_nothing_beyond(
+    option: str, least: float, most: float
+) -> None:
     step = 1 if isinstance(most, int) and most > 10 else 1e-3
     for value in (least, most):
         assert getattr(TrainConfig(data=("x",), **{option: value}), option) == value
@@ -353,12 +355,12 @@ def test_options_go_from_their_least_to_their_most(option: str, least: float, mo
         ({"progressive": "64:0"}, "--progressive is '64:0'"),
     ],
 )
-def test_options_that_need_others(options: dict[str, object], sentence: str) -> None:
+def test_options_that_depend_on_others(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         TrainConfig(data=("x",), **options)
 
 
-def test_what_an_epoch_trains_at_and_keeps_frozen() -> None:
+def test_size_and_frozen_stages_of_each_epoch() -> None:
     config = TrainConfig(
         data=("x",), progressive="32:2,64:1,1024:1", weights="w.pth", freeze="3", unfreeze_at=3
     )

@@ -109,10 +109,10 @@ def test_backends_are_compared_on_frames(
         ("ref", "good", "opencv", 7, True),
         ("ref", "bad", "onnxruntime", 7, False),
     ]
-    assert (more.n, more.agreement) == (107, 1.0), "a tally of the caller's own goes on"
+    assert (more.n, more.agreement) == (107, 1.0), "a given tally continues"
 
 
-def test_a_file_that_answers_with_other_classes_is_refused(
+def test_a_file_with_the_wrong_number_of_logits_is_refused(
     tmp_path: Path, tiny_onnx: Path, make_tiny: Callable[..., bytes]
 ) -> None:
     card = read_card(tiny_onnx)

@@ -304,7 +304,7 @@ def test_the_report_holds_every_limit() -> None:
     ("precision", "golden", "agreement", "lost"),
     [("fp32", 1e-4, 1.0, 0.0), ("fp16", 5e-3, 0.999, 0.001), ("int8", 0.3, 0.99, 0.005)],
 )
-def test_the_gate_lets_through_what_is_at_a_limit_and_nothing_beyond(
+def test_the_gate_passes_at_each_limit_and_fails_beyond(
     precision: Precision, golden: float, agreement: float, lost: float
 ) -> None:
     at = GateReport(precision, golden, 10_000, agreement, 0.92, 0.92 - lost)

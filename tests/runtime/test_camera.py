@@ -183,7 +183,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted(
         while (frame := camera.read()) is not None:
             indices.append(frame.index)
             assert int(frame.image[0, 0, 0]) == frame.index
-            assert frame.index >= given - 2, "what is not the newest waits in a queue"
+            assert frame.index >= given - 2, "an older frame came from a queue"
             time.sleep(0.04)
             given = source.given
     assert camera.dropped > 20
@@ -238,8 +238,8 @@ def test_a_wait_can_be_limited(scripted: Scripting) -> None:
         assert camera.read(timeout=20) is not None
 
 
-class Noted(threading.Condition):
-    """Keeps how long it was to wait for what may never come, and does not wait."""
+class RecordedWaits(threading.Condition):
+    """Records the timeouts it is given and returns at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -252,10 +252,10 @@ class Noted(threading.Condition):
         return predicate()
 
 
-def test_pauses_between_attempts_grow_to_half_a_second_and_start_short_again(
+def test_reconnect_backoff_grows_to_half_a_second_and_starts_over(
     scripted: Scripting,
 ) -> None:
-    """And each is between half and all of its length, so that nothing falls into step."""
+    """With jitter: each pause is drawn from the upper half of its range."""
     absent = [DeviceError("no route")] * 12
     frames = {"live": True, "fps": 1000}
     steps = iter([*absent, scripted([grey(1)], **frames, vanishes=True), *absent[:2]])
@@ -266,7 +266,7 @@ def test_pauses_between_attempts_grow_to_half_a_second_and_start_short_again(
             raise step
         return step
 
-    changed = Noted()
+    changed = RecordedWaits()
     camera = Camera(scripted([], **frames, vanishes=True), reopen=reopen)
     camera.share(changed, 0)
     with camera:
@@ -295,7 +295,7 @@ def test_a_hung_driver_does_not_hang_the_program() -> None:
     with pytest.raises(TimeoutError):
         camera.read(timeout=0.01)
     camera.close()
-    assert threading.active_count() > before, "it has not waited for the driver"
+    assert threading.active_count() > before, "close did not wait for the driver"
     Hung.release.set()
     while threading.active_count() > before:
         time.sleep(0.01)

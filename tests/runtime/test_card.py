@@ -19,7 +19,7 @@ CARD = ModelCard(
 )
 
 
-# What edgecat 0.1 wrote for a card of no more than labels and a size: read for ever.
+# A card with default values as edgecat 0.1 wrote it; it must stay readable.
 TEXT = (
     '{"architecture":"vgg16","labels":["cat","dog"],"height":64,"width":48,"layers":[],"head":"",'
     '"batch_norm":false,"dropout":0.0,"activation":"relu","fit":"crop","mean":[0.485,0.456,0.406],'
@@ -35,7 +35,7 @@ def _rewritten(card: ModelCard, **changes: object) -> str:
 
 
 def _resealed(card: ModelCard, **changes: object) -> str:
-    """Changed, and its digest made to fit."""
+    """Change fields (`...` removes one) and recompute the digest."""
     values = {**card.to_dict(), **changes}
     del values["digest"]
     for name in [name for name, value in values.items() if value is ...]:
@@ -58,7 +58,7 @@ def test_a_card_reads_back_as_it_was_written(card: ModelCard) -> None:
     assert ModelCard.from_json(card.to_json()) == card
 
 
-def test_the_text_of_a_card_stays() -> None:
+def test_the_serialised_form_of_a_card_is_stable() -> None:
     card = ModelCard(architecture="vgg16", labels=("cat", "dog"), height=64, width=48)
     assert card.to_json() == TEXT
     assert ModelCard.from_json(TEXT) == card
@@ -108,7 +108,7 @@ def test_labels_that_do_not_fit_travel_beside_the_card() -> None:
 
 
 @pytest.mark.parametrize(("size", "fits"), [(4000, True), (4001, False)])
-def test_a_card_of_so_many_bytes_fits_in_an_engine(size: int, fits: bool) -> None:
+def test_the_size_limit_of_a_card_is_4000_bytes(size: int, fits: bool) -> None:
     room = size - len(CARD.to_json())
     card = replace(CARD, architecture=CARD.architecture + "x" * room)
     assert card.fits is fits

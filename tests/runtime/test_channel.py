@@ -1,4 +1,4 @@
-"""One camera from frame to frame: what news leave of its label and of its average."""
+"""Per-camera state: how status events affect the label and the moving average."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from edgecat_runtime.loop.channel import Channel
 Make = Callable[..., Any]
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 SURE = np.array([4, -4], np.float32)
-DOUBTFUL = np.array([math.log(0.6), math.log(0.4)], np.float32)  # held, but not taken
+DOUBTFUL = np.array(
+    [math.log(0.6), math.log(0.4)], np.float32
+)  # enough to hold a label, not to enter one
 
 
 @pytest.fixture
 def fed(scripted: Make, brightness: Make) -> tuple[Channel, Callable[..., Answer]]:
-    """A channel that has seen three dark frames, and what gives it another one."""
+    """A channel after three dark frames, and a function that feeds it one more."""
     channel, classifier = Channel(Camera(scripted([])), True, None), brightness()
 
     def feed(logits: np.ndarray, captured: float = 1.0) -> Answer:
@@ -47,7 +49,7 @@ def fed(scripted: Make, brightness: Make) -> tuple[Channel, Callable[..., Answer
         ("reloaded", "dark", True, False),
     ],
 )
-def test_what_news_leave(
+def test_status_events_reset_the_right_state(
     fed: tuple[Channel, Callable[..., Answer]], state: Any, said: str, held: bool, averaged: bool
 ) -> None:
     channel, feed = fed
@@ -60,18 +62,18 @@ def test_what_news_leave(
     assert (answer.smoothed.logits != answer.raw.logits) is averaged
 
 
-def test_a_label_is_held_through_a_reload_until_it_is_contradicted(
+def test_a_reload_keeps_the_label_but_not_the_average(
     fed: tuple[Channel, Callable[..., Answer]],
 ) -> None:
     channel, feed = fed
-    channel.hear(Signal("reloaded", "yard", 0, 0.0, "a new one"))
+    channel.hear(Signal("reloaded", "yard", 0, 0.0, "first reload"))
     assert [feed(DOUBTFUL).smoothed.label for _ in range(5)] == ["dark"] * 5
-    channel.hear(Signal("reloaded", "yard", 0, 0.0, "and another one"))
+    channel.hear(Signal("reloaded", "yard", 0, 0.0, "second reload"))
     answer = feed(-SURE)
     assert (answer.smoothed.label, answer.changed) == ("bright", True), "at once"
 
 
-def test_news_before_the_first_frame_have_no_age(scripted: Make) -> None:
+def test_status_events_before_the_first_frame_have_age_zero(scripted: Make) -> None:
     channel = Channel(Camera(scripted([])), None, None)
     assert channel.said == "stopped"
     told = channel.hear(Signal("started", "yard", 0, 0.0, ""))
@@ -82,7 +84,7 @@ def test_news_before_the_first_frame_have_no_age(scripted: Make) -> None:
     ("smooth", "stills", "smooths"),
     [(None, False, True), (None, True, False), (True, True, True), (False, False, False)],
 )
-def test_unrelated_pictures_are_not_averaged(
+def test_still_images_are_not_smoothed_by_default(
     scripted: Make, smooth: bool | None, stills: bool, smooths: bool
 ) -> None:
     source = scripted([])
@@ -90,7 +92,9 @@ def test_unrelated_pictures_are_not_averaged(
     assert Channel(Camera(source), smooth, None).smooths is smooths
 
 
-def test_an_answer_is_timed_by_its_own_frame(fed: tuple[Channel, Callable[..., Answer]]) -> None:
+def test_age_is_measured_from_the_frame_s_own_capture(
+    fed: tuple[Channel, Callable[..., Answer]],
+) -> None:
     _, feed = fed
     answers = [feed(SURE, captured) for captured in (2.0, 2.1, 2.2)]
     assert [answer.age for answer in answers] == pytest.approx([0.25] * 3)

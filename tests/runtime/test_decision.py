@@ -51,7 +51,7 @@ def test_a_label_is_held_until_it_is_doubtful_for_long(
     assert said(tiny_card, shares(*cats)) == expected
 
 
-EVEN = [0.0, 0.0]  # a softmax of exactly 0.5 and 0.5
+EVEN = [0.0, 0.0]  # softmax gives exactly 0.5 for both
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ EVEN = [0.0, 0.0]  # a softmax of exactly 0.5 and 0.5
         (Thresholds(enter=1.0, leave=1.0, patience=1), [[999.0, 0.0], EVEN], ["cat", U]),
     ],
 )
-def test_a_probability_at_a_threshold_is_enough(
+def test_thresholds_are_inclusive(
     tiny_card: ModelCard,
     thresholds: Thresholds,
     rows: list[list[float]],

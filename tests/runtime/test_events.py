@@ -34,7 +34,7 @@ from edgecat_runtime.pipeline import Pipeline
 Answering = Callable[..., Answer]
 Make = Callable[..., Any]
 PICTURE = np.zeros((48, 64, 3), np.uint8)
-ROUNDED = 0.002  # times are written in whole milliseconds
+ROUNDED = 0.002  # timestamps are rounded to milliseconds
 
 
 def lit(level: int, count: int = 6) -> Iterator[np.ndarray]:
@@ -42,7 +42,7 @@ def lit(level: int, count: int = 6) -> Iterator[np.ndarray]:
 
 
 def moment(event: dict[str, Any]) -> float:
-    """When it was, in seconds since 1970."""
+    """The event's time in seconds since the epoch."""
     return datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
 
 
@@ -91,7 +91,7 @@ def test_doubt_is_a_state(scripted: Make, brightness: Make, tmp_path: Path) -> N
 
 def test_a_loss_and_what_comes_after_it(scripted: Make, brightness: Make, tmp_path: Path) -> None:
     def until_answered() -> Iterator[np.ndarray]:
-        """What the first source gives is answered before it is lost."""
+        """Lose the first source only after one of its frames was classified."""
         yield from lit(10)
         while '"label"' not in (tmp_path / "e").read_text():
             time.sleep(0.01)
@@ -280,7 +280,7 @@ def test_an_event_says_what_when_and_how_sure(answer: Answering) -> None:
     assert "picture" not in event_from_answer(answer())
 
 
-def test_an_event_names_the_five_most_probable_classes(answer: Answering) -> None:
+def test_an_event_lists_the_five_most_probable_classes(answer: Answering) -> None:
     given = answer()
     shares = dict(zip("abcdefg", (0.05, 0.3, 0.01, 0.2, 0.04, 0.25, 0.15), strict=True))
     many = replace(given.raw, label="b", probabilities=shares)
@@ -295,8 +295,10 @@ def test_an_event_names_the_five_most_probable_classes(answer: Answering) -> Non
     assert event["smoothed"] == event["raw"]
 
 
-def test_a_line_is_utf_8_whatever_a_file_is_called(answer: Answering) -> None:
-    given = answer(label="cat", name="photos/\udcff.jpg")  # as Python names a file that is not
+def test_lines_are_utf_8_even_for_undecodable_file_names(answer: Answering) -> None:
+    given = answer(
+        label="cat", name="photos/\udcff.jpg"
+    )  # how Python represents an undecodable byte
     event = event_from_answer(replace(given, before="Kätzchen 猫"))
     line = json_from_event(event)
     assert "Kätzchen 猫".encode() in line

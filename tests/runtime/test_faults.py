@@ -69,7 +69,7 @@ def test_every_way_to_serve_mjpeg_is_read(mjpeg: Callable[..., Any], headers: st
         assert camera.source.live
         levels = [level(camera) for _ in range(4)]
         server.mode = "stall"
-        while levels[-1] != server.level:  # none is held back until the next one comes
+        while levels[-1] != server.level:  # no frame is held back until the next arrives
             levels.append(level(camera))
         assert all(later > earlier for earlier, later in itertools.pairwise(levels))
     assert (camera.losses, camera.skipped) == (0, 0)
@@ -121,10 +121,10 @@ def test_a_slow_reader_gets_the_newest_picture_of_a_stream(server: Any) -> None:
         level(camera)
         deadline = time.perf_counter() + PATIENCE
         while camera.dropped < 20:
-            assert time.perf_counter() < deadline, "who does not read loses frames"
+            assert time.perf_counter() < deadline, "unread frames must be dropped"
             time.sleep(0.01)
         lags = [99]
-        while lags[-1] > 6:  # but for a queue, whose frames only grow older, it soon is newest
+        while lags[-1] > 6:  # frames from a queue would only get older
             assert len(lags) < 40, lags
             lags.append((server.level + 3 - level(camera)) % 256)
             time.sleep(0.06)
@@ -211,7 +211,7 @@ def test_closing_does_not_wait_for_a_silent_stream(server: Any) -> None:
     assert reading is not None
     camera.close()
     reading.join(PATIENCE)
-    assert not reading.is_alive(), "it would read for another five minutes"
+    assert not reading.is_alive(), "close did not interrupt the read"
 
 
 # Drivers that hang.
@@ -244,10 +244,10 @@ def test_a_hung_driver_is_left_behind_and_no_more_than_two() -> None:
     camera = Camera(Hanging(), reopen=Hanging, options=SourceOptions(stall=0.1))
     deadline = time.perf_counter() + PATIENCE
     while camera.losses < 3:
-        assert time.perf_counter() < deadline, "each gives frames before it hangs"
+        assert time.perf_counter() < deadline, "each source gives frames before it hangs"
         with contextlib.suppress(TimeoutError):
             camera.read(timeout=0.1)
-    for _ in range(12):  # twice as long as a source may stand still
+    for _ in range(12):  # twice the stall timeout
         with contextlib.suppress(TimeoutError):
             camera.read(timeout=0.1)
     assert (Hanging.opened, camera.losses, threads() - before) == (3, 3, 3)

@@ -1,4 +1,4 @@
-"""What the web page knows of the loop: states, counts, the last minutes, and metrics of them."""
+"""The web page's view of the loop: states, counters, history and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Make = Callable[..., Any]
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that the test advances."""
 
     now = 100.0
 
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def feed(scripted: Make, brightness: Make, clock: Clock) -> Feed:
-    """Of two cameras that nobody reads."""
+    """A feed of two cameras that are never read."""
     cameras = [Camera(scripted([])) for _ in range(2)]
     feed = Feed(Pipeline(cameras, brightness()))
     for camera in cameras:
@@ -55,11 +55,11 @@ def of_camera(given: Answer, number: int, **changes: Any) -> Answer:
         (30.0, 3.0, "no signal"),
         (0.0, 2.99, "live"),
         (0.0, 3.0, "no signal"),
-        (0.5, 7.99, "live"),  # four frames late
+        (0.5, 7.99, "live"),  # four frame periods
         (0.5, 8.0, "no signal"),
     ],
 )
-def test_a_camera_is_live_while_frames_come_as_they_use_to(
+def test_a_camera_is_live_until_frames_are_overdue(
     feed: Feed, clock: Clock, answer: Callable[..., Answer], fps: float, silence: float, state: str
 ) -> None:
     view = feed.views[0]
@@ -75,7 +75,7 @@ def test_a_camera_is_live_while_frames_come_as_they_use_to(
     assert view.state == "stopped"
 
 
-def test_the_whole_is_as_live_as_its_worst_camera(
+def test_the_overall_state_is_that_of_the_worst_camera(
     feed: Feed, clock: Clock, answer: Callable[..., Answer]
 ) -> None:
     assert feed.state == "waiting"
@@ -122,11 +122,11 @@ def test_answers_are_counted_by_camera(feed: Feed, answer: Callable[..., Answer]
     assert shown == [("b", 0.3), ("f", 0.25), ("d", 0.2), ("g", 0.15), ("a", 0.05)]
 
 
-def test_the_history_is_that_of_the_last_minutes_in_which_frames_came(
+def test_history_covers_the_last_minutes_of_live_frames(
     feed: Feed, clock: Clock, answer: Callable[..., Answer]
 ) -> None:
     feed.sample()
-    assert not feed.views[0].history, "nothing was answered yet"
+    assert not feed.views[0].history, "nothing was classified yet"
     for label in ("cat", "dog"):
         feed.put(answer(label=label))
         feed.sample()
@@ -142,7 +142,7 @@ def test_the_history_is_that_of_the_last_minutes_in_which_frames_came(
     assert len(feed.views[0].history) == HISTORY_SECONDS / SAMPLE_SECONDS == 600
 
 
-def test_metrics_are_these_figures(feed: Feed, clock: Clock, answer: Callable[..., Answer]) -> None:
+def test_metrics_match_the_feed(feed: Feed, clock: Clock, answer: Callable[..., Answer]) -> None:
     parser = pytest.importorskip("prometheus_client.parser", reason="the metrics need it")
     from edgecat_runtime.web.metrics import exposition
 

@@ -1,4 +1,4 @@
-"""Who may see the page: Host, token, Origin and the other site's page, one by one."""
+"""Access control of the web page: Host, token, Origin and cross-site requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgecat_runtime.web.guard import (
 
 @pytest.fixture
 def guard() -> Iterator[Callable[..., Guard]]:
-    """`guard(host, named=, token=)`: of a socket that listens there, on any port."""
+    """`guard(host, named=, token=)` on a listening socket with a free port."""
     listening: list[socket.socket] = []
 
     def make(host: str = "127.0.0.1", *, named: str = "", token: str = "") -> Guard:
@@ -53,24 +53,26 @@ NAME = socket.gethostname().lower()
         ("evil.example:127.0.0.1", False, False),
     ],
 )
-def test_hosts(guard: Callable[..., Guard], host: str, on_loopback: bool, on_all: bool) -> None:
+def test_host_headers(
+    guard: Callable[..., Guard], host: str, on_loopback: bool, on_all: bool
+) -> None:
     assert guard().knows_host(host) is on_loopback
     assert guard("0.0.0.0").knows_host(host) is on_all
 
 
-def test_a_host_that_was_asked_for_is_known(guard: Callable[..., Guard]) -> None:
+def test_the_configured_host_name_is_accepted(guard: Callable[..., Guard]) -> None:
     assert guard(named="MyCam").knows_host("mycam:1")
     assert not guard().knows_host("mycam:1")
 
 
-def test_only_a_loopback_address_needs_no_token(guard: Callable[..., Guard]) -> None:
+def test_only_loopback_needs_no_token(guard: Callable[..., Guard]) -> None:
     near, far, other = guard(), guard("0.0.0.0"), guard("0.0.0.0")
     assert (near.token, near.url, near.url_with_token) == ("", near.url, near.url)
     assert near.url == f"http://127.0.0.1:{near.port}/"
     assert len(far.token) == len(other.token) == 43
     assert far.token != other.token
     assert far.url_with_token == f"{far.url}?token={far.token}"
-    assert not far.url.startswith("http://0.0.0.0"), "nobody can open that"
+    assert not far.url.startswith("http://0.0.0.0"), "not an address a browser can open"
     assert guard(token="mine").url_with_token.endswith("/?token=mine")
     assert near.cookie == f"edgecat-{near.port}"
 
@@ -90,21 +92,21 @@ def test_only_a_loopback_address_needs_no_token(guard: Callable[..., Guard]) -> 
         ({"Authorization": "Basic dTpw"}, "s3cret", True),
     ],
 )
-def test_tokens(
+def test_token_in_cookie_or_header(
     guard: Callable[..., Guard], headers: dict[str, str], cookie: str | None, admitted: bool
 ) -> None:
     made = guard(token="s3cret")
     cookies = {} if cookie is None else {made.cookie: cookie}
     assert made.admits(headers, cookies) is admitted
-    assert not made.admits({}, {"edgecat-1": "s3cret"}), "the cookie of another port"
-    assert guard().admits(headers, {}), "where none is demanded"
+    assert not made.admits({}, {"edgecat-1": "s3cret"}), "a cookie of another port"
+    assert guard().admits(headers, {}), "no token required"
 
 
 @pytest.mark.parametrize(
     ("origin", "own"),
     [
         ("http://cam:8080", True),
-        ("https://cam:8080", True),  # behind a proxy that adds TLS
+        ("https://cam:8080", True),  # behind a TLS proxy
         ("http://cam", False),
         ("http://cam:80800", False),
         ("http://evil.example", False),
@@ -114,7 +116,7 @@ def test_tokens(
         (None, False),
     ],
 )
-def test_origins(origin: str | None, own: bool) -> None:
+def test_origin_must_match_host(origin: str | None, own: bool) -> None:
     headers = {"Host": "cam:8080"} | ({} if origin is None else {"Origin": origin})
     assert is_own_origin(headers) is own
     assert not is_own_origin({}), "neither Host nor Origin"
@@ -129,11 +131,11 @@ def test_origins(origin: str | None, own: bool) -> None:
         ("same-site", "navigate", False),
         ("same-origin", "cors", False),
         ("none", "navigate", False),
-        (None, None, False),  # no browser, or an old one
+        (None, None, False),  # not a browser, or an old one
         ("cross-site", None, True),
     ],
 )
-def test_other_sites(site: str | None, mode: str | None, foreign: bool) -> None:
+def test_cross_site_requests(site: str | None, mode: str | None, foreign: bool) -> None:
     given = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
     headers = {name: value for name, value in given.items() if value is not None}
     assert is_foreign(headers) is foreign

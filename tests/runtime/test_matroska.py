@@ -1,4 +1,4 @@
-"""The Matroska writer, read by the numbers of RFC 9559, section 5, and RFC 8794."""
+"""The Matroska writer, checked with a small parser of RFC 8794 (EBML) and RFC 9559, section 5."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Elements = list[tuple[int, Any]]
 
 
 def elements(data: bytes) -> Elements:
-    """EBML elements: their numbers and what is in them, elements or bytes."""
+    """Parse EBML elements into (ID, children or bytes)."""
     found: Elements = []
     place = 0
     while place < len(data):
@@ -33,7 +33,7 @@ def elements(data: bytes) -> Elements:
         place += length
         length = 9 - data[place].bit_length()
         size = int.from_bytes(data[place : place + length], "big") - (1 << 7 * length)
-        assert size != (1 << 7 * length) - 1, "of unknown size"
+        assert size != (1 << 7 * length) - 1, "unknown size"
         place += length
         body = data[place : place + size]
         assert len(body) == size
@@ -43,14 +43,14 @@ def elements(data: bytes) -> Elements:
 
 
 def of(parts: Elements, *numbers: int) -> Any:
-    """The only element of a number, in the only one of another, ..."""
+    """Follow a path of element IDs, each of which must occur exactly once."""
     for number in numbers:
         (parts,) = (value for name, value in parts if name == number)
     return parts
 
 
 def integers(parts: Elements) -> dict[int, int | bytes]:
-    """Unsigned integers as such, text as it is."""
+    """The unsigned integers and strings among the elements, by ID."""
     return {
         name: value if name in TEXTS else int.from_bytes(value, "big")
         for name, value in parts
@@ -60,15 +60,15 @@ def integers(parts: Elements) -> dict[int, int | bytes]:
 
 @dataclass
 class Film:
-    """What is in a file.
+    """The parsed contents of a file.
 
     Attributes:
-        data: all of it.
-        start: where the segment's contents begin.
+        data: the whole file.
+        start: offset of the segment's contents.
         parts: the segment's elements.
-        clusters: their times in milliseconds.
-        times: of the pictures.
-        pictures: as they were written.
+        clusters: timestamps in milliseconds.
+        times: timestamps of the frames in milliseconds.
+        pictures: the frames' bytes.
     """
 
     data: bytes
@@ -88,7 +88,7 @@ def film(path: Path) -> Film:
         read.clusters.append(int.from_bytes(of(cluster, 0xE7), "big"))
         for block in (value for name, value in cluster if name == 0xA3):
             track, offset, flags = struct.unpack(">BhB", block[:4])
-            assert (track, flags) == (0x81, 0x80), "track 1, a key frame"
+            assert (track, flags) == (0x81, 0x80), "track 1, key frame"
             read.times.append(read.clusters[-1] + offset)
             read.pictures.append(block[4:])
     return read
@@ -115,23 +115,23 @@ LIVE = [0.0, 0.5, 5.0, 5.001, 12.25]
         (0.0, [0.0], [0], 1),
     ],
 )
-def test_a_film_is_as_the_standard_says(
+def test_every_element_follows_the_standard(
     tmp_path: Path, fps: float, moments: list[float], clusters: list[int], duration: float
 ) -> None:
     jpegs = [bytes([index]) * 2000 for index in range(len(moments))]
     read = written(tmp_path / "clip.mkv", moments, jpegs, fps=fps)
     head = of(elements(read.data), EBML)
     assert integers(head) == {
-        0x4286: 1,  # version of EBML
-        0x42F7: 1,  # needed to read it
-        0x42F2: 4,  # longest number of an element
-        0x42F3: 8,  # longest size
+        0x4286: 1,  # EBMLVersion
+        0x42F7: 1,  # EBMLReadVersion
+        0x42F2: 4,  # EBMLMaxIDLength
+        0x42F3: 8,  # EBMLMaxSizeLength
         0x4282: b"matroska",
-        0x4287: 4,  # version of Matroska
-        0x4285: 2,  # needed to read it
+        0x4287: 4,  # DocTypeVersion
+        0x4285: 2,  # DocTypeReadVersion
     }
     info = of(read.parts, INFO)
-    assert int.from_bytes(of(info, 0x2AD7B1), "big") == 1_000_000, "times in milliseconds"
+    assert int.from_bytes(of(info, 0x2AD7B1), "big") == 1_000_000, "timestamps in milliseconds"
     assert of(info, 0x4D80) == of(info, 0x5741) == b"edgecat"
     assert struct.unpack(">d", of(info, 0x4489)) == (duration,)
     rate = {0x23E383: 250_000_000} if fps else {}
@@ -139,11 +139,11 @@ def test_a_film_is_as_the_standard_says(
     assert integers(track) == {0xD7: 1, 0x73C5: 1, 0x83: 1, 0x9C: 0, 0x86: b"V_MJPEG", **rate}
     assert integers(of(track, VIDEO)) == {0xB0: 64, 0xBA: 48}
     assert read.times == [round(1000 * moment) for moment in moments]
-    assert read.clusters == clusters, "five seconds each"
+    assert read.clusters == clusters, "a new cluster every five seconds"
     assert read.pictures == jpegs
 
 
-def test_the_index_points_at_what_it_says(tmp_path: Path) -> None:
+def test_the_seek_head_and_cues_point_at_their_targets(tmp_path: Path) -> None:
     read = written(tmp_path / "clip.mkv", LIVE, [b"jpeg"] * 5)
     seek = of(read.parts, SEEK_HEAD, SEEK)
     assert of(seek, 0x53AB) == CUES.to_bytes(4, "big")
@@ -153,12 +153,12 @@ def test_the_index_points_at_what_it_says(tmp_path: Path) -> None:
     assert [integers(cue)[0xB3] for cue in cues] == read.clusters
     for cue in cues:
         where = integers(of(cue, PLACES))
-        assert where[0xF7] == 1, "the track"
+        assert where[0xF7] == 1, "track number"
         place = read.start + int(where[0xF1])
         assert read.data[place : place + 4] == CLUSTER.to_bytes(4, "big")
 
 
-def test_sizes_and_times_may_take_many_bytes(tmp_path: Path) -> None:
+def test_sizes_and_timestamps_of_any_length(tmp_path: Path) -> None:
     sizes = [0, 100, 122, 123, 124, 300, 20_000, 2_200_000]
     moments = [number * 20_000.0 for number in range(8)]
     jpegs = [bytes(size) for size in sizes]
@@ -168,7 +168,7 @@ def test_sizes_and_times_may_take_many_bytes(tmp_path: Path) -> None:
     assert integers(of(read.parts, TRACKS, TRACK, VIDEO)) == {0xB0: 64, 0xBA: 70_000}
 
 
-def test_a_film_without_pictures_is_closed_all_the_same(tmp_path: Path) -> None:
+def test_closing_without_frames_writes_nothing_more(tmp_path: Path) -> None:
     writer = MatroskaWriter(tmp_path / "clip.mkv", width=64, height=48)
     size = (tmp_path / "clip.mkv").stat().st_size
     writer.close()

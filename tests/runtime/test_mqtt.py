@@ -168,7 +168,7 @@ def test_a_killed_broker_slows_nothing_and_is_found_again(
     states: list[list[str]] = []
 
     def listen() -> None:
-        """Twice: see both labels, then kill the broker; changes are taken all the same."""
+        """Twice: wait for both labels, kill the broker, and see changes still being accepted."""
         for _ in range(2):
             hear(Subscriber(broker.port))
             broker.kill()
@@ -255,10 +255,10 @@ def test_a_broker_that_does_not_answer_holds_up_nobody(
         process.send_signal(signal.SIGCONT)
 
 
-def test_nobody_waits_for_a_connection(
+def test_nothing_waits_for_the_connection(
     answer: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a network that swallows all packets an attempt takes long."""
+    """The connection attempt hangs until everything else is done."""
     pytest.importorskip("paho.mqtt", reason="MQTT needs paho-mqtt")
     written, outlasted = Event(), []
 
@@ -311,11 +311,11 @@ def test_the_last_will_of_a_killed_camera(
     later = Subscriber(broker.port)
     until(lambda: len(later.messages) == 2)
     later.close()
-    assert ("yard/status", "offline", True) in later.messages, "the broker keeps it"
+    assert ("yard/status", "offline", True) in later.messages, "the broker must retain it"
 
 
-def test_the_last_will_is_to_be_kept_by_the_broker() -> None:
-    """What the CONNECT packet (MQTT 3.1.1, section 3.1.2) asks of any broker."""
+def test_the_connect_packet_asks_for_a_retained_last_will() -> None:
+    """Read the CONNECT packet itself: MQTT 3.1.1, section 3.1.2."""
     pytest.importorskip("paho.mqtt", reason="MQTT needs paho-mqtt")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sink = Mqtt(f"mqtt://127.0.0.1:{listener.getsockname()[1]}/yard")

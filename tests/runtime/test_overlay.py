@@ -92,8 +92,8 @@ def test_opencv_5_gets_the_text_itself() -> None:
     assert (_drawn(200, 200, "猫") != _drawn(200, 200, "犬")).any()
 
 
-def test_it_costs_a_small_part_of_encoding_the_frame() -> None:
-    """A twentieth where it was measured, 0.09 to 1.8 ms; of many turns the shortest of each."""
+def test_it_costs_a_fraction_of_encoding_the_frame() -> None:
+    """Compare the minimum of many runs of each; typically a twentieth (0.09 and 1.8 ms)."""
     image = np.full((720, 1280, 3), 128, np.uint8)
 
     def cost(work: Callable[[], object]) -> float:

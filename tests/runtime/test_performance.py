@@ -23,17 +23,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_the_next_frame_is_decoded_while_this_one_is_answered(
     scripted: Make, brightness: Make
 ) -> None:
-    """No frame is answered before the next one is there: one after the other, nothing would be."""
+    """Classify each frame only once the next is being decoded: sequential code would deadlock."""
     network, decoded = brightness(), threading.Semaphore(0)
     infer = network.infer
 
     def frames() -> Iterator[np.ndarray]:
         for _ in range(15):
             yield np.zeros((24, 32, 3), np.uint8)
-            decoded.release()  # the next one is asked for
+            decoded.release()  # the next frame is being requested
 
     def after_the_next_one(batch: np.ndarray) -> np.ndarray:
-        assert decoded.acquire(timeout=20), "nothing is decoded meanwhile"
+        assert decoded.acquire(timeout=20), "the next frame was not decoded meanwhile"
         return infer(batch)
 
     network.infer = after_the_next_one
@@ -55,8 +55,8 @@ def test_the_cost_of_the_loop_is_measured(
 
 def test_a_frame_does_not_grow_old_where_a_plain_loop_drifts() -> None:
     ours, plain, _ = runpy.run_path(str(BENCHMARKS / "latency.py"))["measured"](3.0)
-    assert plain.ages[-1] > 3 * ours.p95(), "side by side, on one machine"
-    assert ours.times[-1] > 3, "to the end"
+    assert plain.ages[-1] > 3 * ours.p95(), "measured side by side in one run"
+    assert ours.times[-1] > 3, "the run was complete"
 
 
 def test_the_loop_holds_out() -> None:
@@ -64,6 +64,6 @@ def test_the_loop_holds_out() -> None:
     assert run.frames == run.called == 4000
     assert run.events == 5 + 2, "labels, start and stop"
     first, *_, last = run.looks
-    assert last.threads <= first.threads, "one of an earlier test may end meanwhile"
+    assert last.threads <= first.threads, "one left by an earlier test may end meanwhile"
     assert last.descriptors <= first.descriptors
     assert run.growth < 0.05

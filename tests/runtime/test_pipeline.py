@@ -126,7 +126,7 @@ def test_nothing_is_drawn_where_nobody_looks(
     frame, seen = grey(1), Seen()
     Pipeline(Camera(scripted([frame] * 50)), brightness(), [seen]).run()
     assert len(seen.pictures) == 50
-    assert all(picture is frame for picture in seen.pictures), "nor is anything copied"
+    assert all(picture is frame for picture in seen.pictures), "frames are not copied either"
 
 
 def test_the_summary_has_the_promised_figures(scripted: Make, brightness: Make) -> None:
@@ -162,7 +162,7 @@ def test_it_ends_after_so_many_frames(
 
 
 @pytest.mark.parametrize("most", [1, 6, 7])
-def test_it_ends_after_so_many_frames_of_several_cameras_together(
+def test_max_frames_counts_all_cameras_together(
     scripted: Make, brightness: Make, most: int
 ) -> None:
     cameras = [Camera(scripted([grey(9)] * 20)) for _ in range(3)]
@@ -176,7 +176,7 @@ def test_stop_ends_a_loop_that_waits_for_a_frame(scripted: Make, brightness: Mak
     class Stopping(Seen):
         def write(self, answer: Answer, picture: np.ndarray) -> None:
             super().write(answer, picture)
-            threading.Timer(0.1, loop.stop).start()  # it waits for the next one by then
+            threading.Timer(0.1, loop.stop).start()  # by then the loop waits for the next frame
 
     def frames() -> Iterator[np.ndarray]:
         yield grey(1)
@@ -186,7 +186,7 @@ def test_stop_ends_a_loop_that_waits_for_a_frame(scripted: Make, brightness: Mak
     seen, ended = Stopping(), threading.Event()
     with Camera(scripted(frames(), live=True, fps=1000)) as camera:
         loop = Pipeline(camera, brightness(), [seen])
-        assert loop.run().frames == 1, "it heard of it with the next frame only"
+        assert loop.run().frames == 1, "the stop took effect only with the next frame"
         ended.set()
     assert seen.closed == 1
 
@@ -235,10 +235,10 @@ def test_a_frame_that_was_fitted_to_another_engine_is_fitted_again(
         ([True], 5, True),
     ],
 )
-def test_the_last_picture_stays_until_it_was_seen(
+def test_still_images_linger_until_seen(
     scripted: Make, brightness: Make, stills: list[bool], most: int | None, lingers: bool
 ) -> None:
-    """A film just ends, and so does what was to end after so many frames."""
+    """Videos do not, nor does a run that reached max_frames."""
     stops: list[threading.Event] = []
 
     class Window(Seen):
@@ -323,14 +323,14 @@ def test_a_full_disk_stops_the_recorder_and_not_the_camera(
 def test_a_slow_recorder_never_holds_up_a_live_camera(
     scripted: Make, brightness: Make, films: int
 ) -> None:
-    """Not even where the live one is but one among several."""
+    """Not even when only one of several cameras is live."""
     answered, release = threading.Semaphore(0), threading.Event()
 
     class Stuck(Seen):
         inline = False
 
         def write(self, answer: Answer, picture: np.ndarray) -> None:
-            assert release.wait(20), "the loop waits for this output"
+            assert release.wait(20), "the loop waited for this output"
             super().write(answer, picture)
 
     def frames() -> Iterator[np.ndarray]:
@@ -356,7 +356,7 @@ def test_a_slow_recorder_never_holds_up_a_live_camera(
 def test_a_slow_recorder_of_a_file_gets_every_frame(
     scripted: Make, brightness: Make, beside: bool
 ) -> None:
-    """Also where a live camera runs beside it, of which it records nothing."""
+    """Also beside a live camera that it does not record."""
 
     class Slow(Seen):
         inline = False
@@ -393,7 +393,7 @@ def test_an_answer_is_frozen_and_timed(scripted: Make, brightness: Make) -> None
         for answer in Pipeline(camera, brightness(0.002)):
             moments += [answer.frame.captured + answer.age, time.perf_counter()]
             answers.append(answer)
-    assert moments == sorted(moments), "its age ends when it is answered"
+    assert moments == sorted(moments), "age ends when the frame was classified"
     assert all(answer.age >= 0.002 for answer in answers)
     rates = [meter.tick(moment) for moment in moments[1::2]]
     assert [answer.fps for answer in answers] == pytest.approx(rates, rel=1e-6)
@@ -421,8 +421,8 @@ def test_a_clock_knows_the_whole_run_in_bounded_memory(
     assert clock.total == pytest.approx(count * (count + 1) / 2000)
 
 
-def test_a_clock_costs_as_little_after_a_long_run_as_at_its_start() -> None:
-    """Of many short stretches the shortest; sorting what is kept would cost hundreds of times."""
+def test_adding_to_a_clock_costs_the_same_after_a_long_run() -> None:
+    """Compare the minimum of many short runs; sorting on each call would cost ten times more."""
 
     durations = np.random.default_rng(0).random(2 * KEPT).tolist()
 
@@ -450,7 +450,7 @@ def test_a_clock_costs_as_little_after_a_long_run_as_at_its_start() -> None:
         ([i / 10 for i in range(100)] + [10 + i / 50 for i in range(100)], 50.0),
         ([0.0, 5.0], 0.2),
         ([0.0, 0.5, 1.0, 1.5], 2.0),
-        ([0.0, 0.25, 1.25], 1.0),  # a whole second without the first
+        ([0.0, 0.25, 1.25], 1.0),  # exactly one second after the second tick
         ([0.0, 0.25, 1.0], 2.0),
         ([0.0, 0.1, 9.0], 1 / 8.9),
     ],

@@ -75,7 +75,7 @@ def test_detail_that_is_too_fine_becomes_grey(height: int, period: int) -> None:
     ],
 )
 def test_the_crop_is_the_middle(size: tuple[int, int], shown: tuple[slice, slice]) -> None:
-    """Also of a frame that stands."""
+    """For landscape and portrait frames."""
     frame = np.zeros((100, 300, 3), np.uint8)
     frame[shown] = 255
     assert preprocess(frame, *size).min() == 255
@@ -105,7 +105,7 @@ def test_the_letterbox_keeps_everything() -> None:
         ((20, 30), (40, 60), (20, 30)),
     ],
 )
-def test_a_picture_is_halved_along_each_side_that_is_twice_too_long(
+def test_each_side_is_halved_while_at_least_twice_too_long(
     shape: tuple[int, int], wanted: tuple[int, int], shrunk: tuple[int, int]
 ) -> None:
     image = _photograph(*shape)

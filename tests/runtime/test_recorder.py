@@ -109,10 +109,10 @@ def test_the_overlay_is_recorded(
         Pipeline(camera, brightness(), [Recorder(path, fps=10.0)]).run()
     picture = _read(path)[0]
     assert picture[:150].min() > 230
-    assert picture[-15:-5].mean() < 150, "the bar"
+    assert picture[-15:-5].mean() < 150, "the overlay's bar"
 
 
-def test_pictures_of_a_live_source_wait_only_until_their_rate_is_known(
+def test_frames_are_buffered_only_until_the_rate_is_known(
     answer: Answering, tmp_path: Path
 ) -> None:
     recorder, pictures = Recorder(tmp_path / "clip.avi"), []
@@ -121,13 +121,13 @@ def test_pictures_of_a_live_source_wait_only_until_their_rate_is_known(
         pictures.append(weakref.ref(image))
         recorder.write(answer(index, seconds=index / 10), image)
     del image
-    assert not any(picture() is not None for picture in pictures), "none is held in memory"
+    assert not any(picture() is not None for picture in pictures), "no frame is kept in memory"
     recorder.close()
     assert len(_read(tmp_path / "clip.avi")) == 12
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_live_film_that_is_short_is_written_at_its_end(
+def test_a_short_live_recording_is_written_on_close(
     answer: Answering, tmp_path: Path, count: int
 ) -> None:
     path = tmp_path / "clip.avi"

@@ -61,7 +61,7 @@ def path_of(classifier: Classifier) -> Path:
 
 
 def replace_file(classifier: Classifier, data: bytes) -> None:
-    """At once: of a file that is written slowly, a part may be looked at."""
+    """Replace the file atomically, so that the reloader never sees a part of it."""
     atomic_write(path_of(classifier), data)
 
 
@@ -131,10 +131,10 @@ def test_a_file_that_was_replaced_before_the_loop_began(
     news.classifier.close()
 
 
-def test_a_file_is_opened_when_it_has_kept_still_for_one_look(
+def test_a_file_is_opened_once_it_stopped_changing(
     served: Classifier, make_tiny: Make, tiny_card: ModelCard
 ) -> None:
-    """As `cp` writes it: in place, part after part."""
+    """Written in place, as `cp` does."""
     path, watching = path_of(served), Reloader(served)
     data = make_tiny(card=replace(tiny_card, temperature=2.0))
     looks = []
@@ -146,7 +146,7 @@ def test_a_file_is_opened_when_it_has_kept_still_for_one_look(
 
 
 class Counted:
-    """A backend that knows whether it is open."""
+    """A backend that counts how often it was closed."""
 
     name = "counted"
 
@@ -160,7 +160,7 @@ class Counted:
         self.closed += 1
 
 
-def test_every_engine_that_does_not_answer_is_closed(
+def test_rejected_retired_and_unused_engines_are_closed(
     served: Classifier, make_tiny: Make, tiny_card: ModelCard
 ) -> None:
     opened, retired = [Counted() for _ in range(3)], Counted()
@@ -179,20 +179,20 @@ def test_every_engine_that_does_not_answer_is_closed(
     watching.start()
     for temperature in (2.0, 3.0, 4.0):
         news_after(make_tiny(card=replace(tiny_card, temperature=temperature)))
-    assert [engine.closed for engine in opened] == [0, 1, 0], "one has other labels"
+    assert [engine.closed for engine in opened] == [0, 1, 0], "rejected: other labels"
     taken = watching.take()
     assert taken is not None
     watching.retire(Classifier(retired, tiny_card))
     deadline = time.perf_counter() + PATIENCE
-    while not retired.closed:  # beside the loop, which goes on
+    while not retired.closed:  # by the reloader's thread
         assert time.perf_counter() < deadline
         time.sleep(SECONDS)
     watching.close()
-    assert [engine.closed for engine in opened] == [0, 1, 1], "the last one was never taken"
+    assert [engine.closed for engine in opened] == [0, 1, 1], "never taken over"
     assert retired.closed == 1
 
 
-def test_a_file_that_vanishes_while_it_is_looked_into_is_no_news(
+def test_a_file_that_vanishes_before_it_is_read_is_ignored(
     served: Classifier, make_tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watching = Reloader(served)
@@ -202,7 +202,7 @@ def test_a_file_that_vanishes_while_it_is_looked_into_is_no_news(
     assert [watching._is_new() for _ in range(3)] == [False] * 3
 
 
-def test_what_became_of_a_new_file_is_logged(
+def test_the_outcome_of_a_reload_is_logged(
     served: Classifier, make_tiny: Make, tiny_card: ModelCard, caplog: pytest.LogCaptureFixture
 ) -> None:
     watching = Reloader(served)

@@ -72,7 +72,7 @@ def test_a_sink_is_given_all_in_order_and_closed(answer: Answering, inline: bool
 def test_a_slow_sink_of_a_live_source_drops_and_does_not_slow_the_loop(answer: Answering) -> None:
     class Stuck(Listing):
         def write(self, answer: Answer, picture: np.ndarray) -> None:
-            assert fed.wait(20), "the loop waits"
+            assert fed.wait(20), "the loop waited"
             super().write(answer, picture)
 
     sink, fed = Stuck(), threading.Event()
@@ -126,7 +126,7 @@ NEWS = Signal("lost", "yard", 0, 0.0, "no route")
 
 @pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("where", ["signal", "close"])
-def test_a_sink_may_fail_at_news_and_at_its_end_too(
+def test_errors_in_signal_and_close_are_reported(
     answer: Answering, where: str, inline: bool
 ) -> None:
     class Failing(Listing):
@@ -149,7 +149,7 @@ def test_a_sink_may_fail_at_news_and_at_its_end_too(
     assert sink.indices == [0]
 
 
-def test_a_sink_that_does_not_end_is_named_and_left(
+def test_a_sink_that_does_not_finish_is_reported(
     answer: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Endless(Listing):
@@ -165,7 +165,7 @@ def test_a_sink_that_does_not_end_is_named_and_left(
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_news_wait_for_a_slow_sink_of_a_file_alone(answer: Answering, wait: bool) -> None:
+def test_signals_wait_for_a_slow_sink_of_a_file_only(answer: Answering, wait: bool) -> None:
     class Stuck(Listing):
         def write(self, answer: Answer, picture: np.ndarray) -> None:
             assert release.wait(20)
@@ -179,7 +179,7 @@ def test_news_wait_for_a_slow_sink_of_a_file_alone(answer: Answering, wait: bool
     while not output._queue.empty():
         time.sleep(0.001)
     for index in range(QUEUED):
-        output.write(answer(index), PICTURE)  # there is no place left
+        output.write(answer(index), PICTURE)  # the queue is full now
     if wait:
         threading.Timer(0.3, release.set).start()
     output.signal(NEWS)

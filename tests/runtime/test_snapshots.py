@@ -78,7 +78,7 @@ def test_any_label_makes_a_file_name(answer: Answering, tmp_path: Path) -> None:
     assert len(name.encode()) < 120
 
 
-def test_a_picture_is_taken_at_every_change_and_no_other_time(
+def test_a_snapshot_is_written_at_every_change_only(
     scripted: Callable[..., Any], brightness: Callable[..., Any], tmp_path: Path
 ) -> None:
     frames = [np.full((48, 64, 3), level, np.uint8) for level in (10, 10, 240, 240, 240, 10)]

@@ -93,8 +93,7 @@ def test_a_region_outside_the_first_picture_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 1), (1, 2)])
-def test_a_region_of_which_nothing_is_left_is_a_loss(height: int, width: int) -> None:
-    """It begins where a later, smaller picture ends."""
+def test_a_region_outside_a_later_smaller_image_is_a_device_error(height: int, width: int) -> None:
     view = View(roi=Region.parse("1,1,2,2"))
     assert view(NUMBERED).shape == (2, 2, 3)
     assert view(NUMBERED[:2, :2]).shape == (1, 1, 3)
@@ -102,7 +101,7 @@ def test_a_region_of_which_nothing_is_left_is_a_loss(height: int, width: int) ->
         view(NUMBERED[:height, :width])
 
 
-def test_a_rotation_is_called_by_its_degrees() -> None:
+def test_rotations_are_named_by_their_degrees() -> None:
     assert ROTATIONS == {"0": 0, "90": 90, "180": 180, "270": 270}
 
 
@@ -131,7 +130,7 @@ def test_what_a_source_cannot_honour_it_refuses(
         open_source(text, SourceOptions(**options))
 
 
-def test_a_file_in_real_time_is_live_and_loses_what_nobody_reads(tmp_path: Path) -> None:
+def test_a_realtime_file_is_live_and_drops_unread_frames(tmp_path: Path) -> None:
     path = str(tmp_path / "clip.mkv")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 200, (64, 48))
     for level in range(40):
@@ -149,10 +148,8 @@ def test_a_file_in_real_time_is_live_and_loses_what_nobody_reads(tmp_path: Path)
     assert (camera.dropped, camera.losses) == (38, 0)
 
 
-def test_a_file_in_real_time_keeps_its_rate(
-    scripted: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And catches up, after a frame that took long to decode, by one frame at most."""
+def test_a_realtime_file_keeps_its_rate(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a slow frame it catches up by at most one frame."""
     now, slept = 50.0, []
 
     def decoded() -> Iterator[np.ndarray]:
@@ -397,7 +394,7 @@ def test_an_engine_error_reopens_the_engine_once(
 
 
 @pytest.mark.parametrize(("pause", "frames"), [(0.0, 8), (60.0, 4)])
-def test_an_engine_may_fail_once_in_a_while(
+def test_an_engine_is_reopened_at_most_once_per_interval(
     scripted: Make, tiny_card: Any, monkeypatch: pytest.MonkeyPatch, pause: float, frames: int
 ) -> None:
     monkeypatch.setattr(engine, "REOPEN_SECONDS", pause)
@@ -435,7 +432,7 @@ READY = "READY=1\nSTATUS=frames flow"
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
-    """What systemd has been told since the last time."""
+    """The messages that systemd received since the last call."""
     address = f"/tmp/edgecat-systemd-{os.getpid()}.socket"  # at most 107 characters
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
@@ -453,29 +450,29 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
         Path(address).unlink(missing_ok=True)
 
 
-def test_systemd_hears_of_the_loop_from_its_first_answer_to_its_end(
+def test_systemd_is_notified_of_the_first_frame(
     scripted: Make, brightness: Make, told: Callable[[], list[str]]
 ) -> None:
     Pipeline(Camera(scripted([grey(1)] * 2)), brightness(), [Systemd()]).run()
     assert told()[:2] == [READY, "WATCHDOG=1"]
 
 
-def test_the_watchdog_is_fed_once_a_second_while_frames_flow(
+def test_the_watchdog_is_notified_once_per_second(
     answer: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
 ) -> None:
     now = 50.0
     monkeypatch.setattr(systemd, "monotonic", lambda: now)
     watchdog = Systemd()
-    assert told() == [], "nothing before the first answer"
+    assert told() == [], "nothing before the first frame"
     watchdog.write(answer(), grey(1))
     assert told() == [READY, "WATCHDOG=1"]
     for now, fed in [(50.5, 0), (50.99, 0), (51.0, 1), (51.5, 0), (53.0, 1), (53.99, 0), (54.0, 1)]:
         watchdog.write(answer(), grey(1))
         assert told() == ["WATCHDOG=1"] * fed, now
-    assert watchdog.inline, "in a thread of its own it would be fed while the loop hangs"
+    assert watchdog.inline, "a background thread would go on while the loop hangs"
 
 
-def test_systemd_is_told_what_to_show(told: Callable[[], list[str]]) -> None:
+def test_systemd_shows_the_state_of_the_source(told: Callable[[], list[str]]) -> None:
     watchdog = Systemd()
     for state, shown in [
         ("started", []),
@@ -491,7 +488,7 @@ def test_systemd_is_told_what_to_show(told: Callable[[], list[str]]) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "relative", "@nobody-listens"])
-def test_where_nobody_listens_nothing_is_told(
+def test_notify_does_nothing_without_a_listener(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
@@ -501,7 +498,7 @@ def test_where_nobody_listens_nothing_is_told(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="abstract sockets")
-def test_systemd_may_listen_at_an_abstract_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notify_supports_abstract_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"edgecat@{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")

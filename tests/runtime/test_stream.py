@@ -59,20 +59,20 @@ def test_of_a_live_source_the_newest_answer_with_the_change_that_was_missed(
 
     asyncio.run(take())
     first, second, *rest = answers
-    assert second.frame.index - first.frame.index >= 20, "answers that nobody took are passed over"
+    assert second.frame.index - first.frame.index >= 20, "unread answers are skipped"
     assert (second.changed, second.before, second.smoothed.label) == (True, "dark", "bright")
     assert [answer.changed for answer in rest] == [False, False]
 
 
 def test_the_event_loop_is_never_held_up(scripted: Make, brightness: Make) -> None:
-    """Each answer waits until the event loop has turned ten times."""
+    """Inference waits until the event loop has run ten times."""
     classifier, ticks = brightness(), threading.Semaphore(0)
     infer = classifier.infer
 
     def after_ten_ticks(frames: np.ndarray) -> np.ndarray:
         while ticks.acquire(blocking=False):
             pass
-        assert all(ticks.acquire(timeout=20) for _ in range(10)), "the event loop waits for it"
+        assert all(ticks.acquire(timeout=20) for _ in range(10)), "the event loop was blocked"
         return infer(frames)
 
     async def take() -> int:

@@ -55,7 +55,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 @contextmanager
 def watching(loop: Any, path: str) -> Iterator[Iterator[bytes]]:
-    """The JPEG pictures of a stream, as they come."""
+    """Yield the JPEG images of a stream."""
     connection = http.client.HTTPConnection(loop.host, loop.port, timeout=20)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -73,7 +73,7 @@ def watching(loop: Any, path: str) -> Iterator[Iterator[bytes]]:
 
 
 def parts(loop: Any, path: str, count: int) -> list[np.ndarray]:
-    """The first pictures of a stream."""
+    """The first images of a stream, decoded."""
     with watching(loop, path) as pictures:
         return [decoded(picture) for picture in itertools.islice(pictures, count)]
 
@@ -188,9 +188,9 @@ def test_pictures_are_encoded_only_while_someone_watches_and_once_for_all(
         loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 4)
         for _ in range(6):
             allowed.release()
-            assert len({next(viewer) for viewer in viewers}) == 1, "one picture for all"
+            assert len({next(viewer) for viewer in viewers}) == 1, "all viewers get the same image"
     allowed.release(10**6)
-    loop.until(lambda: not asked.acquire(timeout=0.3))  # nobody watches any more
+    loop.until(lambda: not asked.acquire(timeout=0.3))  # encoding stops with the last viewer
     assert json.loads(loop.ask("/api/status")[2])["viewers"] == 0
 
 
@@ -404,17 +404,16 @@ def test_who_does_not_read_is_dropped_and_holds_no_pictures(
     monkeypatch.setattr(limits, "WRITE_SECONDS", 60.0)
     with served(brightness()) as loop:
         with watch_deaf():
-            assert len(parts(loop, "/stream?fps=30", 10)) == 10  # the others see on
+            assert len(parts(loop, "/stream?fps=30", 10)) == 10  # other viewers are unaffected
         loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 0)
         monkeypatch.setattr(limits, "WRITE_SECONDS", 0.5)
         with watch_deaf():
             loop.until(lambda: json.loads(loop.ask("/api/status")[2])["viewers"] == 0)
 
 
-def test_it_ends_at_once_with_streams_open(
+def test_open_streams_end_without_the_shutdown_timeout(
     brightness: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No stream has to be broken off: that would take longer than the test waits."""
     monkeypatch.setattr(server, "STOP_SECONDS", 100.0)
     monkeypatch.setattr(server, "_JOIN_SECONDS", 20.0)
     before = threading.active_count()
