@@ -143,11 +143,11 @@ def _tell(
     if choice is None:
         return
     first, taken = paths[0].name, choice.best.model
-    refused = [trial for trial in choice.trials if trial.model == first and trial.refusal]
-    if taken != first and len(refused) == sum(trial.model == first for trial in choice.trials):
+    preferred = [trial for trial in choice.trials if trial.model == first]
+    if taken != first and all(trial.refusal for trial in preferred):
         reporter.warn(
-            f"{taken} is served: {first} is not right on this machine ({refused[0].backend}: "
-            f"{refused[0].refusal}); --verbose and edgecat doctor say more"
+            f"{taken} is served: {first} is not right on this machine ({preferred[0].backend}: "
+            f"{preferred[0].refusal}); --verbose and edgecat doctor say more"
         )
     if verbose:
         reporter.warn(choice.summary)

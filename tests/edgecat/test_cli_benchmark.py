@@ -40,7 +40,7 @@ def test_people_get_a_table_with_the_ratio(cli: Cli, checkpoint: Path, tiny_onnx
     assert header[:3] + header[-1:] == ["model", "backend", "precision", "speed"]
     assert first[:3] + first[-1:] == [str(checkpoint), "pytorch", "fp32", "1.00x"]
     assert second[0] == str(tiny_onnx)
-    assert f"{second[1]} on cpu answers (" in ran.err  # auto says what it took
+    assert f"{tiny_onnx.name} with {second[1]} on cpu" in ran.err  # auto says what it took
     assert machine[:4] == ["batch", "1", "on", "cpu"]
 
 

@@ -135,7 +135,7 @@ def test_the_report_names_the_right_photographs(
     html = report.read_text(encoding="utf-8")
     assert "11 photographs" in html
     assert "Layer by layer" in html
-    shown = re.findall(r'<span class="name">[^<]*?(\w+)/(\d)\.png</span> <small>shows (\w+)', html)
+    shown = re.findall(r"<span>[^<]*?(\w+)/(\d)\.png</span> <small>shows (\w+)", html)
     assert shown
     assert all(folder == label for folder, _, label in shown)
     assert ("cat", "1") not in {(folder, number) for folder, number, _ in shown}

@@ -321,7 +321,9 @@ def test_another_file_is_measured_again(
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(tiny_onnx.read_bytes())
     for path, expected in ((tiny_onnx, [1, 1]), (copy, [0, 1])):
-        Classifier.open_fastest([path], cache=cache).close()
+        with Classifier.open_fastest([path], cache=cache) as classifier:
+            assert classifier.choice is not None
+            assert {trial.model for trial in classifier.choice.trials} == {path.name}
         assert _counts(made) == expected, "the same contents, by whatever name"
     card = read_card(copy)
     payload = copy.read_bytes()[: card.payload_bytes] + b"\x12\x01x"  # another producer's name

@@ -207,7 +207,7 @@ def test_closing_does_not_wait_for_a_silent_stream(server: Any) -> None:
     level(camera)
     server.mode = "stall"
     time.sleep(0.1)
-    reading = camera._thread
+    reading = camera._reader._thread
     assert reading is not None
     camera.close()
     reading.join(PATIENCE)

@@ -34,10 +34,12 @@ class ChoiceCache:
     Attributes:
         path: of the file.
         key: everything that the choice depends on, as JSON keeps it.
+        names: of the candidates' files, which may differ from those that were measured.
     """
 
     path: Path
     key: dict[str, Any]
+    names: tuple[str, ...]
 
     @classmethod
     def of(
@@ -48,16 +50,19 @@ class ChoiceCache:
             return None
         key = json.loads(json.dumps(_key(candidates, threads), sort_keys=True))
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        return cls(folder / f"{digest[:32]}.json", key)
+        names = tuple(candidate.path.name for candidate in candidates)
+        return cls(folder / f"{digest[:32]}.json", key, names)
 
     def read(self) -> Choice | None:
         """Return what is remembered; None where it is nothing, damaged or of something else."""
         try:
             kept = json.loads(self.path.read_bytes())
-            trials = tuple(_trial(trial) for trial in kept["trials"])
+            trials = tuple(
+                replace(_trial(trial), model=name)
+                for trial, name in zip(kept["trials"], self.names, strict=True)
+            )
             taken = kept["taken"]
-            known = kept["key"] == self.key and len(trials) == len(self.key["candidates"])
-            if not known or type(taken) is not int or not 0 <= taken < len(trials):
+            if kept["key"] != self.key or type(taken) is not int or not 0 <= taken < len(trials):
                 return None
             if trials[taken].refusal:
                 return None
