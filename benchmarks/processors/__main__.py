@@ -25,7 +25,7 @@ from benchmarks.processors.interpreters import ROOT, Workshop
 from benchmarks.processors.judge import Verdict, judged
 from benchmarks.processors.page import Setting, page
 from benchmarks.processors.rows import NATIVE, ROWS, Row
-from benchmarks.processors.trials import DRAWN, Outcome, planned, run_all
+from benchmarks.processors.trials import BACKENDS, DRAWN, Outcome, planned, run_all
 from edgecat.data.synthetic import synthetic_pets
 from edgecat.pretrained import FP16, INT8
 from edgecat_runtime import EdgecatError, read_card
@@ -33,6 +33,7 @@ from edgecat_runtime.atomic import atomic_path
 from edgecat_runtime.machine import cores
 
 PAGE = ROOT / "docs" / "results" / "processors.md"
+_SELECTIONS = ("rows", "backends", "models")
 _SIZE = 400  # halved, then shrunk by less than two: both steps of `preprocess`
 
 
@@ -41,19 +42,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Give the same answer on every processor.")
     keys = [row.key for row in ROWS]
     parser.add_argument("--rows", nargs="+", choices=keys, default=keys, help="default: all")
+    parser.add_argument("--backends", nargs="+", choices=list(BACKENDS), default=list(BACKENDS))
     parser.add_argument("--jobs", type=int, default=cores(), help="processes at a time")
     parser.add_argument("--timeout", type=float, default=5400, help="of each, in seconds")
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "processors")
     parser.add_argument("--models", type=Path, nargs="+", default=[INT8, FP16])
+    whole = parser.parse_args([])
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # QEMU leaves core files otherwise
     rows = [row for row in ROWS if row == NATIVE or row.key in options.rows]
     models = [path.resolve() for path in options.models]
     try:
         workshop = Workshop(options.folder)
-        verdicts = _tried(rows, models, workshop, options.jobs, options.timeout)
+        verdicts = _tried(rows, models, workshop, options)
         text = page(rows, verdicts, _setting(rows, verdicts, workshop))
-        if options.rows == keys and options.models == [INT8, FP16]:
+        if all(getattr(options, name) == getattr(whole, name) for name in _SELECTIONS):
             with atomic_path(PAGE) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             print(f"written to {PAGE.relative_to(ROOT)}")
@@ -69,15 +72,19 @@ def main() -> int:
 
 
 def _tried(
-    rows: Sequence[Row], models: Sequence[Path], workshop: Workshop, jobs: int, timeout: float
+    rows: Sequence[Row], models: Sequence[Path], workshop: Workshop, options: argparse.Namespace
 ) -> list[Verdict]:
     with tempfile.TemporaryDirectory() as folder:
         images, pictures = _draw(Path(folder))
-        trials = planned(rows, models, images, pictures)
-        print(f"{len(trials)} trials on {len(rows)} processors, {jobs} at a time", flush=True)
+        trials = planned(rows, models, options.backends, images, pictures)
+        print(
+            f"{len(trials)} trials on {len(rows)} processors, {options.jobs} at a time", flush=True
+        )
         place = Path(folder) / "place"
         place.mkdir()
-        outcomes = run_all(trials, workshop, cwd=place, jobs=jobs, timeout=timeout, report=_report)
+        outcomes = run_all(
+            trials, workshop, cwd=place, jobs=options.jobs, timeout=options.timeout, report=_report
+        )
     return judged(outcomes, {path.name: read_card(path) for path in models})
 
 

@@ -60,12 +60,13 @@ class Interpreter:
         """Run it on one thread, importing from `paths` alone; `timeout` in seconds."""
         kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
         ones = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        own = {"EDGECAT_CACHE": str(cwd / "cache"), "PYTHONNOUSERSITE": "1"}
         modules = os.pathsep.join(map(str, paths))
         start = time.perf_counter()
         try:
             ran = subprocess.run(
                 [*self.command, "-S", *map(str, arguments)],
-                env={**kept, **ones, "LANG": "C.UTF-8", "PYTHONPATH": modules},
+                env={**kept, **ones, **own, "LANG": "C.UTF-8", "PYTHONPATH": modules},
                 cwd=cwd,
                 capture_output=True,
                 text=True,

@@ -19,7 +19,7 @@ BACKENDS = {
     "opencv": "opencv-python-headless",
 }
 DRAWN = 12
-DRAWN_DEAR = 2  # float arithmetic takes QEMU up to three minutes for one image
+DRAWN_DEAR = 2  # where one image takes QEMU up to three minutes
 # Before 4.10, OpenCV's wheels were built for NumPy 1, whose last wheels are for Python 3.12.
 OPENCVS = {
     "4.6.0.66": "numpy==1.26.4",
@@ -92,23 +92,28 @@ class Outcome:
 
 
 def planned(
-    rows: Sequence[Row], models: Sequence[Path], images: Path, pictures: Path
+    rows: Sequence[Row],
+    models: Sequence[Path],
+    backends: Sequence[str],
+    images: Path,
+    pictures: Path,
 ) -> list[Trial]:
     """Every trial of some rows, the longest first.
 
     Args:
         rows: of the matrix.
         models: `.onnx` files.
+        backends: registered names, such as `onnxruntime`.
         images: the drawn images, as .npy.
         pictures: a folder with the same as PNG files.
     """
     answered = [
         answers(row, backend, model, images)
         for row in rows
-        for backend in BACKENDS
+        for backend in backends
         for model in models
     ]
-    answered.sort(key=lambda trial: (trial.row.native, trial.drawn, trial.row.cpu != "Haswell"))
+    answered.sort(key=lambda trial: (trial.row.native, not trial.row.slow_float))
     trials = [*answered, *map(tests, rows), *map(export, rows)]
     natives = [row for row in rows if row.native]
     return trials + [classify(row, opencv, pictures) for row in natives for opencv in OPENCVS]
@@ -116,8 +121,9 @@ def planned(
 
 def answers(row: Row, backend: str, model: Path, images: Path) -> Trial:
     """A backend's answers to the golden frames of a file and to drawn images."""
-    cheap = "int8" in model.name and backend != "opencv"  # which computes int8 in float
-    drawn = DRAWN if row.native or cheap else DRAWN_DEAR
+    in_float = backend == "opencv" or "int8" not in model.name
+    dear = "int8" not in model.name or (in_float and row.slow_float)
+    drawn = DRAWN_DEAR if dear and not row.native else DRAWN
     return Trial(
         row,
         "answers",
@@ -137,7 +143,8 @@ def export(row: Row) -> Trial:
 
 def tests(row: Row) -> Trial:
     """The tests of int8."""
-    pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *INT8_TESTS)
+    path, *chosen = INT8_TESTS
+    pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / path), *chosen)
     return Trial(row, "tests", pytest, _EXPORTS + _TESTS, houses=("runtime", "export"))
 
 
@@ -213,8 +220,7 @@ def _prepared(trial: Trial, workshop: Workshop) -> tuple[Interpreter, list[Path]
 def _run(
     trial: Trial, interpreter: Interpreter, paths: Sequence[Path], *, cwd: Path, timeout: float
 ) -> Outcome:
-    place = ROOT if trial.kind == "tests" else cwd
-    ran = interpreter.run(trial.arguments, paths, cwd=place, timeout=timeout)
+    ran = interpreter.run(trial.arguments, paths, cwd=cwd, timeout=timeout)
     return Outcome(trial, ran.failure, _json(ran), ran.out, ran.seconds)
 
 
