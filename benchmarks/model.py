@@ -5,6 +5,7 @@
 Trains on `train-*.tar` from random weights (or takes up the run where it stands), sets temperature
 and energy threshold on the run's own validation photographs, writes the three files of
 `edgecat/pretrained`, and judges each on `test.tar`, which nothing before has seen. Prints Markdown.
+`--forms` writes the fp16 and int8 forms of the checkpoint again, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,17 @@ import onnxruntime
 import torch
 
 from edgecat.checkpoint import load_checkpoint, save_checkpoint
+from edgecat.data.folder import PictureSet, scan, split
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat.training import run
 from edgecat_runtime import Classifier
 from edgecat_runtime.machine import this_machine
 
+VALIDATED, SEED, CALIBRATED = 0.05, 1, 256
 RECIPE = (
     *("--arch", "vgg16", "--width", 0.5, "--head", "gap", "--batch-norm"),
     *("--size", 160, "--progressive", "64:12,96:9,128:6", "--epochs", 27),
-    *("--batch-size", 64, "--lr", 0.05, "--ema", 0.998, "--val", 0.05, "--seed", 1),
+    *("--batch-size", 64, "--lr", 0.05, "--ema", 0.998, "--val", VALIDATED, "--seed", SEED),
 )
 
 
@@ -42,9 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the model that ships with edgecat.")
     parser.add_argument("--run", type=Path, default=Path("runs/shipped"))
     parser.add_argument("--judge", action="store_true", help="only judge what was made before")
+    parser.add_argument("--forms", action="store_true", help="only make fp16 and int8 again")
     options = parser.parse_args()
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
     tars = sorted(photos.glob("train-*.tar"))
+    if options.forms:
+        ship_forms(tars)
+        return
     if not options.judge:
         ship(trained(options.run, tars), options.run, tars)
     print("# The model that ships, judged\n\nWritten by `benchmarks/model.py`.\n")
@@ -71,9 +79,34 @@ def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
     edgecat("evaluate", checkpoint, "--calibrate", folder, "--output", calibrated)
     model, card = load_checkpoint(calibrated)
     save_checkpoint(CHECKPOINT, model, card, half=True)
-    photographs = [part for tar in tars for part in ("--calibrate", tar)]
-    for path, precision in ((FP16, "fp16"), (INT8, "int8")):
-        edgecat("export", CHECKPOINT, "--precision", precision, *photographs, "--output", path)
+    ship_forms(tars)
+
+
+def ship_forms(tars: list[Path]) -> None:
+    """Write the fp16 and int8 forms of the checkpoint.
+
+    Int8 is calibrated on photographs that the network was trained on; both forms are judged on the
+    photographs that its training was validated on.
+    """
+    training, validation = split(scan(tars), val=VALIDATED, seed=SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        calibrate, gate = Path(folder) / "calibrate", Path(folder) / "gate"
+        unpack(training, calibrate, CALIBRATED)
+        unpack(validation, gate, len(validation.pictures))
+        for path, precision in ((FP16, "fp16"), (INT8, "int8")):
+            options = ("--calibrate", calibrate, "--gate", gate, "--limit", 0, "--output", path)
+            edgecat("export", CHECKPOINT, "--precision", precision, *options)
+
+
+def unpack(photographs: PictureSet, folder: Path, count: int) -> None:
+    """Write `count` of the photographs, as many of each class, into folders per class."""
+    for index, label in enumerate(photographs.labels):
+        (folder / label).mkdir(parents=True)
+        group = [picture for picture in photographs.pictures if picture.label == index]
+        wanted = count * len(group) // len(photographs.pictures)
+        for number in range(wanted):
+            picture = group[number * len(group) // wanted]
+            (folder / label / f"{number}.jpg").write_bytes(picture.read())
 
 
 def print_history(folder: Path) -> None:

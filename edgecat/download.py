@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 
 from edgecat import __version__
 from edgecat_runtime.atomic import write_error
+from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.errors import UserError
 
 Progress = Callable[[int, int | None], None]
@@ -25,14 +26,6 @@ Progress = Callable[[int, int | None], None]
 _CHUNK = 1 << 18
 _SILENCE = 30  # seconds without a byte before a connection counts as broken
 _PAUSES = (1, 3)  # seconds before another attempt
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: `EDGECAT_CACHE`, else `edgecat` in the user's cache folder."""
-    if own := os.environ.get("EDGECAT_CACHE"):
-        return Path(own)
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "edgecat"
 
 
 def fetch(

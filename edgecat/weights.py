@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecat.download import Progress, cache_folder, fetch
+from edgecat.download import Progress, fetch
 from edgecat.models import ARCHITECTURES
 from edgecat_runtime.artifact import read_card
+from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
 

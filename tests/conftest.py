@@ -22,6 +22,15 @@ os.environ.setdefault("COLUMNS", "120")
 SIZE = 32
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what is fetched and measured, here and in children, out of the user's own cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGECAT_CACHE", str(folder))
+        yield folder
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command left behind."""

@@ -14,7 +14,7 @@ import typer
 from edgecat.cli import camera_outputs as outputs
 from edgecat.cli import camera_sources as sources
 from edgecat.cli import camera_web
-from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild
+from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
 from edgecat.cli.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def camera(
     device: Device = "auto",
     labels: Labels = None,
     rebuild: Rebuild = False,
+    verbose: Verbose = False,
     reload: Annotated[
         bool,
         typer.Option(
@@ -79,7 +80,8 @@ def camera(
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
-        from edgecat.cli.models import model_to_serve, open_classifier
+        from edgecat.cli.models import models_to_serve
+        from edgecat.cli.serving import open_classifier
         from edgecat_runtime.pipeline import Pipeline
 
         options = sources.source_options(
@@ -96,13 +98,13 @@ def camera(
         outputs.refuse_overwriting(texts, output, events)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source)
-        model = engine or model_to_serve()
+        models = engine or models_to_serve()
         opened = partial(
-            open_classifier, model, backend, device=device, labels=labels, rebuild=rebuild
+            open_classifier, models, backend, device=device, labels=labels, rebuild=rebuild
         )
         with (
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,
-            opened() as classifier,
+            opened(verbose=verbose) as classifier,
         ):
             sinks = outputs.sinks(
                 cameras,
@@ -121,7 +123,7 @@ def camera(
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
-                reopen=opened,
+                reopen=partial(opened, quiet=True),
                 thresholds=thresholds,
                 reload=reload,
             )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild
+from edgecat.cli.options import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
 
 
 def classify(
@@ -17,6 +17,7 @@ def classify(
     device: Device = "auto",
     labels: Labels = None,
     rebuild: Rebuild = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Say what is in pictures.
@@ -24,7 +25,8 @@ def classify(
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
     from edgecat.cli.console import print_json, say, warn
-    from edgecat.cli.models import model_to_serve, open_classifier
+    from edgecat.cli.models import models_to_serve
+    from edgecat.cli.serving import open_classifier
     from edgecat_runtime.pictures import PICTURE_SUFFIXES, PictureError, read_picture
 
     paths: list[Path] = []
@@ -33,8 +35,14 @@ def classify(
         paths += inside if path.is_dir() else [path]
     answers: list[dict[str, object]] = []
     failed: list[PictureError] = []
-    chosen = engine or model_to_serve()
-    with open_classifier(chosen, backend, device=device, labels=labels, rebuild=rebuild) as model:
+    with open_classifier(
+        engine or models_to_serve(),
+        backend,
+        device=device,
+        labels=labels,
+        rebuild=rebuild,
+        verbose=verbose,
+    ) as model:
         for path in paths:
             try:
                 prediction = model.classify(read_picture(path))

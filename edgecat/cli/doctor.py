@@ -12,7 +12,8 @@ def doctor(
 ) -> None:
     """Look at this machine: what edgecat needs is there and works, or what is to be done.
 
-    Every provider, backend and library is really started, each in a process of its own. Exit code
+    Every provider, backend and library is really started, each in a process of its own. The last
+    line says in which form and with which backend the model that ships is served here. Exit code
     0: a model can be served here, whatever else is to be done; 3: none can.
 
     Example: `edgecat doctor`
@@ -21,10 +22,13 @@ def doctor(
     from dataclasses import asdict
 
     from edgecat.cli.console import print_json, say
+    from edgecat.cli.serving import check_shipped
     from edgecat_runtime.doctor import can_serve, diagnose
     from edgecat_runtime.errors import GateError
 
     findings = diagnose()
+    if can_serve(findings):  # after the others, which would disturb its clock
+        findings.append(check_shipped())
     if json:
         print_json(
             {"serves": can_serve(findings), "findings": [asdict(finding) for finding in findings]}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecat.cli.options import Backend, Json
+from edgecat.cli.options import Backend, Json, Verbose
 
 
 def evaluate(
@@ -36,6 +36,7 @@ def evaluate(
     ] = None,
     backend: Backend = "auto",
     threads: Annotated[int | None, typer.Option(help="Of the CPU; default: the backend's.")] = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Say how good a model is on labelled pictures, and how far it can be believed.
@@ -53,6 +54,6 @@ def evaluate(
         figures["calibration"] = calibrated(model, calibrate, output, silent=json)
     if data:
         served = output if calibrate and output else model
-        figures |= evaluated(served, data, backend, threads, report, silent=json)
+        figures |= evaluated(served, data, backend, threads, report, silent=json, verbose=verbose)
     if json:
         print_json(figures)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecat.cli.console import progress, say, table, warn
-from edgecat.cli.models import open_classifier
+from edgecat.cli.serving import open_classifier
 from edgecat.cli.training import warn_skipped
 from edgecat.data.folder import PictureSet, scan
 from edgecat.evaluation.answers import Answers, answers_to
@@ -81,9 +81,10 @@ def evaluated(
     report: Path | None,
     *,
     silent: bool,
+    verbose: bool,
 ) -> dict[str, Any]:
     """Evaluate a model, say what it scored, and return it."""
-    with open_classifier(model, backend, threads=threads) as classifier:
+    with open_classifier(model, backend, threads=threads, verbose=verbose) as classifier:
         pictures = scan(data, labels=classifier.labels).judged()
         card = classifier.card
         with progress(len(pictures), "evaluating") as advance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,8 @@ def photographs_for(
         found = scan(calibrate, labels=card.labels)
         used, held = split(found)
         judged = found.subset("test") if found.subset("test").pictures else held
+        if gate:  # nothing needs to be held back
+            used = replace(found, pictures=tuple(p for p in found.pictures if p.split != "test"))
     if gate:
         judged = scan(gate, labels=card.labels)
     frames, _ = _frames(_stratified(used, CALIBRATED), card, "reading to calibrate")

@@ -111,7 +111,8 @@ class Job:
         if precision != card.precision:
             conversion = self._converted(payload, card, precision)
             payload, card = conversion.payload, conversion.card
-        pairs = save_onnx(payload, card, onnx_path)
+        only_built = self.to != "onnx" and precision == "int8"
+        pairs = save_onnx(payload, card, onnx_path, served=not only_built)
         done = Done((onnx_path,), card, conversion, tuple(pairs))
         return done if self.to == "onnx" else self._build(done, onnx_path)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat_runtime.errors import BackendMissing, UserError
 
-if TYPE_CHECKING:
-    from edgecat_runtime import Classifier
+SHIPPED = (INT8, FP16)
+"""The forms in which the model that ships is served, the preferred first."""
 
 
-def model_to_serve() -> Path:
-    """The newest run's model, else the one that ships with edgecat in its fastest form for CPUs."""
-    return newest_model((".onnx", ".safetensors")) or INT8
+def models_to_serve() -> tuple[Path, ...]:
+    """The newest run's model, else the forms of the one that ships, for the fastest to be found."""
+    newest = newest_model((".onnx", ".safetensors"))
+    return (newest,) if newest else SHIPPED
 
 
 def model_to_export() -> Path:
@@ -64,7 +63,7 @@ def openable_backends(path: Path) -> tuple[str, ...]:
     """
     from edgecat_runtime.backends import available_backends
 
-    _register_torch(path)
+    register_torch(path)
     names = available_backends(path)
     if not names:
         from edgecat_runtime import read_card
@@ -77,58 +76,7 @@ def openable_backends(path: Path) -> tuple[str, ...]:
     return names
 
 
-def open_classifier(
-    path: Path,
-    backend: str = "auto",
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    labels: Path | None = None,
-    rebuild: bool = False,
-) -> Classifier:
-    """Open a checkpoint or an exported model, self-tested.
-
-    Where several backends were tried, a terminal is told which one answers and why.
-
-    Args:
-        path: the model.
-        backend: as `Classifier.open` takes it.
-        device: likewise.
-        threads: likewise.
-        labels: a text file with other names for the classes, one a line.
-        rebuild: whether an engine that does not fit this device is built anew from the ONNX file
-            beside it.
-
-    Raises:
-        EdgecatError: as `Classifier.open`, `read_labels` and `rebuild_engine`.
-    """
-    import sys
-
-    from edgecat.cli.console import warn
-    from edgecat_runtime import Classifier
-    from edgecat_runtime.backends.tensorrt import EngineMismatch
-
-    _register_torch(path)
-    names = read_labels(labels) if labels else None
-    opened = partial(
-        Classifier.open, path, backend=backend, device=device, labels=names, threads=threads
-    )
-    try:
-        classifier = opened()
-    except EngineMismatch as error:
-        if not rebuild:
-            raise
-        from edgecat_export.engine import rebuild_engine
-
-        warn(f"{error}; rebuilding it")
-        rebuild_engine(path)
-        classifier = opened()
-    if classifier.choice and sys.stderr.isatty():
-        warn(classifier.choice)
-    return classifier
-
-
-def _register_torch(path: Path) -> None:
+def register_torch(path: Path) -> None:
     """Make checkpoints openable where `path` is one; a bad file is told before a missing torch."""
     if path.suffix != ".safetensors":
         return

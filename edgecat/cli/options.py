@@ -10,7 +10,9 @@ import typer
 Engine = Annotated[
     Path | None,
     typer.Option(
-        help="The model; default: the newest run's, else the one that ships.", show_default=False
+        help="The model; default: the newest run's, else the one that ships, in the form that is "
+        "fastest here.",
+        show_default=False,
     ),
 ]
 Backend = Annotated[
@@ -28,3 +30,9 @@ Rebuild = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", help="Say which backends were tried, what each took, and why one was chosen."
+    ),
+]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.deepvis.layers import Layer
-from edgecat.download import cache_folder
 from edgecat.pretrained import shipped
 from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.opencv import cv2_module

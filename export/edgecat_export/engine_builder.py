@@ -8,7 +8,7 @@ from typing import Any
 
 from edgecat_export.engine_errors import EngineError, builder_error, parser_error, silent_error
 from edgecat_export.engine_monitor import Progress, monitor_for, watched
-from edgecat_export.timing_cache import cache_folder, cache_path, load_timings, save_timings
+from edgecat_export.timing_cache import cache_path, load_timings, save_timings, timing_folder
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.cuda import Gpu
 from edgecat_runtime.errors import GateError, UserError
@@ -100,7 +100,7 @@ class Build:
         config.progress_monitor = monitor = monitor_for(self.api.trt, self.progress)
         timings, kept_at = None, None
         if self.api.keeps_timings and self.gpu is not None:
-            folder = self.options.timing_cache or cache_folder()
+            folder = self.options.timing_cache or timing_folder()
             kept_at = cache_path(folder, self.api, self.gpu)
             timings = load_timings(config, kept_at)
         with watched(monitor):

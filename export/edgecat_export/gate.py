@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_export.parity import AGREEMENT_LIMITS, FLOAT_LIMITS
-from edgecat_export.scan import Frames, Logits, Progress, answer
+from edgecat_export.scan import Frames, Logits, Progress, answer, answer_exactly
 from edgecat_runtime.card import GOLDEN_CLASSES, ModelCard, Precision
 from edgecat_runtime.classifier import LOGIT_LIMITS, logit_error
 from edgecat_runtime.errors import GateError
@@ -95,6 +95,10 @@ class GateReport:
 class Gate:
     """Holds candidates against the float32 graph's answers, which are computed once.
 
+    An int8 candidate is computed as its graph is written, in float, on the golden frames in double
+    precision: the integer kernels of the machine that converts have no say. Those of a backend that
+    serves the file are held to its golden logits when it is written and whenever it is opened.
+
     Args:
         payload: the float32 ONNX model.
         card: its card, with the golden logits of what it was made from.
@@ -128,7 +132,10 @@ class Gate:
             precision: chooses the limits.
             literal: round to half wherever the graph says so, as a GPU does (see `answer`).
         """
-        golden = answer(candidate, self.golden, literal=literal)
+        if precision == "int8":
+            golden = answer_exactly(candidate, self.golden, literal=literal)
+        else:
+            golden = answer(candidate, self.golden, literal=literal)
         error = logit_error(self._golden_reference, golden, self._golden_reference)
         if self._photographs is None or self._reference is None:
             return GateReport(precision, error)

@@ -1,8 +1,9 @@
 """Int8 as Q/DQ: the precision is written into the graph, so every runtime reads the same.
 
-Two forms. `cpu`: asymmetric uint8 activations, int8 weights, int32 biases, which ONNX Runtime and
-OpenVINO run on the VNNI and dot-product units. `tensorrt`: symmetric int8 throughout and float
-biases, which TensorRT accepts. Weights are quantised by output channel in both.
+Two forms. `cpu`: asymmetric uint8 activations, int8 weights that use 7 bits, int32 biases, which
+ONNX Runtime and OpenVINO run on the VNNI and dot-product units, and without saturation on older
+ones. `tensorrt`: symmetric int8 throughout and float biases, which TensorRT accepts. Weights are
+quantised per output channel in both.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ _ABSORBED = ("Relu", "Clip")  # a runtime fuses them into the layer before, so n
 _SAME_SCALE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 _OWN_SCALE = ("Add", "Concat", "AveragePool", "GlobalAveragePool")
 _BIAS_LIMIT = float(1 << 30)
+
+# The largest magnitude of a quantised weight. x86 processors without VNNI add two products of a
+# uint8 and an int8 in 16 bits (`vpmaddubsw`), which saturate beyond 32,767: 2 * 255 * 127 does, and
+# 2 * 255 * 63 does not. TensorRT's products are added in 32 bits.
+WEIGHT_LEVELS: dict[Form, int] = {"cpu": 63, "tensorrt": 127}
 
 
 def int8_from_onnx(
@@ -83,6 +89,18 @@ def int8_layers(payload: bytes, *, form: Form = "cpu", keep: Collection[str] = (
     import onnx
 
     return _Quantiser(onnx.load_from_string(payload).graph, {}, form, keep).layers
+
+
+def calibrated_tensors(payload: bytes, *, form: Form = "cpu") -> set[str]:
+    """Names of the tensors whose ranges `int8_from_onnx` may ask for, whatever it keeps in float.
+
+    Args:
+        payload: as `int8_from_onnx` takes it.
+        form: `cpu` or `tensorrt`.
+    """
+    import onnx
+
+    return _Quantiser(onnx.load_from_string(payload).graph, {}, form, ()).candidates()
 
 
 def _is_layer(node: Any, weights: Mapping[str, Any]) -> bool:
@@ -152,6 +170,16 @@ class _Quantiser:
             getattr(self._graph, field).extend(items)
         self._graph.ClearField("value_info")
 
+    def candidates(self) -> set[str]:
+        """The tensors that may get a scale of their own."""
+        found: set[str] = set()
+        for node in self._graph.node:
+            if node.name in self.layers:
+                found |= {node.input[0], self._absorbed(node.output[0])}
+            elif node.op_type in _OWN_SCALE:
+                found.add(self._absorbed(node.output[0]))
+        return found - self._outputs
+
     def _int8(self, keep: Collection[str]) -> set[str]:
         """The layers that run in int8; what feeds the others is noted as float."""
         found = [node for node in self._graph.node if _is_layer(node, self._weights)]
@@ -217,13 +245,14 @@ class _Quantiser:
         weights = numpy_helper.to_array(self._weights[node.input[1]])
         axis = _channel_axis(node, weights.ndim)
         others = tuple(i for i in range(weights.ndim) if i != axis)
-        scale = np.abs(weights).max(others) / np.float32(127)
+        reach = WEIGHT_LEVELS[self._form]
+        scale = np.abs(weights).max(others) / np.float32(reach)
         bias = self._bias(node)
         if bias is not None:
             scale = np.maximum(scale, np.abs(bias) / (self._scales[node.input[0]] * _BIAS_LIMIT))
         scale = np.where(scale > 0, scale, 1).astype(np.float32)
         shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
-        levels = np.clip(np.rint(weights / scale.reshape(shape)), -127, 127).astype(np.int8)
+        levels = np.clip(np.rint(weights / scale.reshape(shape)), -reach, reach).astype(np.int8)
         node.input[1] = self._dequantised(node.name + ".weight", levels, scale, axis)
         if bias is not None:
             product = (scale * self._scales[node.input[0]]).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -14,14 +13,25 @@ from numpy.typing import NDArray
 
 from edgecat_export.fp16 import fp16_from_onnx
 from edgecat_export.gate import Gate, GateReport, Photographs
-from edgecat_export.int8 import Form, int8_from_onnx, int8_layers, layers
-from edgecat_export.scan import METHODS, Frames, Logits, Method, Progress, Scan, answer, scan
+from edgecat_export.int8 import Form, calibrated_tensors, int8_from_onnx, int8_layers, layers
+from edgecat_export.scan import (
+    METHODS,
+    Frames,
+    Logits,
+    Method,
+    Progress,
+    Range,
+    Scan,
+    answer,
+    answer_exactly,
+    scan,
+    scan_exactly,
+)
 from edgecat_runtime.card import ModelCard, Precision
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.golden import golden_frames, golden_rows
 
 INT8_SHARE = 0.8
-JUDGES_TENSORRT = (1, 30)  # before, ONNX Runtime computes fp16 Q/DQ five times as coarsely
 LEVELS = 192  # of the 256 that a camera gives; photographs span nearly all of them
 _T = TypeVar("_T", np.uint8, np.float32)
 _SCANNED = 64  # photographs of the overflow scan, and for ranking layers
@@ -33,7 +43,8 @@ class Conversion:
 
     Attributes:
         payload: the serialised ONNX model.
-        card: with precision, golden logits and, where photographs were given, the accuracy.
+        card: with precision and golden logits. The accuracy stays what the float32 model's
+            training measured; where nobody did, it is the gate's, on the photographs given.
         gate: how it compares with float32.
         notes: what was decided on the way, for people.
         int8_share: share of the multiply-adds that run in int8, 0..1.
@@ -69,8 +80,7 @@ def convert(
         progress: told after each batch what is being done.
 
     Raises:
-        UserError: not a float32 model, int8 without calibration, or an ONNX Runtime that cannot
-            judge TensorRT's int8.
+        UserError: not a float32 model, or int8 without calibration.
         GateError: it answers too differently; the message says by how much and what to do.
     """
     if card.precision != "fp32":
@@ -78,10 +88,6 @@ def convert(
             f"this model is {card.precision} already; only an fp32 model can be converted to "
             f"{precision}. Give the checkpoint or its fp32 .onnx file"
         )
-    if precision == "int8" and form == "tensorrt":
-        import onnxruntime
-
-        check_judge(onnxruntime.__version__)
     gate = Gate(payload, card, photographs, progress=progress)
     if precision == "fp16":
         conversion = _half(payload, card, gate, calibration, photographs, progress)
@@ -94,24 +100,6 @@ def convert(
         _check_contrast(calibration)
         conversion = _Int8(payload, card, gate, form, calibration, progress).convert()
     return replace(conversion, card=_described(conversion, card, precision))
-
-
-def check_judge(version: str) -> None:
-    """Refuse an ONNX Runtime whose fp16 Q/DQ is too coarse to judge TensorRT's int8 form by.
-
-    Args:
-        version: such as `1.23.2`.
-
-    Raises:
-        UserError: it is before 1.30.
-    """
-    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if found < JUDGES_TENSORRT:
-        raise UserError(
-            f"ONNX Runtime {version} computes fp16 too coarsely to judge TensorRT's int8 form; "
-            "expected 1.30 or later. Convert on a machine with Python 3.11 or later and a newer "
-            "onnxruntime, then build the engine here from the .onnx file that stays beside it"
-        )
 
 
 def _check_contrast(calibration: Frames) -> None:
@@ -167,7 +155,8 @@ class _Int8:
         self._ranges = {method: self._scan.ranges(method) for method in METHODS}
 
     def convert(self) -> Conversion:
-        method, note = self._best_method()
+        method, *notes = self._best_method()
+        self._ranges[method], inexact = self._exact_ranges(method)
         judged, kept, payload = self._judge(method, self._exact())
         ranking = [] if judged.passed else self._worst_first(method)
         for layer in ranking:
@@ -180,7 +169,7 @@ class _Int8:
                 f"{judged}. Calibrate on more photographs like the camera's, or use fp16"
             )
         share = self._share(kept)
-        notes = [note, f"{share:.1%} of the multiply-adds are int8"]
+        notes += [*inexact, f"{share:.1%} of the multiply-adds are int8"]
         notes += [f"{name} stays in higher precision: {self._reason(name)}" for name in kept]
         beside = self._macs.keys() - int8_layers(self._payload, form=self._form, keep=kept)
         notes += [f"{name} stays with it, beside it" for name in sorted(beside - set(kept))]
@@ -203,6 +192,24 @@ class _Int8:
         best = min(METHODS, key=lambda method: errors[method])
         listed = ", ".join(f"{method} {error:.2e}" for method, error in errors.items())
         return best, f"calibrated by {best}; logit error on the calibration photographs: {listed}"
+
+    def _exact_ranges(self, method: Method) -> tuple[dict[str, Range], list[str]]:
+        """The ranges of one method in double precision, the same on every processor.
+
+        The least and the greatest values come from the few frames that hold them; a histogram needs
+        all frames. A graph that has no such form keeps what ONNX Runtime measured, with a note.
+        """
+        names = calibrated_tensors(self._payload, form=self._form)
+        frames = self._calibration
+        if method == "minmax":
+            frames = frames[self._scan.extreme_frames(names)]
+        try:
+            exact = scan_exactly(self._payload, frames, progress=self._progress)
+        except Exception as error:  # onnx.reference fails in many ways on what it does not know
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            note = "ranges were measured in float32, and may differ elsewhere in the last digits"
+            return self._ranges[method], [f"{note}: {reason}"]
+        return {name: exact.tensors[name].range(method) for name in names}, []
 
     def _worst_first(self, method: Method) -> list[str]:
         """Layers in the order of how much leaving each alone in float would help."""
@@ -271,9 +278,9 @@ def _described(conversion: Conversion, card: ModelCard, precision: Precision) ->
     tools = {**card.tools, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
     card = replace(card, precision=precision, tools=tools)
     if precision == "int8":  # its own answers, so that a device can be held to them
-        logits = answer(conversion.payload, golden_frames(card.height, card.width))
+        logits = answer_exactly(conversion.payload, golden_frames(card.height, card.width))
         card = replace(card, golden=golden_rows(logits))
-    if conversion.gate.n:
+    if conversion.gate.n and card.accuracy is None:
         card = replace(card, accuracy=conversion.gate.accuracy, accuracy_n=conversion.gate.n)
     return card
 

@@ -12,13 +12,18 @@ from edgecat_runtime.card import CardError, ModelCard
 from edgecat_runtime.errors import BackendMissing, GateError, UserError
 
 
-def save_onnx(payload: bytes, card: ModelCard, path: str | Path) -> list[Pair]:
+def save_onnx(
+    payload: bytes, card: ModelCard, path: str | Path, *, served: bool = True
+) -> list[Pair]:
     """Seal an ONNX model with its card and write it once every backend here gives its answer.
 
     Args:
         payload: the deployed graph, unsealed.
         card: with its golden logits.
         path: the `.onnx` file to write.
+        served: whether the backends here may serve the file. One that only TensorRT's builder will
+            read, such as TensorRT's int8 form, was judged when it was converted; how a processor's
+            kernels answer it says nothing.
 
     Returns:
         How each installed backend that takes the file answered the golden frames.
@@ -32,6 +37,8 @@ def save_onnx(payload: bytes, card: ModelCard, path: str | Path) -> list[Pair]:
     with atomic_path(path) as temporary:
         temporary.write_bytes(sealed)
         del sealed
+        if not served:
+            return []
         backends = available_backends(temporary, device="cpu")
         proofs = [_proof(temporary, backend, str(path)) for backend in backends]
         pairs = [pair for pair in proofs if pair is not None]

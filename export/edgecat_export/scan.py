@@ -6,13 +6,15 @@ method of the int8 pass (their ranges differ only in how they read the same hist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_export.exact import ExactGraph
 from edgecat_runtime.backends.onnxruntime import BROKEN_OPTIMIZERS
 from edgecat_runtime.errors import BackendMissing
 
@@ -27,6 +29,7 @@ PERCENTILE = 99.999
 _BINS = 8192  # over [-limit, limit]
 _SAMPLES = 200_000  # values of one tensor and batch that enter the histogram
 _LEVELS = 128  # of int8 on one side of zero
+_ROUNDING = 1e-4  # far above what float32 kernels differ by, relative to a tensor's extreme
 
 
 class Distribution:
@@ -54,7 +57,7 @@ class Distribution:
         peak = max(abs(self.lowest), abs(self.highest))
         return float(peak) if np.isfinite(peak) else np.inf
 
-    def add(self, values: NDArray[np.float32]) -> None:
+    def add(self, values: NDArray[Any]) -> None:
         """Take in a batch of values of any shape."""
         if not values.size:
             return
@@ -88,19 +91,37 @@ class Scan:
         tensors: distribution of each float tensor, by name.
         shapes: of each of them for one frame, the batch axis included.
         logits: float32 (n, classes).
+        extremes: of each tensor, float64 (n, 2): minimum and maximum of each frame.
     """
 
     tensors: Mapping[str, Distribution]
     shapes: Mapping[str, tuple[int, ...]]
     logits: Logits
+    extremes: Mapping[str, NDArray[np.float64]]
 
     def ranges(self, method: Method) -> dict[str, Range]:
         """Each tensor's range for int8 by one calibration method."""
         return {name: tensor.range(method) for name, tensor in self.tensors.items()}
 
+    def extreme_frames(self, names: Collection[str]) -> list[int]:
+        """Frames that may hold the least or the greatest value of one of the tensors.
+
+        Those within rounding of the extreme count as well; of equal ones the first suffices, and
+        zero needs none, since every range contains it.
+        """
+        found: set[int] = set()
+        for name in names:
+            both = self.extremes[name] * (-1, 1)
+            tolerance = _ROUNDING * both.max()
+            for values in both.T:
+                if values.max() > 0:
+                    near = np.flatnonzero(values >= values.max() - tolerance)
+                    found.update(near[np.unique(values[near], return_index=True)[1]].tolist())
+        return sorted(found)
+
 
 def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) -> Scan:
-    """Run frames through a graph and watch every float tensor.
+    """Run frames through a graph on ONNX Runtime and watch every float tensor.
 
     Args:
         payload: an ONNX model with input uint8 (n, h, w, 3).
@@ -115,23 +136,62 @@ def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) ->
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = session_from_onnx(model.SerializeToString())
     floats = [out.name for out in session.get_outputs() if out.type == "tensor(float)"]
-    tensors = {name: Distribution() for name in floats}
-    shapes: dict[str, tuple[int, ...]] = {}
+    watched = _Watched()
     logits = []
     for batch in batches(frames):
         values = dict(zip(floats, run(session, batch, floats), strict=True))
         for name, value in values.items():
-            tensors[name].add(value)
-            if value.ndim:  # a constant may have no axis
-                shapes.setdefault(name, (value.shape[0] // len(batch), *value.shape[1:]))
+            watched.add(name, value, len(batch))
         logits.append(values[output])
         if progress:
             progress("measuring ranges")
-    return Scan(tensors, shapes, np.concatenate(logits))
+    return watched.scan(np.concatenate(logits))
+
+
+def scan_exactly(payload: bytes, frames: Frames, *, progress: Progress | None = None) -> Scan:
+    """Do as `scan`, in double precision: every processor gives the same ranges.
+
+    Raises:
+        NotImplementedError: an operator has no such form (see `ExactGraph`).
+    """
+    graph = ExactGraph(payload, watched=True)
+    watched = _Watched()
+    logits = []
+    for i in range(len(frames)):
+        logits.append(graph.run(frames[i : i + 1], lambda name, value: watched.add(name, value, 1)))
+        if progress:
+            progress("measuring ranges in double precision")
+    return watched.scan(np.concatenate(logits))
+
+
+class _Watched:
+    """What a scan gathers, tensor by tensor and batch by batch."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, Distribution] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._extremes: dict[str, list[NDArray[np.float64]]] = {}
+
+    def add(self, name: str, value: NDArray[Any], frames: int) -> None:
+        self._tensors.setdefault(name, Distribution()).add(value)
+        if not value.ndim:  # a constant may have no axis
+            return
+        self._shapes.setdefault(name, (value.shape[0] // frames, *value.shape[1:]))
+        if value.shape[0] == frames and value.size:
+            rows = value.reshape(frames, -1)
+            both = np.stack([rows.min(1), rows.max(1)], 1).astype(np.float64)
+            self._extremes.setdefault(name, []).append(both)
+
+    def scan(self, logits: Logits) -> Scan:
+        extremes = {name: np.concatenate(parts) for name, parts in self._extremes.items()}
+        return Scan(self._tensors, self._shapes, logits, extremes)
 
 
 def session_from_onnx(payload: bytes, *, literal: bool = False) -> Any:
     """Open an ONNX model from memory with ONNX Runtime on the CPU.
+
+    A Q/DQ graph is computed in float as it is written: integer kernels may saturate, and they
+    differ from processor to processor.
 
     Args:
         payload: the model.
@@ -149,6 +209,7 @@ def session_from_onnx(payload: bytes, *, literal: bool = False) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     if literal:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(
@@ -190,13 +251,36 @@ def answer(
         what: is being done, for `progress`.
         progress: told after each batch.
     """
-    session = session_from_onnx(payload, literal=literal)
+    compute = ExactGraph(payload).run if literal and _is_coarse(payload) else None
+    session = None if compute else session_from_onnx(payload, literal=literal)
     logits = []
     for batch in batches(frames):
-        logits.append(run(session, batch)[0])
+        logits.append(compute(batch) if compute else run(session, batch)[0])
         if progress:
             progress(what)
     return np.concatenate(logits)
+
+
+def _is_coarse(payload: bytes) -> bool:
+    """Whether this ONNX Runtime is too coarse for the graph, read literally.
+
+    Before 1.30 it was seen to compute Q/DQ in float16 five times as coarsely as from then on.
+    """
+    import onnxruntime as ort
+
+    version = tuple(int(part) for part in re.findall(r"\d+", ort.__version__)[:2])
+    return version < (1, 30) and b"DequantizeLinear" in payload
+
+
+def answer_exactly(payload: bytes, frames: Frames, *, literal: bool = False) -> Logits:
+    """Do as `answer`, in double precision, for a few frames: every processor gives the same.
+
+    A graph with operators that have no such form is computed by ONNX Runtime, unfused.
+    """
+    try:
+        return ExactGraph(payload).run(frames)
+    except Exception:  # onnx.reference fails in many ways where it does not know an operator
+        return answer(payload, frames, literal=literal)
 
 
 def _minmax(tensor: Distribution) -> Range:

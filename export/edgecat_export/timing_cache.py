@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from edgecat_runtime.atomic import atomic_write
+from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.cuda import Gpu
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.tensorrt_api import TensorRT
 
 
-def cache_folder() -> Path:
-    """The user's cache folder for edgecat, by the conventions of the system."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "edgecat" / "timing"
+def timing_folder() -> Path:
+    """Where timings are kept unless a folder is named; raises as `cache_folder`."""
+    return cache_folder() / "timing"
 
 
 def cache_path(folder: Path, api: TensorRT, gpu: Gpu) -> Path:

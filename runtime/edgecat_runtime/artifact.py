@@ -19,12 +19,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from edgecat_runtime.card import CardDamaged, CardError, ModelCard
 from edgecat_runtime.plan import read_plan
 
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
-_METADATA_PROPS = 14
+# Fields of ONNX's messages `ModelProto`, `GraphProto` and `TensorProto`, and a data type.
+_GRAPH, _METADATA_PROPS = 7, 14
+_INITIALIZER = 5
+_DATA_TYPE, _RAW_DATA = 2, 9
+_INT8 = 3
 _CHUNK = 1 << 20
 _HEADER_LIMIT = 100_000_000
 
@@ -57,6 +63,38 @@ def read_card(path: str | Path) -> ModelCard:
         return readers[path.suffix](file, path)
 
 
+def widest_int8_weight(path: Path) -> int:
+    """The largest magnitude among the int8 constants of an ONNX file; 0 where there are none.
+
+    A file that cannot be read as ONNX has none: opening it will say what is wrong.
+    """
+    widest = 0
+    try:
+        with path.open("rb") as file:
+            for number, _, body, end in _fields(file):
+                if number == _GRAPH:
+                    for part, _, start, stop in _fields(file, body, end):
+                        if part == _INITIALIZER:
+                            widest = max(widest, _widest(file, start, stop))
+    except (OSError, ValueError):
+        pass
+    return widest
+
+
+def _widest(file: BinaryIO, start: int, end: int) -> int:
+    """The largest magnitude in a `TensorProto`; 0 where it is not of int8 in `raw_data`."""
+    fields = {number: (body, stop) for number, _, body, stop in _fields(file, start, end)}
+    if _RAW_DATA not in fields or _DATA_TYPE not in fields:
+        return 0
+    file.seek(fields[_DATA_TYPE][0])
+    if file.read(1)[0] != _INT8:
+        return 0
+    body, stop = fields[_RAW_DATA]
+    file.seek(body)
+    values = np.frombuffer(file.read(stop - body), np.int8)
+    return int(np.abs(values.astype(np.int16)).max(initial=0))
+
+
 def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     """Append `card` to an ONNX model.
 
@@ -71,7 +109,7 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
         CardError: `payload` is no ONNX model, or the card does not fit.
     """
     entries = list(_fields(payload))
-    if not any(number == 7 for number, *_ in entries):
+    if not any(number == _GRAPH for number, *_ in entries):
         raise CardError("these bytes are no ONNX model: they hold no graph")
     view = memoryview(payload)
     kept: list[bytes | memoryview] = [
@@ -123,7 +161,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     graph = False
     try:
         for number, start, body, end in _fields(file):
-            graph = graph or number == 7
+            graph = graph or number == _GRAPH
             if number == _METADATA_PROPS:
                 file.seek(body)
                 key, value = _entry(file.read(end - body))
@@ -189,11 +227,16 @@ def _canonical(header: dict[str, Any]) -> bytes:
     return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _fields(source: bytes | BinaryIO) -> Iterator[tuple[int, int, int, int]]:
-    """Walk a protobuf message: field number, start of the tag, start of the body, end."""
+def _fields(
+    source: bytes | BinaryIO, position: int = 0, size: int | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Walk a protobuf message: field number, start of the tag, start of the body, end.
+
+    The message is the whole source, or lies between `position` and `size`.
+    """
     read = _reader(source)
-    size = len(source) if isinstance(source, bytes) else source.seek(0, 2)
-    position = 0
+    if size is None:
+        size = len(source) if isinstance(source, bytes) else source.seek(0, 2)
     while position < size:
         tag, body = _varint(read(position, 10), position)
         kind = tag & 7

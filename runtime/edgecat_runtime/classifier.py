@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,18 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.artifact import read_card
-from edgecat_runtime.backends import Backend, BackendEntry, backend_entries
+from edgecat_runtime.backends import Backend, backend_entries
 from edgecat_runtime.card import GOLDEN_CLASSES, CardError, ModelCard, Precision
-from edgecat_runtime.errors import EdgecatError, GateError, UserError
+from edgecat_runtime.choice import Candidate, Choice, fastest
+from edgecat_runtime.choice_cache import ChoiceCache
+from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.golden import golden_frames, preprocess_difference
 from edgecat_runtime.preprocess import preprocess
+from edgecat_runtime.refusal import wrong_answer
+
+log = logging.getLogger("edgecat_runtime")
 
 # Worst logit error relative to the spread of the golden logits, by precision.
 LOGIT_LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 5e-2}
 PREPROCESS_LIMIT = 1.0
 UNSURE = "unsure"
-# How much faster than the preferred backend another must be for `auto` to take it: less is noise.
-_FASTER = 0.8
+# A frame is timed so often, and so long (seconds) where it is quick; the best time counts.
+_FEWEST, _MOST, _LONG_ENOUGH = 3, 20, 0.15
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Classifier:
     Attributes:
         card: what the file says of itself.
         device: that it runs on: `cpu`, `cuda`, ...
-        choice: a sentence on why this backend answers, where several were tried.
+        choice: why this backend answers, where it was self-tested; None where it was not.
         path: of the file that it was opened from; None where there is none.
         stamp: of that file, just before it was opened.
 
@@ -98,7 +104,12 @@ class Classifier:
     """
 
     def __init__(
-        self, backend: Backend, card: ModelCard, *, device: str = "cpu", choice: str = ""
+        self,
+        backend: Backend,
+        card: ModelCard,
+        *,
+        device: str = "cpu",
+        choice: Choice | None = None,
     ) -> None:
         self.card = card
         self.device = device
@@ -135,19 +146,71 @@ class Classifier:
             BackendMissing: the backend's library is not installed.
             GateError: the file was changed, or its golden frames are answered differently.
         """
-        path = Path(path)
-        stamp = file_stamp(path)
-        card = read_card(path)
-        if labels is not None:
-            card = card.with_labels(tuple(labels))
-        entries = backend_entries(path, name=backend, device=device)
         if verify:
-            classifier = cls._fastest(path, card, entries, threads)
-        else:
-            classifier = cls(entries[0].open(path, card, threads), card, device=entries[0].device)
-        classifier.path, classifier.stamp = path, stamp
+            return cls.open_fastest(
+                [path], backend=backend, device=device, labels=labels, threads=threads
+            )
+        stamp = file_stamp(Path(path))
+        candidate = _candidates(path, backend, device, labels)[0]
+        classifier = cls._opened(candidate, threads)
+        classifier.stamp = stamp
         classifier._again = partial(
             cls.open, path, backend=backend, device=device, labels=labels, threads=threads
+        )
+        return classifier
+
+    @classmethod
+    def open_fastest(
+        cls,
+        paths: Sequence[str | Path],
+        *,
+        backend: str = "auto",
+        device: str = "auto",
+        labels: Sequence[str] | None = None,
+        threads: int | None = None,
+        cache: Path | None = None,
+        told: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Classifier:
+        """Open one of several forms of a model: the fastest that passes its self-test here.
+
+        Every form is tried with every backend that is installed for it, in the order given.
+
+        Args:
+            paths: files with a card, such as a model in int8 and in fp16, the preferred first.
+            backend: as `open` takes it.
+            device: likewise.
+            labels: likewise.
+            threads: likewise.
+            cache: a folder to remember the choice in, for these files, libraries and options on
+                this machine: then only what was chosen is opened, and self-tested, the next time.
+                None: nothing is remembered or written.
+            told: called with how many of how many candidates were tried, first with 0.
+
+        Raises:
+            EdgecatError: as `open`; where no candidate passes, all are named.
+        """
+        stamps = {Path(path): file_stamp(Path(path)) for path in paths}
+        found = [c for path in paths for c in _candidates(path, backend, device, labels)]
+        kept = ChoiceCache.of(cache, found, threads) if cache and len(found) > 1 else None
+        classifier = cls._remembered(found, threads, kept)
+        if classifier is None:
+            classifier, choice = fastest(
+                found,
+                lambda candidate: cls._proved(candidate, threads),
+                cls._seconds,
+                told=told,
+            )
+            classifier.choice = kept.write(choice) if kept else choice
+        if classifier.path is not None:
+            classifier.stamp = stamps[classifier.path]
+        classifier._again = partial(
+            cls.open_fastest,
+            paths,
+            backend=backend,
+            device=device,
+            labels=labels,
+            threads=threads,
+            cache=cache,
         )
         return classifier
 
@@ -163,51 +226,43 @@ class Classifier:
         return self._again()
 
     @classmethod
-    def _fastest(
-        cls, path: Path, card: ModelCard, entries: Sequence[BackendEntry], threads: int | None
-    ) -> Classifier:
-        """Open with every entry, in the order of preference, and keep the fastest that passes."""
-        best, least, tried, refused = None, float("inf"), [], []
-        for entry in entries:
-            try:
-                classifier = cls._proved(path, card, entry, threads)
-            except EdgecatError as error:
-                refused.append(error)
-                tried.append(f"{entry.name} on {entry.device} refused: {error}")
-                continue
-            seconds = classifier._seconds() if len(entries) > 1 else 0.0
-            tried.append(f"{entry.name} on {entry.device} {seconds * 1e3:.3g} ms a frame")
-            loser: Classifier | None = classifier
-            if best is None or seconds < _FASTER * least:
-                best, loser, least = classifier, best, seconds
-            if loser is not None:
-                loser.close()
-        if best is None:
-            raise refused[0]
-        if len(entries) > 1:
-            best.choice = (
-                f"{best.backend} on {best.device} answers ({'; '.join(tried)}; "
-                f"a later one must take {1 - _FASTER:.0%} less time)"
-            )
-        return best
+    def _remembered(
+        cls, candidates: Sequence[Candidate], threads: int | None, kept: ChoiceCache | None
+    ) -> Classifier | None:
+        """Open what was chosen before; None where it was nothing, or no longer passes."""
+        choice = kept.read() if kept else None
+        if choice is None:
+            return None
+        try:
+            classifier = cls._proved(candidates[choice.taken], threads)
+        except Exception:  # whatever it is: what still passes is found by measuring again
+            log.debug("the remembered choice fails: %s", choice, exc_info=True)
+            return None
+        classifier.choice = choice
+        return classifier
 
     @classmethod
-    def _proved(
-        cls, path: Path, card: ModelCard, entry: BackendEntry, threads: int | None
-    ) -> Classifier:
+    def _opened(cls, candidate: Candidate, threads: int | None) -> Classifier:
+        path, card, entry = candidate.path, candidate.card, candidate.entry
         classifier = cls(entry.open(path, card, threads), card, device=entry.device)
+        classifier.path = path
+        return classifier
+
+    @classmethod
+    def _proved(cls, candidate: Candidate, threads: int | None) -> Classifier:
+        classifier = cls._opened(candidate, threads)
         try:
-            classifier.self_test(str(path))
+            classifier.self_test(str(candidate.path))
         except BaseException:
             classifier.close()
             raise
         return classifier
 
     def _seconds(self) -> float:
-        """Time for one frame: the best of three, once warm."""
+        """Time for one frame, once warm: the best of several."""
         frame = golden_frames(self.card.height, self.card.width)[:1]
-        times = []
-        for _ in range(3):
+        times: list[float] = []
+        while len(times) < _FEWEST or (len(times) < _MOST and sum(times) < _LONG_ENOUGH):
             start = perf_counter()
             self.infer(frame)
             times.append(perf_counter() - start)
@@ -286,11 +341,7 @@ class Classifier:
         error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
         limit = LOGIT_LIMITS[card.precision]
         if not error <= limit:
-            raise GateError(
-                f"{name} on {self.backend} answers its golden frames {error:.1e} of their spread "
-                f"off; at most {limit:.0e} is allowed. It is damaged, foreign or badly built: "
-                "export it again"
-            )
+            raise wrong_answer(name, card, self.backend, self.device, error=error, limit=limit)
         difference = preprocess_difference(
             card.preprocess_golden, card.height, card.width, card.fit
         )
@@ -315,6 +366,19 @@ class Classifier:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _candidates(
+    path: str | Path, backend: str, device: str, labels: Sequence[str] | None
+) -> list[Candidate]:
+    """The ways of running one file that its options allow, the preferred first."""
+    path = Path(path)
+    card = read_card(path)
+    if labels is not None:
+        card = card.with_labels(tuple(labels))
+    return [
+        Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
+    ]
 
 
 def logit_error(

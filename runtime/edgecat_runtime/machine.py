@@ -15,13 +15,32 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path("/")
 """Where the system's files are found; another tree can be read as well."""
 
+Int8Path = Literal["amx", "vnni", "avx2", "i8mm", "dot product", "none", "unknown"]
+"""The best instructions for int8 multiply-adds; see `int8_path`."""
+
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
 _GPU_CLOCKS = ("*.gpu", "*.ga10b", "*.gv11b", "gpu-gpc-0")  # Orin, older kernels, Xavier, Thor
 _QUERY_SECONDS = 5
+# The best first: the names of /proc/cpuinfo on x86 and ARM, and those of macOS' sysctl.
+_INT8_FLAGS: dict[str, Int8Path] = {
+    "amx_int8": "amx",
+    "avx512_vnni": "vnni",
+    "avx_vnni": "vnni",
+    "avx2": "avx2",
+    "i8mm": "i8mm",
+    "asimddp": "dot product",
+}
+_INT8_SYSCTLS: dict[str, Int8Path] = {
+    "hw.optional.avx512vnni": "vnni",
+    "hw.optional.avx2_0": "avx2",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.arm.FEAT_DotProd": "dot product",
+}
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,33 @@ def processor() -> str:
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 
+def int8_path() -> Int8Path:
+    """The best instructions that this processor has for int8 multiply-adds.
+
+    `amx`, `vnni`, `i8mm` and `dot product` add up in 32 bits. `avx2` (AVX-512 without VNNI
+    included) adds two products in 16 bits, which saturates for weights beyond 64 and activations
+    of 255. `none`: none of these. `unknown`: the system does not say.
+
+    Sources: Intel SDM, VPMADDUBSW and VPDPBUSD; Arm ARM, SDOT and SMMLA; Linux' cpuinfo flags.
+    """
+    if sys.platform == "darwin":
+        arm = platform.machine() == "arm64"  # under Rosetta this is x86_64, and right
+        names = [name for name in _INT8_SYSCTLS if (".arm." in name) == arm]
+        paths = [_INT8_SYSCTLS[name] for name in names if _sysctl(name) == "1"]
+        known = _sysctl("hw.optional.arm64" if arm else "hw.optional.sse4_2") == "1"
+    else:
+        flags = processor_flags()
+        paths = [path for name, path in _INT8_FLAGS.items() if name in flags]
+        known = not flags.isdisjoint(("sse2", "asimd", "neon"))
+    return next(iter(paths), "none" if known else "unknown")
+
+
+def processor_flags() -> frozenset[str]:
+    """The processor's features as Linux names them; empty where the system does not say."""
+    listed = re.search(r"^(?:flags|Features)\s*: *(.+)$", _text("proc/cpuinfo"), re.MULTILINE)
+    return frozenset(listed[1].split() if listed else ())
+
+
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -159,6 +205,11 @@ def resident_bytes() -> int:
             trim(0)
     pages = read_text(Path("/proc/self/statm")).split()
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
+
+
+def _sysctl(name: str) -> str:
+    """A value of macOS' kernel; empty where it has no such name."""
+    return _said("sysctl", "-n", name).strip()
 
 
 def _said(*command: str) -> str:

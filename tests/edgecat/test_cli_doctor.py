@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from edgecat.cli import serving
 from edgecat_runtime import doctor
 from edgecat_runtime.doctor import Finding
 
@@ -18,6 +19,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def set_findings(*findings: Finding) -> None:
         checks = tuple((lambda f=finding: f) for finding in findings)
         monkeypatch.setattr(doctor, "CHECKS", checks)
+        monkeypatch.setattr(serving, "check_shipped", lambda: Finding("shipped model", True, "z"))
 
     return set_findings
 
@@ -30,11 +32,13 @@ def test_the_exit_code_says_whether_a_model_can_be_served(
     found(Finding("cameras", False, "none", "Plug one in"), Finding("serves", serves, "x", fix))
     ran = cli("doctor", "--json")
     assert ran.code == code
+    shipped = {"name": "shipped model", "ok": True, "value": "z", "fix": ""}
     assert json.loads(ran.out) == {
         "serves": serves,
         "findings": [
             {"name": "cameras", "ok": False, "value": "none", "fix": "Plug one in"},
             {"name": "serves", "ok": serves, "value": "x", "fix": fix},
+            *([shipped] if serves else []),
         ],
     }
     assert ("no model can be served here" in ran.err) is not serves
@@ -46,7 +50,12 @@ def test_each_line_is_marked_and_a_fix_follows_its_line(
     found(Finding("Python", True, "3.11"), Finding("cameras", False, "none", "Plug one in"))
     ran = cli("doctor")
     lines = [line.split(maxsplit=2) for line in ran.out.splitlines()]
-    assert [line[:2] for line in lines] == [["ok", "Python"], ["fix", "cameras"], ["->", "Plug"]]
+    assert [line[:2] for line in lines] == [
+        ["ok", "Python"],
+        ["fix", "cameras"],
+        ["->", "Plug"],
+        ["ok", "shipped"],
+    ]
     assert ran.code == 0
     assert "\033" not in ran.out  # no colours but on a terminal
 
@@ -54,6 +63,11 @@ def test_each_line_is_marked_and_a_fix_follows_its_line(
 def test_it_really_looks(cli: Cli) -> None:
     answer = json.loads(cli("doctor", "--json").out)
     assert answer["serves"] is True
-    assert {"Python", "OpenCV", "ONNX Runtime", "GPU", "cameras", "torch", "serves"} <= {
-        finding["name"] for finding in answer["findings"]
-    }
+    by_name = {finding["name"]: finding for finding in answer["findings"]}
+    names = {"Python", "OpenCV", "ONNX Runtime", "GPU", "cameras", "torch", "int8", "serves"}
+    assert names <= by_name.keys()
+    assert "onnxruntime" in by_name["int8"]["value"]
+    shipped = by_name["shipped model"]
+    assert shipped["ok"], shipped
+    assert "vgg16.int8.onnx" in shipped["value"]
+    assert "vgg16.fp16.onnx" in shipped["value"]

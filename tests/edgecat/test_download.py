@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgecat import download
-from edgecat.download import cache_folder, fetch
+from edgecat.download import fetch
+from edgecat_runtime.cache import cache_folder
 from edgecat_runtime.errors import UserError
 
 DATA = np.random.default_rng(0).bytes(700_000)
@@ -152,14 +153,3 @@ def test_two_processes_fetch_it_once(web: Any) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert [path.name for path in cache_folder().iterdir()] == ["a.bin"]
     assert len(web.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("own", "xdg", "expected"),
-    [("/own", "/xdg", "/own"), ("", "/xdg", "/xdg/edgecat"), ("", "", "/home/me/.cache/edgecat")],
-)
-def test_cache_folder(own: str, xdg: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv("EDGECAT_CACHE", own)
-    monkeypatch.setenv("XDG_CACHE_HOME", xdg)
-    assert str(cache_folder()) == expected

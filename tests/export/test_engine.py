@@ -23,7 +23,7 @@ from edgecat_export.fp16 import fp16_from_onnx
 from edgecat_export.int8 import int8_from_onnx
 from edgecat_export.precision import prepared
 from edgecat_export.scan import scan
-from edgecat_export.timing_cache import cache_folder, cache_path
+from edgecat_export.timing_cache import cache_path, timing_folder
 from edgecat_runtime import CardDamaged, CardError, GateError, ModelCard, UserError, read_card
 from edgecat_runtime.artifact import seal_onnx
 from edgecat_runtime.card import MAX_BYTES
@@ -321,11 +321,10 @@ def test_sealed_bytes_and_a_card_build_too(payload: bytes, tiny_card: ModelCard)
 def test_timings_are_kept_for_each_version_and_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("EDGECAT_CACHE", str(tmp_path))
     api = tensorrt("tensorrt_rtx")
     gpus = [Gpu(0, "Orin (nvgpu)", 87), Gpu(0, "Orin (nvgpu)", 89), Gpu(0, "Thor", 87)]
-    paths = {cache_path(cache_folder(), api, gpu) for gpu in gpus}
+    paths = {cache_path(timing_folder(), api, gpu) for gpu in gpus}
     assert len(paths) == 3
     assert all(api.version in path.name for path in paths)
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        assert {path.parent for path in paths} == {tmp_path / "edgecat" / "timing"}
+    assert {path.parent for path in paths} == {tmp_path / "timing"}

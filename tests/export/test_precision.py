@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecat_export.fp16 import fp16_from_onnx
 from edgecat_export.gate import Gate, GateReport, Photographs
 from edgecat_export.int8 import Form, int8_from_onnx, int8_layers, layers
-from edgecat_export.precision import check_judge, convert
+from edgecat_export.precision import convert
 from edgecat_export.publish import read_onnx, save_onnx
 from edgecat_export.scan import METHODS, Distribution, answer, scan
-from edgecat_runtime import Classifier, GateError, ModelCard, UserError
+from edgecat_runtime import Classifier, GateError, ModelCard, UserError, read_card
 from edgecat_runtime.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 SIZE = 32
-# From 1.23 to 1.28 fp16 Q/DQ was seen to be five times as coarse as from 1.30 on; there the gate
-# refuses TensorRT's int8 form.
-COARSE = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 30)
 WIDTHS = (8, 8, 48, 48)
 
 
-def network(*, peaks: tuple[float, ...] = (1, 1, 1, 1), outlier: float = 1.0) -> bytes:
+def network(
+    *, peaks: tuple[float, ...] = (1, 1, 1, 1), outlier: float = 1.0, seed: int = 1
+) -> bytes:
     """Four convolutions, a mean and a dense layer.
 
     `peaks` scales what each convolution gives; `outlier` scales one channel of the first, which the
     second takes back.
     """
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     constants = {"scale": np.float32(1 / 255), "axes": np.array([2, 3], np.int64)}
     nodes = [
         helper.make_node("Cast", ["frames"], ["float"], "cast", to=TensorProto.FLOAT),
@@ -177,12 +176,15 @@ def test_a_value_that_is_not_finite_is_an_infinite_peak() -> None:
 # The int8 graph
 
 
-@pytest.mark.parametrize(("form", "kind"), [("cpu", "uint8"), ("tensorrt", "int8")])
+@pytest.mark.parametrize(
+    ("form", "kind", "levels", "limit"),
+    [("cpu", "uint8", 63, 0.08), ("tensorrt", "int8", 127, 0.06)],
+)
 def test_every_layer_is_int8_and_answers_nearly_the_same(
-    net: bytes, seen: np.ndarray, form: Form, kind: str
+    net: bytes, seen: np.ndarray, form: Form, kind: str, levels: int, limit: float
 ) -> None:
     quantised = int8_from_onnx(net, scan(net, seen).ranges("minmax"), form=form)
-    assert 0 < error(net, quantised, seen) < 0.06
+    assert 0 < error(net, quantised, seen) < limit
     graph = onnx.load_from_string(quantised).graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
@@ -192,6 +194,7 @@ def test_every_layer_is_int8_and_answers_nearly_the_same(
             assert read.op_type == weights.op_type == "DequantizeLinear"
             assert constants[read.input[2]].dtype == kind
             assert constants[weights.input[0]].dtype == np.int8
+            assert np.abs(constants[weights.input[0]]).max() == levels
             assert constants[weights.input[1]].shape == constants[weights.input[0]].shape[:1]
             bias_is_int32 = node.input[2] in makers
             assert bias_is_int32 == (form == "cpu")  # TensorRT refuses an int32 bias
@@ -275,7 +278,7 @@ def test_layers_that_would_overflow_stay_in_float32(seen: np.ndarray) -> None:
 def test_fp16_around_int8_answers_as_int8_does(net: bytes, seen: np.ndarray) -> None:
     quantised = int8_from_onnx(net, scan(net, seen).ranges("minmax"), form="tensorrt")
     half, _ = fp16_from_onnx(quantised, frames=seen)
-    assert error(quantised, half, seen) < (0.2 if COARSE else 0.02)
+    assert error(quantised, half, seen) < 0.02
     types = {item.data_type for item in onnx.load_from_string(half).graph.initializer}
     assert TensorProto.FLOAT not in types
 
@@ -304,8 +307,6 @@ def test_a_graph_that_is_not_its_card_s_is_no_reference(net: bytes) -> None:
 
 @pytest.mark.parametrize("form", ["cpu", "tensorrt"])
 def test_int8_passes_its_gate_and_is_served(net: bytes, tmp_path, form: Form) -> None:
-    if COARSE and form == "tensorrt":
-        pytest.skip(f"onnxruntime {onnxruntime.__version__} is too coarse in fp16 Q/DQ to judge it")
     judged = labelled(net)
     done = convert(
         net, card_of(net), "int8", form=form, calibration=pictures(64), photographs=judged
@@ -316,11 +317,54 @@ def test_int8_passes_its_gate_and_is_served(net: bytes, tmp_path, form: Form) ->
     assert "calibrated by" in done.notes[0]
     assert done.card.precision == "int8"
     assert done.card.golden != card_of(net).golden
-    pairs = save_onnx(done.payload, done.card, tmp_path / "net.int8.onnx")
-    assert pairs[0].max_logit_error < 1e-6
+    pairs = save_onnx(done.payload, done.card, tmp_path / "net.int8.onnx", served=form == "cpu")
     assert read_onnx(tmp_path / "net.int8.onnx")[0] == done.payload
-    with Classifier.open(tmp_path / "net.int8.onnx") as classifier:
-        assert classifier.card.precision == "int8"
+    assert read_card(tmp_path / "net.int8.onnx").precision == "int8"
+    if form == "tensorrt":
+        assert pairs == []  # judged when it was converted; no backend here will serve it
+    else:
+        assert all(pair.passed for pair in pairs)
+        Classifier.open(tmp_path / "net.int8.onnx").close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_two_products_of_the_cpu_form_exceed_sixteen_bits(seed: int) -> None:
+    net = network(seed=seed)
+    graph = onnx.load_from_string(
+        int8_from_onnx(net, scan(net, pictures(8)).ranges("minmax"))
+    ).graph
+    weights = [numpy_helper.to_array(item) for item in graph.initializer if item.data_type == 3]
+    weights = [item.astype(np.int32) for item in weights if item.ndim > 1]
+    assert len(weights) == 5
+    for item in weights:
+        largest = np.sort(np.abs(item).reshape(-1))[-2:].sum()
+        assert 255 * largest <= np.iinfo(np.int16).max
+
+
+@pytest.mark.parametrize("form", ["cpu", "tensorrt"])
+def test_the_same_bytes_whatever_the_kernels_round(
+    net: bytes, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fused and unfused float32 kernels differ in the last bits, as those of two processors do."""
+    module = importlib.import_module(scan.__module__)
+    opened = module.session_from_onnx
+    seen, card = pictures(40), card_of(net)
+    fused = convert(net, card, "int8", form=form, calibration=seen)
+    logits = answer(net, seen)
+    monkeypatch.setattr(
+        module, "session_from_onnx", lambda payload, literal=False: opened(payload, literal=True)
+    )
+    assert not np.array_equal(answer(net, seen), logits)
+    unfused = convert(net, card, "int8", form=form, calibration=seen)
+    assert unfused.payload == fused.payload
+    assert unfused.card == fused.card
+
+
+def test_a_measured_accuracy_outlives_the_conversion(net: bytes) -> None:
+    judged = labelled(net)
+    card = replace(card_of(net), accuracy=0.9, accuracy_n=70)
+    done = convert(net, card, "int8", calibration=pictures(64), photographs=judged)
+    assert (done.card.accuracy, done.card.accuracy_n) == (0.9, 70)
 
 
 def test_the_layer_that_the_energy_rests_on_stays_in_float(net: bytes) -> None:
@@ -329,20 +373,6 @@ def test_the_layer_that_the_energy_rests_on_stays_in_float(net: bytes) -> None:
     assert "head stays in higher precision: the energy rests on it" in done.notes
     assert (done.card.energy_limit, done.card.temperature) == (-1.0, 0.8)
     assert 0.99 < done.int8_share < 1
-
-
-@pytest.mark.parametrize("version", ["1.23.2", "1.9.0", "1.28.0.dev20260101", "1.29.1"])
-def test_a_coarse_onnx_runtime_does_not_judge_tensorrts_int8(
-    net: bytes, version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxruntime.__version__", version)
-    with pytest.raises(UserError, match=rf"ONNX Runtime {version} .* expected 1\.30 or later"):
-        convert(net, card_of(net), "int8", form="tensorrt", calibration=pictures(64))
-
-
-@pytest.mark.parametrize("version", ["1.30.0", "1.32.0.dev20261101", "1.100.0", "2.0"])
-def test_a_later_onnx_runtime_judges_it(version: str) -> None:
-    check_judge(version)
 
 
 def test_fp16_passes_its_gate_with_golden_frames_alone(net: bytes) -> None:

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file, save
 
-from edgecat_runtime.artifact import read_card, seal_onnx, seal_safetensors
+from edgecat_runtime.artifact import read_card, seal_onnx, seal_safetensors, widest_int8_weight
 from edgecat_runtime.card import CardDamaged, CardError, ModelCard
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.golden import golden_frames
@@ -149,3 +149,25 @@ def test_bytes_that_are_no_model_cannot_be_sealed(tiny_card: ModelCard) -> None:
         seal_onnx(b"", tiny_card)
     with pytest.raises(CardError, match="safetensors"):
         seal_safetensors(b"1234", tiny_card)
+
+
+@pytest.mark.parametrize(
+    ("constants", "widest"),
+    [
+        ((np.array([[3, -64]], np.int8),), 64),
+        ((np.array([1], np.int8), np.array([5, -128], np.int8)), 128),
+        ((np.array([200], np.uint8), np.array([9.0], np.float32)), 0),
+        ((), 0),
+    ],
+)
+def test_the_widest_int8_weight(
+    constants: tuple[np.ndarray, ...], widest: int, tmp_path: Path
+) -> None:
+    tensors = [onnx.numpy_helper.from_array(c, f"c{i}") for i, c in enumerate(constants)]
+    graph = onnx.helper.make_graph([], "constants", [], [], tensors)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    assert widest_int8_weight(path) == widest
+    path.write_bytes(path.read_bytes()[:-1])
+    assert widest_int8_weight(path) in (0, widest)  # what is cut off is for the backend to tell
+    assert widest_int8_weight(tmp_path / "none.onnx") == 0

@@ -190,6 +190,68 @@ def test_clocks_are_read_from_the_systems_files(tree: Tree) -> None:
     )
 
 
+CPUINFO = "processor\t: 0\nmodel name\t: Some CPU\n{}\t\t: fpu {}\n\nprocessor\t: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "flags", "path"),
+    [
+        ("flags", "sse2 avx2 avx512_vnni amx_tile amx_int8 amx_bf16", "amx"),
+        ("flags", "sse2 avx2 avx512f avx512bw avx512_vnni", "vnni"),
+        ("flags", "sse2 avx2 avx_vnni", "vnni"),
+        ("flags", "sse2 avx avx2", "avx2"),
+        ("flags", "sse2 avx2 avx512f avx512bw", "avx2"),
+        ("flags", "sse2 avx2_of_another_name", "none"),
+        ("Features", "asimd asimddp i8mm bf16", "i8mm"),
+        ("Features", "asimd asimdrdm asimddp", "dot product"),
+        ("Features", "asimd crc32", "none"),
+        ("Features", "half thumb vfp neon", "none"),
+        ("isa", "rv64imafdc", "unknown"),
+    ],
+)
+def test_the_int8_path_is_read_from_the_flags(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, key: str, flags: str, path: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    tree({"proc/cpuinfo": CPUINFO.format(key, flags)})
+    assert machine.int8_path() == path
+
+
+@pytest.mark.parametrize(
+    ("architecture", "true", "path"),
+    [
+        ("arm64", "arm64 arm.FEAT_DotProd arm.FEAT_I8MM", "i8mm"),
+        ("arm64", "arm64 arm.FEAT_DotProd", "dot product"),
+        ("arm64", "arm64", "none"),
+        ("arm64", "", "unknown"),
+        ("x86_64", "sse4_2 avx2_0 avx512vnni", "vnni"),
+        ("x86_64", "sse4_2 avx2_0 arm64 arm.FEAT_I8MM", "avx2"),  # Rosetta on Apple silicon
+        ("x86_64", "sse4_2", "none"),
+    ],
+)
+def test_the_int8_path_is_asked_of_macos(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, architecture: str, true: str, path: str
+) -> None:
+    place = tree({}) / "bin"
+    place.mkdir()
+    program = place / "sysctl"
+    names = "|".join(f"hw.optional.{name}" for name in true.split()) or "nothing"
+    program.write_text(f"#!/bin/sh\ncase $2 in {names}) echo 1;; *) exit 1;; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(machine.platform, "machine", lambda: architecture)
+    assert machine.int8_path() == path
+
+
+def test_the_int8_path_is_unknown_where_the_system_does_not_say(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree({})
+    for system in ("linux", "win32", "darwin"):
+        monkeypatch.setattr(sys, "platform", system)
+        assert machine.int8_path() == "unknown"
+
+
 def test_a_venv_on_a_jetson_must_see_jetpacks_packages(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,14 @@
-"""OpenVINO, ONNX Runtime's devices, and which backend `auto` takes."""
+"""OpenVINO, and ONNX Runtime's devices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgecat_runtime import BackendMissing, Classifier, DeviceError, GateError, UserError
-from edgecat_runtime.backends import available_backends, backend_entries, base
+from edgecat_runtime import BackendMissing, Classifier, DeviceError, UserError
+from edgecat_runtime.backends import available_backends
 from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgecat_runtime.golden import golden_frames
 
@@ -78,78 +76,6 @@ def test_an_unknown_device_is_refused(tiny_onnx: Path) -> None:
         Classifier.open(tiny_onnx, device="tpu")
     with pytest.raises(UserError, match="with backend 'opencv'; expected one of auto, cpu"):
         Classifier.open(tiny_onnx, backend="opencv", device="cuda")
-
-
-class Paced:
-    """A backend that answers rightly, as fast as it is told."""
-
-    def __init__(self, name: str, seconds: float, answer: np.ndarray, clock: list[float]) -> None:
-        self.name = name
-        self.closed = 0
-        self._seconds, self._answer, self._clock = seconds, answer, clock
-
-    def infer(self, frames: np.ndarray) -> np.ndarray:
-        self._clock[0] += self._seconds
-        return self._answer[: len(frames)]
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-@pytest.fixture
-def paced(
-    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Classifier, list[Paced]]]:
-    """Open `auto` with backends of the given seconds a frame; a negative one answers wrongly."""
-
-    def open_paced(*seconds: float) -> tuple[Classifier, list[Paced]]:
-        with Classifier.open(tiny_onnx, backend="onnxruntime") as classifier:
-            golden = np.asarray(classifier.card.golden, np.float32)
-        clock = [0.0]
-        made = [
-            Paced(f"b{i}", abs(s), golden if s > 0 else -golden, clock)
-            for i, s in enumerate(seconds)
-        ]
-        entry = backend_entries(tiny_onnx, name="onnxruntime", device="cpu")[0]
-        registry = {
-            (backend.name, "cpu"): replace(
-                entry, name=backend.name, open=lambda path, card, threads, b=backend: b
-            )
-            for backend in made
-        }
-        monkeypatch.setattr(base, "_REGISTRY", registry)
-        monkeypatch.setattr("edgecat_runtime.classifier.perf_counter", lambda: clock[0])
-        return Classifier.open(tiny_onnx), made
-
-    return open_paced
-
-
-@pytest.mark.parametrize(
-    ("seconds", "taken"),
-    [
-        ((1.0, 0.5, 2.0), "b1"),
-        ((1.0, 0.9), "b0"),  # not enough to prefer it
-        ((-0.1, 1.0), "b1"),  # fastest, and wrong
-        ((3.0,), "b0"),
-    ],
-)
-def test_auto_takes_the_fastest_that_passes(
-    paced: Callable[..., tuple[Classifier, list[Paced]]], seconds: tuple[float, ...], taken: str
-) -> None:
-    classifier, made = paced(*seconds)
-    assert classifier.backend == taken
-    assert [backend.closed for backend in made] == [int(b.name != taken) for b in made]
-    if len(seconds) > 1:
-        assert classifier.choice.startswith(f"{taken} on cpu answers (b0 on cpu")
-        assert classifier.choice.endswith("; a later one must take 20% less time)")
-    assert ("refused" in classifier.choice) == (min(seconds) < 0)
-
-
-def test_auto_with_none_that_passes_says_why(
-    paced: Callable[..., tuple[Classifier, list[Paced]]],
-) -> None:
-    with pytest.raises(GateError, match="on b0 answers its golden frames"):
-        paced(-1.0, -2.0)
 
 
 def test_names_are_listed_once(tiny_onnx: Path) -> None:

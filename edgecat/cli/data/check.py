@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options import Json
+from edgecat.cli.options import Json, Verbose
 
 if TYPE_CHECKING:
     from edgecat.data.checks import Findings, Judge
@@ -36,6 +36,7 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 where anything but doubts is found.")
     ] = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Find corrupt pictures, copies (also across splits), imbalance and doubtful labels.
@@ -55,7 +56,7 @@ def check(
         raise UserError(f"--report {report} has no .html ending; expected a .html file")
     pictures = scan(data)
     with ExitStack() as stack:
-        judge = _judge(model, pictures, stack) if doubts or model else None
+        judge = _judge(model, pictures, stack, verbose=verbose) if doubts or model else None
         with progress(len(pictures), "checking") as advance:
             findings = run(pictures, judge=judge, on_batch=advance)
     print_json(findings.to_dict()) if json else _show(findings)
@@ -65,19 +66,21 @@ def check(
         raise GateError(f"the pictures have faults: {'; '.join(findings.faults)}")
 
 
-def _judge(path: Path | None, pictures: PictureSet, stack: ExitStack) -> Judge | None:
+def _judge(
+    path: Path | None, pictures: PictureSet, stack: ExitStack, *, verbose: bool
+) -> Judge | None:
     """Open the model that doubts labels; where none was named, one that does not fit is left."""
     from edgecat.cli.console import warn
-    from edgecat.cli.models import model_to_serve, open_classifier
+    from edgecat.cli.models import models_to_serve
+    from edgecat.cli.serving import open_classifier
     from edgecat.data.checks import Judge
     from edgecat_runtime.errors import EdgecatError, UserError
 
-    chosen = path or model_to_serve()
     try:
-        model = stack.enter_context(open_classifier(chosen))
+        model = stack.enter_context(open_classifier(path or models_to_serve(), verbose=verbose))
         if unknown := sorted(set(pictures.labels) - set(model.labels)):
             raise UserError(
-                f"{chosen} knows {', '.join(model.labels)}; the pictures also show "
+                f"{model.path} knows {', '.join(model.labels)}; the pictures also show "
                 f"{', '.join(unknown)}. Name a model with --model that was trained on them"
             )
     except EdgecatError as error:
@@ -85,9 +88,8 @@ def _judge(path: Path | None, pictures: PictureSet, stack: ExitStack) -> Judge |
             raise
         warn(f"no label is doubted: {error}")
         return None
-    return Judge(
-        chosen.name, tuple(model.labels), model.preprocess, model.infer, model.card.temperature
-    )
+    name = model.path.name if model.path else ""
+    return Judge(name, tuple(model.labels), model.preprocess, model.infer, model.card.temperature)
 
 
 def _show(findings: Findings) -> None:

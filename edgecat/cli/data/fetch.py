@@ -61,7 +61,8 @@ def _fetched(found: Collection, number: int) -> Path:
     """One archive of the set, from the cache or the network."""
     from edgecat.cli.downloading import download_bar
     from edgecat.data.catalog import MIRROR
-    from edgecat.download import cache_folder, fetch
+    from edgecat.download import fetch
+    from edgecat_runtime.cache import cache_folder
 
     archive = found.archives[number]
     with download_bar(archive.name) as show:

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_runtime.artifact import widest_int8_weight
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 
 # It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
 # graph around is fp16 (seen in 1.32); such graphs are for TensorRT and are only checked here.
 BROKEN_OPTIMIZERS = ("WeightBiasQuantization",)
+
+# x86 processors without VNNI add two products of a uint8 and an int8 in 16 bits, which saturate
+# where weights are wider than this. ONNX Runtime then has exact kernels, slower ones, for the
+# asking; elsewhere the option changes nothing. What edgecat exports for CPUs is narrower.
+_EXACT_WEIGHT = 64
 
 # TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
@@ -48,6 +54,8 @@ class OnnxRuntimeBackend:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3 if device == "cpu" else 4
+        if device == "cpu" and widest_int8_weight(path) > _EXACT_WEIGHT:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = ort.InferenceSession(
                 str(path),

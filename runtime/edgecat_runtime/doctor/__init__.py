@@ -17,6 +17,7 @@ from edgecat_runtime.doctor.gpu import (
     check_tensorrt,
     check_tensorrt_rtx,
 )
+from edgecat_runtime.doctor.int8 import check_int8
 from edgecat_runtime.doctor.libraries import (
     SERVES,
     check_ffmpeg,
@@ -56,6 +57,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_display,
     check_cameras,
     check_torch,
+    check_int8,
     check_serving,
 )
 

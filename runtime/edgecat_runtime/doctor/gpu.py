@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from edgecat_runtime.doctor.finding import Finding
-from edgecat_runtime.doctor.packages import installed
 from edgecat_runtime.doctor.probes import Unwell, in_child
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.machine import jetson
 from edgecat_runtime.nvidia import driver
+from edgecat_runtime.packages import installed
 from edgecat_runtime.tensorrt_api import KINDS, Flavour
 
 

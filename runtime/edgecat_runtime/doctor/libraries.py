@@ -7,24 +7,16 @@ from pathlib import Path
 
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.doctor.finding import Finding
-from edgecat_runtime.doctor.packages import installed, wheels
 from edgecat_runtime.doctor.probes import Unwell, in_child, why_not
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.machine import jetson
 from edgecat_runtime.nvidia import driver
 from edgecat_runtime.opencv import cv2_module
+from edgecat_runtime.packages import OPENCV_WHEELS, ORT_WHEELS, installed, wheels
 from edgecat_runtime.tensorrt_api import KINDS
 
 SERVES = "serves"
 """Name of the finding that decides whether the machine can serve a model at all."""
-
-_OPENCV_WHEELS = (
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
-_ORT_WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
 
 def check_opencv() -> Finding:
@@ -41,7 +33,7 @@ def check_opencv() -> Finding:
 
 def check_opencv_wheels() -> Finding:
     """Find OpenCV wheels that overwrite each other, or hide JetPack's OpenCV."""
-    found = wheels(_OPENCV_WHEELS)
+    found = wheels(OPENCV_WHEELS)
     name, value = "OpenCV wheels", ", ".join(found) or "none"
     if len(found) > 1:
         kept = min(found, key=len)
@@ -89,7 +81,7 @@ def _has_video(backend: str) -> bool:
 
 def check_onnxruntime() -> Finding:
     """Start every provider of ONNX Runtime with a real session; one that falls back is named."""
-    name, found = "ONNX Runtime", wheels(_ORT_WHEELS)
+    name, found = "ONNX Runtime", wheels(ORT_WHEELS)
     if find_spec("onnxruntime") is None:
         fix = "pip install 'edgecat-runtime[onnx]' (or [onnx-gpu], never both)"
         return Finding(name, False, "not installed", fix)

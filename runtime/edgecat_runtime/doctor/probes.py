@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import numpy as np
 from edgecat_runtime.backends import open_backend
 from edgecat_runtime.card import ModelCard
 from edgecat_runtime.classifier import Classifier
-from edgecat_runtime.doctor.tiny import tiny_graph
+from edgecat_runtime.doctor.tiny import int8_graph, int8_logits, tiny_graph
 from edgecat_runtime.tensorrt_api import Flavour, tensorrt
 
 _CHILD_SECONDS = 120
@@ -26,8 +29,13 @@ class Unwell(Exception):
     """Something that was tried in a child did not work; says why."""
 
 
-def in_child(function: str, *arguments: object) -> Any:
-    """What a function of this module returns in a process of its own.
+def in_child(function: str, *arguments: object, seconds: float = _CHILD_SECONDS) -> Any:
+    """What a function returns in a process of its own.
+
+    Args:
+        function: a name in this module, or `module:name`.
+        arguments: that it is called with, as JSON keeps them.
+        seconds: that it may take.
 
     Raises:
         Unwell: it raised, crashed or did not come back.
@@ -35,11 +43,9 @@ def in_child(function: str, *arguments: object) -> Any:
     program = "import sys; from edgecat_runtime.doctor.probes import answer; answer(*sys.argv[1:])"
     command = [sys.executable, "-c", program, function, json.dumps(arguments)]
     try:
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=_CHILD_SECONDS, check=False
-        )
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        raise Unwell("does not come back") from error
+        raise Unwell(f"does not come back within {seconds:.0f} s") from error
     if ran.returncode < 0:
         raise Unwell(f"crashes: {signal.Signals(-ran.returncode).name}")
     try:
@@ -91,14 +97,32 @@ def start_provider(provider: str) -> None:
 
 def run_backend(name: str) -> None:
     """Classify a frame of one colour with one backend for ONNX; raises what any part raises."""
+    with _tiny(tiny_graph(), name) as classifier:
+        logits = classifier.classify(np.full((48, 64, 3), (1, 2, 3), np.uint8)).logits
+    if logits != (1, 2, 3):
+        raise Unwell(f"answers {logits} where (1, 2, 3) is right")
+
+
+def run_int8(name: str, device: str) -> list[bool]:
+    """Whether a backend is right in int8: with weights of 7 bits, and with weights of 8 bits."""
+    right = []
+    for weight in (63, 127):
+        with _tiny(int8_graph(weight), name, device=device) as classifier:
+            (logits,) = classifier.infer(np.full((1, 4, 4, 3), 255, np.uint8))
+        right.append(bool(np.abs(logits - int8_logits(weight)).max() < 0.5))
+    return right
+
+
+@contextmanager
+def _tiny(graph: bytes, name: str, *, device: str = "auto") -> Iterator[Classifier]:
+    """Open a graph of `tiny` with one backend."""
     card = ModelCard(architecture="tiny", labels=("blue", "green", "red"), height=4, width=4)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.onnx"
-        path.write_bytes(tiny_graph())
-        with Classifier(open_backend(path, card, name=name), card) as classifier:
-            logits = classifier.classify(np.full((48, 64, 3), (1, 2, 3), np.uint8)).logits
-    if logits != (1, 2, 3):
-        raise Unwell(f"answers {logits} where (1, 2, 3) is right")
+        path.write_bytes(graph)
+        backend = open_backend(path, card, name=name, device=device)
+        with Classifier(backend, card, device=device) as classifier:
+            yield classifier
 
 
 def start_tensorrt(flavour: Flavour, on_gpu: bool) -> str:
@@ -114,8 +138,10 @@ def start_tensorrt(flavour: Flavour, on_gpu: bool) -> str:
 
 def answer(function: str, arguments: str) -> None:
     """In the child: call, and print the answer as the last line."""
+    module, _, name = function.rpartition(":")
     try:
-        result = {"value": globals()[function](*json.loads(arguments))}
+        called = getattr(import_module(module or __name__), name)
+        result = {"value": called(*json.loads(arguments))}
     except Exception as error:  # the parent puts it into a finding
         result = {"error": (str(error).strip().splitlines() or [type(error).__name__])[0]}
     print(json.dumps(result), flush=True)  # noqa: T201

@@ -1,0 +1,150 @@
+"""Opening the model that a command serves: in its fastest form here, chosen once and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecat.cli.console import progress, warn
+from edgecat.cli.models import read_labels, register_torch
+
+if TYPE_CHECKING:
+    from edgecat_runtime import Classifier
+    from edgecat_runtime.doctor import Finding
+
+_DOCTOR_SECONDS = 60
+
+
+def open_classifier(
+    models: Path | Sequence[Path],
+    backend: str = "auto",
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    labels: Path | None = None,
+    rebuild: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> Classifier:
+    """Open a checkpoint or an exported model, or the fastest of several forms, self-tested.
+
+    What is fastest is measured once on this machine and remembered in the user's cache folder.
+
+    Args:
+        models: the model, or its forms, the preferred first.
+        backend: as `Classifier.open` takes it.
+        device: likewise.
+        threads: likewise.
+        labels: a text file with other names for the classes, one a line.
+        rebuild: whether an engine that does not fit this device is built anew from the ONNX file
+            beside it.
+        verbose: say on standard error what was chosen, and why.
+        quiet: say nothing, for when the model is opened again.
+
+    Raises:
+        EdgecatError: as `Classifier.open_fastest`, `read_labels` and `rebuild_engine`.
+    """
+    from edgecat_runtime import Classifier
+    from edgecat_runtime.backends.tensorrt import EngineMismatch
+
+    paths = [models] if isinstance(models, Path) else list(models)
+    for path in paths:
+        register_torch(path)
+    opened = partial(
+        Classifier.open_fastest,
+        paths,
+        backend=backend,
+        device=device,
+        labels=read_labels(labels) if labels else None,
+        threads=threads,
+        cache=choices_folder(),
+    )
+    with _measuring(quiet=quiet) as told:
+        try:
+            classifier = opened(told=told)
+        except EngineMismatch as error:
+            if not rebuild:
+                raise
+            from edgecat_export.engine import rebuild_engine
+
+            warn(f"{error}; rebuilding it")
+            rebuild_engine(paths[0])
+            classifier = opened(told=told)
+    if not quiet:
+        _tell(classifier, paths, verbose=verbose)
+    return classifier
+
+
+def choices_folder() -> Path | None:
+    """Where choices are remembered; None where they are not to be, or there is no place."""
+    from edgecat_runtime.cache import cache_folder, cache_switched_off
+    from edgecat_runtime.errors import UserError
+
+    try:
+        return None if cache_switched_off() else cache_folder() / "choices"
+    except UserError:
+        return None
+
+
+def check_shipped() -> Finding:
+    """Say in which form, and with which backend, the model that ships is served here."""
+    from edgecat_runtime.doctor import Finding
+    from edgecat_runtime.doctor.probes import Unwell, in_child
+
+    name = "shipped model"
+    try:
+        chosen = in_child(f"{__name__}:shipped_choice", seconds=_DOCTOR_SECONDS)
+    except Unwell as error:
+        fix = "edgecat classify IMAGE --verbose says more; edgecat export makes other forms of it"
+        return Finding(name, False, str(error), fix)
+    return Finding(name, True, chosen)
+
+
+def shipped_choice() -> str:
+    """Which form of the model that ships is served here, and why; raises as `open_classifier`."""
+    from edgecat.cli.models import SHIPPED
+
+    with open_classifier(SHIPPED, quiet=True) as classifier:
+        return str(classifier.choice)
+
+
+@contextmanager
+def _measuring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows on a terminal how far measuring has come; no bar where nothing is measured.
+
+    A second bar cannot be shown beside one, so `quiet` is for when the camera runs.
+    """
+    with ExitStack() as stack:
+        advance: Callable[..., None] | None = None
+
+        def told(done: int, total: int) -> None:
+            nonlocal advance
+            if quiet or total < 2:
+                return
+            if advance is None:
+                advance = stack.enter_context(progress(total, "finding the fastest way here"))
+            if done:
+                advance()
+
+        yield told
+
+
+def _tell(classifier: Classifier, paths: Sequence[Path], *, verbose: bool) -> None:
+    """Warn where the preferred form could not be taken; say everything where that was asked for."""
+    choice = classifier.choice
+    if choice is None:
+        return
+    first, taken = paths[0].name, choice.best.model
+    refused = [trial for trial in choice.trials if trial.model == first and trial.refusal]
+    if taken != first and len(refused) == sum(trial.model == first for trial in choice.trials):
+        warn(
+            f"{taken} is served: {first} is not right on this machine ({refused[0].backend}: "
+            f"{refused[0].refusal}); --verbose and edgecat doctor say more"
+        )
+    if verbose:
+        warn(choice.summary)
+        for trial in choice.trials if len(choice.trials) > 1 else ():
+            warn(f"  {trial}")
