@@ -6,9 +6,9 @@ import json
 import platform
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.processors.interpreters import pinned
 from benchmarks.processors.judge import PROBABILITY_LIMIT, REFERENCE_OPENCV, Verdict
@@ -20,18 +20,12 @@ from edgecat_runtime.classifier import LOGIT_LIMITS
 VECTORS = ("SSE42", "AVX", "AVX2", "FMA3", "AVX512F", "ASIMD", "SVE")
 INT8 = ("AVX_VNNI", "AVX512VNNI", "AMX_INT8", "ASIMDDP", "I8MM")
 _HOST_FLAGS = {"avx_vnni": "AVX_VNNI", "amx_int8": "AMX_INT8"}  # that NumPy does not ask for
+_TITLE = "# The same answer on every processor\n\nWritten by `make processors`.\n"
 _INTRODUCTION = """\
-# The same answer on every processor
-
-Written by `make processors`.
-
-Native: {host}, Python {python}. The other processors are emulated by {emulator} in user mode, with
-Debian's Python {guest}. Everywhere NumPy {numpy} and {backends}, as published wheels on one thread,
-and of edgecat `edgecat_runtime` alone. {skipped}Emulation shows what a processor answers, never how
-fast: there are no times here.
-
-**{summary}**
-"""
+This machine: {host}, Python {python}. The other processors are emulated by {emulator} in user mode,
+with Debian's Python {guest}. All have {backends} and NumPy {numpy} as published wheels, on one
+thread, and `edgecat_runtime`. Emulation shows what a processor answers, not how fast: there are no
+times here.{skipped}"""
 
 
 @dataclass(frozen=True)
@@ -67,11 +61,11 @@ def page(rows: Sequence[Row], verdicts: Sequence[Verdict], setting: Setting) -> 
         guest=setting.guest_python,
         numpy=pinned("numpy", setting.native_python).partition("==")[2],
         backends=", ".join(versions),
-        skipped=f"{len(silent)} could not be run, for the reasons given. " if silent else "",
-        summary=summary,
+        skipped=f" {len(silent)} trials could not be run, for the reasons given." if silent else "",
     )
     sections = (_seen(rows, verdicts), _answers(verdicts), _exports(verdicts), _tests(verdicts))
-    return "\n".join((head, *sections, _classified(verdicts)))
+    top = f"{_TITLE}\n{_filled(head)}\n\n**{summary}**\n"
+    return "\n".join((top, *sections, _classified(verdicts)))
 
 
 def host() -> str:
@@ -115,7 +109,7 @@ def _seen(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> str:
 
 
 def _host_features() -> list[str]:
-    flags = machine.read_text(Path("/proc/cpuinfo")).split()
+    flags = machine.processor_flags()
     return [name for flag, name in _HOST_FLAGS.items() if flag in flags]
 
 
@@ -124,8 +118,8 @@ def _answers(verdicts: Sequence[Verdict]) -> str:
     text = (
         "The shipped files. *Golden*: the self-test's worst logit error, against the logits in the "
         "file's card. *Native*: the same on drawn images, against the same backend on this "
-        f"machine. Both relative to the spread of the golden logits; limits {limits}. {DRAWN} "
-        f"images; {DRAWN_DEAR} where they are computed in float under emulation, which is slow."
+        f"machine. Both relative to the spread of the golden logits; limits: {limits}. {DRAWN} "
+        f"images, but {DRAWN_DEAR} where emulation takes minutes for one."
     )
     lines = []
     for verdict in sorted(_of("answers", verdicts), key=lambda v: v.outcome.trial.model):
@@ -133,6 +127,8 @@ def _answers(verdicts: Sequence[Verdict]) -> str:
         golden = f"{found['golden_error']:.1e}" if found else ""
         native = f"{verdict.error:.1e}" if verdict.error is not None else ""
         same = f"{verdict.same} of {trial.drawn}" if verdict.ran else ""
+        if trial.row.native:
+            native, same = "", ""  # it is what the others are held to
         cells = (f"`{trial.model}`", trial.row.title, trial.subject, golden, native, same)
         lines.append((*cells, str(verdict)))
     header = ("file", "processor", "backend", "golden", "native", "same class", "")
@@ -185,7 +181,11 @@ def _of(kind: str, verdicts: Sequence[Verdict]) -> list[Verdict]:
 def _table(title: str, text: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows = [header, ["---"] * len(header), *lines]
     body = "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
-    return f"## {title}\n\n" + (f"{text}\n\n" if text else "") + body + "\n"
+    return f"## {title}\n\n" + (f"{_filled(text)}\n\n" if text else "") + body + "\n"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _cell(text: str) -> str:
