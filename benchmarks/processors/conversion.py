@@ -99,7 +99,7 @@ def _whole(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float
 
     All are near the widest, so that in 8 bits two products would often exceed 16 bits.
     """
-    values = rng.integers(96, 128, shape) * rng.choice([-1, 1], shape)
+    values = rng.integers(96, 128, shape) * (2 * rng.integers(0, 2, shape) - 1)
     return (values / 64).astype(np.float32)
 
 
