@@ -17,7 +17,7 @@ BINDINGS := cu12:10.3.0 cu13:10.16.1.11 cu13:11.4.0.106
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format benchmark clean
+.PHONY: help install demo test lint format benchmark processors clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ format: $(TESTABLE) ## put the code into ruff's form
 
 benchmark: $(TESTABLE) ## speed of command line, runtime and export
 	@for name in cli runtime export; do $(BIN)/python benchmarks/$$name.py || exit; done
+
+processors: $(INSTALLED) ## the same answer on emulated processors: docs/results/processors.md (hours)
+	@PYTHONPATH=benchmarks $(BIN)/python -m processors
 
 clean: ## remove .venv, the demo and all caches; runs/ stays
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
