@@ -1,7 +1,8 @@
 """QEMU, and a Python for each foreign processor, from Debian packages unpacked into a folder.
 
 The system is left alone: apt keeps lists and downloads of its own in that folder, and `dpkg -x`
-unpacks without installing. Neither needs root.
+unpacks without installing. Neither needs root. The archive is the one that the system's own apt
+uses; where that is not Debian's, `EDGECAT_DEBIAN` names a mirror of Debian's.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Debian:
             )
         )
         (folder / "sources.list").write_text(
-            f"deb [signed-by={_keyring()}] http://deb.debian.org/debian {SUITE} main\n"
+            f"deb [signed-by={_keyring()}] {_archive()} {SUITE} main\n"
         )
         self._run("apt-get", "--quiet", "update", "--error-on=any")
         self._updated = True
@@ -123,6 +124,25 @@ class Debian:
             said = (ran.stderr.strip() or ran.stdout.strip()).splitlines()[-3:]
             raise UserError(f"`{' '.join(command[:4])} ...` failed: {' / '.join(said)}")
         return ran.stdout
+
+
+def _archive() -> str:
+    """The address of Debian's archive: EDGECAT_DEBIAN, else the one that this system's apt uses."""
+    if named := os.environ.get("EDGECAT_DEBIAN"):
+        return named
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)"],
+        capture_output=True,
+        text=True,
+    )
+    for line in listed.stdout.splitlines():
+        label, _, address = line.partition(" ")
+        if label == "Debian" and address:
+            return address
+    raise UserError(
+        "apt here has no list of Debian's archive; run apt-get update, or name a mirror of it in "
+        "EDGECAT_DEBIAN"
+    )
 
 
 def _keyring() -> Path:
