@@ -118,6 +118,18 @@ def augment(place: Place) -> str:
     return f"at most {worst} levels apart"
 
 
+def synchronisations(work: Callable[[], object]) -> list[warnings.WarningMessage]:
+    """Where `work` makes the processor wait for the GPU, by PyTorch's own count."""
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            work()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return [warning for warning in caught if "synchroniz" in str(warning.message)]
+
+
 def waits(place: Place) -> str:
     """Find what in a step waits for the GPU."""
     if not place.cuda:
@@ -127,14 +139,7 @@ def waits(place: Place) -> str:
         step(job, batch)
         job.state.step += 1
     place.wait()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            step(job, batch)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    found = [w for w in caught if "synchroniz" in str(w.message)]
+    found = synchronisations(lambda: step(job, batch))
     places = sorted({f"{Path(w.filename).name}:{w.lineno}" for w in found})
     return f"{len(found)} in one step: {', '.join(places) or 'none'}"
 

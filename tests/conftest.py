@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,3 +169,27 @@ def _answer(payload: bytes, card: ModelCard) -> np.ndarray:
 
     session = onnxruntime.InferenceSession(payload, providers=["CPUExecutionProvider"])
     return session.run(None, {"frames": golden_frames(card.height, card.width)})[0]
+
+
+@pytest.fixture(scope="session")
+def in_threads() -> Callable[[int, Callable[[int], None]], None]:
+    """`in_threads(count, work)` runs work(0), work(1), ... at once; what one raises is raised."""
+
+    def start(count: int, work: Callable[[int], None]) -> None:
+        raised: list[BaseException] = []
+
+        def run(number: int) -> None:
+            try:
+                work(number)
+            except BaseException as error:
+                raised.append(error)
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        if raised:
+            raise raised[0]
+
+    return start

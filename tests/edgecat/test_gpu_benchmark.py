@@ -29,11 +29,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 @pytest.fixture(scope="module")
 def on_gpu() -> Any:
     """The modules of `benchmarks/on_gpu`, which lie beside the script."""
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        from on_gpu import ceilings, measure, parts, report, session, suite, ways
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
+    from on_gpu import ceilings, measure, parts, report, session, suite, ways
+
     return SimpleNamespace(
         **vars(ceilings), measure=measure, parts=parts, report=report, session=session,
         suite=suite, ways=ways,
@@ -269,7 +266,7 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_rehearsal_goes_to_its_end(tmp_path: Path) -> None:
-    ran = _run("--rehearse", "--seconds", 15, "--output", tmp_path, "--parts", "ceilings,peers")
+    ran = _run("--rehearse", "--seconds", 40, "--output", tmp_path, "--parts", "ceilings,peers")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = json.loads((tmp_path / "rehearsal.json").read_text())
     assert list(found["done"]) == ["ceilings", "peers"]

@@ -28,6 +28,8 @@ from edgecat_runtime.nvidia.cuda import DeviceMemory, Event, Gpu, PinnedMemory, 
 from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import KINDS, TensorRT
 
+InThreads = Callable[[int, Callable[[int], None]], None]
+
 SIDE, CLASSES = 16, 2
 
 
@@ -40,25 +42,6 @@ def gpu(device: Any) -> Iterator[Gpu]:
 def close(*resources: Any) -> None:
     for each in resources:
         each.close()
-
-
-def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run `work(0)`, `work(1)`, ... at once; what one raises is raised."""
-    raised: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    if raised:
-        raise raised[0]
 
 
 # --- cuda.py ------------------------------------------------------------------------------------
@@ -190,7 +173,7 @@ def test_a_capture_that_cuda_refuses_is_no_failure(device: Any, call: str) -> No
     close(up, there, stream)
 
 
-def test_every_thread_may_use_the_gpu(gpu: Gpu) -> None:
+def test_every_thread_may_use_the_gpu(in_threads: InThreads, gpu: Gpu) -> None:
     def work(number: int) -> None:
         with gpu.in_use():
             round_trip(1000 + number)
@@ -449,7 +432,7 @@ def test_frames_that_are_not_contiguous(opened: Callable[[], Any]) -> None:
     np.testing.assert_array_equal(opened().infer(batch), right(batch))
 
 
-def test_threads_with_a_backend_each(opened: Callable[[], Any]) -> None:
+def test_threads_with_a_backend_each(in_threads: InThreads, opened: Callable[[], Any]) -> None:
     def work(seed: int) -> None:
         run = opened()
         for k in range(100):
@@ -458,7 +441,7 @@ def test_threads_with_a_backend_each(opened: Callable[[], Any]) -> None:
     in_threads(4, work)
 
 
-def test_one_backend_in_two_threads(opened: Callable[[], Any]) -> None:
+def test_one_backend_in_two_threads(in_threads: InThreads, opened: Callable[[], Any]) -> None:
     """A service may do that: a prediction must never be another thread's."""
     run = opened()
 
@@ -478,7 +461,9 @@ def test_after_closing_it_refuses_to_infer(opened: Callable[[], Any]) -> None:
     run.close()
 
 
-def test_closing_waits_for_the_batch_that_runs(opened: Callable[[], Any]) -> None:
+def test_closing_waits_for_the_batch_that_runs(
+    in_threads: InThreads, opened: Callable[[], Any]
+) -> None:
     run, refused = opened(), list[str]()
 
     def work(number: int) -> None:

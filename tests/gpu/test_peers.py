@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,17 +20,13 @@ from edgecat_runtime.backends.onnxruntime import has_provider  # noqa: E402
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch has no CUDA GPU here"
 )
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 LIMITS = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 2e-1}
 
 
 @pytest.fixture(scope="module")
 def on_gpu() -> Any:
-    sys.path.insert(0, str(FOLDER))
-    try:
-        from on_gpu import ceilings, measure, parts, ways
-    finally:
-        sys.path.remove(str(FOLDER))
+    from on_gpu import ceilings, measure, parts, ways
+
     return SimpleNamespace(ceilings=ceilings, measure=measure, parts=parts, ways=ways)
 
 

@@ -13,6 +13,8 @@ import pytest
 from edgecat_runtime import Classifier, UserError
 from edgecat_runtime.model.card import ModelCard
 
+InThreads = Callable[[int, Callable[[int], None]], None]
+
 MODULES = {"onnxruntime": "onnxruntime", "opencv": "cv2", "openvino": "openvino"}
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 
@@ -25,25 +27,7 @@ def classifier(request: pytest.FixtureRequest, tiny_onnx: Path) -> Any:
         yield opened
 
 
-def in_threads(count: int, work: Callable[[int], None]) -> None:
-    raised: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    if raised:
-        raise raised[0]
-
-
-def test_no_thread_gets_another_ones_answer(classifier: Classifier) -> None:
+def test_no_thread_gets_another_ones_answer(in_threads: InThreads, classifier: Classifier) -> None:
     expected = [classifier.infer(frame[None]) for frame in FRAMES]
 
     def work(number: int) -> None:
@@ -56,7 +40,9 @@ def test_no_thread_gets_another_ones_answer(classifier: Classifier) -> None:
     in_threads(3, work)
 
 
-def test_batches_of_different_sizes_do_not_mix(classifier: Classifier) -> None:
+def test_batches_of_different_sizes_do_not_mix(
+    in_threads: InThreads, classifier: Classifier
+) -> None:
     expected = np.concatenate([classifier.infer(frame[None]) for frame in FRAMES])
 
     def work(number: int) -> None:
@@ -67,7 +53,9 @@ def test_batches_of_different_sizes_do_not_mix(classifier: Classifier) -> None:
     in_threads(3, work)
 
 
-def test_closing_waits_and_then_every_method_refuses(classifier: Classifier) -> None:
+def test_closing_waits_and_then_every_method_refuses(
+    in_threads: InThreads, classifier: Classifier
+) -> None:
     refused: list[str] = []
 
     def work(number: int) -> None:
@@ -149,7 +137,9 @@ class Meeting:
     def close(self) -> None: ...
 
 
-def test_only_backends_that_are_not_thread_safe_are_called_in_turns(tiny_card: ModelCard) -> None:
+def test_only_backends_that_are_not_thread_safe_are_called_in_turns(
+    in_threads: InThreads, tiny_card: ModelCard
+) -> None:
     def work(number: int) -> None:
         classifier.infer(FRAMES)
 
