@@ -253,9 +253,9 @@ def _vast_png() -> bytes:
     ("data", "code", "sentence"),
     [
         (b"", 400, "the picture is empty"),
-        (b"hello", 400, "the picture is no picture that can be read"),
-        (b"\xff\xd8\xff\xe0 cut", 400, "the picture is cut short"),
-        (_vast_png(), 400, "the picture is no picture that can be read"),
+        (b"hello", 400, "cannot decode the picture"),
+        (b"\xff\xd8\xff\xe0 cut", 400, "the picture is truncated"),
+        (_vast_png(), 400, "cannot decode the picture"),
         (b"x" * 10_000_001, 413, "larger than 10,000,000 bytes"),
     ],
     ids=["empty", "text", "cut", "vast", "large"],

@@ -49,7 +49,7 @@ def export(
         Path | None, typer.Option(help="The file to write; default: beside the model.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Text, one label a line.", rich_help_panel=_FOREIGN)
+        Path | None, typer.Option(help="Text, one label per line.", rich_help_panel=_FOREIGN)
     ] = None,
     mean: Annotated[
         str, typer.Option(help="Of red, green, blue in 0..1.", rich_help_panel=_FOREIGN)

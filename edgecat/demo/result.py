@@ -68,7 +68,7 @@ class Said:
 
     Attributes:
         truth: what the frame shows.
-        raw: the network's answer to this frame alone.
+        raw: the prediction for this frame alone.
         label: the decision, smoothed over frames.
         confidence: the decision's probability, 0..1.
     """

@@ -68,7 +68,7 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
 
     Raises:
         CardError: no checkpoint, no card, or weights that do not fit the card.
-        CardDamaged: the file was changed after it was written.
+        CardDamaged: the file was modified after it was written.
     """
     if Path(path).suffix != ".safetensors":
         raise CardError(f"{path} is no checkpoint; expected a .safetensors file of edgecat train")

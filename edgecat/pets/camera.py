@@ -28,7 +28,7 @@ class DrawnCamera(Source):
     """A live source of drawn animals, one after the other, swaying a little.
 
     Args:
-        name: for sentences.
+        name: used in messages.
         fps: frames a second, by the clock: a reader that is too slow misses some.
         width: of the frames.
         height: likewise.

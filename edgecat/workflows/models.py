@@ -90,7 +90,7 @@ def register_torch(path: Path) -> None:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a text file with one label a line; empty lines do not count.
+    """Read a text file with one label per line; empty lines do not count.
 
     Raises:
         UserError: it cannot be read, or is no UTF-8 text.
@@ -100,5 +100,5 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text; expected one label a line") from error
+        raise UserError(f"{path} is no UTF-8 text; expected one label per line") from error
     return tuple(line.strip() for line in text.splitlines() if line.strip())

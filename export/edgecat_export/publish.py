@@ -67,7 +67,7 @@ def read_onnx(path: str | Path) -> tuple[bytes, ModelCard]:
 
     Raises:
         CardError: no such file, no ONNX model, or no card.
-        CardDamaged: it was changed after it was sealed.
+        CardDamaged: it was modified after it was sealed.
         UserError: it cannot be read.
     """
     card = read_card(path)

@@ -1,4 +1,4 @@
-"""edgecat on the device: numpy alone to import, OpenCV and a backend where they are used.
+"""edgecat on the device: importing it needs only NumPy; OpenCV and a backend load on use.
 
 Every public name is here, and is loaded when it is first asked for (PEP 562).
 

@@ -1,4 +1,4 @@
-"""The classifier: a model file opened, proved and served."""
+"""The classifier: opens, self-tests and serves a model file."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
 
-# A frame is timed so often, and so long (seconds) where it is quick; the best time counts.
+# Minimum and maximum number of timed runs, and the seconds after which to stop; the best counts.
 _FEWEST, _MOST, _LONG_ENOUGH = 3, 20, 0.15
 
 
 class Classifier:
-    """A model file, opened with a backend and proved to answer as its author's did.
+    """A model file opened with a backend and verified against its reference logits.
 
     Threads may share a classifier: they take turns where its backend takes one caller at a time.
 
     Attributes:
-        card: what the file says of itself.
-        device: that it runs on: `cpu`, `cuda`, `cuda:1`, ...
-        choice: why this backend answers, where it was self-tested; None where it was not.
-        path: of the file that it was opened from; None where there is none.
-        stamp: of that file, just before it was opened.
+        card: the file's model card.
+        device: the device it runs on: `cpu`, `cuda`, `cuda:1`, ...
+        choice: how the backend was chosen; None if it was opened without a self-test.
+        path: the file it was opened from; None if there is none.
+        stamp: that file's stamp, just before it was opened.
 
     Example:
         >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
@@ -76,19 +76,19 @@ class Classifier:
         """Open a model file.
 
         Args:
-            path: a file with a card: `.onnx`, or what a registered backend opens.
+            path: a file with a card: `.onnx`, or another type that a registered backend opens.
             backend: a registered name such as `onnxruntime`, or `auto` for the fastest here that
-                passes the self-test (the first installed without one).
+                passes the self-test (without self-test: the first installed).
             device: `cpu`, `cuda`, `tensorrt`, one of several GPUs as `cuda:1`, or `auto` for
                 whatever the backend runs on.
-            verify: replay the golden frames and refuse a model that answers differently here.
-            labels: other names for the classes, in the order of the logits.
-            threads: of the CPU; None leaves the choice to the backend.
+            verify: run the golden frames and reject a model whose logits differ here.
+            labels: replacement class names, in the order of the logits.
+            threads: CPU threads; None: the backend's default.
 
         Raises:
-            CardError: no file, no card, a card of the future, or a wrong number of labels.
+            CardError: no file, no card, a newer schema, or the wrong number of labels.
             BackendMissing: the backend's library is not installed.
-            GateError: the file was changed, or its golden frames are answered differently.
+            GateError: the file was modified, or the self-test failed.
         """
         if verify:
             return cls.open_fastest(
@@ -115,23 +115,23 @@ class Classifier:
         cache: Path | None = None,
         told: Callable[[int, int], None] = lambda done, total: None,
     ) -> Classifier:
-        """Open one of several forms of a model: the fastest that passes its self-test here.
+        """Open the fastest of several variants of a model that passes its self-test here.
 
-        Every form is tried with every backend that is installed for it, in the order given.
+        Every variant is tried with every installed backend that supports it, in the given order.
 
         Args:
-            paths: files with a card, such as a model in int8 and in fp16, the preferred first.
+            paths: files with a card, such as a model in int8 and in fp16, in order of preference.
             backend: as `open` takes it.
-            device: likewise.
-            labels: likewise.
-            threads: likewise.
-            cache: a folder to remember the choice in, for these files, libraries and options on
-                this machine: then only what was chosen is opened, and self-tested, the next time.
-                None: nothing is remembered or written.
-            told: called with how many of how many candidates were tried, first with 0.
+            device: as `open` takes it.
+            labels: as `open` takes them.
+            threads: as `open` takes it.
+            cache: a folder to cache the choice in, per files, libraries, options and machine: the
+                next time only the chosen candidate is opened and self-tested. None: no cache.
+            told: progress callback, called with the number of candidates tried and the total, from
+                0 on.
 
         Raises:
-            EdgecatError: as `open`; where no candidate passes, all are named.
+            EdgecatError: as `open`; if no candidate passes, the message names all of them.
         """
         stamps = {Path(path): file_stamp(Path(path)) for path in paths}
         found = [c for path in paths for c in candidates_for(path, backend, device, labels)]
@@ -159,28 +159,28 @@ class Classifier:
         return classifier
 
     def open_again(self) -> Classifier:
-        """Open the same file once more, with the same options, self-tested.
+        """Open the same file again with the same options, and self-test it.
 
         Raises:
             UserError: this one was not opened from a file.
             EdgecatError: as `open`.
         """
         if self._again is None:
-            raise UserError("a classifier that comes from no file cannot be opened again")
+            raise UserError("this classifier was not opened from a file and cannot be reopened")
         return self._again()
 
     @classmethod
     def _remembered(
         cls, candidates: Sequence[Candidate], threads: int | None, kept: ChoiceCache | None
     ) -> Classifier | None:
-        """Open what was chosen before; None where it was nothing, or no longer passes."""
+        """Open the cached choice; None if there is none or it no longer passes."""
         choice = kept.read() if kept else None
         if choice is None:
             return None
         try:
             classifier = cls._proved(candidates[choice.taken], threads)
-        except Exception:  # whatever it is: what still passes is found by measuring again
-            log.debug("the remembered choice fails: %s", choice, exc_info=True)
+        except Exception:  # whatever the cause, measuring again finds what still passes
+            log.debug("the cached choice fails: %s", choice, exc_info=True)
             return None
         classifier.choice = choice
         return classifier
@@ -203,7 +203,7 @@ class Classifier:
         return classifier
 
     def _seconds(self) -> float:
-        """Time for one frame, once warm: the best of several."""
+        """Time per frame after warm-up: the best of several."""
         frame = golden_frames(self.card.height, self.card.width)[:1]
         times: list[float] = []
         while len(times) < _FEWEST or (len(times) < _MOST and sum(times) < _LONG_ENOUGH):
@@ -214,7 +214,7 @@ class Classifier:
 
     @property
     def backend(self) -> str:
-        """Name of the backend that answers."""
+        """Name of the backend."""
         return self._backend.name
 
     @property
@@ -223,11 +223,11 @@ class Classifier:
         return self.card.labels
 
     def preprocess(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Fit one frame (h, w, 3) BGR uint8 to the network: uint8 (height, width, 3)."""
+        """Fit one frame (h, w, 3) BGR uint8 to the network's input: uint8 (height, width, 3)."""
         return preprocess(frame, self.card.height, self.card.width, self.card.fit)
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes).
+        """Run preprocessed frames: uint8 (n, height, width, 3) BGR to logits (n, classes).
 
         Raises:
             UserError: the frames have another shape or type, or the classifier was closed.
@@ -240,7 +240,7 @@ class Classifier:
             return self._backend.infer(frames)
 
     def predict(self, logits: NDArray[np.float32]) -> Prediction:
-        """Turn one row of logits (classes,) into a prediction, at the temperature.
+        """Turn one row of logits (classes,) into a prediction, at the card's temperature.
 
         Raises:
             UserError: the logits are not one row of `infer`.
@@ -267,11 +267,11 @@ class Classifier:
         return [self.predict(row) for row in self.infer(batch)]
 
     def self_test(self, name: str = "the model") -> None:
-        """Replay the golden frames on this device.
+        """Run the golden frames on this device and compare the results with the card.
 
         Raises:
-            GateError: logits or preprocessing differ by more than the limits (DESIGN, parity).
-            CardError: the model answers with another number of classes than it has labels.
+            GateError: logits or preprocessing differ by more than the limits.
+            CardError: the number of logits does not match the number of labels.
         """
         check_answers(self.infer, self.card, name=name, backend=self.backend, device=self.device)
 

@@ -1,4 +1,4 @@
-"""The errors that edgecat raises on purpose: each message says got, expected, fix."""
+"""The errors that edgecat raises deliberately; each message says got, expected, fix."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import ClassVar
 
 
 class EdgecatError(Exception):
-    """Base of every error with a sentence for a person; `exit_code` is the command's answer."""
+    """Base of every error with a user-facing message; `exit_code` is the command's exit code."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UserError(EdgecatError):
-    """What was asked for cannot be done as given: a path, a picture, an option."""
+    """The request is invalid: a path, an image, an option."""
 
 
 class BackendMissing(UserError):
-    """An optional package is not installed; the message holds the install line."""
+    """An optional package is not installed; the message contains the install command."""
 
 
 class GateError(EdgecatError):
-    """An artifact answers differently from its reference, or is damaged."""
+    """An artifact's results differ from its reference, or it is damaged."""
 
     exit_code = 3
 
 
 class DeviceError(EdgecatError):
-    """The device failed: a camera, a GPU."""
+    """A device failed: a camera, a GPU."""
 
     exit_code = 4

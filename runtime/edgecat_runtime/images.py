@@ -1,4 +1,4 @@
-"""Pictures from files: every common kind decoded to one form, every broken one named."""
+"""Images from files: every common format decoded to one layout, every broken file named."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class PictureError(UserError):
-    """A file is no picture, or only a part of one."""
+    """A file is not an image, or is truncated."""
 
 
 def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """Read a picture from a file; see `decode_picture`.
+    """Read an image from a file; see `decode_picture`.
 
     Raises:
-        PictureError: the file does not exist, is no picture, or is damaged.
+        PictureError: the file does not exist, is not an image, or is damaged.
     """
     try:
         data = Path(path).read_bytes()
@@ -35,10 +35,10 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
 
 
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode an encoded picture.
+    """Decode an encoded image.
 
-    Grey becomes three equal channels, transparency is laid over white, CMYK is converted, 16-bit is
-    scaled to 8, and EXIF's orientation is applied.
+    Grey becomes three equal channels, transparency is composited over white, CMYK is converted,
+    16-bit is scaled to 8-bit, and the EXIF orientation is applied.
 
     Args:
         data: the file's bytes (JPEG, PNG, WebP, BMP, TIFF).
@@ -48,12 +48,12 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
         uint8 (h, w, 3), BGR.
 
     Raises:
-        PictureError: empty, no picture, or cut short.
+        PictureError: empty, not an image, or truncated.
     """
     if not data:
-        raise PictureError(f"{name} is empty (0 bytes); expected a picture")
+        raise PictureError(f"{name} is empty (0 bytes); expected an image")
     if _is_cut_short(data):
-        raise PictureError(f"{name} is cut short: its end is missing. Copy it again")
+        raise PictureError(f"{name} is truncated: its end is missing. Copy it again")
     cv2 = cv2_module()
     buffer = np.frombuffer(data, np.uint8)
     image = None
@@ -65,14 +65,12 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     except cv2.error:
         image = None
     if image is None:
-        raise PictureError(
-            f"{name} is no picture that can be read; expected JPEG, PNG, WebP, BMP or TIFF"
-        )
+        raise PictureError(f"cannot decode {name}; expected JPEG, PNG, WebP, BMP or TIFF")
     return np.asarray(image, dtype=np.uint8)
 
 
 def _over_white(image: NDArray[Any] | None) -> NDArray[np.uint8] | None:
-    """Lay a picture with an alpha channel over white; None for one without."""
+    """Composite an image with an alpha channel over white; None for one without."""
     if image is None or image.ndim != 3 or image.shape[2] != 4:
         return None
     top = float(np.iinfo(image.dtype).max) if image.dtype.kind == "u" else 1.0

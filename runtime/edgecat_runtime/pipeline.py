@@ -1,4 +1,4 @@
-"""The camera loop: frame, answer, decision, outputs."""
+"""The camera loop: capture, classify, decide, output."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ __all__ = ["Answer", "Pipeline", "Summary"]
 
 log = logging.getLogger("edgecat_runtime")
 
-_POLL_SECONDS = 0.2  # how soon a stop is heard while no frame comes
+_POLL_SECONDS = 0.2  # how soon a stop is noticed while no frame arrives
 
 
 class Pipeline:
     """Cameras, classifier and outputs in one loop.
 
-    Several cameras share the classifier: the newest frames of those that have one are answered as
+    Several cameras share the classifier: the newest frames of those that have one are classified as
     one batch.
 
     Args:
-        camera: one, or several that have not been read yet. Left open at the end.
-        classifier: answers each frame; left open at the end.
-        outputs: sinks, or functions of one answer; closed at the end. Each runs in a thread of its
-            own, unless it is inline.
-        smooth: whether to decide over frames; None: unless the frames are unrelated pictures.
-            Where not, the decision is each frame's own answer.
-        thresholds: how sure a decision over frames has to be.
-        max_frames: after how many to end; None: with the source.
-        stop: set it, or call `stop`, from any thread or signal handler to end the loop.
+        camera: one camera, or several that have not been read yet; left open at the end.
+        classifier: classifies each frame; left open at the end.
+        outputs: sinks, or functions called with each answer; closed at the end. Each runs on its
+            own thread, unless it is inline.
+        smooth: whether to smooth over frames; None: unless the frames are unrelated images. If not,
+            each frame is decided on its own.
+        thresholds: confidence thresholds of a smoothed decision.
+        max_frames: stop after this many frames; None: when the source ends.
+        stop: event that ends the loop; set it, or call `stop`, from any thread or signal handler.
         reopen: opens the classifier again when it fails, at most once a minute.
         reload: whether to watch the classifier's file, and to open it again when its contents
-            change (with `reopen`, where that is given). The new engine takes over between two
-            frames when it has passed its self-test and has the same labels, and the old one is
-            closed; else the old one goes on. Both is told as news.
+            change (with `reopen`, if given). The new engine takes over between two frames if it
+            passes its self-test and has the same labels, and the old one is closed; otherwise the
+            old one keeps serving. Either way, a status event is sent.
 
     Example:
         >>> with Camera.open(0) as camera, Classifier.open(path) as classifier:  # doctest: +SKIP
@@ -91,16 +91,16 @@ class Pipeline:
         return self.summary
 
     def stop(self) -> None:
-        """End the loop after the frame that it is at."""
+        """Stop the loop after the current frame."""
         self._stop.set()
 
     def stream(self) -> AsyncGenerator[Answer, None]:
-        """Run in a thread of its own and yield the answers in asyncio; raises as iterating does.
+        """Run on a background thread and yield the answers in asyncio; raises as iterating does.
 
-        The event loop is never held up. Of a live camera the newest answer is yielded: one that
-        nobody took in time is passed over, and a change of label that it brought is told with the
-        next. A file waits, so that each of its answers is yielded. Where the iteration ends early,
-        cancelled or left, so does the loop; `contextlib.aclosing` waits there until it has.
+        The event loop is never blocked. A live camera yields the newest answer: an answer not
+        consumed in time is skipped, and its label change, if any, is reported with the next one. A
+        file waits, so that each of its answers is yielded. If the iteration ends early, cancelled
+        or abandoned, the loop ends too; `contextlib.aclosing` waits until it has.
 
         Example:
             >>> async for answer in pipeline.stream():  # doctest: +SKIP
@@ -111,14 +111,14 @@ class Pipeline:
         return stream_answers(self)
 
     def __iter__(self) -> Iterator[Answer]:
-        """Yield the answer to every frame that is served, after the outputs were given it.
+        """Yield the answer for every classified frame, after handing it to the outputs.
 
         Raises:
-            DeviceError: the camera has vanished or the engine has failed; outputs are closed first.
-            UserError: the source holds nothing that can be read.
+            DeviceError: the camera was lost or the engine failed; outputs are closed first.
+            UserError: the source contains nothing that can be decoded.
         """
         self._outputs = [output_from_sink(sink, not self._drops(sink)) for sink in self._sinks]
-        start, reason = perf_counter(), "the iteration was left"
+        start, reason = perf_counter(), "the iteration was abandoned"
         try:
             for sink in self._sinks:
                 sink.begin(self)
@@ -144,12 +144,12 @@ class Pipeline:
 
     @property
     def camera(self) -> Camera:
-        """Where its frames come from; of several cameras the first."""
+        """The camera; the first one, if there are several."""
         return self.cameras[0]
 
     @property
     def classifier(self) -> Classifier:
-        """What answers them."""
+        """The classifier in use."""
         return self._engine.classifier
 
     @property
@@ -163,7 +163,7 @@ class Pipeline:
 
     @property
     def summary(self) -> Summary:
-        """What was done so far."""
+        """The statistics so far."""
         clocks = self.clocks
         age = clocks.pop("age")
         return Summary(
@@ -180,7 +180,7 @@ class Pipeline:
         )
 
     def _drops(self, sink: Sink) -> bool:
-        """Whether a slow sink misses answers: it must where a live source would be held up."""
+        """Whether a slow sink drops answers, as it must if it would block a live source."""
         return any(
             camera.source.live
             for camera in self.cameras
@@ -209,7 +209,7 @@ class Pipeline:
                 self._tell(channel, channel.camera.signals.popleft())
 
     def _tell_all(self, state: News, reason: str = "") -> None:
-        """Tell of every camera what concerns the whole loop."""
+        """Send a status event of the whole loop for every camera."""
         for channel in self._channels:
             camera = channel.camera
             name = camera.source.name
@@ -222,13 +222,13 @@ class Pipeline:
 
     def _why_ended(self) -> str:
         if self._stop.is_set():
-            return "it was asked to stop"
+            return "stop requested"
         if self._frames == self._max_frames:
-            return f"{self._frames} frames were answered"
-        return "the source has ended"
+            return f"{self._frames} frames were classified"
+        return "the source ended"
 
     def _answers(self, frames: Sequence[Frame]) -> Iterator[Answer]:
-        """Answer the newest frames of some cameras as one batch."""
+        """Classify the newest frames of some cameras as one batch."""
         started = perf_counter()
         fitted = [self._engine.fitted(frame) for frame in frames]
         batch = (
@@ -245,7 +245,7 @@ class Pipeline:
             yield self._channels[frame.camera].answer(frame, row, self.classifier, answered)
 
     def _hand_over(self, answer: Answer) -> None:
-        """Give the answer to every output that wants it; draw the overlay once, if at all."""
+        """Hand the answer to every output that wants it; draw the overlay at most once."""
         start = perf_counter()
         image = picture = answer.frame.image
         wanted = [
@@ -264,7 +264,7 @@ class Pipeline:
         self._clocks["output"].add(perf_counter() - start)
 
     def _linger(self) -> None:
-        """Leave a picture in its window until the user has seen it; a film just ends."""
+        """Keep a still image in its window until the user has seen it; a video just ends."""
         stills = any(camera.source.stills for camera in self.cameras)
         if stills and self._frames != self._max_frames:
             for output in self._outputs:
@@ -272,7 +272,7 @@ class Pipeline:
 
 
 def _together(camera: Camera | Sequence[Camera]) -> tuple[tuple[Camera, ...], Condition]:
-    """Return cameras that tell of their frames through one condition, and the condition."""
+    """Return the cameras, sharing one condition, and the condition."""
     if isinstance(camera, Camera):
         return (camera,), camera.changed
     changed = Condition()

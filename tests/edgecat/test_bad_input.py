@@ -91,37 +91,41 @@ SENTENCES = [
     ("evaluate good.onnx missing", 1, r"missing does not exist"),
     ("evaluate good.onnx birds", 1, r"owl"),
     ("evaluate missing.onnx album", 1, r"missing\.onnx does not exist"),
-    ("evaluate good.onnx album --backend tpu", 1, r"'tpu' does not open good\.onnx; expected"),
+    ("evaluate good.onnx album --backend tpu", 1, r"'tpu' cannot open good\.onnx; expected"),
     ("export missing.safetensors", 1, r"missing\.safetensors does not exist"),
     ("export text.safetensors", 1, r"is not a safetensors file"),
     ("export half.safetensors", (1, 3), r"half\.safetensors"),
     ("export good.safetensors --output out.txt", 1, r"expected a \.onnx file"),
-    ("export good.safetensors --output text.tar/out.onnx", 1, r"a parent of it is a file"),
+    ("export good.safetensors --output text.tar/out.onnx", 1, r"a parent of the path is a file"),
     ("export good.safetensors --output album", 1, r"album"),
     ("verify missing.onnx", 1, r"missing\.onnx does not exist"),
     ("verify good.onnx good.safetensors", 3, r"do not give the same answer"),
     ("verify good.onnx --data empty", 1, r"empty"),
     ("classify missing.jpg --engine good.onnx", 1, r"cannot read missing\.jpg: No such file"),
-    ("classify text.jpg --engine good.onnx", 1, r"text\.jpg is no picture"),
+    ("classify text.jpg --engine good.onnx", 1, r"cannot decode text\.jpg"),
     ("classify empty.jpg --engine good.onnx", 1, r"empty\.jpg is empty \(0 bytes\)"),
-    ("classify cut.png --engine good.onnx", 1, r"cut\.png is cut short"),
+    ("classify cut.png --engine good.onnx", 1, r"cut\.png is truncated"),
     ("classify empty --engine good.onnx", 1, r"empty holds no pictures; expected .* Check"),
-    ("classify text.jpg", 1, r"text\.jpg is no picture"),
+    ("classify text.jpg", 1, r"cannot decode text\.jpg"),
     ("classify text.jpg --engine text.onnx", 1, r"text\.onnx is not an ONNX model"),
-    ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. Make one"),
-    ("classify text.jpg --engine half.onnx", 1, r"half\.onnx is not an ONNX model, or only a part"),
+    ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. Use a"),
+    (
+        "classify text.jpg --engine half.onnx",
+        1,
+        r"half\.onnx is not an ONNX model, or is truncated",
+    ),
     ("classify text.jpg --engine future.onnx", 1, r"schema 99; this edgecat reads up to"),
     (
         "classify text.jpg --engine negated.onnx",
         3,
-        r"negated\.onnx (on onnxruntime answers|with onnxruntime on cpu refused)",
+        r"negated\.onnx (on onnxruntime answers|with onnxruntime on cpu rejected)",
     ),
-    ("classify text.jpg --engine flipped-weights.onnx", 3, r"was changed after it was written"),
-    ("classify text.jpg --engine flipped-card.onnx", 3, r"damaged|changed"),
-    ("classify text.jpg --engine flipped-weights.safetensors", 3, r"was changed after it was"),
+    ("classify text.jpg --engine flipped-weights.onnx", 3, r"was modified after it was written"),
+    ("classify text.jpg --engine flipped-card.onnx", 3, r"damaged|modified"),
+    ("classify text.jpg --engine flipped-weights.safetensors", 3, r"was modified after it was"),
     ("inspect flipped-card.safetensors", (1, 3), r"safetensors"),
-    ("inspect text.jpg", 1, r"text\.jpg is no model; expected"),
-    ("inspect album", 1, r"album is no model; expected"),
+    ("inspect text.jpg", 1, r"text\.jpg is not a model; expected"),
+    ("inspect album", 1, r"album is not a model; expected"),
     ("camera --source missing.mp4 --engine good.onnx --headless", 1, r"missing\.mp4"),
     ("camera --source text.mp4 --engine good.onnx --headless", 1, r"text\.mp4"),
     ("camera --source empty --engine good.onnx --headless", 1, r"empty"),
@@ -173,14 +177,14 @@ def test_one_bad_picture_does_not_hide_the_others(cli: Cli, place: Path) -> None
     assert ran.code == 1
     assert "album/cat/0.png" in ran.out
     assert ran.err.splitlines() == [
-        "skipped: cut.png is cut short: its end is missing. Copy it again",
+        "skipped: cut.png is truncated: its end is missing. Copy it again",
         "error: 1 of 2 pictures could not be read; they are named above",
     ]
 
 
 def test_a_bad_picture_alone_is_named_once(cli: Cli, place: Path) -> None:
     ran = cli("classify", "cut.png", "--engine", "good.onnx")
-    assert ran.err == "error: cut.png is cut short: its end is missing. Copy it again\n"
+    assert ran.err == "error: cut.png is truncated: its end is missing. Copy it again\n"
 
 
 @pytest.mark.parametrize("command", ["classify cut.png --engine", "verify"])

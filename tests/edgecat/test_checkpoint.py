@@ -118,7 +118,10 @@ def test_what_is_no_checkpoint(checkpoint: Path, tmp_path: Path, make: str, sent
 
 @pytest.mark.parametrize(
     ("place", "sentence"),
-    [("file/vgg16.safetensors", "parent of it is a file"), ("vgg16.pt", "expected it to end in")],
+    [
+        ("file/vgg16.safetensors", "parent of the path is a file"),
+        ("vgg16.pt", "expected it to end in"),
+    ],
 )
 def test_where_none_can_be_written(
     checkpoint: Path, tmp_path: Path, place: str, sentence: str

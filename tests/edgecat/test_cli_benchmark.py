@@ -76,8 +76,8 @@ def test_a_plot_without_matplotlib_is_refused_before_measuring(
     ("arguments", "code", "sentence"),
     [
         (["missing.onnx"], 1, "missing.onnx does not exist"),
-        (["{model}", "--backend", "tensorrt"], 1, "backend 'tensorrt' does not open tiny.onnx"),
-        (["{model}", "--device", "moon"], 1, "device 'moon' is none that runs tiny.onnx"),
+        (["{model}", "--backend", "tensorrt"], 1, "backend 'tensorrt' cannot open tiny.onnx"),
+        (["{model}", "--device", "moon"], 1, "device 'moon' cannot run tiny.onnx"),
         (["{model}", "--plot", "latency.jpg"], 1, "--plot latency.jpg has no .png ending"),
         (["{model}", "--batch", "0"], 2, "--batch"),
         (["{model}", "--seconds", "0"], 2, "--seconds"),

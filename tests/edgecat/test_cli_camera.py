@@ -167,7 +167,7 @@ def test_a_folder_with_a_broken_picture(cli: Cli, tiny_onnx: Path, tmp_path: Pat
     assert ran.code == 0
     assert "3 frames in" in ran.out
     assert "1 skipped" in ran.out
-    assert ran.err.count("2.png is cut short") == 1
+    assert ran.err.count("2.png is truncated") == 1
 
 
 def test_an_empty_source_is_not_the_current_folder(cli: Cli, tiny_onnx: Path) -> None:
@@ -179,14 +179,17 @@ def test_an_empty_source_is_not_the_current_folder(cli: Cli, tiny_onnx: Path) ->
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--enter", 0.5, "--leave", 0.6), "a label is taken at 0.5 and left at 0.6; expected 0 <"),
+        (
+            ("--enter", 0.5, "--leave", 0.6),
+            "threshold is 0.5 and the leave threshold is 0.6; expected 0 <",
+        ),
         (("--enter", 1.5), "expected 0 < leave <= enter <= 1"),
         (("--leave", 0), "expected 0 < leave <= enter <= 1"),
         (("--no-smooth", "--leave", 0.5), "with --no-smooth each frame answers for itself"),
         (("--mqtt", "http://user:secret@host/topic"), "expected mqtt[s]://[user:password@]host"),
         (("--mqtt", "mqtt://user:secret@host"), "the MQTT topic is ''"),
         (("--mqtt", "mqtt://user:sec/ret@host/topic"), "no valid host or port"),
-        (("--snapshots", __file__), "a parent of it is a file"),
+        (("--snapshots", __file__), "a parent of the path is a file"),
     ],
 )
 def test_options_that_make_no_sense_are_one_sentence(
@@ -204,7 +207,7 @@ def test_the_broker_may_be_named_by_the_environment(
 ) -> None:
     monkeypatch.setenv("EDGECAT_MQTT", "mqtt://user:secret@host/cat#1")
     ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless")
-    assert (ran.code, "the MQTT address is none" in ran.err) == (1, True)
+    assert (ran.code, "the MQTT address is invalid" in ran.err) == (1, True)
     assert "secret" not in ran.err + cli("camera", "--help").out
 
 
@@ -229,7 +232,7 @@ class Vanishing(Source):
         time.sleep(0.02)
         self.given += 1
         if self.given > 5:
-            raise DeviceError(f"{self.name} gives no more frames. Was it unplugged?")
+            raise DeviceError(f"{self.name} stopped delivering frames. Was it unplugged?")
         return Shot(_striped(self.given))
 
 
@@ -250,7 +253,7 @@ def test_a_camera_that_vanishes_is_exit_4_with_all_closed(
     ]
     ran = cli("camera", *arguments, "--json", "--headless")
     assert ran.code == 4
-    assert ran.err == "error: camera five gives no more frames. Was it unplugged?\n"
+    assert ran.err == "error: camera five stopped delivering frames. Was it unplugged?\n"
     assert json.loads(ran.out)["frames"] == _count(output) > 0
 
 
@@ -320,7 +323,7 @@ def test_asked_to_stop_it_finishes_and_sums_up(
     assert cv2.VideoCapture(str(tmp_path / "clip.mkv")).get(cv2.CAP_PROP_FRAME_COUNT) > 0
     assert _labels(tmp_path / "events.jsonl")[0]["frame"] == 0
     last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
-    assert (last["event"], last["reason"]) == ("stopped", "it was asked to stop")
+    assert (last["event"], last["reason"]) == ("stopped", "stop requested")
 
 
 @pytest.mark.parametrize("changes", [2, 6])
@@ -394,6 +397,6 @@ def test_a_new_engine_file_takes_over(
     arguments = ["--source", "replacing:", "--engine", engine, "--backend", "onnxruntime"]
     ran = cli("camera", *arguments, "--events", events, "--reload", "--headless", "--give-up", 0)
     assert ran.code == 0
-    assert "has changed and answers now: tiny, fp32, 32x32, on onnxruntime" in ran.err
+    assert "changed and was reloaded: tiny, fp32, 32x32, on onnxruntime" in ran.err
     lines = [json.loads(line) for line in events.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["started", "label", "reloaded", "stopped"]

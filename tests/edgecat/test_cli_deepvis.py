@@ -22,7 +22,11 @@ Cli = Callable[..., Any]
     ("options", "code", "sentence"),
     [
         (["--headless"], 1, "nobody would see it. Add --web 8080"),
-        (["--headless", "--web", "0", "--source", "/no/film.mp4"], 1, "no source /no/film.mp4"),
+        (
+            ["--headless", "--web", "0", "--source", "/no/film.mp4"],
+            1,
+            "source /no/film.mp4 does not exist",
+        ),
         (["--headless", "--web", "0", "--pictures", "/no"], 1, "--pictures /no holds no pictures"),
         (["--headless", "--web", "0", "--source", "EMPTY"], 1, "holds no pictures"),
         (["--headless", "--web", "0", "--source", ""], 1, "--source is empty"),

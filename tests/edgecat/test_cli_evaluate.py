@@ -103,10 +103,10 @@ def test_broken_pictures_are_named(cli: Cli, checkpoint: Path, album: Path, tmp_
         ("CHECKPOINT", "owls", "auto", "class folders ['owl'] are not among the model's labels"),
         ("CHECKPOINT", "missing", "auto", "missing does not exist"),
         ("CHECKPOINT", "torn", "auto", "none of 2 pictures could be decoded"),
-        ("CHECKPOINT", "ALBUM", "onnxruntime", "does not open vgg16.safetensors"),
+        ("CHECKPOINT", "ALBUM", "onnxruntime", "cannot open vgg16.safetensors"),
         ("text.onnx", "ALBUM", "auto", "text.onnx is not an ONNX model"),
         ("missing.onnx", "ALBUM", "auto", "missing.onnx does not exist"),
-        ("picture.png", "ALBUM", "auto", "picture.png is no model"),
+        ("picture.png", "ALBUM", "auto", "picture.png is not a model"),
     ],
 )
 def test_evaluate_mistakes(

@@ -153,7 +153,7 @@ def test_a_checkpoint_goes_to_fp16_in_one_step(cli: Cli, checkpoint: Path, tmp_p
         ("foreign.onnx --labels labels.txt --mean 1 --std 1,1,1", "--mean 1; expected three"),
         ("foreign.onnx --labels labels.txt --mean 0,0,0 --std 1,1,1 --size big", "--size big;"),
         ("foreign.onnx --labels missing.txt --mean 0,0,0 --std 1,1,1", r"missing\.txt"),
-        ("foreign.onnx --labels net.onnx --mean 0,0,0 --std 1,1,1", "one label a line"),
+        ("foreign.onnx --labels net.onnx --mean 0,0,0 --std 1,1,1", "one label per line"),
     ],
 )
 def test_what_does_not_go_together_is_a_sentence(

@@ -43,7 +43,7 @@ class Film(Source):
         time.sleep(0.02)
         image = next(self._images, None)
         if image is None and self._lost:
-            raise DeviceError("film gives no more frames. Was it unplugged?")
+            raise DeviceError("film stopped delivering frames. Was it unplugged?")
         return None if image is None else Shot(image)
 
 

@@ -100,7 +100,7 @@ SETS = {
     "cats and dogs of Oxford": (
         ("oxford-pets",),
         ["cat/Bengal_4.jpg", "cat/Maine_Coon_1.jpg", "dog/Lower_Dog_3.jpg", "dog/pug_2.jpg"],
-        ["Bengal_5.jpg is no JPEG", "Bengal_6.jpg is cut short"],
+        ["Bengal_5.jpg is no JPEG", "Bengal_6.jpg is truncated"],
     ),
     "breeds of Oxford": (
         ("oxford-pets", "--breeds"),

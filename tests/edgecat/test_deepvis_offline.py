@@ -300,7 +300,7 @@ def test_bad_requests_are_sentences(
     table = [
         (("explain",), "name one picture, or give --pets"),
         (("explain", good, "--pets", 2), "name one picture, or give --pets"),
-        (("explain", cut, "--engine", own), "is cut short"),
+        (("explain", cut, "--engine", own), "is truncated"),
         (("explain", album, "--engine", own), "is a folder; expected one picture"),
         (("explain", good, "--engine", exported), "is exported and cannot be looked into"),
         (("explain", good, "--engine", good), "expected a .safetensors"),

@@ -136,7 +136,7 @@ def test_full_disk(web: Any, full_disk: Path) -> None:
 
 def test_a_file_as_cache(web: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="a parent of it is a file"):
+    with pytest.raises(UserError, match="a parent of the path is a file"):
         fetch(f"{web.address}/a.bin", digest=RIGHT, cache=tmp_path / "file" / "cache")
 
 

@@ -81,7 +81,7 @@ def test_what_is_there_can_be_listed(cli: Cli) -> None:
     ("options", "sentence"),
     [
         (["--roi", "nonsense"], "error: --roi is 'nonsense'; expected x,y,width,height"),
-        (["--roi", "0,0,5000,5000"], "error: --roi reaches to 5000,5000, outside the picture"),
+        (["--roi", "0,0,5000,5000"], "error: --roi extends to 5000,5000, outside the image"),
     ],
 )
 def test_a_wrong_region_is_one_line(

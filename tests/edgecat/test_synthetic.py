@@ -130,7 +130,7 @@ def test_written_pets_are_scanned(tmp_path: Path) -> None:
         (lambda t: synthetic_pets(1, seed=-1), "the seed is -1"),
         (lambda t: synthetic_pets(0, size=2), "pictures of 2 pixels"),
         (lambda t: write_pets(t, 1_000_001), "1000001 synthetic pets; expected 0 to 1,000,000"),
-        (lambda t: write_pets(Path(__file__), 1), "cannot write .*a parent of it is a file"),
+        (lambda t: write_pets(Path(__file__), 1), "cannot write .*a parent of the path is a file"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, call, sentence: str) -> None:

@@ -298,7 +298,7 @@ def test_export_writes_nothing_that_answers_differently(
         (tiny_onnx, "tiny.trt", UserError, r"no \.rtx ending"),
         (tmp_path / "absent.onnx", "absent.rtx", CardError, "does not exist"),
         (tmp_path / "photo.jpg", "photo.rtx", CardError, "no ONNX file"),
-        (tiny_onnx, "bare.onnx/tiny.rtx", UserError, "parent of it is a file"),
+        (tiny_onnx, "bare.onnx/tiny.rtx", UserError, "parent of the path is a file"),
     ]
     before = sorted(tmp_path.iterdir())
     for source, output, error, match in cases:

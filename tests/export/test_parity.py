@@ -118,7 +118,9 @@ def test_a_file_with_the_wrong_number_of_logits_is_refused(
     card = read_card(tiny_onnx)
     three = replace(card, labels=("cat", "dog", "cow"), golden=((0.0, 1.0, 2.0),) * 4)
     (tmp_path / "three.onnx").write_bytes(seal_onnx(tiny_onnx.read_bytes(), three))
-    with pytest.raises(UserError, match=r"mine answers with shape \(4, 2\); its card has 3 labels"):
+    with pytest.raises(
+        UserError, match=r"mine returns logits of shape \(4, 2\); its card has 3 labels"
+    ):
         golden_parity(tmp_path / "three.onnx", "onnxruntime", name="mine")
 
 

@@ -43,7 +43,7 @@ class Scripted(Source):
             time.sleep(max(0.0, self._start + self.given / self.fps - time.perf_counter()))
         frame = next(self._frames, None)
         if frame is None and self._vanishes:
-            raise DeviceError(f"{self.name} gives no more frames")
+            raise DeviceError(f"{self.name} stopped delivering frames")
         self.given += 1
         return None if frame is None else Shot(frame)
 

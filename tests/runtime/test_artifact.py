@@ -75,7 +75,7 @@ def test_a_part_of_a_file_is_refused(sealed: Path, name: str, share: float) -> N
 def test_bytes_behind_the_card_are_refused(sealed: Path) -> None:
     with (sealed / "model.onnx").open("ab") as file:
         file.write(b"\x72\x00")
-    with pytest.raises(CardDamaged, match="was changed after it was written"):
+    with pytest.raises(CardDamaged, match="was modified after it was written"):
         read_card(sealed / "model.onnx")
 
 
@@ -105,8 +105,12 @@ def test_the_fix_of_damage_fits_the_kind_of_file(
         ("text.onnx", b"This is a text file.\n", "is not an ONNX model"),
         ("empty.onnx", b"", "is not an ONNX model"),
         ("text.safetensors", b"This is a text file.\n", "is not a safetensors file"),
-        ("bare.safetensors", save({"a": np.ones(2, np.float32)}), "has no model card. Make one"),
-        ("model.pth", b"", "is no model; expected a .onnx or .safetensors or .trt or .rtx file"),
+        (
+            "bare.safetensors",
+            save({"a": np.ones(2, np.float32)}),
+            "has no model card. Use a checkpoint",
+        ),
+        ("model.pth", b"", "is not a model; expected a .onnx or .safetensors or .trt or .rtx file"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
@@ -121,7 +125,7 @@ def test_an_onnx_file_without_a_card_is_refused(
     model = onnx.load_from_string(make_tiny())
     model.ClearField("metadata_props")
     onnx.save(model, tmp_path / "bare.onnx")
-    with pytest.raises(CardError, match=r"has no model card. Make one"):
+    with pytest.raises(CardError, match=r"has no model card. Use a checkpoint"):
         read_card(tmp_path / "bare.onnx")
 
 
@@ -150,7 +154,7 @@ def test_many_labels_travel_in_both_kinds(tmp_path: Path, make_tiny: Callable[..
 
 
 def test_bytes_that_are_no_model_cannot_be_sealed(tiny_card: ModelCard) -> None:
-    with pytest.raises(CardError, match="no ONNX model"):
+    with pytest.raises(CardError, match="are not an ONNX model"):
         seal_onnx(b"", tiny_card)
     with pytest.raises(CardError, match="safetensors"):
         seal_safetensors(b"1234", tiny_card)

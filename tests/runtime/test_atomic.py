@@ -57,9 +57,9 @@ def test_a_full_disk_is_a_sentence_and_keeps_the_old_file(full_disk: Path) -> No
 
 def test_an_unwritable_place_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a parent of it is a file"):
+    with pytest.raises(UserError, match="a parent of the path is a file"):
         atomic_write(tmp_path / "file" / "model.onnx", b"")
-    with pytest.raises(UserError, match="it is a folder. Name a file"):
+    with pytest.raises(UserError, match="it is a folder. Give a file name"):
         atomic_write(tmp_path, b"")
 
 

@@ -71,8 +71,8 @@ def test_a_card_from_before_a_field_was_added_still_reads() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "sentence"),
     [
-        ("no json", CardDamaged, "it is no JSON"),
-        ("[1]", CardDamaged, "it is no JSON object"),
+        ("no json", CardDamaged, "it is not valid JSON"),
+        ("[1]", CardDamaged, "it is not a JSON object"),
         (_rewritten(CARD, schema=SCHEMA + 1), CardError, f"schema {SCHEMA + 1}.*Upgrade"),
         (_rewritten(CARD, labels=["dog", "cat"]), CardDamaged, "digest does not match"),
         (_rewritten(CARD, height=65), CardDamaged, "digest does not match"),
@@ -103,7 +103,7 @@ def test_labels_that_do_not_fit_travel_beside_the_card() -> None:
     assert len(text.encode()) <= MAX_BYTES
     assert ModelCard.from_json(text, labels=labels) == card
     assert ModelCard.from_json(text).labels[:3] == ("0", "1", "2")
-    with pytest.raises(CardDamaged, match="not the ones it counted"):
+    with pytest.raises(CardDamaged, match="do not match its hash"):
         ModelCard.from_json(text, labels=(*labels[:-1], "another"))
 
 

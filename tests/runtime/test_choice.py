@@ -109,7 +109,7 @@ def test_auto_takes_the_fastest_that_passes(
     timed = [second for second in seconds if second > 0 and len(seconds) > 1]
     found = [trial.seconds for trial in choice.trials if trial.seconds]
     assert found == pytest.approx(timed)
-    assert ("refused" in str(choice)) == (min(seconds) < 0)
+    assert ("rejected" in str(choice)) == (min(seconds) < 0)
 
 
 def test_one_alone_is_tested_but_not_timed(ways: Register, tiny_onnx: Path) -> None:
@@ -122,10 +122,11 @@ def test_one_alone_is_tested_but_not_timed(ways: Register, tiny_onnx: Path) -> N
 def test_the_sentence_names_every_way(ways: Register, tiny_onnx: Path) -> None:
     ways(1.0, -0.1, 0.5, Way("b3", refuses=BackendMissing("b3 needs OpenCV 5")))
     assert str(Classifier.open(tiny_onnx).choice) == (
-        "tiny.onnx with b2 on cpu 500 ms, the fastest that is right here (measured now); "
-        "tiny.onnx with b0 on cpu 1e+03 ms; tiny.onnx with b1 on cpu refused: its golden frames "
-        "are answered 1.2e+00 of their spread off (limit 1e-04); tiny.onnx with b3 on cpu "
-        "refused: b3 needs OpenCV 5"
+        "tiny.onnx with b2 on cpu 500 ms, the fastest that passes its self-test here "
+        "(measured now); "
+        "tiny.onnx with b0 on cpu 1e+03 ms; tiny.onnx with b1 on cpu rejected: logits of the "
+        "golden frames differ by 1.2e+00 of their spread (limit 1e-04); tiny.onnx with b3 on cpu "
+        "rejected: b3 needs OpenCV 5"
     )
 
 
@@ -179,9 +180,9 @@ def test_where_none_passes_all_are_named(
         Classifier.open(tiny_onnx)
     assert type(raised.value) is kind
     sentence = str(raised.value)
-    assert sentence.startswith("nothing here runs tiny.onnx rightly: ")
+    assert sentence.startswith("no backend here runs tiny.onnx correctly: ")
     for way in refused:
-        assert f"tiny.onnx with {way.name} on cpu refused: {way.refuses or ''}" in sentence
+        assert f"tiny.onnx with {way.name} on cpu rejected: {way.refuses or ''}" in sentence
     assert ("The file is intact" in sentence) == (WRONG in refused)
     assert "another backend" not in sentence
 
@@ -226,7 +227,7 @@ def test_a_choice_is_measured_once(ways: Register, tiny_onnx: Path, cache: Path)
     with Classifier.open_fastest([tiny_onnx], cache=cache, told=lambda *now: seen.append(now)):
         assert made[1].batches == batches + 1, "self-tested, not timed"
     assert len(seen) == 4, "nothing was measured"
-    assert "measured before, kept in" in str(again.choice)
+    assert "measured before, cached in" in str(again.choice)
 
 
 def test_several_forms_are_one_choice(
@@ -423,7 +424,7 @@ def test_nothing_is_remembered_where_none_passes(
     ways: Register, tiny_onnx: Path, cache: Path
 ) -> None:
     ways(-1.0, -2.0)
-    with pytest.raises(GateError, match="nothing here runs"):
+    with pytest.raises(GateError, match="no backend here runs"):
         Classifier.open_fastest([tiny_onnx], cache=cache)
     assert not cache.exists()
 

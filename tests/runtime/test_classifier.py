@@ -105,7 +105,7 @@ def test_a_changed_preprocess_is_refused(
 ) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(make_tiny(card=replace(tiny_card, fit="letterbox")))
-    with pytest.raises(GateError, match=r"preprocessed .* grey levels differently"):
+    with pytest.raises(GateError, match=r"preprocessing here differs by .* grey levels"):
         Classifier.open(path)
 
 
@@ -125,7 +125,7 @@ def test_more_labels_than_classes_are_refused(
     path = tmp_path / "three.onnx"
     card = replace(tiny_card, labels=("cat", "dog", "cow"), golden=golden)
     path.write_bytes(seal_onnx(tiny_onnx.read_bytes(), card))
-    with pytest.raises(CardError, match=r"answers with shape .*; its card has 3 labels"):
+    with pytest.raises(CardError, match=r"returns logits of shape .*; its card has 3 labels"):
         Classifier.open(path)
     with pytest.raises(CardError, match="got 1 labels; the model has 2 classes"):
         Classifier.open(tiny_onnx, labels=["cat"])
@@ -152,7 +152,7 @@ def test_a_frame_of_another_form_is_refused(
 def test_an_unknown_backend_is_refused(tiny_onnx: Path, tiny_card: ModelCard) -> None:
     with pytest.raises(UserError, match="expected one of auto, onnxruntime, openvino, opencv"):
         open_backend(tiny_onnx, tiny_card, name="tpu")
-    with pytest.raises(UserError, match=r"no backend opens model\.xyz"):
+    with pytest.raises(UserError, match=r"no backend can open model\.xyz"):
         open_backend("model.xyz", tiny_card)
 
 

@@ -96,8 +96,8 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("files", "board", "ok", "value"),
     [
-        ({}, None, True, "none: this is no Jetson"),
-        ({"proc/device-tree/model": "Raspberry Pi 5\0"}, None, True, "no Jetson"),
+        ({}, None, True, "none: this is not a Jetson"),
+        ({"proc/device-tree/model": "Raspberry Pi 5\0"}, None, True, "not a Jetson"),
         (
             {
                 "proc/device-tree/model": f"{ORIN}\0",
@@ -123,7 +123,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> Non
             {"proc/device-tree/model": ORIN},
             machine.Jetson(ORIN, "", ""),
             False,
-            "its release is not known",
+            "unknown release",
         ),
     ],
 )
@@ -166,7 +166,7 @@ def test_the_power_mode_is_asked_of_nvpmodel_then_of_its_files(
     assert machine.power_mode() == mode
     finding = check_power_mode()
     assert finding.ok is ok
-    assert (mode or "not known") in finding.value
+    assert (mode or "unknown") in finding.value
 
 
 def test_clocks_are_read_from_the_systems_files(tree: Tree) -> None:
@@ -277,7 +277,7 @@ VIDEO = "sys/class/video4linux/video{}/{}"
         ([], [], False, "none"),
         ([(0, "0", "A webcam"), (1, "1", "A webcam")], [0, 1], True, "video0 (A webcam)"),
         ([(0, "0", "A"), (2, "0", "B"), (10, "0", "C")], [0, 2, 10], True, "video10 (C)"),
-        ([(0, "0", "A webcam")], [], False, "not to be opened by this user"),
+        ([(0, "0", "A webcam")], [], False, "permission denied"),
     ],
 )
 def test_cameras_are_found_without_opening_them(
@@ -343,7 +343,7 @@ def _install(folder: Path, names: list[str]) -> None:
 
 def test_a_provider_that_does_not_start_is_named_with_the_reason() -> None:
     found = _providers_found("1.2", {"CPUExecutionProvider": "", "CUDAExecutionProvider": "why"})
-    assert (found.ok, found.value) == (False, "1.2: CPU, CUDA does not start (why)")
+    assert (found.ok, found.value) == (False, "1.2: CPU, CUDA fails to start (why)")
     assert "onnxruntime" in found.fix
     assert _providers_found("1.2", {"CPUExecutionProvider": ""}).ok
 
@@ -374,7 +374,7 @@ def test_every_gpu_is_tried_and_named() -> None:
         assert not found.ok
         assert re.search("GPU 0 .+; GPU 1 .+", found.value), found
         assert found.fix
-    assert "GPU 0 no NVIDIA driver was found here" in cuda.value
+    assert "GPU 0 no NVIDIA driver was found" in cuda.value
     assert cuda.fix.startswith("Use a .onnx file on the CPU, or install the driver")
     started = libraries._started(["CPUExecutionProvider", "CUDAExecutionProvider"])
     names = ["CPUExecutionProvider", *(f"CUDAExecutionProvider on GPU {n}" for n in range(2))]
@@ -382,7 +382,7 @@ def test_every_gpu_is_tried_and_named() -> None:
     assert not started["CPUExecutionProvider"]
     assert all(started[name] for name in names[1:])
     value = _providers_found("1.2", started).value
-    assert value.startswith("1.2: CPU, CUDA on GPU 0 does not start (")
+    assert value.startswith("1.2: CPU, CUDA on GPU 0 fails to start (")
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -408,7 +408,7 @@ def test_the_tiny_engine_builds() -> None:
             False,
             "Serve",
         ),
-        ({"GPU 0": "crashes: SIGSEGV", "GPU 1": ""}, False, "Install it again"),
+        ({"GPU 0": "crashes: SIGSEGV", "GPU 1": ""}, False, "Reinstall it"),
     ],
 )
 def test_what_became_of_an_engine_on_each_gpu(outcomes: dict[str, str], ok: bool, fix: str) -> None:
@@ -423,7 +423,7 @@ def test_a_child_brings_back_values_and_reasons(
     number, providers = in_child("ort_providers")
     assert (number, "CPUExecutionProvider" in providers) == (onnxruntime.__version__, True)
     assert "backend 'nothing'" in why_not("run_backend", "nothing")
-    for script, reason in (("kill -ABRT $$", "crashes: SIGABRT"), ("exit 7", "ends with 7")):
+    for script, reason in (("kill -ABRT $$", "crashed: SIGABRT"), ("exit 7", "exited with code 7")):
         program = tmp_path / "python"
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)

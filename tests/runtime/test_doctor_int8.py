@@ -108,7 +108,7 @@ def test_a_backend_that_saturates_is_a_note(registered: Callable[..., None]) -> 
     assert run_int8("saturating", "cpu") == [True, False]
     found = check_int8()
     assert (found.ok, found.fix) == (True, "")
-    assert "onnxruntime" in found.value.split("right with ")[1].split(";")[0]
+    assert "onnxruntime" in found.value.split("correct with ")[1].split(";")[0]
     assert "8-bit weights saturate on " in found.value
     assert "saturating here" in found.value
 
@@ -118,7 +118,7 @@ def test_a_backend_that_is_wrong_with_7_bits_is_a_fault(registered: Callable[...
     found = check_int8()
     assert not found.ok
     assert found.value.endswith(
-        "right with saturating; wrong with broken; 8-bit weights saturate on saturating here"
+        "correct with saturating; wrong with broken; 8-bit weights saturate on saturating here"
     )
     assert found.fix == "Serve int8 models with saturating, as auto does"
     registered("broken", only=True)
@@ -132,7 +132,7 @@ def test_a_backend_that_takes_no_int8_graph_is_named(
     monkeypatch.setenv("SATURATING", "")  # in the child it is not known
     found = check_int8()
     assert not found.ok
-    assert "saturating does not run it (backend 'saturating' does not open" in found.value
+    assert "saturating cannot run it (backend 'saturating' cannot open" in found.value
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_backend_that_takes_no_int8_graph_is_named(
         ("sse2 avx2 avx512_vnni", "VNNI"),
         ("sse2 avx2", "AVX2 without VNNI"),
         ("sse2", "no int8 instructions"),
-        ("", "instructions not known on this system"),
+        ("", "int8 instructions unknown on this system"),
     ],
 )
 def test_the_processors_path_is_named(
@@ -156,7 +156,7 @@ def test_the_processors_path_is_named(
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(f"flags\t: {flags}\n")
     monkeypatch.setattr(machine, "ROOT", tmp_path)
-    assert check_int8().value.startswith(f"{said}; right with saturating; ")
+    assert check_int8().value.startswith(f"{said}; correct with saturating; ")
 
 
 def test_without_a_backend_it_says_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:

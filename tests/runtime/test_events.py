@@ -111,7 +111,7 @@ def test_a_loss_and_what_comes_after_it(scripted: Make, brightness: Make, tmp_pa
         ("label", "waiting", "dark"),
         *END,
     ]
-    assert last(tmp_path / "e", "lost")["reason"] == "the scripted camera gives no more frames"
+    assert last(tmp_path / "e", "lost")["reason"] == "the scripted camera stopped delivering frames"
 
 
 def test_a_switch_of_the_source(scripted: Make, brightness: Make, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_switch_of_the_source(scripted: Make, brightness: Make, tmp_path: Path
     ]
     switched = last(tmp_path / "e", "switched")
     assert switched["source"] == "bright:yard"
-    assert switched["reason"] == "the scripted camera was watched before"
+    assert switched["reason"] == "the previous source was the scripted camera"
     assert last(tmp_path / "e", "label")["smoothed"]["bright"] > 0.99, "no frame of before counts"
 
 
@@ -174,9 +174,9 @@ def test_an_engine_that_was_opened_again(
 @pytest.mark.parametrize(
     ("options", "vanishes", "reason"),
     [
-        ({}, False, "the source has ended"),
-        ({"max_frames": 3}, False, "3 frames were answered"),
-        ({}, True, "the scripted camera gives no more frames"),
+        ({}, False, "the source ended"),
+        ({"max_frames": 3}, False, "3 frames were classified"),
+        ({}, True, "the scripted camera stopped delivering frames"),
     ],
 )
 def test_the_last_event_says_why(
@@ -333,7 +333,7 @@ def test_events_are_added_to_a_file(
 
 @pytest.mark.parametrize(
     ("place", "sentence"),
-    [("file/events.jsonl", "a parent of it is a file"), ("folder", "it is a folder")],
+    [("file/events.jsonl", "a parent of the path is a file"), ("folder", "it is a folder")],
 )
 def test_events_that_cannot_be_written_are_refused(
     tmp_path: Path, place: str, sentence: str

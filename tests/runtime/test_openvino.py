@@ -72,7 +72,7 @@ def test_a_provider_that_falls_back_to_the_cpu_is_an_error(
 
 
 def test_an_unknown_device_is_refused(tiny_onnx: Path) -> None:
-    with pytest.raises(UserError, match="'tpu' is none that runs .* expected one of auto, cuda"):
+    with pytest.raises(UserError, match="'tpu' cannot run .* expected one of auto, cuda"):
         Classifier.open(tiny_onnx, device="tpu")
     with pytest.raises(UserError, match="with backend 'opencv'; expected one of auto, cpu"):
         Classifier.open(tiny_onnx, backend="opencv", device="cuda")

@@ -102,7 +102,7 @@ def test_events_are_changes_of_the_decision(
     said = ["stopped", "waiting", "dark", "bright", "dark", "bright"][: len(changes) + 2]
     assert [event["to"] for event in (started, *events, stopped)] == [*said[1:], "stopped"]
     assert [event["from"] for event in (started, *events, stopped)] == said
-    assert stopped["reason"] == "the source has ended"
+    assert stopped["reason"] == "the source ended"
     assert events[-1]["raw"]["bright"] > 0.99
 
 
@@ -275,7 +275,7 @@ def test_outputs_are_closed_and_the_summary_stands_however_it_ends(
         if error is None:
             loop.run()
         else:
-            with pytest.raises(error, match="gives no more frames"):
+            with pytest.raises(error, match="stopped delivering frames"):
                 loop.run()
     assert loop.summary.frames + loop.summary.dropped == 5
     assert loop.summary.frames > 0
@@ -314,7 +314,7 @@ def test_a_full_disk_stops_the_recorder_and_not_the_camera(
     assert "the recorder stopped: cannot write" in summary.failures[0]
     assert "the disk is full" in summary.failures[0]
     assert caplog.text.count("the disk is full") == 1
-    assert "1 outputs failed" in str(summary)
+    assert "1 failed outputs" in str(summary)
     capture = cv2.VideoCapture(str(full_disk / "clip.mkv"))
     assert capture.read()[0], "what was written plays"
 

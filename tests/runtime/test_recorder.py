@@ -205,11 +205,11 @@ def test_a_full_disk_is_a_sentence_and_what_was_written_plays(
 @pytest.mark.parametrize(
     ("place", "codec", "sentence"),
     [
-        ("clip.txt", "", r"expected a file named \.mkv \.avi"),
-        ("clip", "", r"expected a file named \.mkv"),
-        ("file/clip.mkv", "", "a parent of it is a file"),
+        ("clip.txt", "", r"expected a file ending in \.mkv \.avi"),
+        ("clip", "", r"expected a file ending in \.mkv"),
+        ("file/clip.mkv", "", "a parent of the path is a file"),
         ("folder.mkv", "", "it is a folder"),
-        ("clip.webm", "HFYU", "does not write HFYU into .*; record to a .mkv"),
+        ("clip.webm", "HFYU", "cannot write HFYU to .*; record to a .mkv"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_beforehand(

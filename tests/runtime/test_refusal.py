@@ -43,10 +43,10 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
             "int8",
             "sse2 avx2",
             "(Some CPU; int8 path: avx2, which saturates where weights use all 8 bits)",
-            "or the fp16 or fp32 form, or export it",
+            "or the fp16 or fp32 version, or export it",
         ),
-        ("int8", "sse2 avx2 avx_vnni", "(Some CPU; int8 path: vnni)", "the fp16 or fp32 form"),
-        ("fp16", "sse2 avx2", "(Some CPU)", "or the fp32 form, or export"),
+        ("int8", "sse2 avx2 avx_vnni", "(Some CPU; int8 path: vnni)", "the fp16 or fp32 version"),
+        ("fp16", "sse2 avx2", "(Some CPU)", "or the fp32 version, or export"),
         ("fp32", "sse2 avx2", "(Some CPU)", "openvino, opencv), or export it again with edgecat"),
     ],
 )
@@ -68,14 +68,14 @@ def test_a_refusal_says_what_is_known(
         Classifier.open(path, backend="onnxruntime")
     sentence = str(refused.value)
     assert refused.value.exit_code == GateError.exit_code == 3
-    assert f"{path} on onnxruntime answers its golden frames " in sentence
+    assert f"{path} on onnxruntime: logits of the golden frames differ by " in sentence
     known = f"either it is computed differently on this processor {here}, or it was wrong when it"
     assert "The file is intact (its hash matches): " in sentence
     assert known in sentence
     assert "Use another backend (openvino, opencv)" in sentence
     assert form in sentence
     assert "damaged" not in sentence
-    assert "spread off (limit" in refused.value.reason
+    assert "of their spread (limit" in refused.value.reason
 
 
 def test_what_has_no_hash_may_be_damaged(tmp_path: Path, tiny_onnx: Path) -> None:
@@ -86,7 +86,7 @@ def test_what_has_no_hash_may_be_damaged(tmp_path: Path, tiny_onnx: Path) -> Non
         with pytest.raises(WrongAnswer) as refused:
             classifier.self_test("vgg16.trt")
     sentence = str(refused.value)
-    assert "There is no hash to check it with: it is damaged, foreign, badly built, or" in sentence
+    assert "It has no hash to verify: it is damaged, foreign, badly built, or" in sentence
     assert "intact" not in sentence
     assert sentence.endswith("Export it again with edgecat 0.1.0 or later")
 
@@ -106,7 +106,7 @@ def test_what_has_no_hash_may_be_damaged(tmp_path: Path, tiny_onnx: Path) -> Non
         (
             [(f"{p}.onnx", replace(HASHED, precision=p)) for p in ("int8", "fp16")],  # type: ignore[arg-type]
             {"cpu"},
-            "written. Use the fp32 form, or export it again",
+            "written. Use the fp32 version, or export it again",
         ),
     ],
 )
@@ -129,7 +129,10 @@ def test_auto_refused_by_all_gives_the_advice_once(
         Classifier.open(path)
     sentence = str(refused.value)
     for name in base.available_backends(path):
-        assert f"wrong.onnx with {name} on cpu refused: its golden frames are answered" in sentence
+        assert (
+            f"wrong.onnx with {name} on cpu rejected: logits of the golden frames differ by"
+            in sentence
+        )
     assert sentence.count("The file is intact") == sentence.count("int8 path: avx2") == 1
     assert "another backend" not in sentence
 

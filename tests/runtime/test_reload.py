@@ -74,7 +74,7 @@ def test_a_new_file_is_opened_and_proved(
     assert news.classifier is not None
     assert news.classifier.card.temperature == 2
     assert news.classifier.backend == "onnxruntime", "opened as the first one was"
-    assert "answers now: tiny, fp32, 32x32, on onnxruntime" in news.reason
+    assert "was reloaded: tiny, fp32, 32x32, on onnxruntime" in news.reason
     news.classifier.close()
 
 
@@ -83,9 +83,9 @@ def test_the_old_engine_stays(
 ) -> None:
     good = make_tiny()
     cases: list[tuple[bytes, str]] = [
-        (make_tiny(negate=True), "answers its golden frames"),
-        (good[: len(good) // 2], "the old engine goes on"),
-        (b"", "the old engine goes on"),
+        (make_tiny(negate=True), "logits of the golden frames differ by"),
+        (good[: len(good) // 2], "still serving the previous model"),
+        (b"", "still serving the previous model"),
         (make_tiny(card=replace(tiny_card, labels=("dog", "cat"))), "label 0 is 'dog'; expected"),
         (
             make_tiny(card=replace(tiny_card, labels=("cat", "dog", "cow"))),
@@ -212,14 +212,14 @@ def test_the_outcome_of_a_reload_is_logged(
             watching._open()
     watching.close()
     said = [record.getMessage() for record in caplog.records]
-    assert ["answers now" in text for text in said] == [True, False]
-    assert ["the old engine goes on" in text for text in said] == [False, True]
+    assert ["was reloaded" in text for text in said] == [True, False]
+    assert ["still serving the previous model" in text for text in said] == [False, True]
 
 
 def test_what_comes_from_no_file_is_refused(scripted: Make, brightness: Make) -> None:
-    with pytest.raises(UserError, match="comes from no file cannot be reloaded"):
+    with pytest.raises(UserError, match="not opened from a file and cannot be reloaded"):
         Pipeline(Camera(scripted([])), brightness(), reload=True)
-    with pytest.raises(UserError, match="comes from no file cannot be opened again"):
+    with pytest.raises(UserError, match="not opened from a file and cannot be reopened"):
         brightness().open_again()
 
 

@@ -161,7 +161,7 @@ def test_a_sink_that_does_not_finish_is_reported(
     output = BackgroundOutput(Endless(), wait=True)
     output.close()
     release.set()
-    assert output.failure == "the list stopped: it was not finished 0 s after the end"
+    assert output.failure == "the list stopped: not finished 0 s after the end"
 
 
 @pytest.mark.parametrize("wait", [True, False])

@@ -91,8 +91,8 @@ def test_a_snapshot_is_written_at_every_change_only(
 @pytest.mark.parametrize(
     ("place", "limit", "sentence"),
     [
-        ("file", 5, "a parent of it is a file"),
-        ("file/shots", 5, "a parent of it is a file"),
+        ("file", 5, "a parent of the path is a file"),
+        ("file/shots", 5, "a parent of the path is a file"),
         ("shots", 0, "expected 1 or more files"),
     ],
 )

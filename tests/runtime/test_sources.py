@@ -88,7 +88,7 @@ def test_a_region_that_makes_no_sense_is_refused(text: str) -> None:
 
 
 def test_a_region_outside_the_first_picture_is_refused() -> None:
-    with pytest.raises(UserError, match="--roi reaches to 5,2, outside the picture of 4x3 pixels"):
+    with pytest.raises(UserError, match="--roi extends to 5,2, outside the image of 4x3 pixels"):
         View(roi=Region.parse("1,0,4,2"))(NUMBERED)
 
 
@@ -97,7 +97,7 @@ def test_a_region_outside_a_later_smaller_image_is_a_device_error(height: int, w
     view = View(roi=Region.parse("1,1,2,2"))
     assert view(NUMBERED).shape == (2, 2, 3)
     assert view(NUMBERED[:2, :2]).shape == (1, 1, 3)
-    with pytest.raises(DeviceError, match=f"the picture is {width}x{height} now and --roi lies"):
+    with pytest.raises(DeviceError, match=f"the image is now {width}x{height} and --roi lies"):
         view(NUMBERED[:height, :width])
 
 
@@ -111,12 +111,20 @@ def test_rotations_are_named_by_their_degrees() -> None:
 @pytest.mark.parametrize(
     ("text", "options", "sentence"),
     [
-        ("clip.mkv", {"width": 64}, "clip.mkv takes no --width; a file has its own size and rate"),
-        ("clip.mkv", {"fps": 5.0}, "takes no --fps"),
-        ("rtsp://h/s", {"height": 64}, "rtsp://h/s takes no --height; set it where the stream"),
-        ("http://h/s", {"fps": 5.0}, "http://h/s takes no --fps; set it where the stream is made"),
-        ("gst:videotestsrc", {"width": 64}, "takes no --width; write it into the pipeline's caps"),
-        ("screen", {"width": 64}, "the screen takes no --width; choose a part with --roi"),
+        (
+            "clip.mkv",
+            {"width": 64},
+            "clip.mkv does not support --width; a file has its own size and rate",
+        ),
+        ("clip.mkv", {"fps": 5.0}, "does not support --fps"),
+        ("rtsp://h/s", {"height": 64}, "rtsp://h/s does not support --height; set it where"),
+        ("http://h/s", {"fps": 5.0}, "http://h/s does not support --fps; set it where"),
+        (
+            "gst:videotestsrc",
+            {"width": 64},
+            "does not support --width; write it into the pipeline's caps",
+        ),
+        ("screen", {"width": 64}, "the screen does not support --width; select a region"),
     ],
 )
 def test_what_a_source_cannot_honour_it_refuses(
@@ -176,13 +184,13 @@ def test_a_realtime_file_keeps_its_rate(scripted: Make, monkeypatch: pytest.Monk
 def test_without_gstreamer_it_is_said_how_to_get_one(text: str) -> None:
     if has_gstreamer():
         pytest.skip("this OpenCV has GStreamer")
-    with pytest.raises(BackendMissing, match="needs an OpenCV with GStreamer, .* apt install"):
+    with pytest.raises(BackendMissing, match="needs an OpenCV with GStreamer; .* apt install"):
         open_source(text)
 
 
 def test_a_gstreamer_pipeline_runs_and_may_be_wrong() -> None:
     if not has_gstreamer():
-        pytest.skip("this OpenCV has no GStreamer")
+        pytest.skip("this OpenCV was built without GStreamer")
     text = "gst:videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=30/1"
     with Camera.open(text) as camera:
         frame = camera.read(timeout=20)
@@ -205,7 +213,7 @@ def test_a_csi_camera_is_a_pipeline_of_the_newest_frame() -> None:
 def test_without_a_screen_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(DeviceError, match="cannot be looked at: there is no display"):
+    with pytest.raises(DeviceError, match="cannot capture the screen: there is no display"):
         open_source("screen")
 
 
@@ -427,7 +435,7 @@ def test_an_engine_that_cannot_be_opened_again_is_a_device_error(
 # systemd.
 
 
-READY = "READY=1\nSTATUS=frames flow"
+READY = "READY=1\nSTATUS=receiving frames"
 
 
 @pytest.fixture
@@ -477,8 +485,8 @@ def test_systemd_shows_the_state_of_the_source(told: Callable[[], list[str]]) ->
     for state, shown in [
         ("started", []),
         ("lost", ["STATUS=no signal: no route"]),
-        ("back", ["STATUS=frames flow"]),
-        ("switched", ["STATUS=frames flow"]),
+        ("back", ["STATUS=receiving frames"]),
+        ("switched", ["STATUS=receiving frames"]),
         ("reloaded", []),
     ]:
         watchdog.signal(Signal(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]

@@ -134,6 +134,6 @@ def test_what_ends_the_loop_is_raised_after_the_last_answer(
             answers.append(answer)  # noqa: PERF401  (an error comes after some)
 
     answers: list[Answer] = []
-    with pytest.raises(DeviceError, match="gives no more frames"):
+    with pytest.raises(DeviceError, match="stopped delivering frames"):
         asyncio.run(take(answers))
     assert len(answers) == 2

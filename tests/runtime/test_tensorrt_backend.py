@@ -77,10 +77,13 @@ def test_an_unknown_flavour() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"tensorrt-rtx": "1.2.0"}, "built with TensorRT-RTX 1.2.0; here is TensorRT-RTX 1."),
-        ({"gpu": "Thor (sm_110)"}, "built with Thor (sm_110); here is Orin (sm_87)"),
-        ({"platform": "Windows AMD64"}, "built with Windows AMD64; here is "),
-        ({}, "is refused by TensorRT-RTX "),
+        (
+            {"tensorrt-rtx": "1.2.0"},
+            "built with TensorRT-RTX 1.2.0; this machine has TensorRT-RTX 1.",
+        ),
+        ({"gpu": "Thor (sm_110)"}, "built with Thor (sm_110); this machine has Orin (sm_87)"),
+        ({"platform": "Windows AMD64"}, "built with Windows AMD64; this machine has "),
+        ({}, "was rejected by TensorRT-RTX "),
     ],
 )
 def test_a_refused_engine_names_both_sides_and_the_command(

@@ -102,7 +102,7 @@ def test_what_is_no_address_is_said(text: str) -> None:
 def test_a_port_that_is_taken_is_said_before_the_loop_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"cannot serve at 127.0.0.1:{port}: .*Name another"):
+        with pytest.raises(UserError, match=rf"cannot serve at 127.0.0.1:{port}: .*Choose another"):
             WebPage(str(port))
     with pytest.raises(UserError, match="cannot serve at 192.0.2.1:0"):
         WebPage("192.0.2.1:0")
@@ -288,7 +288,7 @@ def test_posts_come_from_the_page_and_are_small(brightness: Make) -> None:
 def test_without_permission_nothing_can_be_changed(loop: Any) -> None:
     assert loop.post("/api/stop") == (
         403,
-        {"error": "the operator did not allow it: --web-control does"},
+        {"error": "the operator has not allowed it with --web-control"},
     )
     assert loop.post("/api/source", {"source": "squares:bright"})[0] == 403
     frames = loop.pipeline.summary.frames
@@ -312,7 +312,7 @@ def test_with_permission_the_source_is_switched_and_the_loop_stopped(brightness:
 def test_a_source_that_cannot_be_opened_leaves_the_old_one(brightness: Make) -> None:
     with served(brightness(), control=True, sources=("squares:dark", "/no/such.mkv")) as loop:
         status, answer = loop.post("/api/source", {"source": "/no/such.mkv"})
-        assert (status, "there is no source" in answer["error"]) == (400, True)
+        assert (status, "does not exist" in answer["error"]) == (400, True)
         frames = loop.pipeline.summary.frames
         loop.until(lambda: loop.pipeline.summary.frames > frames + 5)
 

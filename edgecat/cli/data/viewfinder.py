@@ -50,7 +50,7 @@ class Viewfinder:
         return key == _SPACE
 
     def close(self) -> None:
-        """Take the window off the screen."""
+        """Close the window."""
         if self._shown and self._is_open():
             self._cv2.destroyWindow(self._title)
 

@@ -97,7 +97,7 @@ def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, lis
     stills = find_pictures(pictures) if pictures is not None else []
     if pictures is not None and not stills:
         raise UserError(f"--pictures {pictures} holds no pictures; expected a folder or a glob")
-    if source == "":  # else the current folder, as of an empty path
+    if source == "":  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if source is None:
         return ("", stills) if stills else ("0", [])

@@ -180,7 +180,7 @@ def text_width(text: str, height: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _fitting(text: str, room: int, height: int) -> str:
-    """Cut a text to at most `room` pixels, with two dots where its end was."""
+    """Truncate a text to at most `room` pixels, ending in two dots."""
     if not text or text_width(text, height) <= room:
         return text
     while text and text_width(f"{text}..", height) > room:

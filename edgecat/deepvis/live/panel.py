@@ -35,7 +35,7 @@ def deepvis_panel(
     def act(action: Action) -> Callable[[Message], Message]:
         def acted(message: Message) -> Message:
             if action.name == "quit" and not may_quit:
-                raise UserError("the operator did not allow it: --web-control does")
+                raise UserError("the operator has not allowed it with --web-control")
             return _status(desk.act(action.name))
 
         return acted

@@ -20,7 +20,7 @@ def monitor_for(trt: Any, progress: Progress | None) -> Any:
             and is raised by `watched`: an exception must not unwind through C++.
     """
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # its base is known only now
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # its base class is known only at run time
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.failure: BaseException | None = None

@@ -119,7 +119,7 @@ def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard
     if reference.shape[1] != card.classes:
         raise CardError(
             f"the model has {reference.shape[1]} classes and {card.classes} labels were given. "
-            "Give one label a line, in the order of its output"
+            "Give one label per line, in the order of its output"
         )
     wrap(model, source, card, rank)
     wrapped: bytes = model.SerializeToString()

@@ -126,7 +126,7 @@ def golden_parity(
 
     Raises:
         CardError: the file has no card, or answers with another number of classes.
-        CardDamaged: the file was changed after it was sealed.
+        CardDamaged: the file was modified after it was sealed.
         BackendMissing: the backend's library is not installed.
     """
     with Classifier.open(path, backend=backend, device=device, verify=False) as classifier:
@@ -183,7 +183,7 @@ def check_classes(logits: Logits, classes: int, name: str) -> None:
     """Raise UserError unless `logits` has `classes` columns."""
     if logits.ndim != 2 or logits.shape[1] != classes:
         raise UserError(
-            f"{name} answers with shape {logits.shape}; its card has {classes} labels. "
+            f"{name} returns logits of shape {logits.shape}; its card has {classes} labels. "
             "Export it again"
         )
 

@@ -183,7 +183,7 @@ def exact_parity(path: str | Path) -> Pair:
 
     Raises:
         CardError: the file has no card, or answers with another number of classes.
-        CardDamaged: the file was changed after it was sealed.
+        CardDamaged: the file was modified after it was sealed.
     """
     card = read_card(path)
     golden = np.asarray(card.golden, np.float32)

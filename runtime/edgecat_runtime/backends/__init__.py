@@ -1,4 +1,4 @@
-"""Backends: one protocol, one registry. Opening one is what imports its library."""
+"""Backends: one protocol, one registry. A backend's library is imported on opening."""
 
 from edgecat_runtime.backends import builtin  # noqa: F401  (registers them)
 from edgecat_runtime.backends.base import (

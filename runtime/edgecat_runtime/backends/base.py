@@ -17,7 +17,7 @@ from edgecat_runtime.model.card import ModelCard
 
 
 class Backend(Protocol):
-    """What runs a network. Opening touches the device, `close` lets it go.
+    """Runs a network. Opening acquires the device, `close` releases it.
 
     `Classifier` calls `infer` with at least one frame of the card's size, never after `close`, and
     from one thread at a time. A backend with a true attribute `thread_safe` is called from several
@@ -27,11 +27,11 @@ class Backend(Protocol):
     name: str
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
         ...
 
     def close(self) -> None:
-        """Free what the backend holds; calling it twice is harmless."""
+        """Release the backend's resources; calling it twice is harmless."""
         ...
 
 
@@ -58,15 +58,15 @@ Opener = Callable[..., Backend]
 
 @dataclass(frozen=True)
 class BackendEntry:
-    """One way of running a file type.
+    """One way to run a file type.
 
     Attributes:
-        name: as `--backend` takes it.
-        device: as `--device` takes it.
-        suffixes: file types that it opens.
+        name: value for `--backend`.
+        device: value for `--device`.
+        suffixes: file types it opens.
         module: the library it needs.
-        open: called with the path, its card and the number of threads (None: the library's).
-        present: whether the library, once found, was built for the device.
+        open: called with the path, its card and the number of threads (None: the default).
+        present: whether the installed library was built for the device.
         numbered: whether there may be several of the device; `open` then takes `gpu=`, its number.
     """
 
@@ -85,7 +85,7 @@ class BackendEntry:
 
     @property
     def installed(self) -> bool:
-        """Whether its library is installed, found without importing it where that suffices."""
+        """Whether its library is installed, checked without importing it if possible."""
         return find_spec(self.module) is not None and self.present()
 
 
@@ -102,15 +102,15 @@ def register_backend(
     present: Callable[[], bool] = lambda: True,
     numbered: bool = False,
 ) -> None:
-    """Make a backend known.
+    """Register a backend.
 
     Args:
-        name: as `--backend` takes it.
-        suffixes: file types that it opens; the order of registration is `auto`'s preference.
-        module: the library it needs, looked for without importing it.
-        opener: called with the path, its card and the number of threads (None: the library's).
-        device: as `--device` takes it; one name may be registered for several.
-        present: asked, where the library is installed, whether it was built for the device.
+        name: value for `--backend`.
+        suffixes: file types it opens; `auto` prefers the order of registration.
+        module: the library it needs, looked up without importing it.
+        opener: called with the path, its card and the number of threads (None: the default).
+        device: value for `--device`; a name may be registered for several devices.
+        present: returns whether the installed library was built for the device.
         numbered: whether the device may be `cuda:1`: the opener then takes `gpu=`, its number.
     """
     entry = BackendEntry(name, device, suffixes, module, opener, present, numbered)
@@ -121,14 +121,14 @@ def split_device(device: str) -> tuple[str, int | None]:
     """Split a device into its kind and its number: `cuda:1` into `cuda` and 1.
 
     Returns:
-        The kind, and the number; None where there is none, or something else behind the colon.
+        The kind, and the number; None if there is none, or something else after the colon.
     """
     kind, _, number = device.partition(":")
     return (kind, int(number)) if number.isdecimal() else (device, None)
 
 
 def gpu_number(device: str) -> int:
-    """The GPU that a device means, as CUDA counts: 1 for `cuda:1`, 0 where it has no number."""
+    """The CUDA ordinal of a device: 1 for `cuda:1`, 0 if it has no number."""
     return split_device(device)[1] or 0
 
 
@@ -147,7 +147,7 @@ def available_backends(path: str | Path, *, device: str = "auto") -> tuple[str, 
 def backend_entries(
     path: str | Path, *, name: str = "auto", device: str = "auto"
 ) -> tuple[BackendEntry, ...]:
-    """The installed ways of running a file, best first; without any, the one to install.
+    """The installed backends for a file, best first; if there are none, the one to install.
 
     Args:
         path: the artifact.
@@ -155,16 +155,16 @@ def backend_entries(
         device: a registered device, also with a number, such as `cuda:1`; or `auto` for all.
 
     Raises:
-        UserError: an unknown name or device, or one that does not open this file type.
+        UserError: the name or device is unknown or does not support this file type.
     """
     path = Path(path)
     fitting = [entry for entry in _REGISTRY.values() if path.suffix in entry.suffixes]
     if not fitting:
-        raise UserError(f"no backend opens {path.name}; expected a .onnx file")
+        raise UserError(f"no backend can open {path.name}; expected a .onnx file")
     names = dict.fromkeys(entry.name for entry in fitting)
     if name != "auto" and name not in names:
         raise UserError(
-            f"backend {name!r} does not open {path.name}; expected one of "
+            f"backend {name!r} cannot open {path.name}; expected one of "
             f"{', '.join(['auto', *names])}"
         )
     named = [entry for entry in fitting if name in ("auto", entry.name)]
@@ -175,7 +175,7 @@ def backend_entries(
             for entry in named
         )
         raise UserError(
-            f"device {device!r} is none that runs {path.name} with backend {name!r}; expected one "
+            f"device {device!r} cannot run {path.name} with backend {name!r}; expected one "
             f"of {', '.join(['auto', *devices])}"
         )
     installed = tuple(entry for entry in chosen if entry.installed)
@@ -183,7 +183,7 @@ def backend_entries(
 
 
 def _on(entry: BackendEntry, device: str) -> BackendEntry | None:
-    """The entry for a device as `--device` names it; None where it runs on another."""
+    """The entry for a device as given to `--device`; None if it runs on another."""
     kind, number = split_device(device)
     if number is None:
         return entry if device in ("auto", entry.device) else None
@@ -206,11 +206,11 @@ def open_backend(
         name: a registered name, or `auto` for the first that is installed.
         device: a registered device, also with a number, such as `cuda:1`; or `auto` for the first
             that is present.
-        threads: of the CPU; None leaves the choice to the library.
+        threads: CPU threads; None: the library's default.
 
     Raises:
-        UserError: an unknown name or device, or one that does not open this file type.
+        UserError: the name or device is unknown or does not support this file type.
         BackendMissing: the library is not installed.
-        DeviceError: the device does not start.
+        DeviceError: the device cannot be started.
     """
     return backend_entries(path, name=name, device=device)[0].open(Path(path), card, threads)

@@ -1,4 +1,4 @@
-"""Which of several ways of running a model is taken: the fastest one that passes its self-test."""
+"""The choice between several ways to run a model: the fastest that passes its self-test."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
 
 FASTER = 0.8
-"""The share of the best time so far that a later candidate must stay below: less is noise."""
+"""A later candidate must take less than this fraction of the best time; less gain is noise."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way of running a model.
+    """One way to run a model.
 
     Attributes:
-        path: of the file.
-        card: of the file.
+        path: the model file.
+        card: its card.
         entry: backend and device.
     """
 
@@ -40,14 +40,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one candidate.
+    """The result of trying one candidate.
 
     Attributes:
         model: the file's name.
         backend: registered name.
         device: registered name.
-        seconds: for one frame; 0 where it was refused, or was the only candidate.
-        refusal: why it was refused; empty where it passed.
+        seconds: time per frame; 0 if it was rejected or was the only candidate.
+        refusal: why it was rejected; empty if it passed.
     """
 
     model: str
@@ -59,19 +59,19 @@ class Trial:
     def __str__(self) -> str:
         way = f"{self.model} with {self.backend} on {self.device}"
         if self.refusal:
-            return f"{way} refused: {self.refusal}"
+            return f"{way} rejected: {self.refusal}"
         return f"{way} {self.seconds * 1e3:.3g} ms" if self.seconds else way
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which candidate was taken, and what became of all.
+    """The chosen candidate, and the results of all.
 
     Attributes:
-        taken: the number of the one that was taken.
-        trials: of all candidates, in the order of preference.
-        kept_at: the file that this choice is remembered in; None where it is not.
-        cached: whether it was remembered, and not measured for this opening.
+        taken: index of the chosen candidate.
+        trials: the results of all candidates, in order of preference.
+        kept_at: the file that caches this choice; None if it is not cached.
+        cached: whether it comes from the cache instead of a new measurement.
     """
 
     taken: int
@@ -81,17 +81,17 @@ class Choice:
 
     @property
     def best(self) -> Trial:
-        """The candidate that was taken."""
+        """The chosen candidate."""
         return self.trials[self.taken]
 
     @property
     def summary(self) -> str:
-        """What was taken, and where that comes from."""
+        """The chosen candidate, and why it was chosen."""
         if len(self.trials) == 1:
             return f"{self.best}, the only candidate"
         when = "measured before" if self.cached else "measured now"
-        kept = f", kept in {self.kept_at}" if self.kept_at else ""
-        return f"{self.best}, the fastest that is right here ({when}{kept})"
+        kept = f", cached in {self.kept_at}" if self.kept_at else ""
+        return f"{self.best}, the fastest that passes its self-test here ({when}{kept})"
 
     def __str__(self) -> str:
         others = "; ".join(str(t) for i, t in enumerate(self.trials) if i != self.taken)
@@ -116,21 +116,21 @@ def fastest(
     *,
     told: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Model, Choice]:
-    """Open every candidate and keep the fastest; two are open at a time, at most.
+    """Open every candidate and keep the fastest; at most two are open at a time.
 
-    A later candidate is taken only where it needs less than `FASTER` of the best time so far.
+    A later candidate wins only if it takes less than `FASTER` times the best time so far.
 
     Args:
-        candidates: in the order of preference; one alone is not timed.
-        opened: opens a candidate, self-tested.
-        seconds: the time that an open model takes for one frame.
-        told: called with how many of how many were tried, first with 0.
+        candidates: in order of preference; a single one is not timed.
+        opened: opens and self-tests a candidate.
+        seconds: measures the time per frame of an open model.
+        told: progress callback, called with the number tried and the total, from 0 on.
 
     Returns:
         The open model, and the choice.
 
     Raises:
-        EdgecatError: none passed; with several candidates all are named.
+        EdgecatError: no candidate passed; the message names all of them.
     """
     best: Model | None = None
     taken, least = -1, float("inf")
@@ -161,7 +161,7 @@ def _timed(
     opened: Callable[[Candidate], Model],
     seconds: Callable[[Model], float] | None,
 ) -> tuple[Model, float]:
-    """An open model and its time; whatever its library raises is a refusal of this candidate."""
+    """Open and time a candidate; any exception of its library rejects the candidate."""
     entry = candidate.entry
     model: Model | None = None
     try:
@@ -189,11 +189,11 @@ def _reason(error: Exception) -> str:
 def all_refused(
     candidates: Sequence[Candidate], trials: Sequence[Trial], refused: Sequence[Exception]
 ) -> Exception:
-    """The one error for candidates of which none passed: all are named, with what is known."""
+    """The error if no candidate passed: names all of them, and what is known about them."""
     if len({str(error) for error in refused}) == 1:
         return refused[0]
     names = " and ".join(dict.fromkeys(trial.model for trial in trials))
-    sentence = f"nothing here runs {names} rightly: {'; '.join(map(str, trials))}"
+    sentence = f"no backend here runs {names} correctly: {'; '.join(map(str, trials))}"
     wrong = [
         candidate
         for candidate, error in zip(candidates, refused, strict=True)
@@ -206,7 +206,7 @@ def all_refused(
 
 
 def _common_class(errors: Sequence[Exception]) -> type[EdgecatError]:
-    """What several errors are together: the gravest, as the exit codes order them."""
+    """The class of several errors combined: the most severe one, ordered as the exit codes."""
     for kind in (GateError, DeviceError):
         if any(isinstance(error, kind) for error in errors):
             return kind
@@ -217,7 +217,7 @@ def _common_class(errors: Sequence[Exception]) -> type[EdgecatError]:
 def candidates_for(
     path: str | Path, backend: str, device: str, labels: Sequence[str] | None
 ) -> list[Candidate]:
-    """The ways of running one file that its options allow, the preferred first."""
+    """The ways to run one file that the options allow, in order of preference."""
     path = Path(path)
     card = read_card(path)
     if labels is not None:

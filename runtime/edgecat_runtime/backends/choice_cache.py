@@ -1,7 +1,7 @@
-"""Choices that are remembered: measured once, for these files on this machine with these libraries.
+"""A cache of choices: measured once per set of files, machine and library versions.
 
-A choice is only ever a hint. One that is damaged, out of date or unreadable is measured again, one
-that cannot be written is not remembered, and what is taken passes its self-test each time.
+A cached choice is only a hint. If it is damaged, stale or unreadable, the candidates are measured
+again; if it cannot be written, it is not cached; and the chosen model is self-tested every time.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _MOST_KEPT = 64
 
 @dataclass(frozen=True)
 class ChoiceCache:
-    """Where the choice between some candidates is remembered.
+    """The cache entry for the choice between some candidates.
 
     Attributes:
-        path: of the file.
-        key: everything that the choice depends on, as JSON keeps it.
+        path: the cache file.
+        key: everything that the choice depends on, JSON-ready.
         names: of the candidates' files, which may differ from those that were measured.
     """
 
@@ -45,7 +45,7 @@ class ChoiceCache:
     def of(
         cls, folder: Path, candidates: Sequence[Candidate], threads: int | None
     ) -> ChoiceCache | None:
-        """Return the place for these candidates' choice; None where files have no hash to know."""
+        """Return the cache entry for these candidates; None if a file has no hash."""
         if not all(candidate.card.payload_sha256 for candidate in candidates):
             return None
         key = json.loads(json.dumps(_key(candidates, threads), sort_keys=True))
@@ -54,7 +54,7 @@ class ChoiceCache:
         return cls(folder / f"{digest[:32]}.json", key, names)
 
     def read(self) -> Choice | None:
-        """Return what is remembered; None where it is nothing, damaged or of something else."""
+        """Return the cached choice; None if it is missing, damaged or has a different key."""
         try:
             kept = json.loads(self.path.read_bytes())
             trials = tuple(
@@ -71,7 +71,7 @@ class ChoiceCache:
         return Choice(taken, trials, self.path, cached=True)
 
     def write(self, choice: Choice) -> Choice:
-        """Remember a choice, and return it with its place; as it was where it cannot be kept."""
+        """Cache a choice and return it with its path; return it unchanged if that fails."""
         trials = [asdict(trial) for trial in choice.trials]
         kept = {"key": self.key, "taken": choice.taken, "trials": trials}
         try:
@@ -89,7 +89,7 @@ class ChoiceCache:
 
 
 def _trial(kept: Any) -> Trial:
-    """A trial as it was written; ValueError or TypeError where it was not."""
+    """Parse a cached trial; raises ValueError or TypeError if it is malformed."""
     trial = Trial(**kept)
     texts = (trial.model, trial.backend, trial.device, trial.refusal)
     if not all(isinstance(text, str) for text in texts) or not isinstance(trial.seconds, float):
@@ -122,9 +122,9 @@ def _key(candidates: Sequence[Candidate], threads: int | None) -> dict[str, Any]
 
 
 def _library(module: str) -> list[str | int]:
-    """A library's version, place and age, found without importing it; empty where it is missing.
+    """A library's version, path and age, without importing it; empty if it is missing.
 
-    JetPack's libraries have no version that Python's metadata knows, so the file counts as well.
+    JetPack's libraries have no version in Python's metadata, so the file counts as well.
     """
     try:
         spec = find_spec(module)

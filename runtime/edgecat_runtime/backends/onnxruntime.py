@@ -16,16 +16,16 @@ from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 from edgecat_runtime.model.artifact import widest_int8_weight
 
-# It quantises the float bias of a Q/DQ layer by way of half precision, where that overflows, if the
-# graph around is fp16 (seen in 1.32); such graphs are for TensorRT and are only checked here.
+# In an fp16 graph this optimizer quantises the float bias of a Q/DQ layer through half precision,
+# which overflows (seen in 1.32). These graphs are meant for TensorRT and only checked here.
 BROKEN_OPTIMIZERS = ("WeightBiasQuantization",)
 
-# x86 processors without VNNI add two products of a uint8 and an int8 in 16 bits, which saturate
-# where weights are wider than this. ONNX Runtime then has exact kernels, slower ones, for the
-# asking; elsewhere the option changes nothing. What edgecat exports for CPUs is narrower.
+# x86 processors without VNNI add two uint8 x int8 products in 16 bits, which saturates for weights
+# beyond this. ONNX Runtime has exact, slower kernels as an option, which has no effect elsewhere.
+# The weights that edgecat exports for CPUs are narrower.
 _EXACT_WEIGHT = 64
 
-# What ONNX Runtime raises where the file is at fault, whatever the device.
+# What ONNX Runtime raises if the file is at fault, on any device.
 _BAD_MODEL = frozenset(
     (
         "InvalidArgument",
@@ -49,15 +49,15 @@ class OnnxRuntimeBackend:
 
     Args:
         path: a `.onnx` file, uint8 (batch, h, w, 3) BGR in, float32 logits out.
-        threads: inside one operator; None leaves the choice to ONNX Runtime.
+        threads: intra-op threads; None: ONNX Runtime's default.
         device: `cpu`, `cuda`, or `tensorrt` (ONNX Runtime's provider, which builds its engine on
-            opening and takes what TensorRT cannot to CUDA).
+            opening and falls back to CUDA for unsupported operators).
         gpu: which one, as CUDA counts.
 
     Raises:
-        BackendMissing: onnxruntime is not installed, or has no such provider.
-        DeviceError: the provider does not start (driver, CUDA or TensorRT libraries).
-        UserError: ONNX Runtime refuses the file.
+        BackendMissing: onnxruntime is not installed, or lacks the provider.
+        DeviceError: the provider cannot be started (driver, CUDA or TensorRT libraries).
+        UserError: ONNX Runtime rejects the file.
     """
 
     name = "onnxruntime"
@@ -87,14 +87,14 @@ class OnnxRuntimeBackend:
             raise at_fault(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         started = self._session.get_providers()[0]
-        if started != _PROVIDERS[device]:  # it falls back to the CPU without a word
+        if started != _PROVIDERS[device]:  # it falls back to the CPU silently
             raise DeviceError(
-                f"onnxruntime started {started}; expected {_PROVIDERS[device]}. Look after the "
+                f"onnxruntime started {started}; expected {_PROVIDERS[device]}. Check the "
                 f"GPU's driver and libraries (edgecat doctor), or use --device cpu"
             )
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
+        """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
 
         Raises:
             UserError: the backend was closed.
@@ -162,7 +162,7 @@ def _preload(ort: Any) -> None:
 def _providers(device: str, gpu: int) -> list[tuple[str, dict[str, str]]]:
     """Providers with their options, the preferred one first.
 
-    TF32 keeps ten bits of float32's mantissa, which parity at fp32 does not allow.
+    TF32 keeps ten bits of float32's mantissa, too few for fp32 parity.
     """
     if device == "cpu":
         return [(_PROVIDERS["cpu"], {})]

@@ -1,4 +1,4 @@
-"""OpenCV's DNN module: a second opinion that is nearly always installed already."""
+"""OpenCV's DNN module: an alternative backend that is usually installed already."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edgecat_runtime.system.opencv import cv2_module
 class OpenCVBackend:
     """OpenCV 5's new DNN engine over the deployed graph.
 
-    The classic engine (OpenCV 4) takes no uint8 NHWC input. The number of threads is a setting of
-    the whole process there, so it is left alone unless asked for.
+    The classic engine (OpenCV 4) does not support uint8 NHWC input. OpenCV's thread count is
+    process-wide, so it is changed only on request.
 
     Args:
         path: a `.onnx` file, uint8 (batch, h, w, 3) BGR in, float32 logits out.
-        threads: for all of OpenCV in this process; None leaves it as it is.
+        threads: OpenCV's process-wide thread count; None leaves it unchanged.
 
     Raises:
         BackendMissing: OpenCV is missing or older than 5.
-        UserError: OpenCV refuses the file.
+        UserError: OpenCV rejects the file.
     """
 
     name = "opencv"
@@ -45,7 +45,7 @@ class OpenCVBackend:
             raise UserError(f"OpenCV cannot open {path}: {error.err or error}") from error
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
         if self._net is None:
             raise closed()
         self._net.setInput(np.ascontiguousarray(frames))

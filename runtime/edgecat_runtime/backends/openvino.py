@@ -15,17 +15,16 @@ from edgecat_runtime.errors import BackendMissing, UserError
 class OpenVINOBackend:
     """An OpenVINO model compiled for the CPU, over the deployed graph.
 
-    What the graph leaves in float is computed in float32: by itself OpenVINO would take bfloat16
-    or half precision where the processor has them, and answer differently from device to device.
-    Q/DQ layers run in int8.
+    Float layers run in float32: by default OpenVINO would use bfloat16 or half precision on
+    processors that support them, and results would differ between devices. Q/DQ layers run in int8.
 
     Args:
         path: a `.onnx` file, uint8 (batch, h, w, 3) BGR in, float32 logits out.
-        threads: of the processor; None leaves the choice to OpenVINO.
+        threads: CPU threads; None: OpenVINO's default.
 
     Raises:
         BackendMissing: openvino is not installed.
-        UserError: OpenVINO refuses the file.
+        UserError: OpenVINO rejects the file.
     """
 
     name = "openvino"
@@ -50,7 +49,7 @@ class OpenVINOBackend:
             raise UserError(f"OpenVINO cannot open {path}: {reason}") from error
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
+        """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""
         if self._model is None:
             raise closed()
         logits: NDArray[np.float32] = self._model(np.ascontiguousarray(frames))[0]

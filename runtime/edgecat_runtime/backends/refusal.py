@@ -1,4 +1,4 @@
-"""What is said of a model that answers its golden frames differently here: what is known of it."""
+"""The error for a model that fails its self-test here, and what is known about it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgecat_runtime.errors import GateError
 from edgecat_runtime.model.card import ModelCard, Precision
 from edgecat_runtime.system import machine
 
-# From the form that depends most on the processor to the one that depends least on it.
+# From the precision that depends most on the processor to the one that depends least on it.
 _FORMS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 
 
 class WrongAnswer(GateError):
-    """A model answers its golden frames differently here.
+    """A model fails its self-test: its golden-frame logits differ here.
 
     Attributes:
-        reason: by how much, in a few words.
+        reason: by how much, briefly.
     """
 
     def __init__(self, sentence: str, reason: str = "") -> None:
@@ -30,21 +30,21 @@ class WrongAnswer(GateError):
 def wrong_answer(
     name: str, card: ModelCard, backend: str, device: str, *, error: float, limit: float
 ) -> WrongAnswer:
-    """The refusal of a model on one backend.
+    """The error for a model that fails its self-test on one backend.
 
     Args:
-        name: of the model; its path, where it comes from a file.
-        card: as `read_card` gave it.
-        backend: that answered.
-        device: that it ran on.
-        error: worst logit error, relative to the spread of the golden logits.
-        limit: the greatest error that would have been allowed.
+        name: name of the model; its path, if it comes from a file.
+        card: its card, as `read_card` returned it.
+        backend: name of the backend.
+        device: the device it ran on.
+        error: maximum logit error, relative to the spread of the golden logits.
+        limit: the maximum error allowed.
     """
     others = [other for other in available_backends(name) if other != backend]
     return WrongAnswer(
-        f"{name} on {backend} answers its golden frames {error:.1e} of their spread off (limit "
-        f"{limit:.0e}). {advice([(Path(name), card)], {device}, others=others)}",
-        f"its golden frames are answered {error:.1e} of their spread off (limit {limit:.0e})",
+        f"{name} on {backend}: logits of the golden frames differ by {error:.1e} of their "
+        f"spread (limit {limit:.0e}). {advice([(Path(name), card)], {device}, others=others)}",
+        f"logits of the golden frames differ by {error:.1e} of their spread (limit {limit:.0e})",
     )
 
 
@@ -54,12 +54,12 @@ def advice(
     *,
     others: Sequence[str] = (),
 ) -> str:
-    """What is known of models that answered wrongly, and what to use in their place.
+    """What is known about models that failed their self-test, and what to use instead.
 
     Args:
-        models: files, and their cards as `read_card` gave them: where a card has a hash, that was
-            compared with the file.
-        devices: that they ran on.
+        models: files, and their cards as `read_card` returned them: if a card has a hash, it has
+            been compared with the file.
+        devices: the devices they ran on.
         others: backends that have not been tried.
     """
     precisions = {card.precision for _, card in models}
@@ -70,17 +70,17 @@ def advice(
             whole = "The files are intact (their hashes match)"
         known = f"{whole}: either it is {here}, or it was wrong when it was written"
     else:  # an engine, or a model that comes from no file
-        known = f"There is no hash to check it with: it is damaged, foreign, badly built, or {here}"
+        known = f"It has no hash to verify: it is damaged, foreign, badly built, or {here}"
     safer = _FORMS[max(map(_FORMS.index, precisions)) + 1 :]
     uses = [f"another backend ({', '.join(others)})"] if others else []
-    uses += [f"the {' or '.join(safer)} form"] if safer else []
+    uses += [f"the {' or '.join(safer)} version"] if safer else []
     again = "train" if any(path.suffix == ".safetensors" for path, _ in models) else "export"
     way = f"Use {' or '.join(uses)}, or {again}" if uses else again.capitalize()
     return f"{known}. {way} it again with edgecat {__version__} or later"
 
 
 def _device(precisions: Collection[Precision], devices: Collection[str]) -> str:
-    """Where models ran; of int8 on a processor, with the instructions that it is computed by."""
+    """Where models ran; for int8 on a processor, with the instructions used."""
     if set(devices) != {"cpu"}:
         return f"machine's {' and '.join(sorted(devices))}"
     if "int8" not in precisions:

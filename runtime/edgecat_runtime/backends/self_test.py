@@ -28,14 +28,14 @@ def check_answers(
 
     Raises:
         GateError: logits or preprocessing differ by more than the limits.
-        CardError: the model answers with another number of classes than it has labels.
+        CardError: the number of logits does not match the number of labels.
     """
     if not card.golden:
-        raise GateError(f"{name} carries no golden logits to test it with. Export it again")
+        raise GateError(f"{name} has no golden logits for a self-test. Export it again")
     logits = infer(golden_frames(card.height, card.width))
     if logits.shape != (len(card.golden), card.classes):
         raise CardError(
-            f"{name} answers with shape {logits.shape}; its card has {card.classes} labels, "
+            f"{name} returns logits of shape {logits.shape}; its card has {card.classes} labels, "
             f"so ({len(card.golden)}, {card.classes}) was expected. Export it again"
         )
     golden = np.asarray(card.golden, np.float32)
@@ -46,7 +46,7 @@ def check_answers(
     difference = preprocess_difference(card.preprocess_golden, card.height, card.width, card.fit)
     if difference > PREPROCESS_LIMIT:
         raise GateError(
-            f"frames are preprocessed {difference:.1f} grey levels differently here than where "
-            f"{name} was made; at most {PREPROCESS_LIMIT:.0f} is allowed. Use the edgecat and "
-            "OpenCV versions that its card names"
+            f"preprocessing here differs by {difference:.1f} grey levels from preprocessing where "
+            f"{name} was exported; at most {PREPROCESS_LIMIT:.0f} is allowed. Use the edgecat and "
+            "OpenCV versions recorded in its card"
         )

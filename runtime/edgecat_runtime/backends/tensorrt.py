@@ -29,10 +29,10 @@ from edgecat_runtime.nvidia.tensorrt import Flavour, TensorRT, tensorrt
 
 
 class EngineMismatch(UserError):
-    """An engine that TensorRT refuses here.
+    """An engine that TensorRT cannot load on this machine.
 
     Attributes:
-        source: the ONNX file to rebuild it from, where one lies beside the engine.
+        source: the ONNX file next to the engine to rebuild it from, if there is one.
     """
 
     def __init__(self, message: str, source: Path | None) -> None:
@@ -41,29 +41,29 @@ class EngineMismatch(UserError):
 
 
 class TensorRTBackend:
-    """An engine with its buffers, on one stream.
+    """An engine with its buffers, on one CUDA stream.
 
-    Frames go through pinned memory, so that copying in, running and copying out are queued at once.
-    From the third batch of one size on, the three are replayed as one CUDA graph, where the engine
-    allows recording. Batches larger than the engine was built for are split.
+    Frames go through pinned memory, so that upload, inference and download are enqueued together.
+    From the third batch of the same size on, all three are replayed as one CUDA graph, if the
+    engine supports capture. Batches larger than the engine's maximum are split.
 
     Args:
         path: an engine; uint8 (batch, h, w, 3) BGR in, float32 logits out.
         card: its card.
         flavour: which TensorRT built it.
-        device: the GPU, as CUDA counts.
+        device: CUDA ordinal of the GPU.
 
     Attributes:
         name: `tensorrt` or `tensorrt-rtx`.
         thread_safe: yes: threads take turns.
-        gpu: what it runs on.
-        gpu_ms: what the last `infer` took on the GPU, copies included, in milliseconds.
+        gpu: the GPU it runs on.
+        gpu_ms: GPU time of the last `infer` in milliseconds, including copies.
 
     Raises:
         BackendMissing: TensorRT or cuda-bindings is not installed.
-        DeviceError: no usable GPU, one that TensorRT does not serve, or too little memory on it.
-        EngineMismatch: the engine is for another TensorRT, GPU or platform, or is damaged.
-        CardError: the engine's input or output is not what its card says.
+        DeviceError: no usable GPU, one that TensorRT does not support, or not enough memory on it.
+        EngineMismatch: the engine is damaged, or built for a different TensorRT, GPU or platform.
+        CardError: the engine's input or output does not match its card.
     """
 
     thread_safe = True
@@ -86,12 +86,12 @@ class TensorRTBackend:
             self._owned = owned.pop_all()
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
+        """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes).
 
         Threads take turns, since there is one set of buffers.
 
         Raises:
-            UserError: the frames have another shape or type, or the backend was closed.
+            UserError: the frames have the wrong shape or type, or the backend was closed.
             DeviceError: the GPU failed.
         """
         check_frames(frames, *self._frame[:2])
@@ -104,16 +104,16 @@ class TensorRTBackend:
     def close(self) -> None:
         """Free the engine and its memory; calling it twice is harmless."""
         with self._turn, ExitStack() as stack:
-            with suppress(DeviceError):  # what a GPU that is lost held went with it
+            with suppress(DeviceError):  # a lost GPU has lost its memory too
                 stack.enter_context(self.gpu.in_use())
             self._owned.close()
 
     def _split(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run a batch in parts that the engine takes.
+        """Run a batch in parts that fit the engine.
 
         After a failure the next batch starts from the beginning, without a graph if one failed.
         """
-        self._api.log.clear()  # else an error that was survived would explain a later one
+        self._api.log.clear()  # or a handled error would be blamed for a later one
         self.gpu_ms = 0.0
         logits = np.empty((len(frames), self._classes), np.float32)
         try:
@@ -127,7 +127,7 @@ class TensorRTBackend:
         return logits
 
     def _answer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run one batch of at most the largest size; padded up to the smallest."""
+        """Run one batch of at most the maximum size, padded to the minimum size."""
         np.copyto(self._frames[: len(frames)], frames)
         size = max(len(frames), self._smallest)
         if size != self._size:
@@ -147,26 +147,26 @@ class TensorRTBackend:
         return answered
 
     def _record(self) -> None:
-        """Replay the batch as a graph from now on, where the engine allows recording."""
+        """Replay the batch as a graph from now on, if the engine supports capture."""
         if self._api.capturable(self._context, self._stream.handle):
             self._graph = self._stream.capture(self._queue)
-            self._api.log.clear()  # a refusal is no failure
+            self._api.log.clear()  # a rejection is not a failure
 
     def _reshape(self, size: int) -> None:
         self._drop_graph()
         if not self._context.set_input_shape(self._input, (size, *self._frame)):
-            raise DeviceError(f"TensorRT refuses a batch of {size}: {self._api.log.first_error}")
+            raise DeviceError(f"TensorRT rejects a batch of {size}: {self._api.log.first_error}")
         self._size, self._runs = size, 0
 
     def _queue(self) -> None:
-        """Queue copying in, running and copying out."""
+        """Enqueue upload, inference and download."""
         self._stream.upload(self._device_in, self._pinned_in, self._frames[: self._size].nbytes)
         if not self._context.execute_async_v3(self._stream.handle):
             raise DeviceError(f"{self._api} cannot run the engine: {self._api.log.first_error}")
         self._stream.download(self._pinned_out, self._device_out, self._logits[: self._size].nbytes)
 
     def _check_tensors(self, path: Path, card: ModelCard) -> None:
-        """Learn names, shapes and batch sizes; refuse an engine that is not the card's."""
+        """Read names, shapes and batch sizes; raise if they do not match the card."""
         trt, engine = self._api.trt, self._engine
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
@@ -191,22 +191,22 @@ class TensorRTBackend:
     def _new_context(self, path: Path, card: ModelCard) -> Any:
         if self._api.stripped(self._engine):
             raise UserError(
-                f"{path} was built without its weights (strip) and cannot run. "
-                "Build it again without"
+                f"{path} was built with --strip, without its weights, and cannot "
+                "run. Rebuild it without --strip"
             )
         context = self._api.context(self._engine)
         if context is None:
             if not self._api.serves(self.gpu.capability):
                 raise not_served(path, card, self._api, self.gpu)
             raise DeviceError(
-                f"{path} needs {self._engine.device_memory_size_v2 / 1e6:.0f} MB beside its "
-                f"weights; {self.gpu} has {self.gpu.free_memory() / 1e6:.0f} MB free. Close what "
-                "else uses the GPU, or build the engine for smaller batches"
+                f"{path} needs {self._engine.device_memory_size_v2 / 1e6:.0f} MB in addition to "
+                f"its weights; {self.gpu} has {self.gpu.free_memory() / 1e6:.0f} MB free. Close "
+                "other programs that use the GPU, or build the engine for smaller batches"
             )
         return context
 
     def _allocate(self, owned: ExitStack) -> None:
-        """Make stream, events and buffers, freed by `owned` in the opposite order."""
+        """Create stream, events and buffers, released by `owned` in reverse order."""
         images = self._largest * int(np.prod(self._frame))
         answers = self._largest * self._classes * 4
         self._stream = _owned(owned, Stream())
@@ -227,7 +227,7 @@ class TensorRTBackend:
         self._graph = None
 
     def _forget(self) -> None:
-        """Let TensorRT's objects go, the context before the engine that it runs."""
+        """Release TensorRT's objects, the context before its engine."""
         self._context = None
         self._engine = None
 
@@ -263,7 +263,7 @@ def not_served(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu) -> DeviceEr
 
 
 def here(api: TensorRT, gpu: Gpu | None) -> dict[str, str]:
-    """What an engine depends on, as its card's `tools` note it.
+    """What an engine depends on, as stored in its card's `tools`.
 
     Args:
         api: the flavour that builds or runs it.
@@ -275,7 +275,7 @@ def here(api: TensorRT, gpu: Gpu | None) -> dict[str, str]:
 
 
 def mismatch(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu, reason: str) -> EngineMismatch:
-    """Say why an engine does not open here, naming what it was built with and what is here."""
+    """Explain why an engine cannot be loaded: what it was built with and what this machine has."""
     now = here(api, gpu)
     titles = {api.kind.backend: f"{api.kind.title} ", "platform": "", "gpu": ""}
     differ = [key for key in titles if card.tools.get(key, now[key]) != now[key]]
@@ -285,9 +285,9 @@ def mismatch(path: Path, card: ModelCard, api: TensorRT, gpu: Gpu, reason: str) 
     if differ:
         built = ", ".join(titles[key] + card.tools[key] for key in differ)
         found = ", ".join(titles[key] + now[key] for key in differ)
-        sentence = f"{path} was built with {built}; here is {found}"
+        sentence = f"{path} was built with {built}; this machine has {found}"
     else:
-        sentence = f"{path} is refused by {api} on {gpu}"
+        sentence = f"{path} was rejected by {api} on {gpu}"
     why = f" ({reason})" if reason else ""
     return EngineMismatch(f"{sentence}{why}. {rebuild}", source if source.is_file() else None)
 

@@ -1,15 +1,15 @@
-"""How fast models are here, measured so that the figures can be compared.
+"""Benchmarks of models on this machine, measured so that results are comparable.
 
-Latency is host to host: preprocessed frames in the host's memory in, logits in the host's memory
-out, copies to a GPU and back included. What is part of it or comes before it is a stage.
+Latency is host to host: from preprocessed frames in host memory to logits in host memory, including
+copies to and from a GPU. Its parts, and what precedes it, are reported as stages.
 
-1. **Warm-up**: each model answers in windows of a quarter of a second (of three calls at least)
-   until the medians of three windows in a row lie within 5 % of each other, or a limit is reached.
-2. **Rounds**: ten of them; in each, every model has its turn, and the order moves on by one, so
-   that a machine that heats up or has other work treats all alike. Where several take turns, the
-   first call of a turn is not counted: it finds the caches as the others left them.
-3. **Speed**: the ratio of the median latencies within a round; of these ratios the median. Other
-   work on the machine hardly moves it, unlike `fps`, which is what was really got.
+1. **Warm-up**: each model runs in windows of a quarter of a second (at least three calls) until the
+   medians of three consecutive windows are within 5 % of each other, or a time limit is reached.
+2. **Rounds**: ten rounds; in each, every model has one turn, and the order rotates by one, so that
+   thermal throttling and background load affect all models alike. If several models take turns, the
+   first call of a turn is discarded: the others have displaced its data from the caches.
+3. **Speed**: the median over all rounds of the ratio of median latencies within a round. Background
+   load hardly affects it, unlike `fps`, which is the throughput actually achieved.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of one model on one backend; times are milliseconds of one batch.
+    """Measurements of one model on one backend; times are milliseconds per batch.
 
     Attributes:
         model: path of the artifact.
-        backend: that answered.
-        device: that the backend computes on, and the machine in its state under this load.
+        backend: name of the backend.
+        device: the backend's device, and the machine's state under this load.
         precision: `fp32`, `fp16` or `int8`.
         batch: frames in a batch.
-        n: batches that were timed.
-        fps: frames a second, host to host.
+        n: number of timed batches.
+        fps: frames per second, host to host.
         latency_ms: `mean`, `p50`, `p90` and `p99`, host to host.
-        stages_ms: mean of `preprocess` (1280x720 frames to the network's input, before the
-            latency), of `infer` (the latency) and, where the backend tells, of `gpu` within it.
-        warmup: batches answered before.
-        memory_mb: memory that opening the model and answering one batch took, in RAM and on the
-            GPU, in units of 10^6 bytes; the backend's library is not in it.
+        stages_ms: mean of `preprocess` (1280x720 frames to the network's input, not part of the
+            latency), of `infer` (the latency) and, if the backend reports it, of `gpu` within it.
+        warmup: number of warm-up batches.
+        memory_mb: memory used by opening the model and running one batch, RAM plus GPU, in units of
+            10^6 bytes; the backend's library is not included.
         samples_ms: every latency, in the order of measurement.
-        steady: whether the warm-up ended because the latency was steady.
-        speed: as a multiple of the first model's, from the rounds.
+        steady: whether the latency was stable when the warm-up ended.
+        speed: relative to the first model, from the rounds.
     """
 
     model: str
@@ -76,7 +76,7 @@ class Result:
     speed: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures for JSON, without samples and ratio."""
+        """Return the JSON-ready fields, without samples and ratio."""
         return {name: v for name, v in asdict(self).items() if name not in _OUTSIDE_JSON}
 
 
@@ -88,13 +88,13 @@ def measure(
     clock: Clock = perf_counter,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Result]:
-    """Measure open models in turns; the first is the one that the others' speed is a multiple of.
+    """Measure open models in turns; speeds are relative to the first one.
 
     Args:
         subjects: at least one.
         batch: frames in a batch.
-        seconds: to measure each, after its warm-up.
-        clock: gives seconds.
+        seconds: time to measure each model, after its warm-up.
+        clock: returns seconds.
         advance: called after each model's warm-up and after each round.
     """
     runs = [_Run(subject, batch, clock) for subject in subjects]
@@ -112,7 +112,7 @@ def measure(
 
 
 class _Run:
-    """One model's measurement, as it grows."""
+    """One model's measurement in progress."""
 
     def __init__(self, subject: Subject, batch: int, clock: Clock) -> None:
         self.subject = subject
@@ -128,7 +128,7 @@ class _Run:
         self.machine: Machine | None = None
 
     def warm_up(self, limit: float) -> None:
-        """Answer until three windows in a row are alike, or `limit` seconds are over."""
+        """Run until three consecutive windows agree, or for `limit` seconds."""
         start, medians = self._clock(), list[float]()
         while not self._steady and self._clock() - start < limit:
             window = self._answers(_WINDOW_SECONDS, _WINDOW_CALLS)
@@ -139,8 +139,8 @@ class _Run:
         self._gpu.clear()
 
     def turn(self, seconds: float, *, alone: bool) -> None:
-        """Take one turn: preprocess, and answer for so many seconds."""
-        self._fit_frames()  # not counted, as the first answer is not
+        """Take one turn: preprocess, then run for `seconds`."""
+        self._fit_frames()  # discarded, like the first call
         self._preprocess.append(self._timed(self._fit_frames))
         if not alone:
             self._infer()
@@ -151,7 +151,7 @@ class _Run:
         return [median(times) for times in self._rounds]
 
     def result(self, first: _Run) -> Result:
-        """The figures, with the ratio to the first model's."""
+        """The result, with the speed relative to the first model."""
         times = [1e3 * seconds for turn in self._rounds for seconds in turn]
         percentiles = np.percentile(times, _PERCENTS).tolist()
         latency = {
@@ -181,7 +181,7 @@ class _Run:
         )
 
     def _answers(self, seconds: float, least: int) -> list[float]:
-        """Seconds of each answer, for so long and at least so many."""
+        """Seconds of each call: at least `least` calls, for at least `seconds`."""
         times: list[float] = []
         start = self._clock()
         while len(times) < least or self._clock() - start < seconds:

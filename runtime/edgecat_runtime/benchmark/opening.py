@@ -24,13 +24,13 @@ from edgecat_runtime.system.machine import resident_bytes
 
 @dataclass(frozen=True)
 class Subject:
-    """An open model to be measured.
+    """An open model to benchmark.
 
     Attributes:
-        name: for the results.
+        name: used in the results.
         classifier: the model.
-        gpu_ms: the GPU's own time for the last batch; None where the backend does not tell.
-        memory_mb: that it took to open; 0 where that was not watched.
+        gpu_ms: returns the last batch's GPU time; None if the backend does not report it.
+        memory_mb: memory used by opening it; 0 if not measured.
     """
 
     name: str
@@ -47,17 +47,17 @@ def opened(
     threads: int | None = None,
     skipped: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[list[Subject]]:
-    """Open models, self-tested, one after the other, watching what memory each takes.
+    """Open and self-test models one by one, measuring how much memory each uses.
 
     Args:
-        models: paths, each with the ways to run it, as `backend_entries` gives them.
-        batch: frames in the batch that each answers once.
-        threads: of the CPU; None leaves the choice to each backend.
-        skipped: is told why a way was left out: it does not start, refuses the model, or answers
-            its golden frames differently.
+        models: paths, each with its backends, as returned by `backend_entries`.
+        batch: size of the one batch that each model runs.
+        threads: CPU threads; None: each backend's default.
+        skipped: called with the reason when a backend is skipped: it cannot be started, rejects the
+            model, or fails the self-test.
 
     Raises:
-        EdgecatError: why the first way does not work, where a model has none that does.
+        EdgecatError: no backend works for a model; this is the first one's error.
     """
     with ExitStack() as stack:
         subjects: list[Subject] = []
@@ -75,7 +75,7 @@ def opened(
 def _tried(
     stack: ExitStack, path: Path, entry: BackendEntry, batch: int, threads: int | None
 ) -> Subject | EdgecatError:
-    """The open model, which `stack` will close, or why it does not open."""
+    """The open model, which `stack` will close, or the error."""
     try:
         subject = _open(path, entry, batch, threads)
     except EdgecatError as error:
@@ -85,7 +85,7 @@ def _tried(
 
 
 def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> Subject:
-    with suppress(ImportError):  # the backend says it better
+    with suppress(ImportError):  # the backend's own error is better
         import_module(entry.module)
     card = read_card(path)
     before = resident_bytes() - _gpu_free(entry.device)
@@ -102,13 +102,13 @@ def _open(path: Path, entry: BackendEntry, batch: int, threads: int | None) -> S
 
 
 def golden_batch(card: ModelCard, batch: int) -> NDArray[np.uint8]:
-    """Golden frames, over and over: uint8 (batch, height, width, 3)."""
+    """Golden frames, repeated: uint8 (batch, height, width, 3)."""
     golden = golden_frames(card.height, card.width)
     return np.ascontiguousarray(golden[np.arange(batch) % len(golden)])
 
 
 def _gpu_clock(backend: Backend) -> Callable[[], float] | None:
-    """How to ask a backend for the GPU's time, where it has an attribute `gpu_ms`."""
+    """A function that returns the backend's GPU time, if it has an attribute `gpu_ms`."""
     return (lambda: float(backend.gpu_ms)) if hasattr(backend, "gpu_ms") else None
 
 

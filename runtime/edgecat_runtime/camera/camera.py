@@ -1,4 +1,4 @@
-"""The camera: frames of any source, every one of a file and the newest of a live one."""
+"""The camera: frames from any source, every frame of a file, the newest of a live source."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _POLL_SECONDS = 0.2
 
 
 class Camera:
-    """A source with its capture thread and one slot; there is no queue that could grow old.
+    """A source with a capture thread and a one-frame slot: no queue, so no stale frames.
 
-    A live source overwrites the slot, and what was overwritten is counted as dropped. A file waits
-    until the slot is free, so no frame is lost, and the next is decoded while this one is answered.
+    A live source overwrites the slot, and overwritten frames count as dropped. A file waits until
+    the slot is free, so no frame is lost, and the next is decoded while this one is classified.
 
-    A live source that can be opened again survives its loss: when it fails, or gives no frame for
-    `options.stall` seconds, it is opened anew until it is back, with pauses of at most half a
-    second. A thread that hangs in a driver is left to itself.
+    A live source that can be reopened survives a loss: when it fails, or delivers no frame for
+    `options.stall` seconds, it is reopened until it returns, with a backoff of at most half a
+    second. A thread that hangs in a driver is abandoned.
 
     Args:
-        source: what is read.
-        reopen: opens it again; None: its loss is an error.
-        options: how its pictures are looked at, and what counts as a stall.
-        give_up: seconds without a frame after which a loss is an error; None never.
+        source: the source to read.
+        reopen: reopens it; None: its loss is an error.
+        options: rotation, flip and region of interest of its images, and the stall timeout.
+        give_up: seconds without a frame after which a loss is an error; None: never.
 
     Example:
         >>> with Camera.open("clip.mp4") as camera:  # doctest: +SKIP
@@ -65,13 +65,13 @@ class Camera:
         give_up: float | None = None,
         wait: bool = False,
     ) -> Camera:
-        """Open a source, by its text (see `open_source`, also for what it raises) or itself.
+        """Open a source given as text or as an object; `open_source` lists the errors.
 
         Args:
-            source: a live one that is named by a text is opened again when it is lost.
+            source: a live source given as text is reopened when it is lost.
             options: how to open it.
             give_up: as for the camera.
-            wait: whether a source that is not there yet is waited for as one that was lost.
+            wait: whether to wait for a source that does not exist yet, as for a lost one.
         """
         if isinstance(source, Source):
             return cls(source, options=options, give_up=give_up)
@@ -101,12 +101,12 @@ class Camera:
 
     @property
     def losses(self) -> int:
-        """How often a source that had given frames was lost."""
+        """Number of times a source that had delivered frames was lost."""
         return self._reader.recovery.losses
 
     @property
     def signals(self) -> deque[Signal]:
-        """What happened to the source and nobody has taken yet; the oldest first."""
+        """Status events of the source not consumed yet, oldest first."""
         return self._reader.signals
 
     @property
@@ -116,9 +116,9 @@ class Camera:
 
     @property
     def fit(self) -> Callable[[Image], Fitted] | None:
-        """Fits each frame of a file to a network while the one before is answered; None: not.
+        """Preprocesses each frame of a file while the previous one is classified; None: off.
 
-        A live frame may never be answered, so it is fitted when it is.
+        A live frame may be dropped, so it is preprocessed only when it is classified.
         """
         return self._reader.fit
 
@@ -128,12 +128,12 @@ class Camera:
 
     @property
     def fps(self) -> float:
-        """The constant frame rate; 0 of a live source, whose frames come when they come."""
+        """The constant frame rate; 0 for a live source, whose rate varies."""
         return 0.0 if self.source.live else self.source.fps or 25.0
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that came and went unread."""
+        """Frames of a live source that were overwritten unread."""
         return self._reader.dropped
 
     @property
@@ -142,18 +142,18 @@ class Camera:
         return self._reader.skipped
 
     def read(self, timeout: float | None = None) -> Frame | None:
-        """Return the next frame, of a live source the newest; None at the end.
+        """Return the next frame (for a live source, the newest); None at the end.
 
-        The first call starts capturing, so frames do not pass while a model is being loaded.
+        The first call starts the capture, so no frame is lost while a model is being loaded.
 
         Args:
-            timeout: seconds to wait; None waits as long as it takes.
+            timeout: seconds to wait; None: no limit.
 
         Raises:
             TimeoutError: no frame came in time.
-            DeviceError: a live source has vanished, for good or for longer than `give_up`; frames
-                that came before are given first.
-            UserError: a file holds nothing that can be read.
+            DeviceError: a live source was lost for good or for longer than `give_up`; frames
+                captured before are returned first.
+            UserError: a file contains nothing that can be decoded.
         """
         frames = read_newest([self], self.changed, timeout)
         return frames[0] if frames else None
@@ -163,10 +163,10 @@ class Camera:
             yield frame
 
     def switch(self, source: str) -> None:
-        """Read another source from now on; may be called from any thread.
+        """Switch to another source; may be called from any thread.
 
         Raises:
-            UserError, DeviceError: as `open_source` does; the old source stays.
+            UserError, DeviceError: as `open_source`; the current source is kept.
         """
         reopen = partial(open_source, source, self._options)
         self._reader.switch(reopen(), reopen)
@@ -186,26 +186,26 @@ class Camera:
     ) -> None:
         self.close()
 
-    # For one who reads several cameras; all are called with their common condition held.
+    # For reading several cameras; called with their shared condition held.
 
     @property
     def changed(self) -> Condition:
-        """What is notified with every frame."""
+        """The condition that is notified with every frame."""
         return self._reader.changed
 
     def share(self, changed: Condition, number: int) -> None:
-        """Become camera `number` of several that tell of frames through one condition."""
+        """Become camera `number` of several that share one condition."""
         if self._reader.started:
             raise ValueError(f"{self.source.name} was read before it became one of several cameras")
         self._reader.changed, self._reader.number = changed, number
 
     def start(self) -> None:
-        """Start capturing, if that has not been done yet."""
+        """Start the capture, unless it is running already."""
         if not self._reader.started and not self._reader.closed:
             self._reader.start(self.source)
 
     def take(self) -> Frame | None:
-        """Return the frame in the slot, if there is one, and free the slot."""
+        """Return the frame in the slot, if any, and clear the slot."""
         reader = self._reader
         frame, reader.slot = reader.slot, None
         if frame is None or reader.closed:
@@ -214,7 +214,7 @@ class Camera:
         return frame if self.source.live else replace(frame, captured=perf_counter())
 
     def check(self) -> None:
-        """Look after a source that stands still or is gone for too long; raise what ended it."""
+        """Handle a source that stalls or is lost for too long; raise the error that ended it."""
         reader = self._reader
         reader.check()
         if reader.slot is None and reader.error is not None and not reader.closed:
@@ -224,16 +224,16 @@ class Camera:
 def read_newest(
     cameras: Sequence[Camera], changed: Condition, timeout: float | None
 ) -> list[Frame]:
-    """Return a frame of each camera that has one, waiting for the first; none when all have ended.
+    """Return a frame of each camera that has one, waiting for the first; empty at the end of all.
 
     Args:
-        cameras: that share `changed`.
+        cameras: cameras that share `changed`.
         changed: notified with every frame.
-        timeout: seconds to wait; None waits as long as it takes.
+        timeout: seconds to wait; None: no limit.
 
     Raises:
         TimeoutError: no frame came in time.
-        EdgecatError: what ended one of them.
+        EdgecatError: the error that ended one of them.
     """
     deadline = perf_counter() + (float("inf") if timeout is None else timeout)
     with changed:
@@ -248,5 +248,5 @@ def read_newest(
             left = deadline - perf_counter()
             if left <= 0:
                 names = ", ".join(camera.source.name for camera in cameras)
-                raise TimeoutError(f"{names} gave no frame in {timeout} s")
+                raise TimeoutError(f"no frame from {names} within {timeout} s")
             changed.wait(min(left, _POLL_SECONDS))

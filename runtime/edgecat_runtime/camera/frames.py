@@ -1,4 +1,4 @@
-"""What a camera hands over: frames, and news of its signal."""
+"""What a camera delivers: frames and status events."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Frame:
 
     Attributes:
         image: uint8 (h, w, 3), BGR.
-        index: its number at the source, from 0; dropped frames have numbers too.
-        captured: when, in seconds of `time.perf_counter`. A frame of a file does not age while it
-            waits to be read.
-        time: when, in seconds since 1970.
-        name: of the picture, where the source names them.
+        index: its position in the source, from 0; dropped frames count too.
+        captured: capture time, in seconds of `time.perf_counter`. A frame of a file does not age
+            while it waits to be read.
+        time: Unix time in seconds.
+        name: the image's name, if the source has names.
         source: name of the source.
-        camera: number of the camera among several, from 0.
-        fitted: to the network already, where the capture thread had the time.
+        camera: index of the camera among several, from 0.
+        fitted: the preprocessed frame, if the capture thread has made it already.
     """
 
     image: Image
@@ -54,20 +54,20 @@ News = Literal["started", "lost", "back", "switched", "reopened", "reloaded", "r
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """News of a source or of the loop.
+    """A status event of a source or of the loop.
 
     Attributes:
-        state: `started` the loop has; a live source was `lost` or is `back`; the camera was
-            `switched` to another source; the engine failed and was `reopened`; its file was
-            replaced, and the new one was `reloaded` or `refused`; the loop `stopped`.
-        source: its name.
-        camera: number of the camera among several.
-        time: when, in seconds since 1970.
+        state: the loop `started`; a live source was `lost` or is `back`; the camera was `switched`
+            to another source; the engine failed and was `reopened`; the model file was replaced,
+            and the new one was `reloaded` or `refused`; the loop `stopped`.
+        source: name of the source.
+        camera: index of the camera among several.
+        time: Unix time in seconds.
         reason: why.
-        seconds: how long it has been without a frame, where the source is back.
-        before: what the loop said of this camera before: a label, `unsure`, `waiting` for a frame,
-            `no signal` or `stopped`.
-        age: seconds since the capture of the frame that was answered last; 0 where none was.
+        seconds: if the source is back, how long it delivered no frame.
+        before: the camera's previous label or status: a label, `unsure`, `waiting` for a frame, `no
+            signal` or `stopped`.
+        age: seconds since the capture of the last classified frame; 0 if there was none.
     """
 
     state: News
@@ -81,7 +81,7 @@ class Signal:
 
     @property
     def after(self) -> str:
-        """What the loop says of this camera from now on, until its next answer."""
+        """The camera's status after this event, until its next answer."""
         return _AFTER.get(self.state, self.before)
 
 

@@ -1,4 +1,4 @@
-"""Which cameras there are, and which kinds of source work here."""
+"""Which cameras exist, and which kinds of source work here."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class FoundCamera:
     """A camera of this machine.
 
     Attributes:
-        source: what to give `--source`.
-        name: as its driver has it.
-        sizes: such as `1280x720`; empty where the driver names none.
+        source: value for `--source`.
+        name: as its driver reports it.
+        sizes: such as `1280x720`; empty if the driver reports none.
     """
 
     source: str
@@ -44,8 +44,8 @@ class SourceKind:
     """A kind of source.
 
     Attributes:
-        example: what to give `--source`.
-        reason: why it does not work here; empty where it does.
+        example: value for `--source`.
+        reason: why it does not work here; empty if it does.
     """
 
     example: str
@@ -62,7 +62,7 @@ class SourceKind:
 
 
 def find_cameras() -> list[FoundCamera]:
-    """Return the cameras that Linux has a device file for; elsewhere none can be listed."""
+    """Return the cameras with a Linux device file; other systems cannot list them."""
     found = []
     for path in sorted(Path("/dev").glob("video*"), key=natural_key):
         try:
@@ -81,8 +81,8 @@ def source_kinds() -> list[SourceKind]:
     except BackendMissing as error:
         return [SourceKind("0", str(error))]
     backends = cv2.videoio_registry
-    ffmpeg = "" if backends.hasBackend(cv2.CAP_FFMPEG) else "this OpenCV has no FFmpeg"
-    pipelines = "" if has_gstreamer() else "this OpenCV has no GStreamer"
+    ffmpeg = "" if backends.hasBackend(cv2.CAP_FFMPEG) else "this OpenCV was built without FFmpeg"
+    pipelines = "" if has_gstreamer() else "this OpenCV was built without GStreamer"
     return [
         SourceKind("0", _why_no_camera()),
         SourceKind("clip.mp4", ffmpeg),
@@ -98,7 +98,7 @@ def source_kinds() -> list[SourceKind]:
 
 def _why_no_camera() -> str:
     if sys.platform.startswith("linux") and not find_cameras():
-        return "no camera was found (/dev/video*)"
+        return "no camera found (/dev/video*)"
     return ""
 
 

@@ -21,13 +21,13 @@ _EXAMPLES: dict[str, str] = {}
 
 
 def register_source(scheme: str, open_function: SourceOpener, *, example: str = "") -> None:
-    """Make `scheme:...` a source, as in `synthetic://pets`.
+    """Register `scheme:...` as a source, as in `synthetic://pets`.
 
     Args:
         scheme: two characters or more, without the colon.
         open_function: called with the whole text and the options; returns an open source or raises
-            an EdgecatError. `rotate`, `flip`, `roi` and `realtime` are none of its business.
-        example: for lists; empty: `scheme:...`.
+            an EdgecatError. The caller handles `rotate`, `flip`, `roi` and `realtime`.
+        example: shown in lists; empty: `scheme:...`.
     """
     if not _SCHEME.fullmatch(f"{scheme}:"):
         raise ValueError(f"scheme is {scheme!r}; expected two or more letters, digits, + . -")
@@ -36,28 +36,28 @@ def register_source(scheme: str, open_function: SourceOpener, *, example: str = 
 
 
 def registered_examples() -> tuple[str, ...]:
-    """An example of each scheme that was registered, sorted."""
+    """An example of each registered scheme, sorted."""
     return tuple(_EXAMPLES[scheme] for scheme in sorted(_SCHEMES))
 
 
 def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> Source:
-    """Open a source named by a text.
+    """Open a source given as text.
 
     Args:
-        text: a camera number, a `/dev/videoN`, a video file, a picture, a folder or a glob of
-            pictures, `screen`, or an address: `rtsp://`, `http://`, `csi://`, `gst:` or what a
-            registered scheme takes.
+        text: a camera number, a `/dev/videoN`, a video file, an image, a folder or a glob of
+            images, `screen`, or an address: `rtsp://`, `http://`, `csi://`, `gst:` or a registered
+            scheme.
         options: how to open it.
 
     Raises:
-        UserError: it is empty, or nothing is there, or nothing that can be read; or it cannot
-            honour an option.
-        DeviceError: there is no such camera, or it cannot be opened.
+        UserError: the text is empty, the source does not exist or cannot be read, or it does not
+            support an option.
+        DeviceError: the camera does not exist or cannot be opened.
     """
     from edgecat_runtime.camera import sources
 
     text = str(text)
-    if not text:  # else the current folder, as of an empty path
+    if not text:  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
         return sources.open_webcam(text, options)

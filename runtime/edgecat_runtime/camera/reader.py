@@ -20,7 +20,7 @@ from edgecat_runtime.types import Image
 
 log = logging.getLogger("edgecat_runtime")
 
-_ABANDONED = 2  # threads that may hang in a driver before no other is started
+_ABANDONED = 2  # hung threads after which no other is started
 
 
 class Reader:
@@ -31,20 +31,20 @@ class Reader:
     opens the source again.
 
     Args:
-        source: what is read.
-        reopen: opens it again; None: its loss is an error.
-        options: how its pictures are looked at, and what counts as a stall.
-        give_up: seconds without a frame after which a loss is an error; None never.
+        source: the source to read.
+        reopen: reopens it; None: its loss is an error.
+        options: rotation, flip and region of interest of its images, and the stall timeout.
+        give_up: seconds without a frame after which a loss is an error; None: never.
 
     Attributes:
-        source: what is read now.
-        number: of the camera among several.
-        changed: notified with every frame; held where any of this is read or called from outside.
-        slot: the frame that nobody has taken yet.
-        error: what ended the reading.
+        source: the current source.
+        number: index of the camera among several.
+        changed: notified with every frame; hold it to read or call any of this from outside.
+        slot: the frame not taken yet.
+        error: the error that ended the reading.
         closed: whether it was ended from outside.
         recovery: the state of the source.
-        signals: what happened to it and nobody has taken yet; the oldest first.
+        signals: its status events not consumed yet, oldest first.
         clock: durations of the source's `read`.
         fit: as for the camera.
     """
@@ -73,7 +73,7 @@ class Reader:
         )
         self._options = options
         self._view = View(options.rotate, options.flip, options.roi)
-        self._count = self._dropped = self._skipped = 0  # the latter two: of sources that are gone
+        self._count = self._dropped = self._skipped = 0  # the latter two: of previous sources
         self._turn = 0
         self._thread: Thread | None = None
         self._abandoned: list[Thread] = []
@@ -85,7 +85,7 @@ class Reader:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that came and went unread."""
+        """Frames of a live source that were overwritten unread."""
         return self._dropped + self.source.dropped
 
     @property
@@ -94,10 +94,10 @@ class Reader:
         return self._skipped + self.source.skipped
 
     def start(self, source: Source | None) -> None:
-        """Start a thread; what an older one still brings counts no more.
+        """Start a thread; frames of an older one are ignored from now on.
 
         Args:
-            source: what to read; None: open it again first.
+            source: what to read; None: reopen it first.
         """
         self._turn += 1
         self.recovery.wait()
@@ -107,7 +107,7 @@ class Reader:
         self._thread.start()
 
     def check(self) -> None:
-        """Look after a source that stands still or is gone for too long."""
+        """Handle a source that stalls or is lost for too long."""
         now = perf_counter()
         if self.recovery.is_hopeless(now):
             self._end(self._turn, self.recovery.final_error)
@@ -115,7 +115,7 @@ class Reader:
             self._abandon()
 
     def switch(self, source: Source, reopen: Reopen) -> None:
-        """Read another source from now on; the one before is closed without waiting for it."""
+        """Switch to another source; the previous one is closed without waiting for it."""
         with self.changed:
             if self.closed:
                 source.close()
@@ -124,7 +124,7 @@ class Reader:
             self._count_gone(before)
             self.source, self.slot, self.error = source, None, None
             self.recovery.replace(reopen if source.live and source.reopens else None)
-            self._note("switched", f"{before.name} was watched before")
+            self._note("switched", f"the previous source was {before.name}")
             if started:
                 self.start(source)
             self.changed.notify_all()
@@ -150,7 +150,7 @@ class Reader:
     # In the thread.
 
     def _capture(self, source: Source | None, turn: int) -> None:
-        """Read the source, and open it again where that can be done, until it ends for good."""
+        """Read the source, reopening it if possible, until it ends for good."""
         error: Exception | None = None
         try:
             while self._is_current(turn):
@@ -167,7 +167,7 @@ class Reader:
                     _close(gone)
                     self._pause(loss, turn)
         except Exception as fatal:
-            error = fatal  # raised again where the camera is read
+            error = fatal  # re-raised by the reader
         finally:
             _close(source)
             with self.changed:
@@ -225,10 +225,12 @@ class Reader:
     # The condition is held.
 
     def _abandon(self) -> None:
-        """Leave a thread that hangs in its driver to itself, and start another one."""
+        """Abandon a thread that hangs in its driver, and start another."""
         self.recovery.wait()
         stall = self._options.stall
-        self.recovery.lose(DeviceError(f"{self.source.name} has given no frame for {stall:g} s"))
+        self.recovery.lose(
+            DeviceError(f"{self.source.name} has delivered no frame for {stall:g} s")
+        )
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         if self._thread is not None and len(self._abandoned) < _ABANDONED:
             self.source.cancel()
@@ -254,7 +256,7 @@ class Reader:
 
 
 def _close(source: Source | None) -> None:
-    """Close a source; one that cannot even do that has ended all the same."""
+    """Close a source; errors are ignored, since it has ended anyway."""
     try:
         if source is not None:
             source.close()

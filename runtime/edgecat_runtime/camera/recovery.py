@@ -1,4 +1,4 @@
-"""What becomes of a source that is lost: told once, tried again in growing pauses, or given up."""
+"""Recovery of a lost source: reported once, retried with backoff, or given up."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ log = logging.getLogger("edgecat_runtime")
 State = Literal["waiting", "live", "no signal", "ended"]
 Reopen = Callable[[], Source]
 
-_GRACE_SECONDS = 0.5  # a source's own timeout comes before the camera's
+_GRACE_SECONDS = 0.5  # lets a source's own timeout fire first
 _LONGEST_PAUSE = 0.5
 
 
 class Recovery:
-    """The state of a source, and when and how it is opened again.
+    """The state of a source, and when and how it is reopened.
 
-    The condition of the camera is held where a method is called, but for `reopen`.
+    Hold the camera's condition when calling a method, except for `reopen`.
 
     Args:
-        reopen: opens the source again; None: its loss is an error.
+        reopen: reopens the source; None: its loss is an error.
         stall: seconds without a sign of life after which a source counts as lost.
-        give_up: seconds after which a loss is an error; None never.
-        tell: is told `lost` or `back`, why, and after how many seconds without a frame.
+        give_up: seconds after which a loss is an error; None: never.
+        tell: called with `lost` or `back`, the reason, and the seconds without a frame.
 
     Attributes:
         state: `waiting` for the first frame, `live`, `no signal` or `ended`.
-        losses: how often a source that had given frames was lost.
+        losses: number of times a source that had delivered frames was lost.
     """
 
     def __init__(
@@ -56,29 +56,29 @@ class Recovery:
 
     @property
     def retries(self) -> bool:
-        """Whether a lost source is opened again."""
+        """Whether a lost source is reopened."""
         return self._reopen is not None and self._give_up != 0
 
     def reopen(self) -> Source:
-        """Open the source again; raises DeviceError where it is not there yet."""
+        """Reopen the source; raises DeviceError if it is not available yet."""
         assert self._reopen is not None
         self.wait()
         try:
             return self._reopen()
-        except UserError as error:  # it was right once: perhaps it will be again
+        except UserError as error:  # it was valid once and may be again
             raise DeviceError(str(error)) from error
 
     def replace(self, reopen: Reopen | None) -> None:
-        """Begin anew with another source."""
+        """Start over with another source."""
         self._reopen = reopen
         self.state, self._lost_at, self._tries = "waiting", 0.0, 0
 
     def wait(self, seconds: float = 0.0) -> None:
-        """Count the time without a sign of life from now on, or from so many seconds on."""
+        """Restart the stall timeout, now or `seconds` from now."""
         self._since = perf_counter() + seconds
 
     def alive(self, name: str, now: float) -> None:
-        """Note a frame of the source of this name."""
+        """Record a frame of the source with this name."""
         self._since = now
         if self.state == "no signal":
             self._tell("back", str(self._reason), now - self._lost_at)
@@ -87,7 +87,7 @@ class Recovery:
             self.state, self._lost_at, self._tries = "live", 0.0, 0
 
     def lose(self, error: Exception) -> None:
-        """Note that the source is lost; a loss is told once, however many attempts it takes."""
+        """Mark the source as lost; a loss is reported once, however many retries it takes."""
         self._reason = error
         self._tries += 1
         if self.state == "no signal":
@@ -96,10 +96,10 @@ class Recovery:
         self.state, self._lost_at = "no signal", perf_counter()
         self._tell("lost", str(error), 0.0)
         if self._give_up != 0:
-            log.warning("no signal, trying again: %s", error)
+            log.warning("no signal, retrying: %s", error)
 
     def pause(self) -> float:
-        """Return the seconds to the next attempt: longer each time, never in step with others."""
+        """Return the seconds until the next attempt: exponential backoff with jitter."""
         seconds = min(_LONGEST_PAUSE, 0.05 * 2.0 ** min(self._tries, 5)) * random.uniform(0.5, 1)
         self.wait(seconds)
         return seconds
@@ -109,7 +109,7 @@ class Recovery:
         return self._watched and now - self._since > self._stall + _GRACE_SECONDS
 
     def is_hopeless(self, now: float) -> bool:
-        """Whether the source has been lost for longer than is put up with."""
+        """Whether the source has been lost for longer than allowed."""
         return (
             self._watched
             and bool(self._lost_at)
@@ -119,10 +119,10 @@ class Recovery:
 
     @property
     def final_error(self) -> Exception | None:
-        """What ends a camera whose source is given up."""
+        """The error that ends a camera whose source is given up."""
         if not self._give_up:
             return self._reason
-        return DeviceError(f"{self._reason}; given up after {self._give_up:g} s")
+        return DeviceError(f"{self._reason}; gave up after {self._give_up:g} s")
 
     @property
     def _watched(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a camera reads from: the interface, the options, and the registry of schemes."""
+"""The sources that a camera reads: interface, options, and registry of schemes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgecat_runtime.types import Image
 
 Transport = Literal["tcp", "udp"]
 
-SOURCES = "a camera number, /dev/videoN, a video file, or a picture, folder or glob of pictures"
+SOURCES = "a camera number, /dev/videoN, a video file, or an image, image folder or glob"
 
-_PASSWORD = re.compile(r"(?<=://)[^\s?#]*@")  # rather too much of a path than a part of a password
+_PASSWORD = re.compile(r"(?<=://)[^\s?#]*@")  # redact too much rather than too little
 _SECRET = re.compile(
     r"((?:^|[?&;])[^=&;\s]*(?:pass|pwd|token|key|auth|secret|user)[^=&;\s]*=)[^&;\s]+", re.I
 )
 
 
 class Shot(NamedTuple):
-    """What a source reads: a picture (h, w, 3) BGR uint8 and, where it has one, its name."""
+    """An image (h, w, 3) BGR uint8 read from a source, and its name, if it has one."""
 
     image: Image
     name: str = ""
@@ -30,17 +30,17 @@ class Shot(NamedTuple):
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is to be opened; what it cannot honour it refuses.
+    """How to open a source; a source raises an error for options it does not support.
 
     Attributes:
-        width: of the frames, in pixels; 0 leaves it to the source.
-        height: likewise.
-        fps: frames a second; 0 leaves it to the source.
-        rotate: degrees clockwise, of any source.
-        flip: mirrors the turned picture.
-        roi: the part of the turned and mirrored picture that counts.
-        realtime: play a file as if it were live, at its own rate, newest frame first.
-        transport: of RTSP.
+        width: frame width in pixels; 0: the source's default.
+        height: frame height in pixels; 0: the source's default.
+        fps: frames per second; 0: the source's default.
+        rotate: degrees clockwise, for any source.
+        flip: mirrors the rotated image.
+        roi: region of interest in the rotated and mirrored image.
+        realtime: play a file as if it were live, at its own rate, keeping the newest frame.
+        transport: transport protocol of RTSP.
         stall: seconds without a frame after which a live source counts as lost.
     """
 
@@ -55,34 +55,35 @@ class SourceOptions:
     stall: float = 5.0
 
     def refuse(self, what: str, *names: str, instead: str) -> None:
-        """Raise UserError where one of the named options is given.
+        """Raise UserError if one of the named options is given.
 
         Args:
-            what: the source, for the sentence.
-            names: of the options that it cannot honour.
-            instead: what to do.
+            what: the source, for the message.
+            names: options that it does not support.
+            instead: what to do instead.
         """
         for name in names:
             if getattr(self, name):
-                raise UserError(f"{what} takes no --{name}; {instead}")
+                raise UserError(f"{what} does not support --{name}; {instead}")
 
 
 NO_OPTIONS = SourceOptions()
 
 
 class Source:
-    """Where frames come from; subclass it and `register_source` it.
+    """A source of frames; subclass it and register it with `register_source`.
 
     `read` and `close` are called from one thread, the camera's; `close` only once.
 
     Attributes:
-        name: for sentences, such as `camera /dev/video0`; without passwords.
-        live: frames pass whether they are read or not, so the newest wins; else every frame counts.
-        stills: frames have nothing to do with one another, so nothing is smoothed over them.
-        fps: frames a second as the source states them; 0 unknown.
-        reopens: whether a live one can be opened again when it was lost.
-        skipped: frames that could not be read and were left out so far.
-        dropped: frames that the source itself passed over, because a newer one was there.
+        name: used in messages, such as `camera /dev/video0`; without passwords.
+        live: frames arrive whether they are read or not, so the newest wins; else every frame
+            counts.
+        stills: frames are unrelated, so they are not smoothed.
+        fps: nominal frames per second; 0 if unknown.
+        reopens: whether a live source can be reopened after a loss.
+        skipped: number of frames skipped so far because they could not be read.
+        dropped: number of frames that the source itself skipped in favour of newer ones.
     """
 
     name: str = "source"
@@ -97,16 +98,16 @@ class Source:
         """Return the next frame, in a new array; None at the end.
 
         Raises:
-            DeviceError: a live source has vanished.
-            UserError: a file holds nothing that can be read.
+            DeviceError: a live source was lost.
+            UserError: a file contains nothing that can be decoded.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let the device or file go."""
+        """Release the device or file."""
 
     def cancel(self) -> None:
-        """Make a `read` that hangs in another thread return or raise, where that can be done."""
+        """Make a `read` that hangs in another thread return or raise, if possible."""
 
 
 SourceOpener = Callable[[str, SourceOptions], Source]

@@ -1,4 +1,4 @@
-"""How a picture is looked at: turned, mirrored, and only a part of it."""
+"""How an image is viewed: rotated, mirrored and cropped."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FLIPS: dict[Flip, int] = {"horizontal": 1, "vertical": 0, "both": -1}  # OpenCV
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the picture.
+    """A region of the image.
 
     Attributes:
         x: its left edge.
         y: its upper edge.
         width: more than 0.
         height: more than 0.
-        shares: whether these are shares of the picture, 0..1, and not pixels.
+        shares: whether these are fractions of the image, 0..1, instead of pixels.
     """
 
     x: float
@@ -39,25 +39,25 @@ class Region:
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """Read `x,y,w,h`: shares where width and height are at most 1, else whole pixels.
+        """Parse `x,y,w,h`: fractions if width and height are at most 1, else whole pixels.
 
         Raises:
-            UserError: it is no such text, or an empty or impossible part.
+            UserError: the text is invalid, or the region is empty or impossible.
         """
         number = r"\s*(\d+\.?\d*|\.\d+)\s*"
         match = re.fullmatch(",".join([number] * 4), text)
         if match is None:
-            raise UserError(f"--roi is {text!r}; expected x,y,width,height in pixels or shares")
+            raise UserError(f"--roi is {text!r}; expected x,y,width,height in pixels or fractions")
         x, y, width, height = (float(part) for part in match.groups())
         shares = width <= 1 and height <= 1
         if not (width and height) or (shares and (x + width > 1 or y + height > 1)):
-            raise UserError(f"--roi {text} is not inside the picture; shares go from 0 to 1")
+            raise UserError(f"--roi {text} is not inside the image; fractions are from 0 to 1")
         if not shares and any("." in part for part in match.groups()):
-            raise UserError(f"--roi is {text!r}; expected whole pixels, or shares from 0 to 1")
+            raise UserError(f"--roi is {text!r}; expected whole pixels, or fractions from 0 to 1")
         return cls(x, y, width, height, shares)
 
     def of(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Return left, top, right and bottom in pixels of a picture, which they may exceed."""
+        """Return left, top, right and bottom in pixels of an image, which they may exceed."""
         across, down = (width, height) if self.shares else (1, 1)
         left, top = round(self.x * across), round(self.y * down)
         right, bottom = round((self.x + self.width) * across), round((self.y + self.height) * down)
@@ -65,12 +65,12 @@ class Region:
 
 
 class View:
-    """Turns, mirrors and cuts every picture of one source.
+    """Rotates, mirrors and crops every image of one source.
 
     Args:
         rotate: degrees clockwise.
         flip: `horizontal` exchanges left and right.
-        roi: a part of the turned and mirrored picture.
+        roi: a region of the rotated and mirrored image.
     """
 
     def __init__(self, rotate: Rotation = 0, flip: Flip | None = None, roi: Region | None = None):
@@ -78,11 +78,11 @@ class View:
         self._first = True
 
     def __call__(self, image: Image) -> Image:
-        """Return what is to be seen of a picture (h, w, 3).
+        """Return the visible part of an image (h, w, 3).
 
         Raises:
-            UserError: the first picture does not hold the part whole.
-            DeviceError: a later one, of another size, holds nothing of it.
+            UserError: the region is not entirely inside the first image.
+            DeviceError: it is entirely outside a later image of a different size.
         """
         if self._rotate or self._flip:
             cv2 = cv2_module()
@@ -97,10 +97,10 @@ class View:
         left, top, right, bottom = roi.of(width, height)
         if self._first and (right > width or bottom > height):
             raise UserError(
-                f"--roi reaches to {right},{bottom}, outside the picture of {width}x{height} "
-                "pixels. Choose a smaller part, or shares such as 0.25,0.25,0.5,0.5"
+                f"--roi extends to {right},{bottom}, outside the image of {width}x{height} "
+                "pixels. Choose a smaller region, or fractions such as 0.25,0.25,0.5,0.5"
             )
         self._first = False
         if left >= width or top >= height:
-            raise DeviceError(f"the picture is {width}x{height} now and --roi lies outside it")
+            raise DeviceError(f"the image is now {width}x{height} and --roi lies outside it")
         return np.ascontiguousarray(image[top:bottom, left:right])

@@ -1,7 +1,7 @@
-"""The doctor: can this machine serve a model, and what is to be done where it cannot?
+"""The doctor: checks whether this machine can serve a model, and how to fix it if not.
 
-`CHECKS` is the list; each check answers with one `Finding`. Nothing but numpy is needed to ask, and
-whatever could take a process down with it (providers, TensorRT, windows) is tried in a child.
+`CHECKS` lists the checks; each returns one `Finding`. They need nothing but NumPy, and whatever
+could crash the process (providers, TensorRT, windows) runs in a child process.
 """
 
 from __future__ import annotations
@@ -63,20 +63,20 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
 
 
 def diagnose() -> list[Finding]:
-    """Run every check, several at a time; the answers come in the order of `CHECKS`."""
+    """Run all checks concurrently; the findings are in the order of `CHECKS`."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(_guarded, CHECKS))
 
 
 def can_serve(findings: list[Finding]) -> bool:
-    """Whether, by these findings, the machine can serve a model."""
+    """Whether, according to these findings, the machine can serve a model."""
     return all(finding.ok for finding in findings if finding.name == SERVES)
 
 
 def _guarded(check: Callable[[], Finding]) -> Finding:
-    """One check's finding; a doctor does not fall ill with its patient."""
+    """Run one check; report an exception as a finding."""
     try:
         return check()
-    except Exception as error:  # whatever it is, it is what was found
+    except Exception as error:  # any exception is a finding
         name = check.__name__.removeprefix("check_").replace("_", " ")
-        return Finding(name, False, f"cannot be looked at: {error!r}", "Report this line")
+        return Finding(name, False, f"the check failed: {error!r}", "Report this as a bug")

@@ -1,4 +1,4 @@
-"""What a check answers with."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Finding:
     """What one check found.
 
     Attributes:
-        name: of what was looked at.
-        ok: whether nothing is left to be done about it.
+        name: what was checked.
+        ok: whether nothing needs to be fixed.
         value: what was found.
-        fix: what to do; empty where nothing is.
+        fix: how to fix it; empty if nothing needs to be fixed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The checks of NVIDIA's GPUs and libraries."""
+"""Checks of NVIDIA's GPUs and libraries."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgecat_runtime.system.packages import installed
 
 
 def check_driver() -> Finding:
-    """Ask NVIDIA's driver for its version."""
+    """Check the version of NVIDIA's driver."""
     found = driver()
     if not found.cuda:
-        fix = "Flash JetPack: its driver is missing" if jetson() else ""
+        fix = "Flash JetPack: the driver is missing" if jetson() else ""
         return Finding("NVIDIA driver", not fix, "none", fix)
-    value = f"serves CUDA {found.cuda}"
+    value = f"supports CUDA {found.cuda}"
     if found.error:
         fix = "Load the driver (nvidia-smi must list the GPU); containers need --gpus all"
         return Finding(
-            "NVIDIA driver", False, f"{value}, does not start (error {found.error})", fix
+            "NVIDIA driver", False, f"{value}, cannot be started (error {found.error})", fix
         )
     return Finding("NVIDIA driver", True, value)
 
@@ -33,8 +33,8 @@ def check_gpu() -> Finding:
     if found.devices:
         return Finding("GPU", True, "; ".join(map(str, found.devices)))
     if found.cuda and not found.error:
-        return Finding("GPU", False, "none", "Make one visible: unset CUDA_VISIBLE_DEVICES")
-    return Finding("GPU", True, "none from NVIDIA")
+        return Finding("GPU", False, "none", "Make a GPU visible: unset CUDA_VISIBLE_DEVICES")
+    return Finding("GPU", True, "no NVIDIA GPU")
 
 
 def check_cuda() -> Finding:
@@ -72,9 +72,9 @@ def _check_tensorrt(flavour: Flavour) -> Finding:
     try:
         number = in_child("tensorrt_version", flavour)
     except Unwell as error:
-        return Finding(kind.title, False, str(error), f"Install it again: {kind.install}")
+        return Finding(kind.title, False, str(error), f"Reinstall it: {kind.install}")
     if not gpus:
-        return Finding(kind.title, True, f"{number}; builds, but needs a GPU to run")
+        return Finding(kind.title, True, f"{number}; builds engines, no GPU to run them")
     return _engines_found(kind, number, on_each_gpu("run_engine", flavour))
 
 
@@ -90,4 +90,4 @@ def _engines_found(kind: Kind, number: str, found: dict[str, str]) -> Finding:
         return Finding(kind.title, True, value)
     if all("does not serve" in why for why in failed):
         return Finding(kind.title, False, value, "Serve ONNX files: pip install onnxruntime-gpu")
-    return Finding(kind.title, False, value, f"Install it again: {kind.install}")
+    return Finding(kind.title, False, value, f"Reinstall it: {kind.install}")

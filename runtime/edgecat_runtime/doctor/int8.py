@@ -1,4 +1,4 @@
-"""The check of int8: the processor's instructions for it, and what each backend makes of them."""
+"""The int8 check: the processor's instructions for it, and how each backend uses them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _PATHS: dict[Int8Path, str] = {
     "i8mm": "I8MM",
     "dot product": "dot product",
     "none": "no int8 instructions",
-    "unknown": "instructions not known on this system",
+    "unknown": "int8 instructions unknown on this system",
 }
 
 
 def check_int8() -> Finding:
-    """Compute a graph in int8 on every backend, once with 7-bit and once with 8-bit weights.
+    """Run an int8 graph on every backend, once with 7-bit and once with 8-bit weights.
 
-    edgecat writes weights of 7 bits: a backend that is wrong with those is at fault. Weights of 8
-    bits saturate where a processor adds two products in 16 bits: good to know, no fault.
+    edgecat exports 7-bit weights: a backend that gets those wrong is faulty. 8-bit weights saturate
+    on processors that add two products in 16 bits, which is reported but is not a fault.
     """
     right: list[str] = []
     wrong: list[str] = []
@@ -35,13 +35,13 @@ def check_int8() -> Finding:
         try:
             seven, eight = in_child("run_int8", entry.name, entry.device)
         except Unwell as error:
-            unable.append(f"{name} does not run it ({error})")
+            unable.append(f"{name} cannot run it ({error})")
             continue
         (right if seven else wrong).append(name)
         if seven and not eight:
             saturating.append(name)
     parts = [
-        f"right with {', '.join(right)}" if right else "",
+        f"correct with {', '.join(right)}" if right else "",
         f"wrong with {', '.join(wrong)}" if wrong else "",
         f"8-bit weights saturate on {', '.join(saturating)} here" if saturating else "",
         *unable,

@@ -1,4 +1,4 @@
-"""The checks of OpenCV, ONNX Runtime and torch, and of whether a model can be served at all."""
+"""Checks of OpenCV, ONNX Runtime and torch, and of whether a model can be served at all."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SERVES = "serves"
 
 
 def check_opencv() -> Finding:
-    """Import OpenCV; it decodes, resizes and shows."""
+    """Check that OpenCV can be imported; it decodes, resizes and displays."""
     try:
         cv2 = cv2_module()
     except EdgecatError as error:
         what, _, fix = str(error).partition(": ")
         if "numpy" in str(error.__cause__) and "No module named 'cv2'" not in str(error.__cause__):
-            fix = "This OpenCV wants an older numpy: pip install 'numpy<2'"
+            fix = "This OpenCV needs an older numpy: pip install 'numpy<2'"
         return Finding("OpenCV", False, what, fix)
     return Finding("OpenCV", True, f"{cv2.__version__} from {Path(str(cv2.__file__)).parent}")
 
@@ -54,29 +54,31 @@ def check_opencv_wheels() -> Finding:
 
 
 def check_ffmpeg() -> Finding:
-    """Ask whether OpenCV reads and writes video files."""
+    """Check whether OpenCV reads and writes video files."""
     if missing := _without_opencv("FFmpeg"):
         return missing
     if _has_video("CAP_FFMPEG"):
-        return Finding("FFmpeg", True, "in OpenCV")
+        return Finding("FFmpeg", True, "supported by OpenCV")
     fix = "For video files and recording: pip install opencv-python-headless"
-    return Finding("FFmpeg", False, "not in OpenCV", fix)
+    return Finding("FFmpeg", False, "not supported by this OpenCV", fix)
 
 
 def check_gstreamer() -> Finding:
-    """Ask whether OpenCV opens GStreamer pipelines, as a Jetson's ribbon cameras need."""
+    """Check whether OpenCV opens GStreamer pipelines, which a Jetson's CSI cameras need."""
     if missing := _without_opencv("GStreamer"):
         return missing
     if _has_video("CAP_GSTREAMER"):
-        return Finding("GStreamer", True, "in OpenCV")
+        return Finding("GStreamer", True, "supported by OpenCV")
     if jetson() is None:
-        return Finding("GStreamer", True, "not in OpenCV; only a Jetson's ribbon cameras need it")
+        return Finding(
+            "GStreamer", True, "not supported by this OpenCV; only a Jetson's CSI cameras need it"
+        )
     fix = "Use JetPack's OpenCV, not pip's: a venv made with --system-site-packages"
-    return Finding("GStreamer", False, "not in OpenCV", fix)
+    return Finding("GStreamer", False, "not supported by this OpenCV", fix)
 
 
 def _without_opencv(name: str) -> Finding | None:
-    """What is found of a part of OpenCV where OpenCV itself is missing; else None."""
+    """The finding about an OpenCV feature if OpenCV itself is missing; else None."""
     opencv = check_opencv()
     return None if opencv.ok else Finding(name, False, "needs OpenCV", opencv.fix)
 
@@ -88,7 +90,7 @@ def _has_video(backend: str) -> bool:
 
 
 def check_onnxruntime() -> Finding:
-    """Start every provider of ONNX Runtime with a real session; one that falls back is named."""
+    """Start every ONNX Runtime provider with a real session, and name those that fall back."""
     name, found = "ONNX Runtime", wheels(ORT_WHEELS)
     if find_spec("onnxruntime") is None:
         fix = "pip install 'edgecat-runtime[onnx]' (or [onnx-gpu], never both)"
@@ -99,13 +101,13 @@ def check_onnxruntime() -> Finding:
     try:
         number, providers = in_child("ort_providers")
     except Unwell as error:
-        fix = "Install it again: pip install --force-reinstall onnxruntime"
+        fix = "Reinstall it: pip install --force-reinstall onnxruntime"
         return Finding(name, False, f"cannot be imported ({error})", fix)
     return _providers_found(number, _started(providers))
 
 
 def _started(providers: Sequence[str]) -> dict[str, str]:
-    """Why each provider does not start, on every GPU where there are several."""
+    """Why each provider cannot be started, on every GPU if there are several."""
     found: dict[str, str] = {}
     for provider in providers:
         if provider in GPU_PROVIDERS and len(driver().devices) > 1:
@@ -117,18 +119,18 @@ def _started(providers: Sequence[str]) -> dict[str, str]:
 
 
 def _providers_found(number: str, providers: dict[str, str]) -> Finding:
-    """What the start of each provider says: empty where it works, else why it does not."""
+    """The finding about ONNX Runtime, given why each provider fails (empty: it works)."""
     states = [
-        f"{name.replace('ExecutionProvider', '')}{f' does not start ({why})' if why else ''}"
+        f"{name.replace('ExecutionProvider', '')}{f' fails to start ({why})' if why else ''}"
         for name, why in providers.items()
     ]
     value = f"{number}: {', '.join(states)}"
     if not any(providers.values()):
         return Finding("ONNX Runtime", True, value)
     fix = (
-        "For the GPU install CUDA's libraries: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        "For the GPU, install CUDA's libraries: pip install 'onnxruntime-gpu[cuda,cudnn]'"
         if driver().devices
-        else "Without an NVIDIA GPU install onnxruntime in place of onnxruntime-gpu"
+        else "Without an NVIDIA GPU, install onnxruntime instead of onnxruntime-gpu"
     )
     return Finding("ONNX Runtime", False, value, fix)
 
@@ -149,7 +151,7 @@ def check_torch() -> Finding:
 
 
 def check_serving() -> Finding:
-    """Classify a frame with a tiny model on every backend for ONNX, and with engines on a GPU."""
+    """Classify a frame with a tiny model on every ONNX backend, and with engines on a GPU."""
     answers = {name: why_not("run_backend", name) for name in available_backends("model.onnx")}
     working = [name for name, why in answers.items() if not why]
     if driver().devices:
@@ -159,8 +161,8 @@ def check_serving() -> Finding:
             if kind.backend in available_backends(f"model{kind.suffix}")
             and "" in on_each_gpu("run_engine", kind.flavour).values()
         ]
-    failed = [f"{name} does not ({why})" for name, why in answers.items() if why]
+    failed = [f"{name} fails ({why})" for name, why in answers.items() if why]
     if working:
         return Finding(SERVES, True, "; ".join([f"with {', '.join(working)}", *failed]))
-    fix = "pip install 'edgecat-runtime[onnx,headless]'; on a Jetson mend the lines above"
+    fix = "pip install 'edgecat-runtime[onnx,headless]'; on a Jetson, fix the findings above"
     return Finding(SERVES, False, "; ".join(["no backend works", *failed]), fix)

@@ -1,4 +1,4 @@
-"""What is tried in a process of its own, since it could take a process down with it."""
+"""Probes that run in a child process, because they may crash it."""
 
 from __future__ import annotations
 
@@ -38,39 +38,39 @@ _CARD = ModelCard(architecture="tiny", labels=("blue", "green", "red"), height=S
 
 
 class Unwell(Exception):
-    """Something that was tried in a child did not work; says why."""
+    """A probe failed in its child process; the message says why."""
 
 
 def in_child(function: str, *arguments: object, seconds: float = _CHILD_SECONDS) -> Any:
-    """What a function returns in a process of its own.
+    """Run a function in a child process and return its result.
 
     Args:
         function: a name in this module, or `module:name`.
-        arguments: that it is called with, as JSON keeps them.
-        seconds: that it may take.
+        arguments: its arguments, JSON-ready.
+        seconds: timeout.
 
     Raises:
-        Unwell: it raised, crashed or did not come back.
+        Unwell: it raised, crashed or timed out.
     """
     program = "import sys; from edgecat_runtime.doctor.probes import answer; answer(*sys.argv[1:])"
     command = [sys.executable, "-c", program, function, json.dumps(arguments)]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        raise Unwell(f"does not come back within {seconds:.0f} s") from error
+        raise Unwell(f"timed out after {seconds:.0f} s") from error
     if ran.returncode < 0:
-        raise Unwell(f"crashes: {signal.Signals(-ran.returncode).name}")
+        raise Unwell(f"crashed: {signal.Signals(-ran.returncode).name}")
     try:
         result = json.loads(ran.stdout.splitlines()[-1])
     except (ValueError, IndexError) as error:
-        raise Unwell(f"ends with {ran.returncode}") from error
+        raise Unwell(f"exited with code {ran.returncode}") from error
     if "error" in result:
         raise Unwell(result["error"])
     return result["value"]
 
 
 def why_not(function: str, *arguments: object) -> str:
-    """Why a function of this module fails in a process of its own; empty where it does not."""
+    """Why a function of this module fails in a child process; empty if it does not."""
     try:
         in_child(function, *arguments)
     except Unwell as error:
@@ -79,7 +79,7 @@ def why_not(function: str, *arguments: object) -> str:
 
 
 def on_each_gpu(function: str, *arguments: object) -> dict[str, str]:
-    """Why a function of this module fails on each GPU; empty where it does not.
+    """Why a function of this module fails on each GPU; empty if it does not.
 
     Args:
         function: its name.
@@ -96,11 +96,11 @@ def listed(outcomes: dict[str, str], works: str) -> str:
     return "; ".join(f"{gpu} {why or works}" for gpu, why in outcomes.items())
 
 
-# What the children run.
+# Run in the child processes.
 
 
 def ort_providers() -> tuple[str, list[str]]:
-    """ONNX Runtime's version and its providers, but those that are no part of this machine."""
+    """ONNX Runtime's version and its providers, except those for remote machines."""
     import onnxruntime as ort
 
     names = [name for name in ort.get_available_providers() if name not in _REMOTE_PROVIDERS]
@@ -115,7 +115,7 @@ def start_provider(provider: str, gpu: int = 0) -> None:
         gpu: for providers that compute on one, as CUDA counts.
 
     Raises:
-        Unwell: it was not taken: ONNX Runtime falls back to the CPU without an error.
+        Unwell: it was not used: ONNX Runtime falls back to the CPU without an error.
     """
     import onnxruntime as ort
 
@@ -126,18 +126,18 @@ def start_provider(provider: str, gpu: int = 0) -> None:
     chosen = (provider, {"device_id": str(gpu)} if provider in GPU_PROVIDERS else {})
     session = ort.InferenceSession(tiny_graph(), options, providers=[chosen], enable_fallback=0)
     if provider not in session.get_providers():
-        raise Unwell("falls back to the CPU: its libraries or its device are missing")
+        raise Unwell("falls back to the CPU: its libraries or its device is missing")
     session.run(None, {"frames": np.zeros((1, 4, 4, 3), np.uint8)})
 
 
 def run_backend(name: str) -> None:
-    """Classify a frame of one colour with one backend for ONNX; raises what any part raises."""
+    """Classify a single-colour frame with one ONNX backend; raises whatever fails."""
     with _opened(tiny_graph(), name) as classifier:
         _check_answers(classifier)
 
 
 def run_int8(name: str, device: str) -> list[bool]:
-    """Whether a backend is right in int8: with weights of 7 bits, and with weights of 8 bits."""
+    """Whether a backend computes int8 correctly: with 7-bit weights, and with 8-bit weights."""
     right = []
     for weight in (63, 127):
         with _opened(int8_graph(weight), name, device=device) as classifier:
@@ -175,8 +175,8 @@ def run_engine(flavour: Flavour, gpu: int) -> None:
             if api.serves(found.capability):
                 raise
             raise Unwell(f"does not serve {found}: use ONNX files there") from error
-        except TypeError as error:  # what its bindings raise where the library gives nothing
-            raise Unwell(api.log.first_error or "does not start") from error
+        except TypeError as error:  # raised by the bindings if the library returns null
+            raise Unwell(api.log.first_error or "cannot be started") from error
         with Classifier(backend, _CARD) as classifier:
             _check_answers(classifier)
 
@@ -217,15 +217,15 @@ def _check_answers(classifier: Classifier) -> None:
     for _ in range(5):
         logits = classifier.classify(np.full((48, 64, 3), (1, 2, 3), np.uint8)).logits
         if logits != (1, 2, 3):
-            raise Unwell(f"answers {logits} where (1, 2, 3) is right")
+            raise Unwell(f"returned {logits}; expected (1, 2, 3)")
 
 
 def answer(function: str, arguments: str) -> None:
-    """In the child: call, and print the answer as the last line."""
+    """In the child: call the function and print its result as the last line."""
     module, _, name = function.rpartition(":")
     try:
         called = getattr(import_module(module or __name__), name)
         result = {"value": called(*json.loads(arguments))}
-    except Exception as error:  # the parent puts it into a finding
+    except Exception as error:  # the parent reports it in a finding
         result = {"error": (str(error).strip().splitlines() or [type(error).__name__])[0]}
     print(json.dumps(result), flush=True)  # noqa: T201

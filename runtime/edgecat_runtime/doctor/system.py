@@ -1,4 +1,4 @@
-"""The checks of the machine: board, Python, screen and cameras."""
+"""Checks of the machine: board, Python, display and cameras."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from edgecat_runtime.system.machine import jetson, read_text
 
 
 def check_machine() -> Finding:
-    """Say what this machine is."""
+    """Describe this machine."""
     return Finding("machine", True, str(machine.this_machine()))
 
 
 def check_jetpack() -> Finding:
-    """Find Jetson Linux and the JetPack that it belongs to."""
+    """Find the release of Jetson Linux and its JetPack."""
     board = jetson()
     if board is None:
-        return Finding("JetPack", True, "none: this is no Jetson")
+        return Finding("JetPack", True, "none: this is not a Jetson")
     if not board.l4t:
         fix = "In a container, mount the host's /etc/nv_tegra_release"
-        return Finding("JetPack", False, f"{board}, its release is not known", fix)
+        return Finding("JetPack", False, f"{board}, unknown release", fix)
     if board.jetpack not in ("6", "7"):
         return Finding("JetPack", False, str(board), "Flash JetPack 6.2 or later")
     return Finding("JetPack", True, str(board))
 
 
 def check_power_mode() -> Finding:
-    """Read a Jetson's power mode: figures taken in different modes cannot be compared."""
+    """Read a Jetson's power mode: measurements in different modes are not comparable."""
     if jetson() is None:
-        return Finding("power mode", True, "none: this is no Jetson")
+        return Finding("power mode", True, "none: this is not a Jetson")
     mode = machine.power_mode()
     if not mode:
-        return Finding("power mode", False, "not known", "Ask: sudo nvpmodel -q")
+        return Finding("power mode", False, "unknown", "Query it: sudo nvpmodel -q")
     if "MAXN" in mode:
         return Finding("power mode", True, mode)
     fix = "For full speed: sudo nvpmodel -m MODE (modes: /etc/nvpmodel.conf), sudo jetson_clocks"
@@ -45,48 +45,50 @@ def check_power_mode() -> Finding:
 
 
 def check_python() -> Finding:
-    """Look at Python; on a Jetson it must see what JetPack installed."""
+    """Check Python; on a Jetson it must see JetPack's packages."""
     value = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     configuration = Path(sys.prefix) / "pyvenv.cfg"
     isolated = configuration.is_file() and "include-system-site-packages = true" not in (
         read_text(configuration)
     )
     if isolated and jetson():
-        fix = "Make it again: python3 -m venv --system-site-packages FOLDER"
+        fix = "Recreate it: python3 -m venv --system-site-packages FOLDER"
         return Finding("Python", False, f"{value}, in a venv that hides JetPack's packages", fix)
     return Finding("Python", True, value)
 
 
 def check_display() -> Finding:
-    """Ask whether a window can be opened."""
+    """Check whether a window can be opened."""
     reason = why_no_window()
     if not reason:
         return Finding("display", True, "a window can be opened")
-    fix = "Without one, edgecat camera --output FILE.mkv records what a window would show"
+    fix = "Without a display, edgecat camera --output FILE.mkv records what it would show"
     return Finding("display", False, reason, fix)
 
 
 def check_cameras() -> Finding:
-    """Look for cameras that this user may open."""
+    """Find cameras and check that this user may open them."""
     if not sys.platform.startswith("linux"):
-        return Finding("cameras", True, "not looked for on this system; edgecat camera tries 0")
+        return Finding(
+            "cameras", True, "cannot be listed on this system; edgecat camera tries camera 0"
+        )
     found = {
         machine.ROOT / "dev" / folder.name: read_text(folder / "name") or "unnamed"
         for folder in _camera_folders()
     }
     if not found:
-        fix = "Plug one in, or play a file: edgecat camera --source VIDEO"
+        fix = "Plug in a camera, or use a file: edgecat camera --source VIDEO"
         return Finding("cameras", False, "none", fix)
     value = ", ".join(f"{path} ({name})" for path, name in found.items())
     shut = [path for path in found if not os.access(path, os.R_OK | os.W_OK)]
     if shut:
         fix = 'Join their group: sudo usermod -aG video "$USER", and log in again'
-        return Finding("cameras", False, f"{value}, not to be opened by this user", fix)
+        return Finding("cameras", False, f"{value}, permission denied", fix)
     return Finding("cameras", True, value)
 
 
 def _camera_folders() -> list[Path]:
-    """The system's folders of cameras: of several nodes of one, the first gives pictures."""
+    """The cameras' sysfs folders; of a camera's several nodes, the first delivers images."""
     folders = (machine.ROOT / "sys/class/video4linux").glob("video*")
     first = [folder for folder in folders if read_text(folder / "index") in ("", "0")]
     return sorted(first, key=lambda folder: int(folder.name[5:]))

@@ -1,4 +1,4 @@
-"""Deployed graphs of a few nodes, put together by hand, so that no onnx package is needed.
+"""Deployed graphs of a few nodes, encoded by hand so that the onnx package is not needed.
 
 Source: onnx.proto3.
 """
@@ -22,7 +22,7 @@ def tiny_engine(api: TensorRT) -> memoryview:
     """Build an engine of `tiny_graph` for batches of one, on the thread's GPU.
 
     Raises:
-        UserError: TensorRT refuses it.
+        UserError: TensorRT rejects it.
     """
     builder = api.trt.Builder(api.logger)
     network = builder.create_network(api.network_flags)
@@ -49,12 +49,12 @@ def tiny_graph() -> bytes:
 
 
 def int8_graph(weight: int) -> bytes:
-    """A deployed graph in int8, every product of which is as large as it can be with this weight.
+    """An int8 deployed graph whose products are all as large as this weight allows.
 
     Frames of 255 stay 255 through two convolutions, 3 to 16 channels (1x1) and 16 to 16 (4x4),
-    and a dense layer adds 16 of them up with weights +w, with -w and with both by turns. Scales
-    are such that nothing is rounded away: `int8_logits` is the exact answer. A kernel that adds
-    two products in 16 bits is wrong by a half where they exceed 32,767: 2 * 255 * w for w > 64.
+    and a dense layer sums 16 of them with weights +w, with -w and with alternating signs. The
+    scales avoid rounding, so `int8_logits` is the exact result. A kernel that adds two products in
+    16 bits is off by half when they exceed 32,767: 2 * 255 * w for w > 64.
 
     Args:
         weight: w, from 1 to 127.
@@ -82,7 +82,7 @@ def int8_graph(weight: int) -> bytes:
 
 
 def int8_logits(weight: int) -> tuple[int, int, int]:
-    """The exact answer of `int8_graph` to frames of 255, worked out with whole numbers."""
+    """The exact output of `int8_graph` for frames of 255, computed with integers."""
     pixel = 255
     first = 3 * pixel * weight // (3 * weight)
     second = 256 * first * weight // (256 * weight)

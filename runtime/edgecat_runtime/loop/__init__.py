@@ -1,1 +1,1 @@
-"""What the camera loop consists of: answers, decisions, reloading."""
+"""The parts of the camera loop: answers, decisions, reloading."""

@@ -1,4 +1,4 @@
-"""What the camera loop says: an answer to each frame, and a summary at the end."""
+"""What the camera loop returns: an answer per frame, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from edgecat_runtime.model.prediction import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the loop says about one frame.
+    """The loop's answer for one frame.
 
     Attributes:
         frame: the frame itself.
-        raw: the network's answer to this frame alone.
-        smoothed: the decision, with the frames before it taken into account: a label with its
+        raw: the prediction for this frame alone.
+        smoothed: the decision, which takes earlier frames into account: a label with its
             probability, or `unsure` with confidence 0.
-        changed: whether the decision's label is the first one (also the first one after news of
-            the source) or another than before.
+        changed: whether the label differs from the previous one; also true for the first label, and
+            for the first label after a status event of the source.
         age: seconds from the frame's capture to this answer.
-        fps: answers a second over the last second; 0 at the first.
-        before: what the loop said of this camera before: a label, `unsure`, or `waiting`.
+        fps: answers per second over the last second; 0 for the first answer.
+        before: the camera's previous label or status: a label, `unsure` or `waiting`.
     """
 
     frame: Frame
@@ -40,21 +40,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run of the loop did.
+    """Statistics of one run of the loop.
 
     Attributes:
-        frames: answered.
-        seconds: from the first wait for a frame to the last answer's hand-over.
-        fps: frames a second over the whole run.
-        dropped: frames of a live source that newer ones replaced before they were answered.
-        stages_ms: medians in milliseconds of `capture` (reading and decoding; of a live source also
-            the wait for it), `wait` (a frame's, until the loop takes it), `preprocess`, `infer` and
-            `output` (decision, overlay, hand-over).
+        frames: number of classified frames.
+        seconds: from the first wait for a frame until the outputs had the last answer.
+        fps: frames per second over the whole run.
+        dropped: frames of a live source replaced by newer ones before they were classified.
+        stages_ms: median milliseconds of `capture` (reading and decoding; for a live source also
+            waiting for the frame), `wait` (until the loop takes the frame), `preprocess`, `infer`
+            and `output` (decision, overlay, handing the answer to the outputs).
         frame_age_ms: `p50` and `p95` of the time from capture to answer, in milliseconds.
-        losses: how often a live source was lost.
+        losses: number of times a live source was lost.
         skipped: frames that could not be read.
-        not_recorded: answers that an output was too slow for.
-        failures: a sentence for each output that stopped on an error.
+        not_recorded: answers dropped because an output was too slow.
+        failures: one message per output that stopped on an error.
     """
 
     frames: int
@@ -69,7 +69,7 @@ class Summary:
     failures: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures that `edgecat camera --json` promises, and no others."""
+        """Return exactly the fields that `edgecat camera --json` documents."""
         names = ("frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses")
         return {name: getattr(self, name) for name in names}
 
@@ -77,10 +77,10 @@ class Summary:
         counts = [f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} fps"]
         for count, what in (
             (self.dropped, "dropped"),
-            (self.losses, "losses of the source"),
+            (self.losses, "source losses"),
             (self.skipped, "skipped"),
             (self.not_recorded, "not recorded"),
-            (len(self.failures), "outputs failed"),
+            (len(self.failures), "failed outputs"),
         ):
             counts += [f"{count} {what}"] if count else []
         stages = "   ".join(f"{name} {value:.2f}" for name, value in self.stages_ms.items())

@@ -1,4 +1,4 @@
-"""One camera as the loop sees it, from frame to frame."""
+"""The loop's per-camera state."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from edgecat_runtime.system.clocks import Rate
 
 
 class Channel:
-    """What the loop remembers of one camera: its label, or else its state.
+    """The state that the loop keeps per camera: its label, or else its status.
 
     Args:
-        camera: that it is about.
-        smooth: whether to decide over frames; None: unless they are unrelated pictures.
-        thresholds: how sure a decision over frames has to be.
+        camera: the camera.
+        smooth: whether to smooth over frames; None: unless they are unrelated images.
+        thresholds: confidence thresholds of a smoothed decision.
     """
 
     def __init__(self, camera: Camera, smooth: bool | None, thresholds: Thresholds | None) -> None:
@@ -38,7 +38,7 @@ class Channel:
 
     @property
     def said(self) -> str:
-        """The label that was decided on, or else the state."""
+        """The current label, or else the status."""
         return self.status if self.label is None else self.label
 
     def answer(
@@ -47,10 +47,10 @@ class Channel:
         """Decide on one frame.
 
         Args:
-            frame: of this camera.
-            logits: (classes,), the network's.
-            classifier: that gave them.
-            now: when it did, in seconds of `time.perf_counter`.
+            frame: a frame of this camera.
+            logits: the network's output, (classes,).
+            classifier: the classifier that computed them.
+            now: when they were computed, in seconds of `time.perf_counter`.
         """
         raw = decided = classifier.predict(logits)
         if self.smooths:
@@ -62,18 +62,18 @@ class Channel:
         return Answer(frame, raw, decided, changed, age, fps, before)
 
     def hear(self, signal: Signal) -> Signal:
-        """Take news in: the scene may have changed meanwhile. Returns them with what was before."""
+        """Handle a status event; return it with the previous label. The scene may have changed."""
         age = 0.0 if self.captured is None else perf_counter() - self.captured
         signal = replace(signal, before=self.said, age=age)
         if signal.state == "reloaded":
-            self.smoother.reset()  # other logits; the label is held until they contradict it
+            self.smoother.reset()  # other logits now; the label is held until they contradict it
         elif signal.state not in ("reopened", "refused"):
             self.forget()
             self.status = signal.after
         return signal
 
     def forget(self) -> None:
-        """Let the next answer stand for itself."""
+        """Reset the smoothing, so that the next answer stands alone."""
         self.smoother.reset()
         self.decision.reset()
         self.label = None

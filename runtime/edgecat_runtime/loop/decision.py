@@ -1,4 +1,4 @@
-"""The decision: a label that is held until it is doubtful, and `unsure` in between."""
+"""The decision: a label with hysteresis, and `unsure` between labels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edgecat_runtime.model.prediction import UNSURE, Prediction
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How sure an answer has to be: probabilities at the temperature of the model's card.
+    """Confidence thresholds: probabilities at the temperature of the model's card.
 
     Attributes:
-        enter: from this probability on a class becomes the label.
-        leave: below this one the label is doubtful; between the two it is held.
-        patience: a label is given up for `unsure` when so many answers in a row were doubtful. So
-            a cut from one class to another is one change, not two with `unsure` between them.
+        enter: a class becomes the label at or above this probability.
+        leave: below this probability the label is doubtful; between the two it is held.
+        patience: number of consecutive doubtful answers after which the label becomes `unsure`. A
+            cut from one class to another is therefore one change, not two with `unsure` in between.
 
     Raises:
-        UserError: not 0 < leave <= enter <= 1, or less than one answer.
+        UserError: not 0 < leave <= enter <= 1, or patience below 1.
     """
 
     enter: float = 0.7
@@ -31,22 +31,22 @@ class Thresholds:
     def __post_init__(self) -> None:
         if not 0 < self.leave <= self.enter <= 1:
             raise UserError(
-                f"a label is taken at {self.enter:g} and left at {self.leave:g}; expected "
-                "0 < leave <= enter <= 1"
+                f"the enter threshold is {self.enter:g} and the leave threshold is "
+                f"{self.leave:g}; expected 0 < leave <= enter <= 1"
             )
         if self.patience < 1:
             raise UserError(f"patience is {self.patience}; expected 1 or more answers")
 
 
 class Decision:
-    """A Schmitt trigger on the probabilities and the energy of smoothed answers.
+    """A Schmitt trigger (hysteresis) on the probabilities and the energy of smoothed predictions.
 
-    Where the card has an energy limit, a class is taken at or below the limit, and held until
-    exp(-energy / T) is less than leave / enter of what it is there: the same ratio as that of the
-    two probabilities, so that neither flickers at its threshold.
+    If the card has an energy limit, a class is accepted at or below the limit, and held until
+    exp(-energy / T) falls below leave / enter of its value at the limit: the same ratio as that of
+    the two probabilities, so that neither flickers at its threshold.
 
     Args:
-        thresholds: that it obeys.
+        thresholds: the thresholds; None: the defaults.
     """
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
@@ -55,15 +55,15 @@ class Decision:
         self._doubts = 0
 
     def __call__(self, prediction: Prediction, card: ModelCard) -> Prediction:
-        """Decide on one answer.
+        """Decide on one prediction.
 
         Args:
-            prediction: to a frame, smoothed.
-            card: of the model that gave it.
+            prediction: the smoothed prediction for a frame.
+            card: card of the model that computed it.
 
         Returns:
-            The same answer with the label that is held and its probability, or `unsure` with
-            confidence 0.
+            The same prediction with the held label and its probability, or `unsure` with confidence
+            0.
         """
         held = self._held(prediction, card)
         self._label = held
@@ -72,11 +72,11 @@ class Decision:
         return _labelled(prediction, held, prediction.probabilities[held])
 
     def reset(self) -> None:
-        """Forget the label, as after a change of source."""
+        """Clear the label, for example after a change of source."""
         self._label, self._doubts = None, 0
 
     def _held(self, prediction: Prediction, card: ModelCard) -> str | None:
-        """Return the label from now on; None while unsure."""
+        """Return the new label; None while unsure."""
         probabilities, limits, label = prediction.probabilities, self._thresholds, self._label
         best = prediction.best
         if not prediction.unsure and probabilities[best] >= limits.enter:

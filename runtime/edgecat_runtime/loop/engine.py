@@ -18,17 +18,17 @@ REOPEN_SECONDS = 60.0
 
 
 class Engine:
-    """Fits frames to a classifier and answers them, and sees that there always is one.
+    """Preprocesses and classifies frames, and keeps a working classifier.
 
     Args:
-        classifier: answers each frame; left open at the end.
-        reopen: opens the classifier again when it fails, at most once in `REOPEN_SECONDS`.
+        classifier: classifies each frame; left open at the end.
+        reopen: reopens the classifier when it fails, at most once per `REOPEN_SECONDS`.
         reload: whether to watch the classifier's file, and to open it again when its contents
-            change (with `reopen`, where that is given).
-        tell: is told `reopened`, `reloaded` or `refused`, and why.
+            change (with `reopen`, if given).
+        tell: called with `reopened`, `reloaded` or `refused`, and the reason.
 
     Attributes:
-        classifier: that answers now.
+        classifier: the classifier in use.
 
     Raises:
         UserError: `reload`, and the classifier was not opened from a file.
@@ -50,12 +50,12 @@ class Engine:
         self._tell = tell
 
     def start(self) -> None:
-        """Start to watch the file."""
+        """Start watching the file."""
         if self._reloader is not None:
             self._reloader.start()
 
     def stop(self) -> None:
-        """Stop to watch the file."""
+        """Stop watching the file."""
         if self._reloader is not None:
             self._reloader.close()
 
@@ -65,7 +65,7 @@ class Engine:
             self._own.close()
 
     def take_over(self) -> None:
-        """Let a classifier whose file was replaced answer from the next frame on."""
+        """Switch to a reloaded classifier from the next frame on."""
         if self._reloader is None or (news := self._reloader.take()) is None:
             return
         if news.classifier is not None:
@@ -80,14 +80,14 @@ class Engine:
         return Fitted(pixels, classifier.card.fit, perf_counter() - start)
 
     def fitted(self, frame: Frame) -> Fitted:
-        """The frame as the network takes it: as it was fitted before, if that suits this one."""
+        """The preprocessed frame: as prepared before, if that suits this classifier."""
         there, card = frame.fitted, self.classifier.card
         if there and (*there.pixels.shape[:2], there.fit) == (card.height, card.width, card.fit):
             return there
         return self.fit(frame.image)
 
     def infer(self, batch: Frames) -> Logits:
-        """Ask the classifier; one that fails is opened again, and asked once more.
+        """Run the classifier; if it fails, reopen it and retry once.
 
         Args:
             batch: uint8 (n, height, width, 3) BGR, fitted.
@@ -96,14 +96,14 @@ class Engine:
             (n, classes).
 
         Raises:
-            EdgecatError: it fails and cannot be opened again, or failed too short a while ago.
+            EdgecatError: it fails and cannot be reopened, or has failed too recently.
         """
         try:
             return self.classifier.infer(batch)
         except Exception as error:
             if self._reopen is None or perf_counter() - self._reopened_at < REOPEN_SECONDS:
                 raise _engine_error(error) from error
-            log.warning("the engine failed and is opened again: %s", error)
+            log.warning("the engine failed, reopening it: %s", error)
             reason = str(_engine_error(error))
         self.classifier.close()
         try:

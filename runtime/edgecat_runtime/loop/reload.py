@@ -21,23 +21,23 @@ _CLOSE_SECONDS = 10.0
 
 
 class Reloaded(NamedTuple):
-    """What came of a new file: the classifier that is to take over, or None; and a sentence."""
+    """The result of a new file: the classifier that takes over, or None; and a message."""
 
     classifier: Classifier | None
     reason: str
 
 
 class Reloader:
-    """Watches the file of a classifier, and opens what replaces it in a thread of its own.
+    """Watches the file of a classifier, and opens its replacement in a background thread.
 
-    A file is looked at when its time, size or number has changed and it has kept still for one
-    look; and opened when its contents are others. The new classifier has passed its self-test and
-    has the same labels, in the same order; else there is a sentence that says why not.
+    The file is read when its modification time, size or inode has changed and then been stable for
+    one check, and opened when its contents differ. The new classifier must pass its self-test and
+    have the same labels in the same order; otherwise a message says why it was rejected.
 
     Args:
-        classifier: that answers now.
-        opened: opens the file again, self-tested; None: as the classifier was opened.
-        seconds: between two looks; None: `LOOK_SECONDS`.
+        classifier: the classifier in use.
+        opened: opens and self-tests the file; None: as the classifier was opened.
+        seconds: time between two checks; None: `LOOK_SECONDS`.
 
     Raises:
         UserError: the classifier was not opened from a file.
@@ -51,7 +51,7 @@ class Reloader:
         seconds: float | None = None,
     ) -> None:
         if classifier.path is None:
-            raise UserError("a classifier that comes from no file cannot be reloaded")
+            raise UserError("this classifier was not opened from a file and cannot be reloaded")
         self._path = classifier.path
         self._labels = classifier.labels
         self._opened = opened or classifier.open_again
@@ -66,20 +66,20 @@ class Reloader:
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Start to watch."""
+        """Start watching."""
         self._thread = Thread(target=self._watch, name="edgecat reload", daemon=True)
         self._thread.start()
 
     def take(self) -> Reloaded | None:
-        """Return what came of a new file, if one came; costs nothing where none did."""
+        """Return the result of a new file, if there is one; free of cost if not."""
         return self._news.popleft() if self._news else None
 
     def retire(self, classifier: Classifier) -> None:
-        """Close a classifier that answers no more, without holding the loop up."""
+        """Close a replaced classifier without blocking the loop."""
         self._retired.append(classifier)
 
     def close(self) -> None:
-        """Stop to watch; what nobody has taken is closed."""
+        """Stop watching; close a new classifier that was not taken."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_CLOSE_SECONDS)
@@ -95,12 +95,12 @@ class Reloader:
         self._clear()
 
     def _is_new(self) -> bool:
-        """Whether the file has other contents than when it was last looked into."""
+        """Whether the file's contents differ from the last check."""
         stamp = file_stamp(self._path)
         if stamp is None or stamp == self._stamp:
             return False
         if stamp != self._moving:
-            self._moving = stamp  # it may still be being written
+            self._moving = stamp  # it may still be in the process of being written
             return False
         digest = _digest(self._path)
         if not digest:
@@ -122,14 +122,14 @@ class Reloader:
             return
         card = classifier.card
         reason = (
-            f"{self._path} has changed and answers now: {card.architecture}, {card.precision}, "
+            f"{self._path} changed and was reloaded: {card.architecture}, {card.precision}, "
             f"{card.width}x{card.height}, on {classifier.backend}"
         )
         log.warning("%s", reason)
         self._news.append(Reloaded(classifier, reason))
 
     def _refuse(self, why: str) -> None:
-        reason = f"{self._path} has changed but is not taken, the old engine goes on: {why}"
+        reason = f"new {self._path} rejected, still serving the previous model: {why}"
         log.warning("%s", reason)
         self._news.append(Reloaded(None, reason))
 
@@ -155,7 +155,7 @@ def _difference(labels: Sequence[str], expected: Sequence[str]) -> str:
 
 
 def _digest(path: Path) -> bytes:
-    """SHA-256 of a file; empty where it cannot be read."""
+    """SHA-256 of a file; empty if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

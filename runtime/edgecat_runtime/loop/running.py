@@ -21,7 +21,7 @@ class Loop(Protocol):
 
     @property
     def classifier(self) -> Classifier:
-        """The classifier that answers now; another one after a reload."""
+        """The classifier in use; another one after a reload."""
         ...
 
     @property
@@ -31,7 +31,7 @@ class Loop(Protocol):
 
     @property
     def summary(self) -> Summary:
-        """What was done so far."""
+        """The statistics so far."""
         ...
 
     def stop(self) -> None:

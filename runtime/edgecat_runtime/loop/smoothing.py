@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 class Smoother:
     """Exponential moving average of logits (Brown 1956).
 
-    Logits and not probabilities are averaged, because a saturated softmax would let one wildly
-    confident frame outweigh many calm ones.
+    Logits are averaged rather than probabilities, because a saturated softmax would let one
+    overconfident frame outweigh many moderate ones.
 
     Args:
-        weight: of the newest frame, 0 < weight <= 1; 1 smooths nothing. With the default a change
-            of scene is believed after two to four frames.
+        weight: weight of the newest frame, 0 < weight <= 1; 1 disables smoothing. With the default,
+            a scene change takes effect after two to four frames.
     """
 
     def __init__(self, weight: float = 0.3) -> None:
@@ -24,10 +24,10 @@ class Smoother:
         self._state: NDArray[np.float32] | None = None
 
     def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take in one frame's logits (classes,) and return the smoothed ones, of the same shape.
+        """Add one frame's logits (classes,) and return the smoothed ones, of the same shape.
 
-        The first frame is returned as it is. A frame whose logits are not finite leaves the average
-        unchanged: it would stay poisoned for ever.
+        The first frame is returned unchanged. A frame with non-finite logits is ignored, since it
+        would poison the average permanently.
         """
         if self._state is None or not np.isfinite(self._state).all():
             self._state = np.array(logits, dtype=np.float32)
@@ -36,5 +36,5 @@ class Smoother:
         return self._state
 
     def reset(self) -> None:
-        """Forget the past, as after a change of source."""
+        """Reset the average, for example after a change of source."""
         self._state = None

@@ -13,7 +13,7 @@ from edgecat_runtime.loop.running import Loop
 
 
 async def stream_answers(loop: Loop) -> AsyncGenerator[Answer, None]:
-    """Run the loop in a thread of its own and yield its answers; see `Pipeline.stream`."""
+    """Run the loop on a background thread and yield its answers; see `Pipeline.stream`."""
     mailbox = _Mailbox(loop)
     thread = Thread(target=mailbox.fill, name="edgecat stream", daemon=True)
     thread.start()
@@ -23,13 +23,13 @@ async def stream_answers(loop: Loop) -> AsyncGenerator[Answer, None]:
     finally:
         mailbox.close()
         await mailbox.finished.wait()
-        thread.join()  # that was the last thing it did
+        thread.join()  # the thread has nothing left to do
 
 
 class _Mailbox:
-    """One slot for each camera, between the loop's thread and an event loop.
+    """One slot per camera, between the loop's thread and an event loop.
 
-    Made in the event loop, which `take`, `close` and `finished` belong to.
+    Created in the event loop, where `take`, `close` and `finished` must be used.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -43,19 +43,19 @@ class _Mailbox:
         self._error: BaseException | None = None
 
     def fill(self) -> None:
-        """Run the loop; called in its thread."""
+        """Run the loop; called on its thread."""
         try:
             for answer in self._running:
                 if not self._put(answer):
                     break
         except BaseException as error:
-            self._error = error  # raised again where the answers are taken
+            self._error = error  # re-raised by `take`
         finally:
             with suppress(RuntimeError):  # the event loop was closed
                 self._loop.call_soon_threadsafe(self._finish)
 
     async def take(self) -> Answer | None:
-        """Wait for an answer; None at the end, or what ended the loop is raised."""
+        """Wait for an answer; None at the end. Raises the error that ended the loop."""
         while True:
             with self._changed:  # held for microseconds
                 for camera in self._answers:
@@ -77,7 +77,7 @@ class _Mailbox:
             self._changed.notify_all()
 
     def _put(self, answer: Answer) -> bool:
-        """Leave an answer; a live camera's replaces one that nobody took. False once closed."""
+        """Store an answer; a live camera's replaces one not yet taken. False once closed."""
         camera = answer.frame.camera
         live = self._running.cameras[camera].source.live
         with self._changed:
@@ -98,6 +98,6 @@ class _Mailbox:
 
 
 def _since(missed: Answer, answer: Answer) -> Answer:
-    """Return an answer that tells of the change since before the one that nobody took."""
+    """Return the answer with the label change since before the missed one."""
     changed = answer.smoothed.label != missed.before
     return replace(answer, before=missed.before, changed=changed)

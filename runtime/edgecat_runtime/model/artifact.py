@@ -1,10 +1,10 @@
-"""Cards inside files: read and sealed without the onnx or safetensors packages.
+"""Model cards inside files: read and written without the onnx or safetensors packages.
 
-An ONNX file is a protobuf message, and protobuf merges what is concatenated: the card is appended
-as the last `metadata_props` entry (field 14 of `ModelProto`), so that every byte before it is the
-payload. A safetensors file has a JSON header with room for metadata: its payload is the tensors'
-names, types and shapes (canonical JSON) followed by the data section. An engine carries its card as
-the network's name (`engine_card.py`), and its golden frames are the check.
+An ONNX file is a protobuf message, and concatenated protobuf messages merge: the card is appended
+as the last `metadata_props` entry (field 14 of `ModelProto`), so every byte before it is payload. A
+safetensors file has a JSON header with room for metadata: its payload is the tensors' names, types
+and shapes (canonical JSON) followed by the data section. An engine carries its card as
+the network's name (`engine_card.py`); its golden frames are the integrity check.
 
 Sources: onnx.proto3; the safetensors format description.
 """
@@ -42,11 +42,11 @@ def read_card(path: str | Path) -> ModelCard:
         path: the artifact.
 
     Returns:
-        The card, its payload's length and SHA-256 compared with the file (but an engine's).
+        The card. The payload's length and SHA-256 have been verified, except for an engine.
 
     Raises:
-        CardError: no such file or format, or no card.
-        CardDamaged: the file or its card was changed after it was sealed.
+        CardError: the file does not exist, has an unknown format or has no card.
+        CardDamaged: the file or its card was modified after it was written.
     """
     path = Path(path)
     readers = {
@@ -56,17 +56,17 @@ def read_card(path: str | Path) -> ModelCard:
         ".rtx": read_plan,
     }
     if path.suffix not in readers:
-        raise CardError(f"{path} is no model; expected a {' or '.join(readers)} file")
+        raise CardError(f"{path} is not a model; expected a {' or '.join(readers)} file")
     if not path.is_file():
-        raise CardError(f"{path} does not exist or is no file. Check the path")
+        raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
         return readers[path.suffix](file, path)
 
 
 def widest_int8_weight(path: Path) -> int:
-    """The largest magnitude among the int8 constants of an ONNX file; 0 where there are none.
+    """The largest magnitude among an ONNX file's int8 constants; 0 if there are none.
 
-    A file that cannot be read as ONNX has none: opening it will say what is wrong.
+    An unreadable file also gives 0: opening it reports the error.
     """
     widest = 0
     try:
@@ -82,7 +82,7 @@ def widest_int8_weight(path: Path) -> int:
 
 
 def _widest(file: BinaryIO, start: int, end: int) -> int:
-    """The largest magnitude in a `TensorProto`; 0 where it is not of int8 in `raw_data`."""
+    """The largest magnitude in a `TensorProto`; 0 unless it has int8 `raw_data`."""
     found = {number: (body, stop) for number, _, body, stop in fields(file, start, end)}
     if _RAW_DATA not in found or _DATA_TYPE not in found:
         return 0
@@ -106,11 +106,11 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
         The bytes of the sealed file.
 
     Raises:
-        CardError: `payload` is no ONNX model, or the card does not fit.
+        CardError: `payload` is not an ONNX model, or the card is too large.
     """
     entries = list(fields(payload))
     if not any(number == _GRAPH for number, *_ in entries):
-        raise CardError("these bytes are no ONNX model: they hold no graph")
+        raise CardError("these bytes are not an ONNX model: they contain no graph")
     view = memoryview(payload)
     kept: list[bytes | memoryview] = [
         view[start:end]
@@ -131,14 +131,14 @@ def seal_safetensors(payload: bytes, card: ModelCard) -> bytes:
     """Put `card` into the metadata of a safetensors file.
 
     Args:
-        payload: what `safetensors.torch.save(state_dict)` gives.
+        payload: the bytes from `safetensors.torch.save(state_dict)`.
         card: its card; the payload's length and hash are filled in.
 
     Returns:
         The bytes of the sealed file.
 
     Raises:
-        CardError: `payload` is no safetensors file, or the card does not fit.
+        CardError: `payload` is not a safetensors file, or the card is too large.
     """
     header, start = _header(payload, "these bytes")
     header.pop("__metadata__", None)
@@ -239,21 +239,21 @@ def _field(key: str, value: str) -> bytes:
 
 
 def _not_whole(path: Path | str, kind: str) -> str:
-    return f"{path} is not {kind}, or only a part of one. {_again(kind)}"
+    return f"{path} is not {kind}, or is truncated. {_again(kind)}"
 
 
 def _no_card(path: Path) -> str:
     return (
-        f"{path} has no model card. Make one that has: edgecat train writes it into checkpoints, "
-        "edgecat export into ONNX files"
+        f"{path} has no model card. Use a checkpoint written by edgecat train or "
+        "an ONNX file written by edgecat export"
     )
 
 
 def _changed(path: Path) -> str:
     again = _again(path.suffix)
-    return f"{path} was changed after it was written: its hash does not match. {again}"
+    return f"{path} was modified after it was written: its hash does not match. {again}"
 
 
 def _again(kind: str) -> str:
-    """How a file comes back whole: a checkpoint is trained, all else exported."""
+    """How to restore a damaged file: train a checkpoint again, export anything else."""
     return f"Copy it again or {'train' if 'safetensors' in kind else 'export'} it again"

@@ -1,4 +1,4 @@
-"""The model card: what an artifact says of itself, carried inside the artifact.
+"""The model card: an artifact's metadata, stored inside the artifact.
 
 A card is plain JSON of at most 4,000 UTF-8 bytes (a TensorRT engine's name holds 4,095), with a
 digest over its own fields and, for the files that carry one, the length and SHA-256 of the payload.
@@ -25,41 +25,41 @@ _CHOICES = {"fit": ("crop", "letterbox", "stretch"), "precision": ("fp32", "fp16
 
 
 class CardError(UserError):
-    """A card is missing, of the future, or does not fit its model."""
+    """A card is missing, has a newer schema, or does not match its model."""
 
 
 class CardDamaged(GateError):
-    """A card, or the file that carries it, is not what was written."""
+    """A card, or the file that contains it, was modified after it was written."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything a device must know to serve a model and to prove that it serves it right.
+    """Everything a device needs to serve a model and to verify that its output is correct.
 
     Attributes:
         architecture: registry name, for example `vgg16`.
         labels: class names in the order of the logits.
         height: input height in pixels.
         width: input width in pixels.
-        layers: widths of the convolutions, in the order that the architecture has them in; a VGG's
-            and an AlexNet's with "M" for a max pool.
+        layers: convolution widths, in the architecture's order; for VGG and AlexNet with "M" for a
+            max pool.
         head: `dense` or `gap` (global average pooling).
         batch_norm: whether the PyTorch module has batch normalisation.
-        dropout: rate in the head while training.
+        dropout: dropout rate of the head during training.
         activation: of the hidden layers: `relu`, `leaky_relu`, `sigmoid`, `tanh` or `gelu`.
-        fit: how a frame meets the input size: `crop`, `letterbox` or `stretch`.
+        fit: how a frame is fitted to the input size: `crop`, `letterbox` or `stretch`.
         mean: subtracted from RGB values in 0..1.
         std: divides RGB values in 0..1, after the mean.
-        temperature: the softmax is taken of logits / temperature.
-        energy_limit: a frame whose energy is higher is answered `unsure`; None: none is.
+        temperature: the softmax is computed over logits / temperature.
+        energy_limit: a frame with higher energy is labelled `unsure`; None: no limit.
         precision: `fp32`, `fp16` or `int8`.
         golden: reference logits, 4 golden frames by the first 16 classes.
         preprocess_golden: base64 of 8 x 8 pixels of the preprocessed golden scene.
         accuracy: measured accuracy in 0..1, if any.
-        accuracy_n: number of photographs it was measured on.
-        checkpoint_sha256: payload hash of the checkpoint that this came from.
-        tools: versions of what made it.
-        payload_bytes: length of the payload in bytes, 0 where the format needs none.
+        accuracy_n: number of images it was measured on.
+        checkpoint_sha256: payload hash of the checkpoint it was exported from.
+        tools: versions of the tools that created it.
+        payload_bytes: length of the payload in bytes; 0 if the format does not need it.
         payload_sha256: SHA-256 of the payload.
         schema: version of this layout.
     """
@@ -105,11 +105,11 @@ class ModelCard:
         """Return the card as compact JSON.
 
         Args:
-            labels: False replaces the labels by their number and hash: they travel in a second
-                key, where the card would not fit with them (see `fits`).
+            labels: False replaces the labels by their count and hash: they are then stored in a
+                second key, because the card would be too large with them (see `fits`).
 
         Raises:
-            CardError: it would take more than 4,000 UTF-8 bytes.
+            CardError: the card is larger than 4,000 UTF-8 bytes.
         """
         text = _compact(self.to_dict(labels=labels))
         if len(text.encode()) > MAX_BYTES:
@@ -129,12 +129,12 @@ class ModelCard:
         """Read a card and check its digest.
 
         Args:
-            text: what `to_json` gave.
-            labels: the labels, where the card left them out; without them, class numbers serve.
+            text: the output of `to_json`.
+            labels: the labels, if the card omits them; None: class numbers are used.
 
         Raises:
-            CardDamaged: no JSON, a wrong digest, labels that are not the ones it was written with.
-            CardError: a future schema, or a field that does not fit another.
+            CardDamaged: invalid JSON, a digest mismatch, or labels other than the original ones.
+            CardError: a newer schema, or inconsistent fields.
         """
         values = _parsed(text)
         if values.pop("digest", None) != _digest(values):
@@ -144,15 +144,15 @@ class ModelCard:
         return _checked(cls, values)
 
     def with_labels(self, labels: tuple[str, ...]) -> ModelCard:
-        """The same card with other names for its classes.
+        """Return the card with different class names.
 
         Raises:
-            CardError: another number of labels.
+            CardError: the number of labels is wrong.
         """
         if len(labels) != self.classes:
             raise CardError(
                 f"got {len(labels)} labels; the model has {self.classes} classes. "
-                "Give one label a line, in the order of the logits"
+                "Give one label per line, in the order of the logits"
             )
         return replace(self, labels=labels)
 
@@ -161,9 +161,9 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except ValueError as error:
-        raise CardDamaged(_DAMAGED.format("it is no JSON")) from error
+        raise CardDamaged(_DAMAGED.format("it is not valid JSON")) from error
     if not isinstance(values, dict):
-        raise CardDamaged(_DAMAGED.format("it is no JSON object"))
+        raise CardDamaged(_DAMAGED.format("it is not a JSON object"))
     schema = values.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise CardError(
@@ -183,7 +183,7 @@ def _restored(summary: Any, labels: tuple[str, ...] | None) -> list[str]:
     if labels is None:
         return [str(index) for index in range(summary["count"])]
     if summary != _summary(labels):
-        raise CardDamaged(_DAMAGED.format("the labels beside it are not the ones it counted"))
+        raise CardDamaged(_DAMAGED.format("the labels stored with it do not match its hash"))
     return list(labels)
 
 

@@ -1,8 +1,8 @@
 """The card inside a TensorRT engine: found in the file's bytes, so any machine can read it.
 
-An engine ("plan") keeps the network's name as it is, near its beginning, and that name is the card.
-Finding it needs neither TensorRT nor a GPU, which an engine built elsewhere would refuse anyway;
-the card's own digest proves that it is one and whole.
+An engine ("plan") stores the network's name verbatim near its beginning, and that name is the card.
+Reading it needs neither TensorRT nor the GPU that the engine was built for; the card's own digest
+proves that it is a card and intact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.card import MAX_BYTES, CardError, ModelCard
 
 # JSON escapes quotes inside strings, so the digest's key occurs only as a key. The bound on its
-# length keeps a damaged card from swallowing the engine.
+# length keeps a damaged card from matching the whole engine.
 _CARD = re.compile(rb'\{"architecture":.{1,%d}?,"digest":"[0-9a-f]{64}"\}' % MAX_BYTES, re.DOTALL)
 
 
@@ -28,15 +28,15 @@ def card_in_plan(plan: Any) -> ModelCard | None:
         plan: the serialised engine, anything with the buffer protocol.
 
     Returns:
-        The card, labels replaced by class numbers where it left them out; None where there is none.
+        The card, with class numbers for labels if it omits them; None if there is none.
 
     Raises:
-        CardDamaged: what was found does not match its digest.
-        CardError: a card of the future.
+        CardDamaged: the card does not match its digest.
+        CardError: the card has a newer schema.
     """
     found = _CARD.search(plan)
     text = found.group().decode(errors="replace") if found else ""
-    del found  # it would keep the plan open while an error is told
+    del found  # it would keep the plan open while an error is handled
     return ModelCard.from_json(text) if text else None
 
 
@@ -44,21 +44,21 @@ def read_plan(file: BinaryIO, path: Path) -> ModelCard:
     """Read the card of an open engine file; `path` names it in errors.
 
     Raises:
-        CardDamaged: the card in it is not what was written.
-        CardError: it is empty, or has no card, or one of the future.
+        CardDamaged: the card was modified after it was written.
+        CardError: the file is empty, has no card, or a card with a newer schema.
     """
-    if file.seek(0, 2):  # nothing cannot be mapped
+    if file.seek(0, 2):  # an empty file cannot be mapped
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
             if card := card_in_plan(plan) or _named(plan, path):
                 return card
     raise CardError(
-        f"{path} has no model card. Build an engine that has: edgecat export MODEL.onnx --to "
+        f"{path} has no model card. Build it with edgecat export MODEL.onnx --to "
         f"{'trt-rtx' if path.suffix == '.rtx' else 'trt'}"
     )
 
 
 def _named(plan: Any, path: Path) -> ModelCard | None:
-    """Ask TensorRT, where it is at hand, for a name that the plan does not keep in plain text."""
+    """Read the name through TensorRT, if installed, if it is not stored as plain text."""
     from edgecat_runtime.nvidia.tensorrt import KINDS, tensorrt
 
     kind = next(kind for kind in KINDS.values() if kind.suffix == path.suffix)

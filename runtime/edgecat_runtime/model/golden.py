@@ -1,6 +1,6 @@
-"""Golden frames: the same bytes on every machine, whose reference logits travel in the card.
+"""Golden frames: identical bytes on every machine; their reference logits are in the card.
 
-Only integer arithmetic draws them, so no library, processor or compiler can change a byte.
+They are drawn with integer arithmetic, so no library, processor or compiler changes a byte.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SAMPLES = 8
 def golden_frames(height: int, width: int) -> NDArray[np.uint8]:
     """Draw the golden frames for one input size.
 
-    Each shows tilted colour gradients, checks of its own size, a disc and some noise, so that
-    edges, colour and texture all reach the network.
+    Each shows tilted colour gradients, a checkerboard of its own scale, a disc and some noise, so
+    that edges, colour and texture all reach the network.
 
     Args:
         height: in pixels.
@@ -46,7 +46,7 @@ def golden_rows(logits: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
 
 
 def preprocess_fingerprint(height: int, width: int, fit: Fit) -> str:
-    """Sample what `preprocess` makes of the golden scene, for the card: base64 of 8 x 8 pixels."""
+    """Sample the preprocessed golden scene for the card: base64 of 8 x 8 pixels."""
     return base64.b64encode(_samples(height, width, fit).tobytes()).decode()
 
 

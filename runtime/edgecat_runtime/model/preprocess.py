@@ -1,4 +1,4 @@
-"""The one resize-and-crop: training's evaluation, calibration, parity and the camera call it."""
+"""The only preprocessing: evaluation, calibration, parity and the camera all call it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def preprocess(frame: Image, height: int, width: int, fit: Fit = "crop") -> Imag
     """Fit a frame to a network's input.
 
     Args:
-        frame: uint8 (h, w, 3), BGR as OpenCV gives it.
+        frame: uint8 (h, w, 3), BGR as in OpenCV.
         height: of the network's input, in pixels.
         width: of the network's input, in pixels.
-        fit: `crop` keeps the aspect and cuts the middle out, `letterbox` keeps the aspect and pads
-            with grey 114, `stretch` keeps neither.
+        fit: `crop` keeps the aspect ratio and crops the centre, `letterbox` keeps the aspect ratio
+            and pads with grey 114, `stretch` does not keep it.
 
     Returns:
         uint8 (height, width, 3), BGR.
 
     Raises:
-        UserError: the frame has another shape or type.
+        UserError: the frame has the wrong shape or type.
     """
     check_frame(frame)
     return _FITS[fit](frame, height, width)
@@ -48,15 +48,15 @@ def check_frame(frame: object) -> None:
 
 
 def shrink(image: Image, height: int, width: int) -> Image:
-    """Resize without aliasing, cheaply: halve by area while twice too large, then linear.
+    """Resize fast without aliasing: halve by area while twice too large, then linear.
 
-    An exact halving is a vector instruction's work, where a general area resize of a 720p frame
-    takes ten times as long; the last step shrinks by less than two, where linear hardly aliases.
+    Exact halving is vectorised, while a general area resize of a 720p frame takes ten times as
+    long; the last step shrinks by less than two, where linear interpolation hardly aliases.
 
     Args:
         image: uint8 (h, w, 3).
-        height: wanted, in pixels.
-        width: wanted, in pixels.
+        height: target height in pixels.
+        width: target width in pixels.
 
     Returns:
         uint8 (height, width, 3).
@@ -69,15 +69,15 @@ def shrink(image: Image, height: int, width: int) -> Image:
 
 
 def halved(image: Image, height: int, width: int) -> Image:
-    """Halve by area while twice too large: what `shrink` does first, to less than twice the size.
+    """Halve by area while twice too large: the first step of `shrink`.
 
     Args:
         image: uint8 (h, w, 3).
-        height: wanted in the end, in pixels.
-        width: wanted in the end, in pixels.
+        height: final target height in pixels.
+        width: final target width in pixels.
 
     Returns:
-        uint8 (below 2 height, below 2 width, 3), or the picture itself.
+        uint8 (below 2 height, below 2 width, 3), or the image itself.
     """
     cv2 = cv2_module()
     while image.shape[0] >= 2 * height or image.shape[1] >= 2 * width:

@@ -23,7 +23,7 @@ def fields(
         Field number, start of the tag, start of the body, end: positions in bytes.
 
     Raises:
-        ValueError: it is no message, or only a part of one.
+        ValueError: it is not a message, or is truncated.
     """
     read = _reader(source)
     if stop is None:

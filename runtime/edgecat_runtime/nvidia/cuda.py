@@ -1,7 +1,8 @@
-"""CUDA, as far as an engine needs it: one GPU, one stream, memory, copies and graphs.
+"""The part of CUDA that an engine needs: one GPU, one stream, memory, copies and graphs.
 
-Over the runtime API of `cuda-bindings` alone: the same calls in 12 (JetPack 6) and 13 (JetPack 7),
-wheels for x86-64 and aarch64, no compiler, no torch. Importing this module imports nothing of it.
+It uses only the runtime API of `cuda-bindings`: the same calls in 12 (JetPack 6) and 13 (JetPack
+7), with wheels for x86-64 and aarch64 and without a compiler or torch. The bindings are imported on
+first use.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Gpu:
     """An NVIDIA GPU.
 
     Attributes:
-        ordinal: as CUDA counts.
+        ordinal: CUDA device ordinal.
         name: for example `Orin`.
         capability: compute capability without the dot, for example 87.
     """
@@ -47,7 +48,7 @@ class Gpu:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Select this GPU for the calling thread, then put back the one it had before.
+        """Select this GPU for the calling thread, then restore the previous one.
 
         Raises:
             DeviceError: the GPU cannot be selected.
@@ -64,19 +65,19 @@ class Gpu:
     def free_memory(self) -> int:
         """Bytes that can be allocated now; a Jetson shares them with the processor."""
         with self.in_use():
-            free, _ = _check("asking for free memory", _runtime().cudaMemGetInfo())
+            free, _ = _check("querying free memory", _runtime().cudaMemGetInfo())
         return int(free)
 
 
 def open_gpu(ordinal: int = 0) -> Gpu:
-    """Find a GPU.
+    """Open a GPU.
 
     Args:
-        ordinal: which, as CUDA counts.
+        ordinal: CUDA device ordinal.
 
     Raises:
         BackendMissing: cuda-bindings is not installed.
-        DeviceError: no driver, one too old for these bindings, or no such GPU.
+        DeviceError: no driver, a driver too old for these bindings, or no such GPU.
     """
     runtime = _runtime()
     try:
@@ -86,34 +87,34 @@ def open_gpu(ordinal: int = 0) -> Gpu:
     if error.name == "cudaErrorInsufficientDriver":
         raise DeviceError(_no_driver(int(runtime.cudaDriverGetVersion()[1])))
     if error.name == "cudaErrorNoDevice" or not count:
-        raise DeviceError("no NVIDIA GPU was found by its driver. Use a .onnx file on the CPU")
+        raise DeviceError("the NVIDIA driver found no GPU. Use a .onnx file on the CPU")
     _check("looking for a GPU", (error,))
     if not 0 <= ordinal < count:
         raise DeviceError(f"GPU {ordinal} does not exist; expected a number from 0 to {count - 1}")
-    found = _check("asking the GPU's name", runtime.cudaGetDeviceProperties(ordinal))
+    found = _check("querying the GPU's name", runtime.cudaGetDeviceProperties(ordinal))
     name = found.name.decode() if isinstance(found.name, bytes) else str(found.name)
     return Gpu(ordinal, name.rstrip("\0"), found.major * 10 + found.minor)
 
 
 class Stream:
-    """A queue of work on the GPU.
+    """A CUDA stream.
 
     Attributes:
-        handle: the address that TensorRT takes.
+        handle: the stream's address, as TensorRT expects it.
     """
 
     def __init__(self) -> None:
         runtime = _runtime()
         flags = runtime.cudaStreamNonBlocking
-        self._stream = _check("making a stream", runtime.cudaStreamCreateWithFlags(flags))
+        self._stream = _check("creating a stream", runtime.cudaStreamCreateWithFlags(flags))
         self.handle = int(_handles().get_cuda_native_handle(self._stream))
 
     def upload(self, target: DeviceMemory, source: PinnedMemory, count: int) -> None:
-        """Queue a copy of `count` bytes to the GPU."""
+        """Enqueue a copy of `count` bytes to the GPU."""
         self._copy(target.pointer, source.pointer, count, "cudaMemcpyHostToDevice")
 
     def download(self, target: PinnedMemory, source: DeviceMemory, count: int) -> None:
-        """Queue a copy of `count` bytes from the GPU."""
+        """Enqueue a copy of `count` bytes from the GPU."""
         self._copy(target.pointer, source.pointer, count, "cudaMemcpyDeviceToHost")
 
     def _copy(self, target: int, source: int, count: int, kind: str) -> None:
@@ -123,26 +124,26 @@ class Stream:
         _check("copying", result)
 
     def record(self, event: Event) -> None:
-        """Queue the taking of a time."""
+        """Enqueue the recording of an event."""
         _check("recording an event", _runtime().cudaEventRecord(event.handle, self._stream))
 
     def launch(self, graph: Graph) -> None:
-        """Queue a recorded graph."""
+        """Enqueue a captured graph."""
         _check("launching a graph", _runtime().cudaGraphLaunch(graph.handle, self._stream))
 
     def wait(self) -> None:
-        """Wait until the queue is empty.
+        """Wait for all enqueued work.
 
         Raises:
-            DeviceError: something queued failed.
+            DeviceError: some of the work failed.
         """
         _check("running the engine", _runtime().cudaStreamSynchronize(self._stream))
 
     def capture(self, queue: Callable[[], None]) -> Graph | None:
-        """Record what `queue` queues on this stream, without running it.
+        """Capture what `queue` enqueues on this stream, without running it.
 
         Returns:
-            The graph, or None where it cannot be recorded. Either way the stream is usable
+            The graph, or None if it cannot be captured. Either way the stream is usable
             afterwards, and nothing else is left allocated.
         """
         runtime = _runtime()
@@ -169,13 +170,13 @@ class Stream:
         return Graph(ready)
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         _runtime().cudaStreamDestroy(self._stream)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Work that was recorded once and is launched whole.
+    """Captured work that is launched as a whole.
 
     Attributes:
         handle: CUDA's executable graph.
@@ -184,47 +185,47 @@ class Graph:
     handle: Any
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         _runtime().cudaGraphExecDestroy(self.handle)
 
 
 class Event:
-    """A point in a stream whose time is taken."""
+    """A timestamped point in a stream."""
 
     def __init__(self) -> None:
-        self.handle = _check("making an event", _runtime().cudaEventCreate())
+        self.handle = _check("creating an event", _runtime().cudaEventCreate())
 
     def milliseconds_since(self, earlier: Event) -> float:
-        """Time on the GPU between two recorded events that were waited for."""
+        """GPU time between two recorded events, after waiting for both."""
         result = _runtime().cudaEventElapsedTime(earlier.handle, self.handle)
         return float(_check("reading an event", result))
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         _runtime().cudaEventDestroy(self.handle)
 
 
 class DeviceMemory:
-    """Memory of the GPU.
+    """An allocation of GPU memory.
 
     Attributes:
-        pointer: its address there.
+        pointer: its device address.
     """
 
     def __init__(self, size: int) -> None:
         self.pointer = int(_check(f"allocating {_mega(size)}", _runtime().cudaMalloc(size)))
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         _runtime().cudaFree(self.pointer)
 
 
 class PinnedMemory:
-    """Host memory that stays where it is, so that copies run beside the processor.
+    """Page-locked host memory, so that copies run asynchronously.
 
     Attributes:
         pointer: its address.
-        array: uint8 (size,) over it; do not use it once closed.
+        array: uint8 (size,) view of it; do not use it after `close`.
     """
 
     def __init__(self, size: int) -> None:
@@ -235,7 +236,7 @@ class PinnedMemory:
         self.array: NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8)
 
     def close(self) -> None:
-        """Give it back."""
+        """Release it."""
         _runtime().cudaFreeHost(self.pointer)
 
 
@@ -261,17 +262,17 @@ def _bindings() -> tuple[Any, Any]:
 
 
 def _not_captured() -> Graph | None:
-    """A refused capture is no failure: do not let its error linger for the next call to find."""
+    """Clear the error of a rejected capture, so that the next call does not report it."""
     _runtime().cudaGetLastError()
     return None
 
 
 def _check(doing: str, result: tuple[Any, ...]) -> Any:
-    """The values behind CUDA's error code, or the error."""
+    """Return the values after CUDA's error code; raise DeviceError on an error."""
     error, *values = result
     if int(error):
         fix = (
-            "Close what else uses the GPU, or build the engine for smaller batches"
+            "Close other programs that use the GPU, or build the engine for smaller batches"
             if error.name == _MEMORY
             else "Run edgecat doctor"
         )
@@ -281,12 +282,12 @@ def _check(doing: str, result: tuple[Any, ...]) -> Any:
 
 def _no_driver(version: int) -> str:
     if not version:
-        return "no NVIDIA driver was found here. Use a .onnx file on the CPU, or install the driver"
+        return "no NVIDIA driver was found. Use a .onnx file on the CPU, or install the driver"
     bindings = import_module("cuda.bindings")
     major, minor = version // 1000, version % 1000 // 10
     fix = {12: f"pip install 'cuda-bindings>={_OLDEST},<13'", 13: "pip install 'cuda-bindings<14'"}
     return (
-        f"the NVIDIA driver here serves CUDA {major}.{minor}; cuda-bindings "
+        f"the NVIDIA driver supports CUDA {major}.{minor}; cuda-bindings "
         f"{bindings.__version__} needs a newer one. {fix.get(major, 'Update the driver')}"
     )
 

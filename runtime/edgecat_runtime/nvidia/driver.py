@@ -1,7 +1,7 @@
-"""NVIDIA's driver, asked directly: what GPUs there are and what they could do at most.
+"""NVIDIA's driver, queried directly: which GPUs there are and their peak performance.
 
-Through `ctypes`, so that a bare board can be asked too. Nothing here makes a context or takes
-memory on a GPU.
+It uses `ctypes`, so that it works without any other package. Nothing here creates a context or
+allocates GPU memory.
 
 Sources: CUDA driver API (`CUdevice_attribute`); NVIDIA's architecture white papers for the
 operations per clock.
@@ -16,8 +16,9 @@ from typing import Any
 
 _MULTIPROCESSORS, _CLOCK_KHZ, _MEMORY_KHZ, _BUS_BITS, _MAJOR, _MINOR = 16, 13, 36, 37, 75, 76
 
-# By compute capability: fp32 multiply-adds on the cores, and dense fp16 multiply-adds on the tensor
-# cores, each a clock and multiprocessor. int8 doubles fp16, but 7.0's tensor cores have no int8.
+# By compute capability: fp32 multiply-adds on the CUDA cores and dense fp16 multiply-adds on the
+# tensor cores, each per clock and multiprocessor. int8 doubles fp16, except on 7.0, whose tensor
+# cores have no int8.
 _PER_CLOCK = {
     70: (64, 512),
     72: (64, 512),
@@ -37,13 +38,13 @@ _PER_CLOCK = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a GPU can do at most, from its clocks and widths.
+    """A GPU's peak performance, from its clocks and widths.
 
     Attributes:
         bytes_per_s: memory bandwidth.
-        fp32_per_s: multiply-adds a second in fp32, without TF32; 0 for an unknown architecture.
-        fp16_per_s: dense multiply-adds a second in fp16; 0 for an unknown architecture.
-        int8_per_s: dense multiply-adds a second in int8; 0 where there are none, or unknown.
+        fp32_per_s: fp32 multiply-adds per second, without TF32; 0 for an unknown architecture.
+        fp16_per_s: dense fp16 multiply-adds per second; 0 for an unknown architecture.
+        int8_per_s: dense int8 multiply-adds per second; 0 if unsupported or unknown.
     """
 
     bytes_per_s: float
@@ -59,8 +60,8 @@ class Device:
     Attributes:
         name: for example `Orin`.
         capability: compute capability without the dot, for example 87.
-        memory: in bytes; a Jetson shares them with the processor.
-        limits: what it can do at most.
+        memory: in bytes; a Jetson shares it with the processor.
+        limits: its peak performance.
     """
 
     name: str
@@ -80,9 +81,9 @@ class Driver:
     """NVIDIA's driver.
 
     Attributes:
-        cuda: version of CUDA that it serves, for example `12.6`; empty where there is no driver.
-        devices: the GPUs that it finds.
-        error: CUDA's number for why it does not start; 0 where it does.
+        cuda: the CUDA version it supports, for example `12.6`; empty without a driver.
+        devices: the GPUs it finds.
+        error: CUDA's error code if it cannot be started; else 0.
     """
 
     cuda: str
@@ -91,7 +92,7 @@ class Driver:
 
 
 def driver() -> Driver:
-    """Ask the driver; without one, the answer has neither version nor devices."""
+    """Query the driver; without one, the result has neither version nor devices."""
     try:
         cuda: Any = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -108,7 +109,7 @@ def driver() -> Driver:
 def limits(
     capability: int, multiprocessors: int, clock_khz: int, memory_khz: int, bus_bits: int
 ) -> Limits:
-    """Work the limits out from what the driver says; memory moves data twice a clock."""
+    """Compute the limits from the driver's attributes; memory moves data twice per clock."""
     fp32, fp16 = _PER_CLOCK.get(capability, (0, 0))
     clocks = multiprocessors * clock_khz * 1e3
     return Limits(

@@ -1,8 +1,8 @@
-"""TensorRT and TensorRT-RTX behind one face: every difference between versions is settled here.
+"""TensorRT and TensorRT-RTX behind one interface, which hides the differences between versions.
 
-One source serves TensorRT 10.3 (JetPack 6.2), 10.16 (JetPack 7.2), 11 and TensorRT-RTX. What all of
-them have is called directly by the builder and the backend; what only some have is looked up by
-name here, and nowhere else. `docs/tensorrt.md` tabulates it.
+The same code supports TensorRT 10.3 (JetPack 6.2), 10.16 (JetPack 7.2), 11 and TensorRT-RTX. The
+builder and the backend call directly what all of them have; what only some have is looked up by
+name here, and nowhere else. `docs/tensorrt.md` has a table.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Flavour = Literal["tensorrt", "tensorrt_rtx"]
 
 @dataclass(frozen=True)
 class Kind:
-    """What sets one flavour's engines apart.
+    """The properties of one flavour and its engines.
 
     Attributes:
-        flavour: as `engine_from_onnx` takes it.
-        title: as its maker writes it.
-        modules: Python modules that give its API, best first.
-        suffix: of its engine files.
-        backend: name that `--backend` takes, and the key of its version in a card's tools.
-        target: name that `edgecat export --to` takes.
-        install: how to get it, for people.
+        flavour: value for `engine_from_onnx`.
+        title: the product's name.
+        modules: Python modules that provide its API, best first.
+        suffix: suffix of its engine files.
+        backend: value for `--backend`, and the key of its version in a card's tools.
+        target: value for `edgecat export --to`.
+        install: install instructions.
     """
 
     flavour: Flavour
@@ -51,7 +51,7 @@ KINDS: dict[Flavour, Kind] = {
         ".trt",
         "tensorrt",
         "trt",
-        "on a Jetson it comes with JetPack (make the environment with --system-site-packages); "
+        "on a Jetson it comes with JetPack (create the venv with --system-site-packages); "
         "elsewhere install NVIDIA's tensorrt wheel, and 'edgecat-runtime[tensorrt]' on both",
     ),
     "tensorrt_rtx": Kind(
@@ -67,7 +67,7 @@ KINDS: dict[Flavour, Kind] = {
 
 
 def kind_of(flavour: str) -> Kind:
-    """The kind with this flavour's name.
+    """Return the kind of this flavour.
 
     Raises:
         UserError: no such flavour.
@@ -79,14 +79,14 @@ def kind_of(flavour: str) -> Kind:
 
 
 def module_name(flavour: Flavour) -> str:
-    """The installed module with this flavour's API, else the one to name; imports nothing."""
+    """The installed module with this flavour's API, else the preferred one; imports nothing."""
     names = KINDS[flavour].modules
     return next((name for name in names if find_spec(name) is not None), names[0])
 
 
 @cache
 def tensorrt(flavour: Flavour) -> TensorRT:
-    """The installed flavour; one object a process, since TensorRT keeps its first logger for good.
+    """The installed flavour; one object per process, since TensorRT keeps its first logger.
 
     Raises:
         BackendMissing: it is not installed, or its libraries do not load.
@@ -95,19 +95,19 @@ def tensorrt(flavour: Flavour) -> TensorRT:
     kind = kind_of(flavour)
     try:
         return TensorRT(kind, import_module(module_name(flavour)))
-    except ImportError as error:  # missing, or a library that it links is
+    except ImportError as error:  # it or a library that it links is missing
         reason = "is not installed" if error.name in kind.modules else f"does not load ({error})"
         raise BackendMissing(f"{kind.title} {reason}: {kind.install}") from error
 
 
 class TensorRT:
-    """One flavour's module, its log, and the answers to "does this version have ...".
+    """One flavour's module, its log, and the features of its version.
 
     Attributes:
         kind: which flavour.
         trt: the module.
         version: for example `10.3.0`.
-        log: what TensorRT said since `log.clear()`.
+        log: TensorRT's messages since `log.clear()`.
         logger: the `ILogger` to hand to TensorRT.
     """
 
@@ -145,7 +145,7 @@ class TensorRT:
         """
         flag = getattr(self.trt.BuilderFlag, name, None)
         if flag is None:
-            raise UserError(f"{self} has no builder flag {name}. Leave that option out")
+            raise UserError(f"{self} has no builder flag {name}. Omit that option")
         config.set_flag(flag)
 
     def make_version_compatible(self, config: Any) -> None:
@@ -166,10 +166,10 @@ class TensorRT:
             config.hardware_compatibility_level = level
 
     def context(self, engine: Any) -> Any:
-        """Make an execution context, or None where memory does not suffice.
+        """Create an execution context, or None if memory is insufficient.
 
         TensorRT-RTX compiles kernels for a shape lazily by default, and a CUDA graph captured
-        before that is done would replay the slow ones for ever: have it compile at once.
+        before that is done would replay the slow ones forever: compile eagerly.
         """
         strategies = getattr(self.trt, "DynamicShapesKernelSpecializationStrategy", None)
         if strategies is None:
@@ -179,12 +179,12 @@ class TensorRT:
         return engine.create_execution_context(settings)
 
     def capturable(self, context: Any, stream: int) -> bool:
-        """Whether a CUDA graph can record the context; where the version cannot say, try."""
+        """Whether a CUDA graph can capture the context; True if the version cannot tell."""
         ask = getattr(context, "is_stream_capturable", None)
         return ask is None or bool(ask(stream))
 
     def stripped(self, engine: Any) -> bool:
-        """Whether the engine lacks its weights; versions before 10.16 cannot say."""
+        """Whether the engine lacks its weights; versions before 10.16 cannot tell."""
         stats = getattr(self.trt, "EngineStat", None)
         return stats is not None and engine.get_engine_stat(stats.STRIPPED_WEIGHTS_SIZE) > 0
 
@@ -200,7 +200,7 @@ class TensorRT:
         return not self.served or capability in self.served
 
     def why_invalid(self, runtime: Any, plan: Any) -> str:
-        """What TensorRT-RTX holds against a plan, such as `UNSUPPORTED_CC`; empty elsewhere."""
+        """Why TensorRT-RTX rejects a plan, such as `UNSUPPORTED_CC`; empty for TensorRT."""
         ask = getattr(runtime, "get_engine_validity", None)
         if ask is None:
             return ""
@@ -210,25 +210,25 @@ class TensorRT:
 
 
 class Log:
-    """What TensorRT said, for a message that a person can use."""
+    """TensorRT's messages, for use in errors."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
         self.warnings: list[str] = []
 
     def clear(self) -> None:
-        """Forget all."""
+        """Clear the log."""
         self.errors.clear()
         self.warnings.clear()
 
     @property
     def first_error(self) -> str:
-        """The first error, plainly; empty where there is none."""
+        """The first error, cleaned up; empty if there is none."""
         return next((text for error in self.errors if (text := plainly(error))), "")
 
 
 def plainly(text: str) -> str:
-    """Drop from TensorRT's words where in its source they were said, and consequential errors."""
+    """Strip source locations and follow-up errors from TensorRT's message."""
     lines = [line for line in text.splitlines() if line.strip() and "catchCudaError" not in line]
     line = re.sub(r"\s+In \S+ at \S+:\d+.*", "", lines[-1]) if lines else ""
     line = re.sub(r"^.*?Error Code \d+: [^(]*\(?", "", line)
@@ -239,7 +239,7 @@ def _logger(trt: Any, log: Log) -> Any:
     severity = trt.ILogger.Severity
     python = logging.getLogger("edgecat.tensorrt")
 
-    class Logger(trt.ILogger):  # type: ignore[misc]  # its base is known only now
+    class Logger(trt.ILogger):  # type: ignore[misc]  # its base class is known only at run time
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 

@@ -1,1 +1,1 @@
-"""What takes answers: functions, windows, files, events, MQTT and systemd."""
+"""Outputs for answers: functions, windows, files, events, MQTT and systemd."""

@@ -18,16 +18,16 @@ Callback = Callable[["Answer"], object]
 
 
 class CallbackSink(Sink):
-    """Calls a function with each answer, in a thread of its own.
+    """Calls a function with each answer, on its own thread.
 
-    `Pipeline(..., outputs=[function])` is short for `[CallbackSink(function)]`. What the function
-    raises is reported once and ends its calls, never the loop.
+    `Pipeline(..., outputs=[function])` is short for `[CallbackSink(function)]`. An exception from
+    the function is reported once and ends its calls, never the loop.
 
     Args:
-        function: of one answer; what it returns is not looked at.
-        on_signal: of one piece of news: a source was lost, an engine reloaded, ...
-        only_changes: whether to call it only for the first answer and for a new label.
-        inline: whether to call it in the loop's own thread, where a slow function slows the loop.
+        function: called with each answer; its return value is ignored.
+        on_signal: called with each status event: a source was lost, an engine reloaded, ...
+        only_changes: whether to call it only for the first answer and when the label changes.
+        inline: whether to call it on the loop's thread, where a slow function slows the loop.
 
     Example:
         >>> door = CallbackSink(open_for_cats, only_changes=True)  # doctest: +SKIP
@@ -53,13 +53,13 @@ class CallbackSink(Sink):
         self._function(answer)
 
     def signal(self, signal: Signal) -> None:
-        """Call the other function, where there is one."""
+        """Call the status callback, if there is one."""
         if self._on_signal is not None:
             self._on_signal(signal)
 
 
 def sink_from_output(output: Sink | Callback) -> Sink:
-    """Return a sink as it is, and a function as one.
+    """Return a sink unchanged, and a function wrapped in one.
 
     Raises:
         TypeError: it is neither.

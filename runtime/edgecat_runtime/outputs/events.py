@@ -1,4 +1,4 @@
-"""Events: what changed, when, and how sure it was; and the file that keeps them as JSON lines."""
+"""Events: what changed, when, and with what confidence; and the JSON Lines file of events."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EVENT_CLASSES = 5
 
 
 class Events(Sink):
-    """A file of JSON lines: one for every change of label and for all news of the loop.
+    """A JSON Lines file with one line per label change and per status event.
 
-    A file that exists is added to. Each line is handed to the system as it is written, whole, so a
-    killed program leaves every line that it wrote.
+    An existing file is appended to. Each complete line is passed to the operating system at once,
+    so a killed program leaves every line that it wrote.
 
     Args:
-        path: of the file; its folder is made.
+        path: the file; its folder is created.
 
     Raises:
         UserError: it cannot be written.
@@ -46,16 +46,16 @@ class Events(Sink):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab+", buffering=0)
             if self._path.stat().st_size and not self._ends_whole():
-                self._file.write(b"\n")  # the last run was killed within a line
+                self._file.write(b"\n")  # the last run was killed while writing a line
         except OSError as error:
             raise write_error(path, error) from error
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
-        """Append a change of label."""
+        """Append a label change."""
         self._append(event_from_answer(answer))
 
     def signal(self, signal: Signal) -> None:
-        """Append news."""
+        """Append a status event."""
         self._append(event_from_signal(signal))
 
     def close(self) -> None:
@@ -76,9 +76,9 @@ class Events(Sink):
 
 
 def event_from_answer(answer: Answer) -> dict[str, Any]:
-    """Return what the event of a new label says, JSON-ready.
+    """Return the event for a new label, JSON-ready.
 
-    `raw` and `smoothed` are the most probable classes of this frame alone and of the decision.
+    `raw` and `smoothed` are the most probable classes for this frame alone and in the decision.
     """
     frame, decided = answer.frame, answer.smoothed
     event: dict[str, Any] = {
@@ -98,7 +98,7 @@ def event_from_answer(answer: Answer) -> dict[str, Any]:
 
 
 def event_from_signal(signal: Signal) -> dict[str, Any]:
-    """Return what the event of some news says, JSON-ready; nobody is confident of anything then."""
+    """Return the event for a status event, JSON-ready; its confidence is always 0."""
     event: dict[str, Any] = {
         "time": iso_time(signal.time),
         "event": signal.state,
@@ -113,12 +113,12 @@ def event_from_signal(signal: Signal) -> dict[str, Any]:
 
 
 def json_from_event(event: dict[str, Any]) -> bytes:
-    """Return one line of JSON as UTF-8, without its end."""
+    """Return one line of JSON as UTF-8, without the newline."""
     return json.dumps(event, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
 def iso_time(seconds: float) -> str:
-    """Return a time since 1970 as `2026-01-31T12:00:00.000Z`."""
+    """Return a Unix time as `2026-01-31T12:00:00.000Z`."""
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -129,5 +129,5 @@ def _most_probable(prediction: Prediction) -> dict[str, float | None]:
 
 
 def _rounded(value: float) -> float | None:
-    """JSON has no NaN, which is what a broken engine answers."""
+    """JSON has no NaN, which a broken engine may return."""
     return round(value, 4) if math.isfinite(value) else None

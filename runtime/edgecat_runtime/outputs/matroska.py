@@ -1,6 +1,6 @@
-"""A Matroska writer for JPEG pictures (RFC 9559): playable up to the last frame at any moment.
+"""A Matroska writer for JPEG images (RFC 9559): playable up to the last frame at any moment.
 
-OpenCV's own writer hides a full disk, holds seconds of video back in memory, knows only a constant
+OpenCV's own writer hides a full disk, buffers seconds of video in memory, supports only a constant
 frame rate and takes four times as long to encode a JPEG as `cv2.imencode` does.
 """
 
@@ -12,10 +12,10 @@ import struct
 from array import array
 from pathlib import Path
 
-_UNKNOWN = b"\x01" + b"\xff" * 7  # a size that is filled in at the end, if there is one
+_UNKNOWN = b"\x01" + b"\xff" * 7  # a size that is filled in at the end
 _CLUSTER_MS = 5_000
 _SEEK_HEAD_BYTES = 64
-_TIMESTAMP_NS = 1_000_000  # timestamps count milliseconds
+_TIMESTAMP_NS = 1_000_000  # timestamps are in milliseconds
 
 _EBML, _SEGMENT, _VOID = 0x1A45DFA3, 0x18538067, 0xEC
 _SEEK_HEAD, _SEEK, _SEEK_ID, _SEEK_POSITION = 0x114D9B74, 0x4DBB, 0x53AB, 0x53AC
@@ -28,20 +28,20 @@ _CUE_TRACK, _CUE_CLUSTER = 0xF7, 0xF1
 
 
 class MatroskaWriter:
-    """Writes a `.mkv` whose every picture is a JPEG (codec `V_MJPEG`).
+    """Writes a `.mkv` of JPEG images (codec `V_MJPEG`).
 
-    Each picture goes to the operating system at once, so a killed program loses none. `close` adds
-    what makes a player seek quickly: duration, sizes and an index.
+    Each image is passed to the operating system at once, so a killed program loses none. `close`
+    adds what a player needs to seek quickly: duration, sizes and an index.
 
     Args:
         path: overwritten.
-        width: of the pictures, in pixels.
-        height: of the pictures, in pixels.
-        fps: the constant frame rate; 0 for pictures at any time.
+        width: of the images, in pixels.
+        height: of the images, in pixels.
+        fps: the constant frame rate; 0 for a variable one.
 
     Raises:
-        OSError: the file cannot be written; a full disk also later, from `write`. What was written
-            up to then stays playable.
+        OSError: the file cannot be written; `write` also raises it when the disk is full. What was
+            written up to then stays playable.
     """
 
     def __init__(self, path: str | Path, *, width: int, height: int, fps: float = 0.0) -> None:
@@ -49,7 +49,7 @@ class MatroskaWriter:
         self._frame_ms = 1000 / fps if fps else 0.0
         self._time, self._gap = -1, 0
         self._cluster_at = self._cluster_time = 0
-        self._cues = array("Q")  # time and position of each cluster, by turns
+        self._cues = array("Q")  # time and position of each cluster, alternating
         try:
             self._write_header(width, height, fps)
         except OSError:
@@ -57,11 +57,11 @@ class MatroskaWriter:
             raise
 
     def write(self, jpeg: bytes, seconds: float) -> None:
-        """Append one picture.
+        """Append one image.
 
         Args:
-            jpeg: encoded, of the size given.
-            seconds: since the first picture; times that do not grow are moved on by a millisecond.
+            jpeg: the encoded image, of the given size.
+            seconds: since the first image; a time that does not increase is moved by a millisecond.
         """
         last, self._time = self._time, max(round(seconds * 1000), self._time + 1)
         self._gap = self._time - last
@@ -74,7 +74,7 @@ class MatroskaWriter:
         """Write duration and index and close the file; calling it twice is harmless.
 
         Raises:
-            OSError: not even that could be written; the pictures are safe.
+            OSError: these could not be written; the images are safe.
         """
         if self._file.closed:
             return
@@ -112,7 +112,7 @@ class MatroskaWriter:
             self._fill_in(self._cluster_at + 4, _size(self._file.tell() - self._cluster_at - 12, 8))
 
     def _finish(self) -> None:
-        """Fill in what only the end knows; in place first, since that needs no room on the disk."""
+        """Write what is only known at the end; in place first, since that needs no disk space."""
         self._end_cluster()
         duration = self._time + (self._frame_ms or self._gap)
         self._fill_in(self._duration_at, struct.pack(">d", duration))

@@ -1,4 +1,4 @@
-"""MQTT: the state of every camera as a retained message, and whether edgecat is there at all."""
+"""MQTT: the state of every camera as a retained message, and edgecat's availability."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _FAREWELL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Broker:
-    """Where an MQTT address points to.
+    """A parsed MQTT address.
 
     Attributes:
         host: name or address.
         port: 1883, or with TLS 8883, unless given.
-        topic: that all messages are below.
+        topic: prefix of all topics.
         tls: whether the connection is encrypted, and the broker's certificate checked.
         user: empty for none.
         password: not shown by `str` or `repr`.
@@ -57,7 +57,7 @@ class Broker:
         """Read `mqtt[s]://[user:password@]host[:port]/topic`; escapes as in any URL.
 
         Raises:
-            UserError: it is no such address; its password is not repeated.
+            UserError: the address is invalid; the message does not contain its password.
         """
         try:
             parts = urlsplit(text)
@@ -67,11 +67,11 @@ class Broker:
         topic = unquote(parts.path).strip("/")
         if parts.scheme not in PORTS or not host or parts.query or parts.fragment:
             raise UserError(
-                f"the MQTT address is none; {_EXPECTED}. Write ?, # and @ as %3F, %23 and %40"
+                f"the MQTT address is invalid; {_EXPECTED}. Escape ?, # and @ as %3F, %23 and %40"
             )
         if not topic or re.search("[+#\0]", topic) or len(topic.encode()) > 1000:
             raise UserError(
-                f"the MQTT topic is {topic!r}; expected one such as yard/cat, no + or #"
+                f"the MQTT topic is {topic!r}; expected one such as yard/cat, without + or #"
             )
         return cls(
             host,
@@ -88,18 +88,18 @@ class Broker:
 
 
 class Mqtt(Sink):
-    """Publishes to an MQTT broker, and finds it again when it was away.
+    """Publishes to an MQTT broker, and reconnects when the connection is lost.
 
     `TOPIC/status` is `online`, or `offline` when edgecat has ended, was killed or lost its network
-    (the last will). `TOPIC/state/N` is the newest event of camera N as JSON, as the events file has
-    it. Both are retained. What changed while the broker was away is not told later: the newest
-    state is. The broker may be away at the start.
+    (the last will). `TOPIC/state/N` is the newest event of camera N as JSON, as in the events file.
+    Both are retained. Changes while disconnected are not sent later; only the newest state is. The
+    broker may be unreachable at the start.
 
     Args:
         address: see `Broker.parse`.
 
     Raises:
-        UserError: the address is none.
+        UserError: the address is invalid.
         BackendMissing: paho-mqtt is not installed.
     """
 
@@ -115,28 +115,28 @@ class Mqtt(Sink):
         self._told = self._ends = False
         self._client = self._new_client()
         self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = lambda *_: self._report("cannot be reached")
+        self._client.on_connect_fail = lambda *_: self._report("is unreachable")
         self._client.on_disconnect = self._on_disconnect
 
     def begin(self, loop: Loop) -> None:
-        """Connect, in a thread of its own."""
+        """Connect, in a background thread."""
         broker = self._broker
         self._client.connect_async(broker.host, broker.port, keepalive=_KEEPALIVE_SECONDS)
         self._client.loop_start()
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
-        """Publish a change of label."""
+        """Publish a label change."""
         self._publish(event_from_answer(answer))
 
     def signal(self, signal: Signal) -> None:
-        """Publish news."""
+        """Publish a status event."""
         self._publish(event_from_signal(signal))
 
     def close(self) -> None:
-        """Say goodbye, if the broker is there, and end the connection."""
+        """Publish `offline`, if connected, and disconnect."""
         until = time.monotonic() + _FAREWELL_SECONDS
         while not (self._told or self._trouble) and time.monotonic() < until:
-            time.sleep(0.01)  # a run this short has not been connected yet
+            time.sleep(0.01)  # a run this short may not be connected yet
         self._ends = True
         if self._client.is_connected():
             told = self._client.publish(self._status, "offline", qos=1, retain=True)
@@ -153,7 +153,7 @@ class Mqtt(Sink):
                 self._send(topic)
 
     def _send(self, topic: str) -> None:
-        # QoS 0: with another, paho repeats what was on its way at a loss after the newest state,
+        # QoS 0: with any other, paho resends messages that were in flight after the newest state,
         # and the older one would be retained. Each connection begins with the newest states.
         self._client.publish(topic, self._states[topic], qos=0, retain=True)
 
@@ -181,10 +181,10 @@ class Mqtt(Sink):
         self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
         if reason.is_failure:
-            self._report(f"refuses edgecat ({reason})")
+            self._report(f"rejected the connection ({reason})")
             return
         if self._trouble:
-            log.warning("the MQTT broker %s is there again", self._broker)
+            log.warning("the MQTT broker %s is connected again", self._broker)
             self._trouble = ""
         with self._lock:
             client.publish(self._status, "online", qos=0, retain=True)
@@ -196,11 +196,11 @@ class Mqtt(Sink):
         self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
         if not self._ends and reason.is_failure:
-            self._report(f"is gone ({reason})")
+            self._report(f"disconnected ({reason})")
 
     def _report(self, trouble: str) -> None:
-        """Warn once for as long as the broker is away, and again where it refuses."""
-        refused = trouble.startswith("refuses") and not self._trouble.startswith("refuses")
+        """Warn once per outage, and again if the broker rejects the connection."""
+        refused = trouble.startswith("rejected") and not self._trouble.startswith("rejected")
         if (not self._trouble or refused) and not self._ends:
-            log.warning("the MQTT broker %s %s; trying again", self._broker, trouble)
+            log.warning("the MQTT broker %s %s; retrying", self._broker, trouble)
             self._trouble = trouble

@@ -16,7 +16,7 @@ SURE = (90, 200, 90)
 UNSURE = (60, 170, 250)
 UNSURE_BELOW = 0.7
 
-# Letters that Unicode does not decompose into a plain one and an accent.
+# Letters that Unicode does not decompose into a base letter and an accent.
 _PLAIN = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
     | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th"}
@@ -24,23 +24,23 @@ _PLAIN = str.maketrans(
 
 
 def draw_overlay(image: Image, label: str, confidence: float, fps: float) -> None:
-    """Draw the bar into a frame, along its lower edge.
+    """Draw the bar along the lower edge of a frame.
 
-    Under the text a line as wide as the confidence is green, or orange where the answer is unsure.
-    What does not fit is left out: first the frame rate, then the end of the label, then all text.
+    A line under the text is as wide as the confidence: green, or orange if the answer is unsure.
+    What does not fit is omitted: first the frame rate, then the end of the label, then all text.
 
     Args:
         image: uint8 (h, w, 3) BGR, contiguous; changed in place.
         label: any text; see `legible`.
-        confidence: 0..1; 0, an answer that is `unsure`, is not shown.
-        fps: frames a second; 0 is not shown.
+        confidence: 0..1; 0 (`unsure`) is not shown.
+        fps: frames per second; 0 is not shown.
     """
     cv2 = cv2_module()
     height, width = image.shape[:2]
     bar = min(height, max(22, round(min(height, width) * 0.075)))
     line = max(2, bar // 10)
     band = image[height - bar :]
-    np.right_shift(band, 2, out=band)  # a quarter of the light: dark whatever is behind
+    np.right_shift(band, 2, out=band)  # a quarter of the brightness: dark on any background
     color = SURE if confidence >= UNSURE_BELOW else UNSURE
     reach = round(min(max(confidence, 0.0), 1.0) * width)
     band[bar - line :, :reach] = color
@@ -60,9 +60,9 @@ def draw_overlay(image: Image, label: str, confidence: float, fps: float) -> Non
 def legible(text: str) -> str:
     """Return a text as this OpenCV can draw it.
 
-    OpenCV 5 draws Unicode. OpenCV 4 has Hershey's plain letters only and draws a question mark for
-    each byte of any other: there accents are dropped (`Kätzchen` becomes `Katzchen`) and a letter
-    that has no plain form becomes one question mark. Control characters become spaces.
+    OpenCV 5 draws Unicode. OpenCV 4 has only ASCII Hershey fonts and draws a question mark for each
+    byte of any other character: there accents are dropped (`Kätzchen` becomes `Katzchen`) and a
+    letter without an ASCII form becomes one question mark. Control characters become spaces.
     """
     text = "".join(letter if letter.isprintable() else " " for letter in text)
     if hasattr(cv2_module(), "FontFace"):
@@ -89,7 +89,7 @@ class _Pen:
         return int(width)
 
     def fit(self, text: str, room: int) -> str:
-        """Cut a text to at most `room` pixels, with two dots where its end was."""
+        """Truncate a text to at most `room` pixels, ending in two dots."""
         width = self.width(text)
         if width <= room or not text:
             return text

@@ -1,4 +1,4 @@
-"""The recorder: answers with their overlay as a video file."""
+"""The recorder: classified frames with their overlay, as a video file."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 
 JPEG_QUALITY = 90
-# What a suffix is encoded with unless a codec is named. JPEG in Matroska is edgecat's own writer.
+# The default codec of each suffix. JPEG in Matroska uses edgecat's own writer.
 CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v", ".mov": "mp4v", ".webm": "VP80"}
 _MEASURED = 8
 
 
 class Recorder(Sink):
-    """A video file of every answered frame with its overlay.
+    """Records every classified frame with its overlay in a video file.
 
-    A `.mkv` is playable up to its last frame whatever happens, and keeps the times of a live
-    source. What other formats lose when the program is killed is OpenCV's and FFmpeg's affair; a
-    killed `.mp4` gives nothing back. Frames of another size than the first are fitted into it.
+    A `.mkv` is playable up to its last frame whatever happens, and keeps the timestamps of a live
+    source. What other formats lose when the program is killed depends on OpenCV and FFmpeg; an
+    `.mp4` is then unreadable. Frames of a different size are fitted to the size of the first.
 
     Args:
-        path: overwritten; its folder is made.
-        fps: constant frame rate; 0 for a live source, whose frames come when they come.
-        codec: four letters for OpenCV in place of the suffix's own; `HFYU` in a `.mkv` is lossless.
+        path: overwritten; its folder is created.
+        fps: constant frame rate; 0 for a live source, whose rate varies.
+        codec: FourCC for OpenCV instead of the suffix's default; `HFYU` in a `.mkv` is lossless.
 
     Raises:
-        UserError: the place cannot be written, or this OpenCV does not write such a file.
+        UserError: the path is not writable, or this OpenCV cannot write the format.
     """
 
     name = "the recorder"
@@ -57,7 +57,9 @@ class Recorder(Sink):
         self._start = 0.0
         suffix = self._path.suffix.lower()
         if suffix not in CODECS:
-            raise UserError(f"cannot record to {path}; expected a file named {' '.join(CODECS)}")
+            raise UserError(
+                f"cannot record to {path}; expected a file ending in {' '.join(CODECS)}"
+            )
         self._own = suffix == ".mkv" and codec in ("", "MJPG")
         self._codec = codec or CODECS[suffix]
         try:
@@ -69,7 +71,7 @@ class Recorder(Sink):
             _OpenCVEncoder(self._path, (64, 64), 25.0, self._codec).close()
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Append one picture; raises UserError when the disk is full."""
+        """Append one image; raises UserError when the disk is full."""
         if self._encoder is None:
             self._start = answer.frame.captured
             self._size = (picture.shape[0], picture.shape[1])
@@ -82,7 +84,7 @@ class Recorder(Sink):
             raise write_error(self._path, error) from error
 
     def close(self) -> None:
-        """Finish the file; without a single picture there is none."""
+        """Finish the file; without any image, none is created."""
         try:
             if self._encoder is None:
                 self._path.unlink(missing_ok=True)
@@ -105,7 +107,7 @@ class _Encoder(Protocol):
 
 
 class _JpegEncoder:
-    """JPEG pictures in edgecat's own Matroska file."""
+    """JPEG images in edgecat's own Matroska file."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
         self._cv2 = cv2_module()
@@ -130,12 +132,10 @@ class _OpenCVEncoder:
             fourcc = cv2.VideoWriter.fourcc(*codec)
             self._writer: Any = cv2.VideoWriter(str(path), fourcc, fps, size[::-1])
         if not self._writer.isOpened():
-            raise UserError(
-                f"this OpenCV does not write {codec} into {path}; record to a .mkv instead"
-            )
+            raise UserError(f"this OpenCV cannot write {codec} to {path}; record to a .mkv instead")
 
     def write(self, picture: Image, seconds: float) -> None:
-        # OpenCV hides a failed write, so the room for a picture is looked for beforehand.
+        # OpenCV hides a failed write, so the free disk space is checked beforehand.
         if shutil.disk_usage(self._folder).free < picture.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._writer.write(picture)
@@ -145,7 +145,7 @@ class _OpenCVEncoder:
 
 
 class _MeasuringEncoder:
-    """OpenCV's writer for a live source: its first pictures wait until their rate is known."""
+    """OpenCV's writer for a live source: buffers the first images until their rate is known."""
 
     def __init__(self, path: Path, size: tuple[int, int], codec: str) -> None:
         self._path, self._size, self._codec = path, size, codec
@@ -176,7 +176,7 @@ class _MeasuringEncoder:
 
 
 def _fitted(picture: Image, height: int, width: int) -> Image:
-    """Fit a picture into a size, with its aspect kept and black where it leaves room."""
+    """Fit an image into a size, keeping its aspect ratio, with black borders."""
     if picture.shape[:2] == (height, width):
         return picture
     cv2 = cv2_module()

@@ -1,4 +1,4 @@
-"""What takes answers, and the threads in which it cannot slow the loop or break it."""
+"""The outputs of the loop, on threads where they can neither slow nor break it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Stop(Exception):
 
 
 class Sink:
-    """Takes answers; subclass it and give it to a `Pipeline`.
+    """Receives answers; subclass it and pass it to a `Pipeline`.
 
-    The pipeline calls `write` and `close` from a thread of the sink's own, unless it is inline. An
-    error that either raises is reported once and ends this sink, never the loop.
+    The pipeline calls `write` and `close` on the sink's own thread, unless it is inline. An error
+    in either is reported once and ends this sink, never the loop.
 
     Attributes:
-        name: for sentences.
+        name: used in messages.
         wants_picture: whether `write` needs the frame with its overlay.
         only_changes: whether to call `write` only for a camera's first answer (also the first one
-            after news of its source) and for a new label.
-        inline: whether to call it in the loop's own thread, where a slow `write` slows the loop.
-        only_camera: number of the only camera whose answers it is given; None: those of all.
+            after a status event of its source) and when the label changes.
+        inline: whether to call it on the loop's thread, where a slow `write` slows the loop.
+        only_camera: index of the only camera whose answers it receives; None: all cameras.
     """
 
     name: str = "output"
@@ -49,35 +49,35 @@ class Sink:
     only_camera: int | None = None
 
     def begin(self, loop: Loop) -> None:
-        """Be told of the loop, in its own thread, before its first frame; may raise."""
+        """Called once, on the loop's thread, before the first frame. Errors end the loop."""
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Take one answer.
+        """Handle one answer.
 
         Args:
-            answer: to one frame.
-            picture: uint8 (h, w, 3) BGR, shared by all sinks: not to be changed. It has the overlay
-                where `wants_picture`, else it is the frame itself.
+            answer: the answer for one frame.
+            picture: uint8 (h, w, 3) BGR, shared by all sinks: do not modify it. It has the overlay
+                if `wants_picture`, else it is the frame itself.
         """
         raise NotImplementedError
 
     def signal(self, signal: Signal) -> None:
-        """Take news of a source or of the loop: lost, back, stopped, ..."""
+        """Handle a status event of a source or of the loop: lost, back, stopped, ..."""
 
     def close(self) -> None:
-        """Finish what was written."""
+        """Finish the output."""
 
     def linger(self, stop: Event) -> None:
-        """Stay, after the last of some pictures, until it was seen or `stop` is set."""
+        """After the last of some still images, wait until it was seen or `stop` is set."""
 
 
 class Output:
-    """A sink in the loop: called where the loop runs, its errors kept from it.
+    """A sink called on the loop's thread, its errors isolated from the loop.
 
     Attributes:
-        sink: what takes the answers.
-        dropped: answers that it was too slow for.
-        failure: the sentence about the error that ended it; empty while all is well.
+        sink: the sink.
+        dropped: number of answers dropped because it was too slow.
+        failure: message of the error that ended it; empty if there was none.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -86,12 +86,12 @@ class Output:
         self.failure = ""
 
     def wants(self, *, changed: bool, camera: int = 0) -> bool:
-        """Whether an answer to a camera's frame, which changed the label or not, is for this."""
+        """Whether the sink wants an answer of this camera that changed the label, or did not."""
         ours = self.sink.only_camera in (None, camera)
         return ours and not self.failure and (changed or not self.sink.only_changes)
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Give the sink an answer; raises Stop when the sink does."""
+        """Pass an answer to the sink; raises Stop when the sink does."""
         try:
             self.sink.write(answer, picture)
         except Stop:
@@ -100,7 +100,7 @@ class Output:
             self._fail(error)
 
     def signal(self, signal: Signal) -> None:
-        """Tell the sink the news, where they are of a camera of its own."""
+        """Pass a status event to the sink, if it is about one of its cameras."""
         if self.failure or self.sink.only_camera not in (None, signal.camera):
             return
         try:
@@ -122,7 +122,7 @@ class Output:
 
 
 class BackgroundOutput(Output):
-    """A sink in a thread of its own, behind a short queue.
+    """A sink on its own thread, behind a short queue.
 
     Args:
         sink: called from that thread.
@@ -137,29 +137,29 @@ class BackgroundOutput(Output):
         self._thread.start()
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Hand an answer over to the thread."""
+        """Pass an answer to the thread."""
         try:
             self._queue.put((answer, picture), block=self._wait)
         except queue.Full:
             self.dropped += 1
 
     def signal(self, signal: Signal) -> None:
-        """Hand the news over to the thread; a sink that is too slow for it goes without."""
+        """Pass a status event to the thread; it is dropped if the sink is too slow."""
         with suppress(queue.Full):
             self._queue.put(signal, timeout=CLOSE_SECONDS if self._wait else SIGNAL_SECONDS)
 
     def close(self) -> None:
-        """Let the sink finish what it was given, and close it."""
+        """Let the sink finish its queue, and close it."""
         try:
             self._queue.put(None, timeout=CLOSE_SECONDS)
             self._thread.join(CLOSE_SECONDS)
         except queue.Full:
             pass
         if self._thread.is_alive():
-            self._fail(TimeoutError(f"it was not finished {CLOSE_SECONDS:.0f} s after the end"))
+            self._fail(TimeoutError(f"not finished {CLOSE_SECONDS:.0f} s after the end"))
 
     def _work(self) -> None:
-        """Write until the queue is closed; after an error only empty it."""
+        """Write until the queue is closed; after an error, only drain it."""
         while (item := self._queue.get()) is not None:
             if self.failure:
                 continue
@@ -171,5 +171,5 @@ class BackgroundOutput(Output):
 
 
 def output_from_sink(sink: Sink, wait: bool) -> Output:
-    """Return the output that suits a sink; `wait` as in `BackgroundOutput`."""
+    """Return the matching output for a sink; `wait` as in `BackgroundOutput`."""
     return Output(sink) if sink.inline else BackgroundOutput(sink, wait=wait)

@@ -1,4 +1,4 @@
-"""Snapshots: the picture at every change of the decision, as JPEG files in a folder."""
+"""Snapshots: the frame at every label change, as JPEG files in a folder."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-\d+-\d+-.*\.jpg")
 
 
 class Snapshots(Sink):
-    """A JPEG of the frame, without the overlay, whenever the label changes; the oldest go.
+    """A JPEG of the frame, without overlay, at every label change; the oldest are deleted.
 
-    Files are named by time, camera, frame and label, so names in order are in order of time:
-    `20260131T120000.000Z-0-123-cat.jpg`. They are whole or not there. Files of other names are left
-    alone; those of earlier runs count.
+    Files are named by time, camera, frame and label, so that names sort by time:
+    `20260131T120000.000Z-0-123-cat.jpg`. They are written atomically. Files with other names are
+    left alone; those of earlier runs count.
 
     Args:
-        folder: is made.
-        limit: files to keep.
+        folder: created if it does not exist.
+        limit: number of files to keep.
 
     Raises:
-        UserError: nothing can be written there, or fewer than one file is to be kept.
+        UserError: the folder is not writable, or the limit is below 1.
     """
 
     name = "the snapshots"
@@ -45,7 +45,7 @@ class Snapshots(Sink):
 
     def __init__(self, folder: str | Path, *, limit: int = LIMIT) -> None:
         if limit < 1:
-            raise UserError(f"the snapshots' limit is {limit}; expected 1 or more files")
+            raise UserError(f"the snapshot limit is {limit}; expected 1 or more files")
         self._cv2 = cv2_module()
         self._folder = Path(folder)
         self._limit = limit
@@ -61,7 +61,7 @@ class Snapshots(Sink):
         """Write one file and remove the oldest; raises UserError when the disk is full."""
         done, jpeg = self._cv2.imencode(".jpg", picture, [self._cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         if not done:
-            raise UserError(f"a picture of shape {picture.shape} cannot be written as JPEG")
+            raise UserError(f"an image of shape {picture.shape} cannot be written as JPEG")
         name = name_from_answer(answer)
         atomic_write(self._folder / name, jpeg.tobytes())
         self._kept.append(name)
@@ -69,14 +69,14 @@ class Snapshots(Sink):
             (self._folder / self._kept.popleft()).unlink(missing_ok=True)
 
     def _remove_torn(self, names: list[str]) -> None:
-        """Remove what a killed run had not finished (see `atomic_path`)."""
+        """Remove unfinished files of a killed run (see `atomic_path`)."""
         for name in names:
             if name.startswith(".") and _NAME.fullmatch(name[1:]):
                 (self._folder / name).unlink(missing_ok=True)
 
 
 def name_from_answer(answer: Answer) -> str:
-    """Return the file's name: time, camera, frame and label, the label made safe."""
+    """Return the file's name: time, camera, frame and label, with unsafe characters replaced."""
     frame = answer.frame
     time = iso_time(frame.time).replace("-", "").replace(":", "")
     label = re.sub(r"[^\w-]+", "_", answer.smoothed.label)[:_LABEL]

@@ -1,4 +1,4 @@
-"""systemd is told how the loop is: ready, alive, what it does, stopping (sd_notify(3))."""
+"""The loop's state for systemd: ready, alive, status, stopping (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ _SECONDS = 1.0
 
 
 class Systemd(Sink):
-    """READY=1 with the first answer, then WATCHDOG=1 every second, but only while frames flow.
+    """READY=1 with the first answer, then WATCHDOG=1 every second, only while frames arrive.
 
-    So a unit with `Type=notify` and `WatchdogSec=30` is started again when no frame was answered
+    A unit with `Type=notify` and `WatchdogSec=30` is thus restarted when no frame was classified
     for 30 s, whatever hangs. Outside of systemd this does nothing.
     """
 
     name = "the watchdog"
-    inline = True  # a background thread would live on where the loop hangs
+    inline = True  # a background thread would keep running while the loop hangs
 
     def __init__(self) -> None:
         self._told: float | None = None
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
-        """Tell that an answer was given, once a second."""
+        """Report that frames are being classified, once per second."""
         now = monotonic()
         if self._told is None:
-            notify("READY=1", "STATUS=frames flow")
+            notify("READY=1", "STATUS=receiving frames")
         if self._told is None or now - self._told >= _SECONDS:
             self._told = now
             notify("WATCHDOG=1")
 
     def signal(self, signal: Signal) -> None:
-        """Tell what `systemctl status` is to show."""
+        """Set what `systemctl status` shows."""
         if signal.state == "lost":
             notify(f"STATUS=no signal: {signal.reason}")
         elif signal.state in ("back", "switched"):
-            notify("STATUS=frames flow")
+            notify("STATUS=receiving frames")
 
     def close(self) -> None:
-        """Tell that the loop ends."""
+        """Report that the loop is stopping."""
         notify("STOPPING=1")
 
 
 def notify(*states: str) -> None:
-    """Send assignments such as `READY=1` to systemd; does nothing where it does not listen."""
+    """Send assignments such as `READY=1` to systemd; does nothing if it is not listening."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@") or not hasattr(socket, "AF_UNIX"):
         return

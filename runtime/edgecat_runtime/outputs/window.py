@@ -1,4 +1,4 @@
-"""The window on the screen."""
+"""The display window."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MOST_SHARE = 0.2
 class Window(Sink):
     """A window on the screen; `q`, Escape or its close button ends the loop.
 
-    It is inline, because window systems insist on one thread; so that a slow display (a remote one,
-    say) does not slow the loop, it shows at most 30 pictures a second and takes at most a fifth of
-    the time. Where there is no display OpenCV ends the whole process: ask `display.why_no_window`
+    It is inline, because window systems require one thread. So that a slow display, such as a
+    remote one, does not slow the loop, it shows at most 30 images per second and takes at most a
+    fifth of the time. Without a display OpenCV aborts the process: check `display.why_no_window`
     before.
     """
 
@@ -41,7 +41,7 @@ class Window(Sink):
         self._due = 0.0
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
-        """Show one picture, if it is time to; raises Stop when the user has asked to end."""
+        """Show one image, if it is due; raises Stop when the user has asked to quit."""
         self._picture = picture
         start = perf_counter()
         if start < self._due:
@@ -54,7 +54,7 @@ class Window(Sink):
         self._due = start + max(1 / MOST_FPS, cost / MOST_SHARE)
 
     def _show(self, picture: NDArray[np.uint8], wait_ms: int) -> int:
-        """Show a picture and return the key that was pressed, or -1."""
+        """Show an image and return the key that was pressed, or -1."""
         if not self._is_made:
             self._cv2.namedWindow(self._title, self._cv2.WINDOW_NORMAL)
             self._cv2.resizeWindow(self._title, *_window_size(*picture.shape[:2]))
@@ -69,13 +69,13 @@ class Window(Sink):
         return bool(self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE) >= 1)
 
     def linger(self, stop: Event) -> None:
-        """Show the last picture until a key is pressed, the window is closed or `stop` is set."""
+        """Show the last image until a key is pressed, the window is closed or `stop` is set."""
         while self._picture is not None and self.is_open() and not stop.is_set():
             if self._show(self._picture, wait_ms=50) != -1:
                 return
 
     def close(self) -> None:
-        """Take the window off the screen."""
+        """Close the window."""
         if self.is_open():
             self._cv2.destroyWindow(self._title)
         self._is_made = False

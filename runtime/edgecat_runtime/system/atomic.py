@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes: the file is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from edgecat_runtime.errors import UserError
 
 _REASONS = {
-    errno.ENOSPC: "the disk is full. Free some space or choose another place",
-    errno.EDQUOT: "your disk quota is used up. Free some space or choose another place",
-    errno.EACCES: "permission denied. Choose a place you may write to",
-    errno.EPERM: "permission denied. Choose a place you may write to",
-    errno.EROFS: "the file system is read-only. Choose a place you may write to",
-    errno.ENOTDIR: "a parent of it is a file, not a folder. Choose another place",
-    errno.EEXIST: "a parent of it is a file, not a folder. Choose another place",
-    errno.EISDIR: "it is a folder. Name a file",
+    errno.ENOSPC: "the disk is full. Free some space or choose another location",
+    errno.EDQUOT: "your disk quota is used up. Free some space or choose another location",
+    errno.EACCES: "permission denied. Choose a writable location",
+    errno.EPERM: "permission denied. Choose a writable location",
+    errno.EROFS: "the file system is read-only. Choose a writable location",
+    errno.ENOTDIR: "a parent of the path is a file, not a folder. Choose another location",
+    errno.EEXIST: "a parent of the path is a file, not a folder. Choose another location",
+    errno.EISDIR: "it is a folder. Give a file name",
 }
 
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> UserError:
-    """The one sentence for a failed write to `path`."""
+    """Return the error for a failed write to `path`."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return UserError(f"cannot write {os.fspath(path)}: {reason}")
 
@@ -33,14 +33,14 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> UserError:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it to `path`, else remove it.
 
-    Missing parent folders are made. The file's data reaches the disk before its name does, so a
-    `kill -9` at any moment leaves the old file or the new one, never a part.
+    Missing parent folders are created. The data is flushed to disk before the rename, so a `kill
+    -9` at any moment leaves the old file or the complete new one.
 
     Args:
-        path: where the finished file shall be.
+        path: destination of the finished file.
 
     Raises:
-        UserError: nothing can be written there (full disk, no permission, a file as parent).
+        UserError: the path is not writable (full disk, no permission, a file as parent).
     """
     target = Path(path)
     try:
@@ -59,7 +59,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path` whole or not at all; raises as `atomic_path`."""
+    """Write `data` (text as UTF-8) to `path` atomically; raises as `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 

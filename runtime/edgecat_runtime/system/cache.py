@@ -1,4 +1,4 @@
-"""The user's cache folder: what lies there can be thrown away at any time."""
+"""The user's cache folder, whose contents may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ VARIABLE = "EDGECAT_CACHE"
 
 
 def cache_folder() -> Path:
-    """Return the folder for what edgecat can fetch or measure again.
+    """Return the folder for data that edgecat can download or measure again.
 
-    It is the folder that `EDGECAT_CACHE` names, else `edgecat` in the user's cache folder:
-    `XDG_CACHE_HOME` where that is set, and otherwise `~/Library/Caches` on macOS, `%LOCALAPPDATA%`
-    on Windows and `~/.cache` elsewhere.
+    It is `EDGECAT_CACHE` if set, else `edgecat` in the user's cache folder: `XDG_CACHE_HOME` if
+    set, otherwise `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows and `~/.cache`
+    elsewhere.
 
     Raises:
         UserError: the user has no home folder.
@@ -29,13 +29,12 @@ def cache_folder() -> Path:
         return _users_caches() / "edgecat"
     except RuntimeError as error:
         raise UserError(
-            f"this user has no home folder, so there is no place for a cache. Set {VARIABLE} to a "
-            "folder"
+            f"the user has no home folder to put a cache in. Set {VARIABLE} to a folder"
         ) from error
 
 
 def cache_switched_off() -> bool:
-    """Whether `EDGECAT_CACHE` is set, but empty: then no choice is remembered."""
+    """Whether `EDGECAT_CACHE` is set but empty, which disables the cache of choices."""
     return os.environ.get(VARIABLE) == ""
 
 

@@ -1,4 +1,4 @@
-"""Clocks of the camera loop: bounded memory, a microsecond a tick, percentiles over a whole run."""
+"""Clocks of the camera loop: bounded memory, a microsecond per tick, percentiles over a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ KEPT = 4096
 
 
 class Clock:
-    """Durations of one stage, of which a fixed number is kept.
+    """Durations of one stage, in bounded memory.
 
-    Up to `KEPT` durations are kept as they are; of more, a uniform random sample is (Vitter 1985,
-    algorithm R), so that percentiles speak of the whole run, however long. Another thread may read
-    while one adds.
+    Up to `KEPT` durations are kept exactly; beyond that, a uniform random sample is (Vitter 1985,
+    algorithm R), so percentiles cover the whole run, however long. One thread may read while
+    another adds.
 
     Attributes:
         count: durations so far.
@@ -31,7 +31,7 @@ class Clock:
         self._random = random.Random(0)
 
     def add(self, seconds: float) -> None:
-        """Take one duration in."""
+        """Add one duration."""
         self.count += 1
         self.total += seconds
         if self.count <= KEPT:
@@ -40,13 +40,13 @@ class Clock:
             self._kept[slot] = seconds
 
     def percentile_ms(self, percent: float) -> float:
-        """Return a percentile in milliseconds, rounded to a microsecond; 0 of no durations."""
-        kept = self._kept[:]  # an array that NumPy looks into cannot grow
+        """Return a percentile in milliseconds, rounded to a microsecond; 0 without durations."""
+        kept = self._kept[:]  # an array cannot grow while NumPy views it
         return round(float(np.percentile(np.array(kept), percent)) * 1e3, 3) if kept else 0.0
 
 
 class Rate:
-    """Events a second over the last second or so.
+    """Events per second over roughly the last second.
 
     Attributes:
         last: the rate at the last tick, in 1/s; 0 before the second one.

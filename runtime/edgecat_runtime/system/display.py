@@ -1,4 +1,4 @@
-"""Whether a window can be opened, asked in a way that survives the answer."""
+"""Check whether a window can be opened, without crashing if it cannot."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _PROBE_SECONDS = 20
 
 
 def why_no_window() -> str:
-    """Return why no window can be opened here; empty where one can.
+    """Return why no window can be opened here; empty if one can.
 
-    Without a display OpenCV aborts the process, also where `DISPLAY` names one that is gone, so
-    after a look at the environment a child process tries it first.
+    Without a display, or with a stale `DISPLAY`, OpenCV aborts the process, so after checking the
+    environment a child process tries it first.
     """
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -28,7 +28,7 @@ def why_no_window() -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return "the display does not answer"
+        return "the display does not respond"
     if probe.returncode > 0:
-        return "this OpenCV has no windows: install opencv-python in place of the headless one"
+        return "this OpenCV has no GUI support: install opencv-python instead of the headless one"
     return "the display cannot be opened" if probe.returncode else ""

@@ -1,6 +1,6 @@
-"""The machine that a figure was measured on, read from the system's own files; nothing to install.
+"""The machine that a measurement was made on, read from system files without extra packages.
 
-Every reader answers with an empty value where the system does not say.
+Every reader returns an empty value if the system does not provide it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 ROOT = Path("/")
-"""Where the system's files are found; another tree can be read as well."""
+"""Root of the system's files; another tree can be read as well."""
 
 Int8Path = Literal["amx", "vnni", "avx2", "i8mm", "dot product", "none", "unknown"]
 """The best instructions for int8 multiply-adds; see `int8_path`."""
@@ -26,7 +26,7 @@ Int8Path = Literal["amx", "vnni", "avx2", "i8mm", "dot product", "none", "unknow
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
 _GPU_CLOCKS = ("*.gpu", "*.ga10b", "*.gv11b", "gpu-gpc-0")  # Orin, older kernels, Xavier, Thor
 _QUERY_SECONDS = 5
-# The best first: the names of /proc/cpuinfo on x86 and ARM, and those of macOS' sysctl.
+# Best first: the names in /proc/cpuinfo on x86 and ARM, and in macOS sysctl.
 _INT8_FLAGS: dict[str, Int8Path] = {
     "amx_int8": "amx",
     "avx512_vnni": "vnni",
@@ -48,9 +48,9 @@ class Jetson:
     """A board of NVIDIA's Jetson family.
 
     Attributes:
-        board: as its maker names it, for example `NVIDIA Jetson Orin Nano Developer Kit`.
+        board: the maker's name, for example `NVIDIA Jetson Orin Nano Developer Kit`.
         l4t: release of Jetson Linux, for example `36.4.3`; empty in some containers.
-        jetpack: the generation of JetPack that this release belongs to, for example `6`.
+        jetpack: the JetPack generation of this release, for example `6`.
     """
 
     board: str
@@ -64,14 +64,14 @@ class Jetson:
 
 @dataclass(frozen=True)
 class Machine:
-    """What runs a model, in the state that it is in now.
+    """The machine that runs a model, in its current state.
 
     Attributes:
         board: a Jetson's name; empty elsewhere.
         processor: the processor's name.
-        cores: that this process may use.
+        cores: number of cores available to this process.
         cpu_mhz: the fastest core's clock now; 0 where unknown.
-        governor: that chooses the clock, for example `schedutil`; empty where unknown.
+        governor: CPU frequency governor, for example `schedutil`; empty if unknown.
         power_mode: a Jetson's, for example `15W`; empty elsewhere.
         gpu_mhz: the GPU's clock now; 0 where unknown.
     """
@@ -96,7 +96,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Look at this machine now; clocks are meaningful only while it works."""
+    """Describe this machine now; clocks are meaningful only under load."""
     board = jetson()
     return Machine(
         board.board if board else "",
@@ -110,7 +110,7 @@ def this_machine() -> Machine:
 
 
 def jetson() -> Jetson | None:
-    """The Jetson that this is, or None."""
+    """The Jetson that this code runs on, or None."""
     board = _text("proc/device-tree/model")
     release = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _text("etc/nv_tegra_release"))
     if "Jetson" not in board and release is None:
@@ -122,7 +122,7 @@ def jetson() -> Jetson | None:
 def power_mode() -> str:
     """The power mode of a Jetson, for example `MAXN`.
 
-    `nvpmodel -q` knows; where it may not be run, its own state and configuration files do.
+    It comes from `nvpmodel -q` or, if that cannot be run, from its state and configuration files.
     """
     said = re.search(r"NV Power Mode: *(\S+)", _said("nvpmodel", "-q"))
     if said:
@@ -136,22 +136,22 @@ def power_mode() -> str:
 
 
 def processor() -> str:
-    """The processor's name; on ARM, which has none, its architecture."""
+    """The processor's name; on ARM, where it has none, its architecture."""
     named = re.search(r"^model name\s*: *(.+)$", _text("proc/cpuinfo"), re.MULTILINE)
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def int8_path() -> Int8Path:
-    """The best instructions that this processor has for int8 multiply-adds.
+    """This processor's best instructions for int8 multiply-adds.
 
-    `amx`, `vnni`, `i8mm` and `dot product` add up in 32 bits. `avx2` (AVX-512 without VNNI
-    included) adds two products in 16 bits, which saturates for weights beyond 64 and activations
-    of 255. `none`: none of these. `unknown`: the system does not say.
+    `amx`, `vnni`, `i8mm` and `dot product` accumulate in 32 bits. `avx2` (including AVX-512 without
+    VNNI) adds two products in 16 bits, which saturates for weights beyond 64 and activations of
+    255. `none`: none of these. `unknown`: the system does not tell.
 
     Sources: Intel SDM, VPMADDUBSW and VPDPBUSD; Arm ARM, SDOT and SMMLA; Linux' cpuinfo flags.
     """
     if sys.platform == "darwin":
-        arm = platform.machine() == "arm64"  # under Rosetta this is x86_64, and right
+        arm = platform.machine() == "arm64"  # x86_64 under Rosetta, which is correct
         names = [name for name in _INT8_SYSCTLS if (".arm." in name) == arm]
         paths = [_INT8_SYSCTLS[name] for name in names if _sysctl(name) == "1"]
         known = _sysctl("hw.optional.arm64" if arm else "hw.optional.sse4_2") == "1"
@@ -163,20 +163,20 @@ def int8_path() -> Int8Path:
 
 
 def processor_flags() -> frozenset[str]:
-    """The processor's features as Linux names them; empty where the system does not say."""
+    """The processor's features as Linux names them; empty if unknown."""
     listed = re.search(r"^(?:flags|Features)\s*: *(.+)$", _text("proc/cpuinfo"), re.MULTILINE)
     return frozenset(listed[1].split() if listed else ())
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cpu_mhz() -> int:
-    """The fastest core's clock now, in MHz; 0 where the system does not say."""
+    """The fastest core's current clock in MHz; 0 if unknown."""
     files = ROOT.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
     scaled = [_number(read_text(file)) / 1e3 for file in files]
     listed = re.findall(r"^cpu MHz\s*: *([\d.]+)", _text("proc/cpuinfo"), re.MULTILINE)
@@ -184,7 +184,7 @@ def cpu_mhz() -> int:
 
 
 def gpu_mhz() -> int:
-    """The GPU's clock now, in MHz: a Jetson's from its files, another's from NVIDIA's driver."""
+    """The GPU's current clock in MHz: from sysfs on a Jetson, else from nvidia-smi."""
     for name in _GPU_CLOCKS:
         for file in sorted(ROOT.glob(f"sys/class/devfreq/{name}/cur_freq")):
             return round(_number(read_text(file)) / 1e6)
@@ -193,10 +193,10 @@ def gpu_mhz() -> int:
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds in RAM now; 0 where the system does not say.
+    """This process's resident memory in bytes; 0 if unknown.
 
-    What was freed is given back to the system before, where its allocator can be told to (glibc's
-    keeps it otherwise, and hides in it what is taken next).
+    Freed memory is returned to the system first, if the allocator supports it (glibc's would keep
+    it, and later allocations from it would not show).
     """
     gc.collect()
     if sys.platform.startswith("linux"):
@@ -208,12 +208,12 @@ def resident_bytes() -> int:
 
 
 def _sysctl(name: str) -> str:
-    """A value of macOS' kernel; empty where it has no such name."""
+    """A sysctl value of macOS; empty if it does not exist."""
     return _said("sysctl", "-n", name).strip()
 
 
 def _said(*command: str) -> str:
-    """What a command prints; empty where it is missing or fails."""
+    """The output of a command; empty if it is missing or fails."""
     if shutil.which(command[0]) is None:
         return ""
     try:
@@ -230,7 +230,7 @@ def _text(path: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of the system; empty where it cannot be read."""
+    """The text of a system file; empty if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip("\0 \n")
     except OSError:

@@ -1,4 +1,4 @@
-"""The one door to OpenCV, so that a missing one is named with its install line."""
+"""The only import of OpenCV, so that a missing one is reported with its install command."""
 
 from __future__ import annotations
 

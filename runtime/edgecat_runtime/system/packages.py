@@ -1,4 +1,4 @@
-"""What pip says is installed."""
+"""The installed distributions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHEELS_OF = {"cv2": OPENCV_WHEELS, "onnxruntime": ORT_WHEELS}
 
 
 def installed(distribution: str) -> str:
-    """Version of a distribution; empty where it is not installed."""
+    """Version of a distribution; empty if it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -29,6 +29,6 @@ def wheels(names: tuple[str, ...]) -> list[str]:
 
 
 def versions(module: str) -> list[str]:
-    """Versions of the installed wheels that bring a module, such as `["opencv-python 5.0.0"]`."""
+    """Versions of the installed wheels that provide a module, such as `["opencv-python 5.0.0"]`."""
     names = _WHEELS_OF.get(module, (module.replace("_", "-"),))
     return [f"{name} {number}" for name in names if (number := installed(name))]

@@ -1,4 +1,4 @@
-"""Silence for C libraries that print; edgecat says in its own sentence what went wrong."""
+"""Suppress the output of C libraries; edgecat reports errors in its own words."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LOCK = Lock()
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send what is written to file descriptor 2 to nowhere, for the moment of opening a device.
+    """Discard what is written to file descriptor 2 while a device is being opened.
 
-    OpenCV, FFmpeg and V4L2 each print past Python, and each has its own switch or none. The
-    redirection holds for the whole process, so keep it short.
+    OpenCV, FFmpeg and V4L2 print directly, and each has its own setting or none. The redirection
+    affects the whole process, so keep it short.
     """
     if sys.stderr is not None:
         sys.stderr.flush()
     with _LOCK:
         try:
             saved = os.dup(2)
-        except OSError:  # a service without a standard error
+        except OSError:  # a service without stderr
             yield
             return
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class FileStamp(NamedTuple):
-    """What changes with a file's contents: when it was written (ns), its size and its number."""
+    """What changes with a file's contents: modification time (ns), size and inode number."""
 
     written: int
     size: int
@@ -15,7 +15,7 @@ class FileStamp(NamedTuple):
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """Return the stamp of a file; None where there is none."""
+    """Return the stamp of a file; None if it does not exist."""
     try:
         state = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The camera in a browser: a page with the live picture, and figures for machines.
+"""The camera in a browser: a page with the live image, and metrics for machines.
 
 Needs aiohttp: `pip install 'edgecat-runtime[web]'`; `/metrics` also needs `[metrics]`.
 """

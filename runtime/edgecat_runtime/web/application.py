@@ -1,4 +1,4 @@
-"""What the server answers: the page, its streams, figures and buttons."""
+"""The request handlers: the page, its streams, status and buttons."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Controls:
     """What viewers may do.
 
     Attributes:
-        stop: ends the loop; None: they may not.
-        sources: that they may switch to, by name.
-        switch: switches a camera to one of them; raises an EdgecatError where it cannot.
+        stop: ends the loop; None: not allowed.
+        sources: sources they may switch to, by name.
+        switch: switches a camera to one of them; raises an EdgecatError if it cannot.
     """
 
     stop: Callable[[], None] | None
@@ -46,10 +46,10 @@ class Controls:
 
 
 class Application:
-    """The handlers; made and used in the server's event loop.
+    """The handlers; created and used in the server's event loop.
 
     Attributes:
-        app: for aiohttp.
+        app: the aiohttp application.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Application:
         app.router.add_post("/panels/{panel}/{action}", self._act)
         return app
 
-    # Who may ask.
+    # Access control.
 
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what is not for us to answer; every refusal and error is JSON or a page."""
+        """Reject requests that are not allowed; every rejection and error is JSON or a page."""
         self.doorman.extend(request, ANSWER_SECONDS)
         if (refusal := self._entrance.refusal(request)) is not None:
             return refusal
@@ -122,8 +122,8 @@ class Application:
         except EdgecatError as error:
             response = error_reply(400, str(error))
         except Exception as error:
-            log.error("the web page could not answer %s: %r", request.path, error)
-            response = error_reply(500, "edgecat failed; its log says how")
+            log.error("the web page failed to handle %s: %r", request.path, error)
+            response = error_reply(500, "internal error; see edgecat's log")
         return response
 
     # The page and its streams.
@@ -144,7 +144,7 @@ class Application:
         return await self._streams.send_pictures(request, f"the panel {panel.name}", panel.picture)
 
     def _view(self, request: web.Request) -> CameraView:
-        """Return what the query's `camera` names; the first one without it."""
+        """Return the camera given by the query's `camera`; by default the first one."""
         try:
             return self._views[request.query.get("camera", "0")]
         except KeyError:
@@ -160,7 +160,7 @@ class Application:
         return await self._streams.send_events(request, hello)
 
     async def _sampling(self, app: web.Application) -> AsyncIterator[None]:
-        """Keep the last minutes, watched or not; at the end let go of everyone."""
+        """Record the recent history, watched or not; at the end disconnect everyone."""
 
         async def sample() -> None:
             while True:
@@ -177,12 +177,12 @@ class Application:
     async def _end(self, app: web.Application) -> None:
         self._streams.end()
 
-    # Figures.
+    # Status and metrics.
 
     async def _take_snapshot(self, request: web.Request) -> web.StreamResponse:
         answer = self._view(request).newest
         if answer is None:
-            return error_reply(503, "there is no picture yet")
+            return error_reply(503, "there is no image yet")
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(self._pool, jpeg, answer.frame.image)
         moment = datetime.fromtimestamp(answer.frame.time).strftime("%Y%m%d-%H%M%S")
@@ -214,13 +214,13 @@ class Application:
 
     async def _stop(self, request: web.Request) -> web.StreamResponse:
         if self._controls.stop is None:
-            return error_reply(403, "the operator did not allow it: --web-control does")
+            return error_reply(403, "the operator has not allowed it with --web-control")
         self._controls.stop()
         return json_reply({"state": "stopped"})
 
     async def _switch(self, request: web.Request) -> web.StreamResponse:
         if not self._controls.sources:
-            return error_reply(403, "the operator named no sources to switch to: --web-source does")
+            return error_reply(403, "the operator has given no sources with --web-source")
         camera = self._view(request).camera
         name = (await self._message(request)).get("source")
         if name not in self._controls.sources:
@@ -244,13 +244,13 @@ class Application:
         return panel
 
     async def _message(self, request: web.Request) -> dict[str, Any]:
-        """Return the JSON object that was posted; 400 where it is none."""
+        """Return the posted JSON object; responds with 400 if it is not one."""
         try:
             message = await request.json()
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            raise self._web.HTTPBadRequest(reason="the body is no JSON object")
+            raise self._web.HTTPBadRequest(reason="the body is not a JSON object")
         return message
 
 

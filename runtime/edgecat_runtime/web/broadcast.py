@@ -1,4 +1,4 @@
-"""One producer for many viewers: made while someone watches, and only the newest is kept."""
+"""One producer for many viewers: runs while someone watches and keeps only the newest value."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Produce = Callable[[], Awaitable[bytes | None]]
 
 
 class Broadcast:
-    """What is produced, once a period, for all who watch. Lives in one event loop.
+    """A value produced once per period for all viewers. Belongs to one event loop.
 
     Args:
-        name: for sentences.
-        start: called when the first viewer comes; returns a function that returns the next value,
-            or None where nothing is new.
-        period: seconds from one call to the next, at least.
+        name: used in messages.
+        start: called when the first viewer arrives; returns a function that returns the next value,
+            or None if nothing is new.
+        period: minimum seconds between two calls.
     """
 
     def __init__(self, name: str, start: Callable[[], Produce], period: float) -> None:
@@ -33,9 +33,9 @@ class Broadcast:
         self._task: asyncio.Task[None] | None = None
 
     async def watch(self) -> AsyncGenerator[bytes, None]:
-        """Yield the newest value and every newer one; whoever is slow misses those in between.
+        """Yield the newest value and every newer one; slow viewers miss those in between.
 
-        To be closed by `contextlib.aclosing`: the last one who leaves ends the work.
+        Close it with `contextlib.aclosing`: production stops when the last viewer leaves.
         """
         self.viewers += 1
         if self._task is None:
@@ -55,14 +55,14 @@ class Broadcast:
                 self._rest()
 
     def put(self, value: bytes | None) -> None:
-        """Give everyone a value now; None ends their watching."""
+        """Send a value to all viewers now; None disconnects them."""
         self._number += 1
         self._value = value
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _rest(self) -> None:
-        """Stop producing, and forget: who comes next is to see nothing old."""
+        """Stop producing and clear the value, so that the next viewer sees nothing stale."""
         if self._task is not None:
             self._task.cancel()
         self._task = None

@@ -1,4 +1,4 @@
-"""Bounds on connections: how many, how long one may take to ask, and how slowly it may read."""
+"""Limits on connections: how many, how long a request may take, and how slowly one may read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 REQUEST_SECONDS = 5.0  # to send a whole request
-ANSWER_SECONDS = 30.0  # to take the answer, unless it is a stream
-WRITE_SECONDS = 5.0  # for a stream's viewer to take one picture
+ANSWER_SECONDS = 30.0  # to receive the response, unless it is a stream
+WRITE_SECONDS = 5.0  # for a stream's viewer to receive one image
 _POLL_SECONDS = 0.02
 
 
 class Doorman:
-    """Makes the protocol of each connection, with a deadline; beyond `most` it answers 503.
+    """Creates the protocol of each connection, with a deadline; responds 503 beyond `most`.
 
-    Each connection serves one request (`Connection: close`), so one deadline holds all of it.
+    Each connection serves one request (`Connection: close`), so one deadline covers all of it.
     """
 
     def __init__(self, server: web.Server, most: int) -> None:
@@ -34,20 +34,20 @@ class Doorman:
         return handler
 
     def extend(self, request: web.Request, seconds: float | None) -> None:
-        """Give a request that has come in more time from now on; None: no end."""
+        """Give a received request more time from now on; None: no limit."""
         if (timer := self._deadlines.pop(request.protocol, None)) is not None:
             timer.cancel()
         if seconds is not None:
             self._set(request.protocol, seconds)
 
     async def send(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-        """Write to a stream's viewer and wait until the kernel has all of it.
+        """Write to a stream's viewer and wait until the kernel has accepted all of it.
 
-        A viewer who does not read is cut off after a while; until then nothing more is written, so
-        at most one value lies in memory for each.
+        A viewer that does not read is disconnected after a timeout; until then nothing more is
+        written, so at most one value per viewer is buffered.
 
         Raises:
-            ConnectionError: the viewer has gone, or has been cut off.
+            ConnectionError: the viewer has left or was disconnected.
         """
         self.extend(request, WRITE_SECONDS)
         await response.write(data)
@@ -66,7 +66,7 @@ class Doorman:
 
 
 class _Busy(asyncio.Protocol):
-    """Says that there is no place, and closes."""
+    """Responds that the server is full, and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)

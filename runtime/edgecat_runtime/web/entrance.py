@@ -1,4 +1,4 @@
-"""Which requests are answered at all, and what the others are told."""
+"""Admission of requests, and the responses to rejected ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_BODY = 4096
 
 
 class Entrance:
-    """Refuses what is not for this server to answer, and trades the token for a cookie.
+    """Rejects requests that are not allowed, and exchanges the token for a cookie.
 
     Args:
         guard: knows the address, and the token.
@@ -24,11 +24,11 @@ class Entrance:
         self._guard = guard
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """Return what a request is told in place of its answer; None: it may be answered."""
+        """Return the response that rejects a request; None: it is admitted."""
         if not self._guard.knows_host(request.headers.get("Host", "")):
             return error_reply(421, f"this is not {request.host!r}: open {self._guard.url}")
         if is_foreign(request.headers):
-            return error_reply(403, "another site's page may not ask for this")
+            return error_reply(403, "requests from other sites are not allowed")
         if self._guard.token and request.path == "/" and "token" in request.query:
             return self._enter(request.query["token"])
         if not self._guard.admits(request.headers, request.cookies):
@@ -37,15 +37,15 @@ class Entrance:
             return error_reply(413, f"the request is larger than {MOST_BODY} bytes")
         if request.method == "POST" and not is_own_origin(request.headers):
             return error_reply(
-                403, f"the Origin is not this page's; expected http://{request.host}"
+                403, f"the Origin does not match this page; expected http://{request.host}"
             )
         return None
 
     def _enter(self, token: str) -> web.Response:
-        """Trade the token in the address for a cookie and go on to the clean address.
+        """Exchange the token in the URL for a cookie and redirect to the clean URL.
 
-        By a page, not a 303: of a link on another site SameSite=Strict would hold the cookie back
-        all along a chain of redirects.
+        Through a page, not a 303: after a link on another site, SameSite=Strict would withhold the
+        cookie along the whole chain of redirects.
         """
         from aiohttp import web
 
@@ -64,7 +64,7 @@ def _unknown(*, page: bool) -> web.Response:
     headers = {"WWW-Authenticate": 'Bearer realm="edgecat"'}
     if page:
         return web.Response(status=401, text=PAGE_401, content_type="text/html", headers=headers)
-    return error_reply(401, "the token is missing or wrong: open the address that edgecat gave")
+    return error_reply(401, "the token is missing or wrong: open the URL that edgecat printed")
 
 
 def error_reply(status: int, sentence: str) -> web.Response:

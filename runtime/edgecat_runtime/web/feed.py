@@ -1,4 +1,4 @@
-"""What the server knows of the loop: written by the loop's thread, read by the server's."""
+"""The server's view of the loop: written by the loop's thread, read by the server's."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _CLASSES = 5
 
 
 class CameraView:
-    """The newest answer to one camera, and what is counted of all.
+    """The newest answer for one camera, and counts of all answers.
 
     Attributes:
-        newest: answer; None before the first one.
-        labels: answers by label.
-        changes: of the label, the first answer included.
-        history: seconds since 1970, label and confidence, sampled over the last minutes.
+        newest: newest answer; None before the first one.
+        labels: number of answers per label.
+        changes: number of label changes, including the first label.
+        history: Unix time, label and confidence, sampled over the last minutes.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -43,21 +43,21 @@ class CameraView:
         self._put_at = perf_counter()
 
     def put(self, answer: Answer) -> None:
-        """Take an answer: in the loop's thread, and all that the loop pays for."""
+        """Record an answer: on the loop's thread, and its only cost to the loop."""
         self.newest = answer
         self._put_at = perf_counter()
         self.labels[answer.smoothed.label] += 1
         self.changes += answer.changed
 
     def sample(self) -> None:
-        """Add the newest answer to the history, if frames flow."""
+        """Add the newest answer to the history, if frames are arriving."""
         if (answer := self.newest) is not None and self.state == "live":
             smoothed = answer.smoothed
             self.history.append((round(time(), 2), smoothed.label, round(smoothed.confidence, 4)))
 
     @property
     def silence(self) -> float:
-        """Seconds since the newest answer; since the start where there is none."""
+        """Seconds since the newest answer; since the start if there is none."""
         return perf_counter() - self._put_at
 
     @property
@@ -103,7 +103,7 @@ class CameraView:
 
 
 class Feed:
-    """A loop as the server sees it, with a view of each of its cameras.
+    """The server's view of a loop and of each of its cameras.
 
     Attributes:
         loop: that it shows.
@@ -116,7 +116,7 @@ class Feed:
         self._start = perf_counter()
 
     def put(self, answer: Answer) -> None:
-        """Take an answer: in the loop's thread."""
+        """Record an answer, on the loop's thread."""
         self.views[answer.frame.camera].put(answer)
 
     def sample(self) -> None:
@@ -125,7 +125,7 @@ class Feed:
             view.sample()
 
     def end(self) -> None:
-        """Every camera is stopped from now on."""
+        """Mark every camera as stopped."""
         for view in self.views:
             view.ended = True
 
@@ -140,11 +140,11 @@ class Feed:
         return max(view.silence for view in self.views)
 
     def cameras(self) -> list[dict[str, Any]]:
-        """What changes with every frame, by camera."""
+        """The values that change with every frame, per camera."""
         return [view.to_dict() for view in self.views]
 
     def engine(self) -> dict[str, str]:
-        """What answers."""
+        """Model and backend in use."""
         classifier = self.loop.classifier
         card = classifier.card
         return {
@@ -156,11 +156,11 @@ class Feed:
         }
 
     def figures(self) -> dict[str, Any]:
-        """Counts and clocks of the run so far: some milliseconds' work."""
+        """Counts and timings of the run so far; takes a few milliseconds."""
         return asdict(self.loop.summary)
 
     def status(self) -> dict[str, Any]:
-        """All of it, as `/api/status` gives it."""
+        """The complete status, as returned by `/api/status`."""
         return {
             "version": __version__,
             "state": self.state,

@@ -1,4 +1,4 @@
-"""The page's files, read once: a request can name no other file."""
+"""The page's files, read once, so that a request cannot reach any other file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = ("page.css", "page.js", "chart.js", "icon.svg")
 
 
 def page_files(panels: Sequence[Panel]) -> dict[str, tuple[bytes, str]]:
-    """Return body and content type by address: the page with its panels, and what it needs."""
+    """Return body and content type per URL path: the page with its panels and their files."""
     static = files("edgecat_runtime.web") / "static"
     page = (static / "index.html").read_text(encoding="utf-8")
     page = page.replace("<!-- panel heads -->", "\n".join(map(_head, panels)))

@@ -1,4 +1,4 @@
-"""Who may see the page: address, token, Host and Origin."""
+"""Access control of the page: address, token, Host and Origin."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Address:
 
 
 def address_from_text(text: str) -> Address:
-    """Read `[HOST:]PORT`, as in `8080`, `0.0.0.0:8080` or `[::1]:8080`.
+    """Parse `[HOST:]PORT`, as in `8080`, `0.0.0.0:8080` or `[::1]:8080`.
 
     Raises:
-        UserError: it is nothing of that kind.
+        UserError: the text is not a valid address.
     """
     match = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):)?([0-9]{1,5})", text)
     if match is None or int(match[2]) > 65535:
@@ -49,10 +49,10 @@ def address_from_text(text: str) -> Address:
 
 
 def listen(address: Address) -> socket.socket:
-    """Return a socket that listens there.
+    """Return a socket that listens on the address.
 
     Raises:
-        UserError: the port is taken or forbidden, or the host is none of this machine's.
+        UserError: the port is in use or forbidden, or the host is not one of this machine's.
     """
     try:
         family, *_, place = socket.getaddrinfo(
@@ -63,7 +63,7 @@ def listen(address: Address) -> socket.socket:
         raise _cannot_serve(address, error) from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Viewers inherit it: what the kernel holds back for a slow one is old pictures.
+        # Viewers inherit it: the kernel's buffer for a slow one holds stale images.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 17)
         sock.bind(place)
         sock.listen(128)
@@ -76,23 +76,23 @@ def listen(address: Address) -> socket.socket:
 
 def _cannot_serve(address: Address, error: Exception) -> UserError:
     reason = getattr(error, "strerror", None) or error
-    return UserError(f"cannot serve at {address}: {reason}. Name another port or host with --web")
+    return UserError(f"cannot serve at {address}: {reason}. Choose another port or host with --web")
 
 
 class Guard:
     """Decides which requests are answered.
 
     Args:
-        address: as it was asked for; its host may be named in Host headers.
-        sock: that listens. On a loopback address no token is needed.
-        token: to demand; empty: a new one where one is needed.
+        address: the requested address; its host is accepted in Host headers.
+        sock: the listening socket; on a loopback address no token is needed.
+        token: the required token; empty: a new one, if one is needed.
     """
 
     def __init__(self, address: Address, sock: socket.socket, token: str = "") -> None:
         bound = ipaddress.ip_address(sock.getsockname()[0])
         self.port = int(sock.getsockname()[1])
         self.token = token or ("" if bound.is_loopback else secrets.token_urlsafe(32))
-        self.cookie = f"edgecat-{self.port}"  # cookies do not tell ports apart
+        self.cookie = f"edgecat-{self.port}"  # cookies are shared by all ports of a host
         self._any_ip = not bound.is_loopback
         self._hosts = {"localhost", "127.0.0.1", "::1", address.host.lower()}
         if not bound.is_loopback:
@@ -103,13 +103,13 @@ class Guard:
 
     @property
     def url_with_token(self) -> str:
-        """The address that opens the page, once, for the one who runs it."""
+        """The URL, with its token, that the operator opens."""
         return f"{self.url}?token={self.token}" if self.token else self.url
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header is this server's own.
 
-        A page elsewhere whose name was bound to this address (DNS rebinding) says its own name.
+        A foreign page whose name resolves to this address (DNS rebinding) sends its own name.
         """
         try:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -118,11 +118,11 @@ class Guard:
         return name in self._hosts or (self._any_ip and _is_ip(name))
 
     def is_token(self, token: str) -> bool:
-        """Compare in a time that tells nothing about the token."""
+        """Compare in constant time."""
         return hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """Whether a request holds the token: in the cookie, or as `Authorization: Bearer`."""
+        """Whether a request carries the token: in the cookie, or as `Authorization: Bearer`."""
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
         given = bearer.strip() if scheme.lower() == "bearer" else cookies.get(self.cookie, "")
         return not self.token or self.is_token(given)
@@ -135,7 +135,7 @@ def is_own_origin(headers: Mapping[str, str]) -> bool:
 
 
 def is_foreign(headers: Mapping[str, str]) -> bool:
-    """Whether another site's page asks for a part of this one; following a link to it is fine."""
+    """Whether another site's page requests part of this one; following a link to it is allowed."""
     crosses = headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
     return crosses and headers.get("Sec-Fetch-Mode") != "navigate"
 
@@ -149,7 +149,7 @@ def _is_ip(name: str) -> bool:
 
 
 def _reachable(bound: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """This machine's address towards the network, else its name; nothing is sent."""
+    """This machine's address on the network, else its name; nothing is sent."""
     family, probe = (
         (socket.AF_INET, "192.0.2.1") if bound.version == 4 else (socket.AF_INET6, "2001:db8::1")
     )

@@ -1,4 +1,4 @@
-"""Prometheus metrics, worked out of the loop's clocks and counts when they are asked for."""
+"""Prometheus metrics, computed from the loop's clocks and counts on each scrape."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 _QUANTILES = (0.5, 0.95, 0.99)
 _LABELS = ["camera", "source"]
 _COUNTERS = {
-    "frames": "Frames answered.",
-    "frames_dropped": "Frames that newer ones replaced unanswered.",
+    "frames": "Frames classified.",
+    "frames_dropped": "Frames replaced by newer ones before they were classified.",
     "frames_skipped": "Frames that could not be decoded.",
-    "losses": "How often the source was lost.",
-    "changes": "Changes of the label, the first one included.",
+    "losses": "Number of times the source was lost.",
+    "changes": "Label changes, including the first label.",
 }
-_GAUGES = {"up": "1 while frames flow.", "silence_seconds": "Time since the newest answer."}
+_GAUGES = {"up": "1 while frames arrive.", "silence_seconds": "Time since the newest answer."}
 
 
 def exposition(feed: Feed, viewers: Callable[[], int]) -> Callable[[], tuple[bytes, str]]:
-    """Return a function that gives the metrics' text and its content type.
+    """Return a function that returns the metrics' text and its content type.
 
-    The registry is its own: nothing of the process's other metrics gets in.
+    It has its own registry, without the other metrics of the process.
 
     Raises:
         BackendMissing: prometheus-client is not installed.
@@ -45,7 +45,7 @@ def exposition(feed: Feed, viewers: Callable[[], int]) -> Callable[[], tuple[byt
 
 
 class _Collector:
-    """Makes the metrics of one loop anew for each scrape."""
+    """Creates the metrics of one loop on each scrape."""
 
     def __init__(self, feed: Feed, viewers: Callable[[], int]) -> None:
         self._feed = feed
@@ -82,12 +82,14 @@ class _Collector:
         yield from counters.values()
         yield answers
         yield from gauges.values()
-        yield GaugeMetricFamily("edgecat_viewers", "Who watches.", value=self._viewers())
-        yield InfoMetricFamily("edgecat_engine", "What answers.", value=self._feed.engine())
+        yield GaugeMetricFamily("edgecat_viewers", "Connected viewers.", value=self._viewers())
+        yield InfoMetricFamily(
+            "edgecat_engine", "Model and backend in use.", value=self._feed.engine()
+        )
         yield from self._clocks()
 
     def _clocks(self) -> Iterator[Any]:
-        """Yield the stages and the frame age as summaries; quantiles are those of the whole run."""
+        """Yield the stages and the frame age as summaries; quantiles are over the whole run."""
         from prometheus_client.core import SummaryMetricFamily
 
         clocks = dict(self._feed.loop.clocks)

@@ -24,24 +24,24 @@ MOST_VIEWERS = 64
 
 
 class WebPage(Sink):
-    """The camera in a browser, and its figures for machines.
+    """The camera in a browser, and its metrics for machines.
 
-    The loop only swaps a reference; pictures are made in the server's threads, while someone
-    watches. The address is taken at once, answers are given from the loop's start to its end.
+    The loop only swaps a reference; images are encoded on the server's threads, while someone
+    watches. The port is bound at once; requests are served from the loop's start to its end.
 
     Args:
-        address: `[HOST:]PORT`; port 0 takes a free one. On another address than a loopback one a
-            token is demanded.
+        address: `[HOST:]PORT`; port 0 picks a free one. A token is required unless it is a loopback
+            address.
         control: whether viewers may stop the loop and switch the source.
-        sources: that they may switch to, as `open_source` takes them; they see no passwords.
-        token: to demand in place of a new one; on a loopback address too.
-        most_viewers: of the picture at once; the next one is answered 503.
+        sources: sources they may switch to, as for `open_source`; passwords are hidden.
+        token: the required token, instead of a new one; also on a loopback address.
+        most_viewers: maximum concurrent viewers of the image; further ones get a 503.
 
     Attributes:
-        url: of the page; the first time with the token, so for the operator only.
+        url: URL of the page with its token, so only for the operator.
 
     Raises:
-        UserError: the address is none, or taken.
+        UserError: the address is invalid or in use.
         BackendMissing: aiohttp is not installed.
 
     Example:
@@ -73,7 +73,7 @@ class WebPage(Sink):
         self._server: Server | None = None
 
     def begin(self, loop: Loop) -> None:
-        """Start to serve."""
+        """Start serving."""
         feed = self._feed = Feed(loop)
         controls = Controls(
             loop.stop if self._control else None,
@@ -91,7 +91,7 @@ class WebPage(Sink):
         self._server.start()
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
-        """Remember the answer."""
+        """Record the answer."""
         if self._feed is not None:
             self._feed.put(answer)
 

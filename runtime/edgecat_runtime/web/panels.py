@@ -1,4 +1,4 @@
-"""Panels: parts that others add to the camera's page."""
+"""Panels: parts that other code adds to the camera's page."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the page with a picture and actions of its own.
+    """A part of the page with its own image and actions.
 
-    Its functions are called from a thread of the server's, never from the loop's, one at a time.
-    Whoever may watch may act: an action should change no more than what the panel shows.
+    Its functions are called one at a time on a thread of the server, never on the loop's. Anyone
+    who may watch may also act: an action should only change what the panel shows.
 
     Attributes:
         name: letters, digits and `-`, as in its addresses.
         title: its heading.
-        html: a fragment, trusted. `/panels/NAME/stream?width=640&fps=10` is its picture.
-        script: the text of a JavaScript module, run once the fragment is there. The page forbids
-            inline scripts and anything from elsewhere.
+        html: a trusted fragment. `/panels/NAME/stream?width=640&fps=10` is its image.
+        script: the source of a JavaScript module, run once the fragment is loaded. The page forbids
+            inline scripts and resources from other hosts.
         style: CSS.
-        actions: by name: POST a JSON object to `/panels/NAME/ACTION`, get what it returns as JSON.
-            An EdgecatError that it raises is answered 400 with its sentence.
-        picture: returns the newest picture, uint8 (h, w, 3) BGR, or None where there is none or the
-            same array as before where it has not changed.
+        actions: functions by name: POST a JSON object to `/panels/NAME/ACTION` and receive the
+            return value as JSON. An EdgecatError becomes a 400 with its message.
+        picture: returns the newest image, uint8 (h, w, 3) BGR, None if there is none, or the same
+            array as before if it has not changed.
 
     Example:
         >>> count = {"presses": 0}
@@ -55,7 +55,7 @@ class Panel:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the panel's name or action is {name!r}; expected a-z, 0-9, -")
         if "stream" in self.actions:
-            raise ValueError("a panel's action cannot be named stream: that is its picture")
+            raise ValueError("a panel's action cannot be named stream: that is its image")
 
 
 _PANELS: dict[str, Panel] = {}

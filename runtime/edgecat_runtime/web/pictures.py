@@ -1,4 +1,4 @@
-"""JPEG pictures for viewers: encoded while someone watches, once for all of one size and rate."""
+"""JPEG images for viewers: encoded while someone watches, once per size and rate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Picture = Callable[[], Image | None]
 
 
 class Encoders:
-    """One broadcast of JPEG pictures for each (name, width, rate) that is watched.
+    """One broadcast of JPEG images per (name, width, rate) that is watched.
 
     Args:
-        pool: where pictures are encoded, off the event loop.
+        pool: threads that encode images, off the event loop.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -31,16 +31,16 @@ class Encoders:
         self._broadcasts: dict[tuple[str, int, int], Broadcast] = {}
 
     def broadcast(self, name: str, picture: Picture, width: int, rate: int) -> Broadcast:
-        """Return what sends `picture()`; equal arguments share one."""
+        """Return the broadcast of `picture()`; equal arguments share one."""
         key = (name, width, rate)
         if key not in self._broadcasts:
             self._broadcasts[key] = Broadcast(
-                f"the picture of {name}", lambda: self._start(picture, width), 1 / rate
+                f"the image of {name}", lambda: self._start(picture, width), 1 / rate
             )
         return self._broadcasts[key]
 
     def end(self) -> None:
-        """Let go of everyone who watches."""
+        """Disconnect all viewers."""
         for broadcast in self._broadcasts.values():
             broadcast.put(None)
 
@@ -57,17 +57,17 @@ class Encoders:
 
 
 def jpeg(image: Image, quality: int = SNAPSHOT_QUALITY) -> bytes:
-    """Encode a picture (h, w, 3) BGR uint8 as JPEG."""
+    """Encode an image (h, w, 3) BGR uint8 as JPEG."""
     cv2 = cv2_module()
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
 
 
 def choice(text: str | None, choices: tuple[int, ...], default: int) -> int:
-    """Return the least of `choices` that is at least what a query asks for, else the greatest.
+    """Return the smallest of `choices` that is at least the requested value, else the largest.
 
     Raises:
-        ValueError: the text is no number.
+        ValueError: the text is not a number.
     """
     wanted = default if text is None else int(text)
     return next((value for value in choices if value >= wanted), choices[-1])
@@ -81,7 +81,7 @@ def _newer(picture: Picture, shown: Image | None, width: int) -> tuple[Image | N
 
 
 def _narrowed(image: Image, width: int) -> bytes:
-    """Encode at most `width` pixels wide; pictures are never enlarged."""
+    """Encode at most `width` pixels wide; images are never enlarged."""
     height, own = image.shape[:2]
     if own > width:
         cv2: Any = cv2_module()

@@ -1,4 +1,4 @@
-"""The server's thread: an event loop of its own beside the camera's."""
+"""The server's thread, with its own event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JOIN_SECONDS = 3.0
 
 
 def web_module() -> ModuleType:
-    """Return `aiohttp.web`; raises BackendMissing where aiohttp is not installed."""
+    """Return `aiohttp.web`; raises BackendMissing if aiohttp is not installed."""
     try:
         from aiohttp import web
     except ImportError as error:
@@ -35,9 +35,9 @@ class Server:
     """An aiohttp application in a thread.
 
     Args:
-        sock: that listens; the server closes it.
-        make: makes the application, in that thread's event loop.
-        most: connections at once.
+        sock: the listening socket; the server closes it.
+        make: creates the application, in that thread's event loop.
+        most: maximum concurrent connections.
     """
 
     def __init__(self, sock: socket.socket, make: Callable[[], Application], *, most: int) -> None:
@@ -51,7 +51,7 @@ class Server:
         self._thread = Thread(target=self._run, name="edgecat web", daemon=True)
 
     def start(self) -> None:
-        """Serve from now on."""
+        """Start serving."""
         self._thread.start()
         self._ready.wait()
         if self._error is not None:

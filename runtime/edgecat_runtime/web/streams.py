@@ -1,4 +1,4 @@
-"""What the server sends without an end: pictures, and events with the page's figures."""
+"""The server's endless streams: images, and events with the page's figures."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _BOUNDARY = b"--frame\r\n"
 
 
 class Streams:
-    """The streams of one server, and who watches them. Lives in its event loop.
+    """The streams of one server, and their viewers. Belongs to its event loop.
 
     Args:
         feed: what is shown.
-        pool: where pictures are encoded.
-        most: viewers of pictures at once, and as many readers of events.
+        pool: threads that encode images.
+        most: maximum concurrent viewers of images, and likewise readers of events.
 
     Attributes:
-        viewers: of pictures, now.
+        viewers: current number of viewers of images.
         doorman: set by the server before the first request.
     """
 
@@ -51,17 +51,17 @@ class Streams:
     async def send_pictures(
         self, request: web.Request, name: str, picture: Picture
     ) -> web.StreamResponse:
-        """Send JPEG pictures (multipart/x-mixed-replace) until someone ends it.
+        """Stream JPEG images (multipart/x-mixed-replace) until either side ends it.
 
         Raises:
-            HTTPException: a width or rate that is no number, or too many viewers.
+            HTTPException: a width or rate that is not a number, or too many viewers.
         """
         try:
             width = choice(request.query.get("width"), WIDTHS, WIDTH)
             rate = choice(request.query.get("fps"), RATES, RATE)
         except ValueError:
             raise self._web.HTTPBadRequest(
-                reason=f"width and fps are numbers, such as width={WIDTH}&fps={RATE}"
+                reason=f"width and fps must be numbers, such as width={WIDTH}&fps={RATE}"
             ) from None
         self._check_place(self.viewers)
         self.viewers += 1
@@ -76,7 +76,7 @@ class Streams:
         return response
 
     async def send_events(self, request: web.Request, hello: dict[str, Any]) -> web.StreamResponse:
-        """Server-sent events: `hello` once, with the last minutes; then `news`; at last `end`.
+        """Server-sent events: one `hello` with the recent history, then `news`, finally `end`.
 
         Args:
             request: what is answered.
@@ -106,7 +106,7 @@ class Streams:
     def _check_place(self, watching: int) -> None:
         if watching >= self._most:
             raise self._web.HTTPServiceUnavailable(
-                reason=f"{self._most} viewers are watching: there is no place"
+                reason=f"{self._most} viewers are watching, the maximum"
             )
 
     async def _send_all(
@@ -150,6 +150,6 @@ class Streams:
 
 
 def _part(picture: bytes) -> bytes:
-    """One picture and the next one's boundary, without which browsers wait before they show it."""
+    """One image and the next boundary, which browsers wait for before they show the image."""
     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
     return head + picture + b"\r\n" + _BOUNDARY

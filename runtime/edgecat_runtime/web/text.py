@@ -1,4 +1,4 @@
-"""Texts that the server makes itself."""
+"""Pages and JSON that the server generates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>edgecat</title>
 """
-PAGE_401 = f"""{_PAGE}<h1>This camera wants its token</h1>
-<p>Open the whole address that edgecat printed when it was started: it ends in
-<code>?token=...</code>. It changes with every start.</p>
+PAGE_401 = f"""{_PAGE}<h1>This camera needs its token</h1>
+<p>Open the full URL that edgecat printed when it started: it ends in
+<code>?token=...</code>. The token changes with every start.</p>
 """
 PAGE_ENTER = f'{_PAGE}<p><a href="/">To the camera</a></p>\n'
 
 
 def json_text(value: Any) -> str:
-    """Return JSON that browsers take: no NaN, no infinity; raises ValueError on one."""
+    """Return JSON that browsers accept; raises ValueError on NaN or infinity."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The sources that come with the runtime, each opened by `(text, options)`."""
+"""The built-in sources, each opened by `(text, options)`."""
 
 from edgecat_runtime.camera.source import SourceOpener
 from edgecat_runtime.camera.sources.files import open_file

@@ -1,4 +1,4 @@
-"""What the sources on OpenCV's VideoCapture share."""
+"""Common code of the sources based on OpenCV's VideoCapture."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class LiveCapture(Source):
 
     Args:
         capture: released with the source.
-        name: for sentences.
-        lost: what to say, after the name, when no more frames come.
+        name: used in messages.
+        lost: message, after the name, when no more frames arrive.
     """
 
     live = True
@@ -30,27 +30,27 @@ class LiveCapture(Source):
         self._lost = lost
 
     def read(self) -> Shot | None:
-        """Wait for the next frame; raises DeviceError when none comes any more."""
+        """Wait for the next frame; raises DeviceError when no more frames arrive."""
         there, image = self._capture.read()
         if not there:
             raise DeviceError(f"{self.name} {self._lost}")
         return Shot(image)
 
     def close(self) -> None:
-        """Let the device or the connection go."""
+        """Release the device or connection."""
         self._capture.release()
 
 
 def stated_fps(capture: Any) -> float:
-    """Return the frame rate that a capture states; 0 where that is nonsense."""
+    """Return the nominal frame rate of a capture; 0 if it is implausible."""
     fps = float(capture.get(cv2_module().CAP_PROP_FPS))
     return fps if 0 < fps <= 1000 else 0.0
 
 
 def hush(cv2: ModuleType) -> None:
-    """Let OpenCV print errors only: each timeout and each failed attempt would be a warning.
+    """Limit OpenCV's log to errors: each timeout and failed attempt would log a warning.
 
-    What the user has set with OPENCV_LOG_LEVEL wins.
+    The user's OPENCV_LOG_LEVEL, if set, takes precedence.
     """
     if "OPENCV_LOG_LEVEL" not in os.environ:
         with suppress(AttributeError):

@@ -1,4 +1,4 @@
-"""Video files and pictures."""
+"""Video files and images."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class VideoFile(Source):
         self.fps = stated_fps(self._capture)
 
     def read(self) -> Shot | None:
-        """Decode the next frame; raises UserError where there is not even a first one."""
+        """Decode the next frame; raises UserError if not even the first can be decoded."""
         there, image = self._capture.read()
         self._count += there
         if there:
             return Shot(image)
         if not self._count:
-            raise UserError(f"{self.name} holds no frame that can be decoded. Copy it again")
+            raise UserError(f"{self.name} contains no decodable frame. Copy it again")
         return None
 
     def close(self) -> None:
@@ -50,10 +50,10 @@ class VideoFile(Source):
 
 
 class Pictures(Source):
-    """Picture files, one after the other; broken ones are named, skipped and counted."""
+    """Image files, one after the other; broken ones are logged, skipped and counted."""
 
     stills = True
-    fps = 2.0  # as a slide show
+    fps = 2.0  # like a slide show
 
     def __init__(self, paths: Sequence[Path], name: str) -> None:
         self.name = name
@@ -61,7 +61,7 @@ class Pictures(Source):
         self._next = 0
 
     def read(self) -> Shot | None:
-        """Decode the next picture; raises UserError when not one of them could be."""
+        """Decode the next image; raises UserError if none of them can be decoded."""
         while self._next < len(self._paths):
             path = self._paths[self._next]
             self._next += 1
@@ -78,12 +78,12 @@ class Pictures(Source):
         log.warning("skipped: %s", error)
         if self.skipped == len(self._paths):
             raise UserError(
-                f"not one of the {self.skipped} pictures of {self.name} can be read"
+                f"none of the {self.skipped} images of {self.name} can be read"
             ) from error
 
 
 class Realtime(Source):
-    """A file played at its own rate as if it were live: what nobody reads in time is lost."""
+    """A file played at its own rate as if it were live: frames not read in time are lost."""
 
     live = True
     reopens = False
@@ -95,7 +95,7 @@ class Realtime(Source):
         self._due = 0.0
 
     def read(self) -> Shot | None:
-        """Return the next frame when its time has come; raises as the file does."""
+        """Return the next frame when it is due; raises as the file does."""
         shot = self._source.read()
         self.skipped = self._source.skipped
         now = time.perf_counter()
@@ -109,10 +109,10 @@ class Realtime(Source):
 
 
 def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
-    """Open a video file, a picture, a folder of pictures or a glob.
+    """Open a video file, an image, a folder of images or a glob.
 
     Raises:
-        UserError: nothing is there, or nothing that can be read; or a size or rate is asked for.
+        UserError: the source does not exist or cannot be read, or a size or rate is requested.
     """
     source = _open_file(text)
     try:
@@ -132,7 +132,7 @@ def _open_file(text: str) -> Source:
         if re.search(r"[*?\[]", text):
             found = (Path(file) for file in glob.glob(text, recursive=True))  # noqa: PTH207
             return _open_pictures(found, f"the pattern {text}")
-        raise UserError(f"there is no source {text}; expected {SOURCES}. Check the path")
+        raise UserError(f"source {text} does not exist; expected {SOURCES}. Check the path")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Pictures([path], text)
     return VideoFile(path)
@@ -142,28 +142,28 @@ def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
     paths = sorted((path for path in found if _is_picture(path)), key=natural_key)
     if not paths:
         raise UserError(
-            f"{name} holds no pictures; expected {' '.join(PICTURE_SUFFIXES)}. Check the path"
+            f"{name} contains no images; expected {' '.join(PICTURE_SUFFIXES)}. Check the path"
         )
     return Pictures(paths, name)
 
 
 def _is_picture(path: Path) -> bool:
-    hidden = path.name.startswith(".")  # ._cat.jpg is a Mac's note about cat.jpg
+    hidden = path.name.startswith(".")  # ._cat.jpg is macOS metadata of cat.jpg
     return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not hidden
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Sort key by which frame_2 comes before frame_10."""
+    """Natural sort key: frame_2 comes before frame_10."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _open_video(path: Path) -> Any:
-    """Open a video file; FFmpeg would also take a text for teletype art, so texts are refused."""
+    """Open a video file; text files are rejected, since FFmpeg would render them as video."""
     cv2 = cv2_module()
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path} is no regular file; expected a video file")
+            raise UserError(f"{path} is not a regular file; expected a video file")
         with path.open("rb") as file:
             head = file.read(_TEXT_PROBE)
     except OSError as error:
@@ -174,8 +174,8 @@ def _open_video(path: Path) -> Any:
             capture = cv2.VideoCapture(str(path))
     if capture is None or not capture.isOpened():
         raise UserError(
-            f"{path} is {'empty' if not head else 'no video that OpenCV can read'}; expected a "
-            f"video file (.mkv .mp4 .avi .webm ...) or a picture ({' '.join(PICTURE_SUFFIXES)})"
+            f"{path} is {'empty' if not head else 'not a video that OpenCV can read'}; expected a "
+            f"video file (.mkv .mp4 .avi .webm ...) or an image ({' '.join(PICTURE_SUFFIXES)})"
         )
     return capture
 

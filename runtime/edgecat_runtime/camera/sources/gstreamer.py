@@ -16,18 +16,18 @@ from edgecat_runtime.errors import BackendMissing, DeviceError
 from edgecat_runtime.system.opencv import cv2_module
 
 START_SECONDS = 10.0
-# The newest frame and no queue; converted to what OpenCV takes.
+# Only the newest frame, without a queue; converted to OpenCV's format.
 NEWEST = "appsink drop=true max-buffers=1 sync=false"
 _TO_BGR = f"videoconvert ! video/x-raw,format=BGR ! {NEWEST}"
 
 
 def open_gstreamer(text: str, options: SourceOptions) -> LiveCapture:
-    """Open `gst:<pipeline>`; one without an appsink is given the one for the newest frame.
+    """Open `gst:<pipeline>`; if it has no appsink, one for the newest frame is appended.
 
     Raises:
         BackendMissing: OpenCV is built without GStreamer.
         DeviceError: the pipeline cannot be started.
-        UserError: a size or rate is asked for.
+        UserError: a size or rate is requested.
     """
     options.refuse(
         "a GStreamer pipeline",
@@ -47,7 +47,7 @@ def open_csi(text: str, options: SourceOptions) -> LiveCapture:
 
     Raises:
         BackendMissing: OpenCV is built without GStreamer.
-        DeviceError: there is no such camera, or this is no Jetson.
+        DeviceError: the camera does not exist, or this is not a Jetson.
     """
     pipeline = csi_pipeline(text, options)
     if has_gstreamer() and (reason := why_no_csi()):
@@ -56,10 +56,10 @@ def open_csi(text: str, options: SourceOptions) -> LiveCapture:
 
 
 def csi_pipeline(text: str, options: SourceOptions) -> str:
-    """Return the pipeline of `csi://N`: 1280x720 at 30 frames a second, unless options say else.
+    """Return the pipeline of `csi://N`: by default 1280x720 at 30 frames per second.
 
     Raises:
-        DeviceError: N is no number.
+        DeviceError: N is not a number.
     """
     match = re.fullmatch(r"csi:(?://)?(\d*)/?", text, re.I)
     if match is None:
@@ -74,9 +74,9 @@ def csi_pipeline(text: str, options: SourceOptions) -> str:
 
 
 def why_no_csi() -> str:
-    """Return why there can be no CSI camera here; empty where there may be one."""
+    """Return why there can be no CSI camera here; empty if there may be one."""
     plugins = Path("/usr/lib").glob("*/gstreamer-1.0/libgstnvarguscamerasrc.so")
-    return "" if any(plugins) else "there is no nvarguscamerasrc: this is no Jetson"
+    return "" if any(plugins) else "nvarguscamerasrc is missing: this is not a Jetson"
 
 
 def has_gstreamer() -> bool:
@@ -89,7 +89,7 @@ def _open(pipeline: str, name: str) -> LiveCapture:
     cv2 = cv2_module()
     if not has_gstreamer():
         raise BackendMissing(
-            f"{name} needs an OpenCV with GStreamer, which pip's are built without: use the "
+            f"{name} needs an OpenCV with GStreamer; pip's wheels lack it: use the "
             "system's (JetPack's, or apt install python3-opencv) in a venv made with "
             "--system-site-packages, and pip uninstall opencv-python opencv-python-headless"
         )
@@ -97,14 +97,14 @@ def _open(pipeline: str, name: str) -> LiveCapture:
     capture = _started(lambda: cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER))
     if capture is None or not capture.isOpened():
         raise DeviceError(
-            f"{name} cannot be started: an element is missing, or the camera is not there. Try it: "
+            f"{name} cannot be started: an element or the camera is missing. Try it: "
             f"gst-launch-1.0 {redacted(pipeline).replace(NEWEST, 'fakesink')}"
         )
-    return LiveCapture(capture, name, "gives no more frames")
+    return LiveCapture(capture, name, "stopped delivering frames")
 
 
 def _started(start: Callable[[], Any]) -> Any:
-    """Return what `start` does, or None where it hangs, as a pipeline with a gap may."""
+    """Return the result of `start`, or None if it hangs, as an incomplete pipeline may."""
     started: Queue[Any] = Queue()
     Thread(target=lambda: started.put(start()), name="edgecat-gstreamer", daemon=True).start()
     with suppress(Empty):

@@ -1,4 +1,4 @@
-"""Motion JPEG over HTTP, read by edgecat itself: its timeouts hold, and the newest frame wins."""
+"""Motion JPEG over HTTP, read without FFmpeg: timeouts are kept, and the newest frame wins."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from urllib.request import Request
 
 _CHUNK = 1 << 16
-_PASSED_OVER = 64  # pictures at most, where a server sends faster than can be decoded
+_PASSED_OVER = 64  # images at most, if a server sends faster than they can be decoded
 
 
 class MjpegStream(Source):
-    """A stream of JPEG pictures over HTTP.
+    """A stream of JPEG images over HTTP.
 
     Args:
-        response: whose body they come in.
-        name: for sentences.
-        stall: seconds without a whole picture after which the stream is lost.
+        response: HTTP response whose body is the stream.
+        name: used in messages.
+        stall: seconds without a complete image after which the stream counts as lost.
     """
 
     live = True
@@ -48,10 +48,10 @@ class MjpegStream(Source):
         self._undecoded = 0
 
     def read(self) -> Shot | None:
-        """Wait for the next picture, or the newest of those that wait already.
+        """Wait for the next image, or return the newest that has arrived already.
 
         Raises:
-            DeviceError: the stream ended, or brought no whole picture in time.
+            DeviceError: the stream ended, or delivered no complete image in time.
         """
         deadline = perf_counter() + self._stall
         while (data := self._newest(deadline)) is not None:
@@ -60,7 +60,7 @@ class MjpegStream(Source):
                 return Shot(image)
             self._undecoded += 1
             self.skipped = self._undecoded + self._stream.damaged
-        raise DeviceError(f"{self.name} sends data, but no picture for {self._stall:g} s")
+        raise DeviceError(f"{self.name} sends data, but no image for {self._stall:g} s")
 
     def close(self) -> None:
         """Close the connection."""
@@ -69,12 +69,12 @@ class MjpegStream(Source):
         self._socket.close()
 
     def cancel(self) -> None:
-        """Shut the connection down, at which a waiting `read` raises."""
+        """Shut the connection down, so that a waiting `read` raises."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _newest(self, deadline: float) -> bytes | None:
-        """Return the newest whole picture that has arrived; None when none came in time."""
+        """Return the newest complete image that has arrived; None if none came in time."""
         found: list[bytes] = []
         passed = 0
         while perf_counter() < deadline:
@@ -92,7 +92,7 @@ class MjpegStream(Source):
         except TimeoutError as error:
             raise DeviceError(f"{self.name} has sent nothing for {self._stall:g} s") from error
         except (OSError, HTTPException, ValueError) as error:  # ValueError: closed meanwhile
-            raise DeviceError(f"{self.name} broke off: {_reason(error)}") from error
+            raise DeviceError(f"{self.name} disconnected: {_reason(error)}") from error
         if not data:
             raise DeviceError(f"{self.name} has ended")
         return data
@@ -105,14 +105,14 @@ class MjpegStream(Source):
 
 
 def open_http(text: str, options: SourceOptions) -> Source:
-    """Open an `http://` or `https://` address: MJPEG, or else what FFmpeg can read there.
+    """Open an `http://` or `https://` address: MJPEG, or anything that FFmpeg can read.
 
     Raises:
-        DeviceError: nothing answers there, or not with a stream.
-        UserError: the address, or its user or password, is wrong; or a size or rate is asked for.
+        DeviceError: there is no response, or it is not a stream.
+        UserError: the address, user or password is wrong, or a size or rate is requested.
     """
     name = redacted(text)
-    options.refuse(name, "width", "height", "fps", instead="set it where the stream is made")
+    options.refuse(name, "width", "height", "fps", instead="set it where the stream is sent")
     response = _response(text, name, options.stall)
     kind = response.headers.get_content_type()
     if kind.startswith("multipart/") or "jpeg" in kind.partition("video/")[2]:
@@ -121,13 +121,13 @@ def open_http(text: str, options: SourceOptions) -> Source:
     if kind.startswith(("text/html", "image/", "application/json")):
         raise UserError(
             f"{name} is {kind}; expected a stream: multipart/x-mixed-replace, or a video that "
-            "FFmpeg can read. Look up the camera's own stream address"
+            "FFmpeg can read. Look up the camera's stream URL"
         )
     return open_ffmpeg(text, options)
 
 
 def _response(text: str, name: str, timeout: float) -> Any:
-    """Ask for the address, without a proxy, and return the answer with its body to come."""
+    """Request the address, without a proxy, and return the response with its body unread."""
     from urllib.request import Request
 
     try:
@@ -135,9 +135,9 @@ def _response(text: str, name: str, timeout: float) -> Any:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
         place = f"{host}:{parts.port}" if parts.port else host
     except ValueError as error:
-        raise UserError(f"{name} is no address; expected http://host:port/path") from error
+        raise UserError(f"{name} is not a valid address; expected http://host:port/path") from error
     if not host:
-        raise UserError(f"{name} names no host; expected http://host:port/path")
+        raise UserError(f"{name} has no host; expected http://host:port/path")
     address = parts._replace(netloc=place, fragment="").geturl()
     request = Request(address, headers={"User-Agent": "edgecat", "Accept": "*/*"})
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -147,14 +147,14 @@ def _response(text: str, name: str, timeout: float) -> Any:
         error.close()
         if error.code in (401, 403):
             raise UserError(
-                f"{name} refuses the user or password ({error.code}); give them as "
+                f"{name} rejects the user or password ({error.code}); give them as "
                 "http://user:password@host/path, with %40 for @"
             ) from error
-        raise DeviceError(f"{name} answers {error.code} {error.reason}") from error
+        raise DeviceError(f"{name} responded with {error.code} {error.reason}") from error
     except URLError as error:
         raise DeviceError(f"{name} cannot be reached: {_reason(error.reason)}") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise DeviceError(f"{name} does not answer as a web server: {_reason(error)}") from error
+        raise DeviceError(f"{name} does not respond as a web server: {_reason(error)}") from error
 
 
 def _opened(request: Request, user: str, password: str, timeout: float) -> Any:
@@ -174,6 +174,6 @@ def _opened(request: Request, user: str, password: str, timeout: float) -> Any:
 
 def _reason(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "timed out"
     text = error.strerror if isinstance(error, OSError) else ""
     return text or str(error) or type(error).__name__

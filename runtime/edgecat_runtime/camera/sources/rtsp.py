@@ -1,4 +1,4 @@
-"""Network streams that OpenCV's FFmpeg reads: RTSP, and what HTTP serves besides MJPEG."""
+"""Network streams that OpenCV's FFmpeg reads: RTSP, and HTTP streams other than MJPEG."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from edgecat_runtime.system.opencv import cv2_module
 _LOCK = Lock()
 _openings: list[str] = []
 _ours: dict[str, str] = {}
-# The size is known at once; to guess the frame rate as well would hold back the first picture.
+# The size is known at once; probing the frame rate as well would delay the first image.
 _SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
-_DECODERS = 2  # each further one holds a frame back
+_DECODERS = 2  # each further one delays output by a frame
 
 
 class NetworkStream(LiveCapture):
-    """A stream behind FFmpeg.
+    """A stream read through FFmpeg.
 
     Args:
         capture: released with the source.
-        name: for sentences.
-        stall: seconds without a frame after which the stream is lost.
+        name: used in messages.
+        stall: seconds without a frame after which the stream counts as lost.
     """
 
     def __init__(self, capture: Any, name: str, stall: float) -> None:
-        super().__init__(capture, name, "gives no more frames")
+        super().__init__(capture, name, "stopped delivering frames")
         self._stall = stall
 
     def read(self) -> Shot | None:
-        """Wait for the next frame; raises DeviceError when none comes in time."""
+        """Wait for the next frame; raises DeviceError when none arrives in time."""
         start = perf_counter()
         shot = super().read()
-        if perf_counter() - start >= self._stall:  # of a dead stream FFmpeg gives what it held back
+        if perf_counter() - start >= self._stall:  # FFmpeg flushes its buffer after a timeout
             raise DeviceError(f"{self.name} has sent nothing for {self._stall:g} s")
         return shot
 
@@ -48,8 +48,8 @@ def open_rtsp(text: str, options: SourceOptions) -> LiveCapture:
     """Open an `rtsp://` address.
 
     Raises:
-        DeviceError: nothing answers there in time, or no stream that FFmpeg can decode.
-        UserError: a size or rate is asked for.
+        DeviceError: there is no response in time, or no stream that FFmpeg can decode.
+        UserError: a size or rate is requested.
     """
     return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{_SETTINGS}")
 
@@ -57,10 +57,10 @@ def open_rtsp(text: str, options: SourceOptions) -> LiveCapture:
 def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) -> LiveCapture:
     """Open an address with FFmpeg, its own timeouts set; raises as `open_rtsp`."""
     name = redacted(text)
-    options.refuse(name, "width", "height", "fps", instead="set it where the stream is made")
+    options.refuse(name, "width", "height", "fps", instead="set it where the stream is sent")
     cv2 = cv2_module()
     if not cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):
-        raise UserError(f"{name} needs an OpenCV with FFmpeg; this one has none. Try gst:rtspsrc")
+        raise UserError(f"{name} needs an OpenCV with FFmpeg; this one lacks it. Try gst:rtspsrc")
     timeout = max(1, round(options.stall * 1000))
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout]
     if hasattr(cv2, "CAP_PROP_N_THREADS"):
@@ -70,7 +70,7 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) ->
         capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
         raise DeviceError(
-            f"{name} gives no stream: nothing answers there within {options.stall:g} s, the name "
+            f"{name} delivers no stream: no response within {options.stall:g} s, the user "
             "or password is wrong, or FFmpeg cannot decode it"
         )
     return NetworkStream(capture, name, options.stall)
@@ -78,9 +78,9 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) ->
 
 @contextmanager
 def _ffmpeg_settings(settings: str) -> Iterator[None]:
-    """Set what OpenCV tells FFmpeg, which it takes from the environment alone, while one opens.
+    """Set OpenCV's FFmpeg options, which it reads only from the environment, while opening.
 
-    What the user has set there wins. Openings may overlap, as they can take seconds; they share
+    The user's own setting takes precedence. Opens may overlap, as they can take seconds; they share
     the settings of the first.
     """
     wanted = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": settings, "OPENCV_FFMPEG_LOGLEVEL": "-8"}

@@ -17,16 +17,16 @@ _FPS = 15.0
 
 
 class Screen(Source):
-    """What a monitor shows, taken so many times a second.
+    """The contents of a monitor, captured at a fixed rate.
 
     Args:
         shooter: an open `mss.mss()`.
         number: of the monitor, from 1; 0 is all of them as one.
-        fps: 0 for 15.
+        fps: frames per second; 0: 15.
     """
 
     live = True
-    reopens = False  # without its X server a program that drew or looked cannot go on
+    reopens = False  # an X client does not survive the loss of its X server
 
     def __init__(self, shooter: Any, number: int, fps: float) -> None:
         self.name = f"screen:{number}"
@@ -36,20 +36,20 @@ class Screen(Source):
         self._due = time.perf_counter()
 
     def read(self) -> Shot | None:
-        """Take the next picture when its time has come; raises DeviceError when none is given."""
+        """Capture the next image when it is due; raises DeviceError if that fails."""
         now = time.perf_counter()
         self._due = max(self._due + 1 / self.fps, now - 1 / self.fps)
         time.sleep(max(0.0, self._due - now))
         try:
             shot = self._shooter.grab(self._monitor)
-        except Exception as error:  # of several kinds, by what broke
-            self._shooter = None  # closing a connection that broke aborts the process
-            raise DeviceError(f"{self.name} gives no picture: {error or 'it is gone'}") from error
+        except Exception as error:  # the type depends on what broke
+            self._shooter = None  # closing a broken connection aborts the process
+            raise DeviceError(f"{self.name} cannot be captured: {error or 'it is gone'}") from error
         pixels = np.frombuffer(shot.raw, np.uint8).reshape(shot.height, shot.width, 4)
         return Shot(np.ascontiguousarray(pixels[:, :, :3]))
 
     def close(self) -> None:
-        """Let the screen go."""
+        """Release the screen."""
         if self._shooter is not None:
             self._shooter.close()
 
@@ -59,15 +59,15 @@ def open_screen(text: str, options: SourceOptions) -> Screen:
 
     Raises:
         BackendMissing: mss is not installed.
-        DeviceError: there is no screen, or it may not be looked at.
-        UserError: a size is asked for.
+        DeviceError: there is no screen, or it may not be captured.
+        UserError: a size is requested.
     """
-    options.refuse("the screen", "width", "height", instead="choose a part with --roi")
+    options.refuse("the screen", "width", "height", instead="select a region with --roi")
     match = re.fullmatch(r"screen(?::(?://)?(\d*))?", text, re.I)
     if match is None:
         raise UserError(f"source {text!r}; expected screen, or screen:2 for the second monitor")
     if reason := why_no_screen():
-        raise DeviceError(f"the screen cannot be looked at: {reason}")
+        raise DeviceError(f"cannot capture the screen: {reason}")
     try:
         import mss
     except ImportError as error:
@@ -78,7 +78,7 @@ def open_screen(text: str, options: SourceOptions) -> Screen:
         shooter = mss.mss()
         monitors = len(shooter.monitors) - 1
     except mss.exception.ScreenShotError as error:
-        raise DeviceError(f"the screen cannot be looked at: {error}") from error
+        raise DeviceError(f"cannot capture the screen: {error}") from error
     number = int(match[1] or 1)
     if number > monitors:
         shooter.close()
@@ -87,9 +87,9 @@ def open_screen(text: str, options: SourceOptions) -> Screen:
 
 
 def why_no_screen() -> str:
-    """Return why there is no screen to look at; empty where there may be one."""
+    """Return why the screen cannot be captured; empty if it may be possible."""
     if not sys.platform.startswith("linux") or os.environ.get("DISPLAY"):
         return ""
     if os.environ.get("WAYLAND_DISPLAY"):
-        return "Wayland lets no program look at the screen. Start an X11 session"
+        return "Wayland does not allow screen capture. Start an X11 session"
     return "there is no display (DISPLAY is not set)"

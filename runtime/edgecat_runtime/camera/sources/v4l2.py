@@ -1,4 +1,4 @@
-"""What a camera of Linux says of itself, asked of V4L2 without opening a stream.
+"""The properties of a Linux camera, queried through V4L2 without opening a stream.
 
 Numbers and layouts are those of linux/videodev2.h, the same on every architecture.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 _QUERYCAP, _ENUM_FMT, _ENUM_FRAMESIZES = 0x80685600, 0xC0405602, 0xC02C564A
 _VIDEO_CAPTURE, _DEVICE_CAPS = 0x1, 0x80000000
 _DISCRETE = 1
-_MOST = 256  # a driver that never ends its list is no camera
+_MOST = 256  # limit for drivers that never end their list
 
 Ask = Callable[[int, bytes], bytes]
 
 
 def describe(path: Path) -> tuple[str, tuple[str, ...]] | None:
-    """Return a device's name and frame sizes such as `1280x720`; None where it is no camera.
+    """Return a device's name and frame sizes such as `1280x720`; None if it is not a camera.
 
     Raises:
         OSError: it cannot be opened.
@@ -35,14 +35,14 @@ def describe(path: Path) -> tuple[str, tuple[str, ...]] | None:
 
 
 def answers(ask: Ask) -> tuple[str, tuple[str, ...]] | None:
-    """Return what `describe` does, from a device that is asked with `ask(code, data)`."""
+    """Return the result of `describe` for a device that is queried with `ask(code, data)`."""
     try:
         told = ask(_QUERYCAP, bytes(104))
     except OSError:
         return None
     card = told[16:48].partition(b"\0")[0].decode(errors="replace")
     capabilities, of_this_node = struct.unpack_from("=2I", told, 84)
-    if capabilities & _DEVICE_CAPS:  # a camera has further nodes, for its metadata
+    if capabilities & _DEVICE_CAPS:  # a camera has additional nodes for metadata
         capabilities = of_this_node
     if not capabilities & _VIDEO_CAPTURE:
         return None
@@ -67,6 +67,6 @@ def _sizes(ask: Ask, pixels: int) -> Iterator[tuple[int, int]]:
 
 
 def _listed(ask: Ask, code: int, question: Callable[[int], bytes]) -> Iterator[bytes]:
-    with suppress(OSError):  # so the driver ends its list
+    with suppress(OSError):  # the driver ends its list with an error
         for index in range(_MOST):
             yield ask(code, question(index))

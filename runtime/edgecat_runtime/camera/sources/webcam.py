@@ -1,4 +1,4 @@
-"""Cameras of the machine, through the operating system's own driver interface."""
+"""Local cameras, through the operating system's own driver interface."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def open_webcam(text: str, options: SourceOptions = NO_OPTIONS) -> LiveCapture:
     """Open a camera by its number or its device file.
 
     Raises:
-        DeviceError: there is no such camera, or it is busy, forbidden or no camera at all.
-        UserError: it does not give the size or rate that is asked for.
+        DeviceError: the camera does not exist, is busy, forbidden or not a camera at all.
+        UserError: it does not support the requested size or rate.
     """
     path = Path(f"/dev/video{text}" if text.isdigit() else text)
     on_linux = sys.platform.startswith("linux")
@@ -30,31 +30,31 @@ def open_webcam(text: str, options: SourceOptions = NO_OPTIONS) -> LiveCapture:
     if on_linux and not path.exists():
         raise DeviceError(f"there is no {name}; {_cameras_found()}")
     if on_linux and not os.access(path, os.R_OK | os.W_OK):
-        raise DeviceError(f"{name} may not be opened by this user. Join its group, often `video`")
+        raise DeviceError(f"{name}: permission denied. Join its group, usually `video`")
     cv2 = cv2_module()
     with quiet_stderr():
-        if on_linux:  # by name, since OpenCV may else prefer GStreamer for a number
+        if on_linux:  # by path, since OpenCV may prefer GStreamer for a number
             capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
         else:
             capture = cv2.VideoCapture(int(text) if text.isdigit() else text)
     if not capture.isOpened():
         raise DeviceError(
-            f"{name} cannot be opened: it is no camera, or another program uses it; "
+            f"{name} cannot be opened: it is not a camera, or it is in use by another program; "
             f"{_cameras_found()}"
         )
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the driver's queue is a queue too
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the driver has a queue too
     try:
         _set_up(capture, name, options)
     except UserError:
         capture.release()
         raise
-    return LiveCapture(capture, name, "gives no more frames. Was it unplugged?")
+    return LiveCapture(capture, name, "stopped delivering frames. Was it unplugged?")
 
 
 def _set_up(capture: Any, name: str, options: SourceOptions) -> None:
-    """Ask the driver for a size and rate; it may silently choose others, which is refused."""
+    """Request a size and rate from the driver; raise if it silently chooses others."""
     cv2 = cv2_module()
-    if options.width * options.height >= 1280 * 720:  # raw pictures do not fit through USB 2
+    if options.width * options.height >= 1280 * 720:  # raw images exceed the bandwidth of USB 2
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
     for value, code in (
         (options.width, cv2.CAP_PROP_FRAME_WIDTH),
@@ -72,8 +72,8 @@ def _set_up(capture: Any, name: str, options: SourceOptions) -> None:
         or (options.fps and fps and abs(fps - options.fps) > _FPS_TOLERANCE)
     ):
         raise UserError(
-            f"{name} gives {width}x{height} pixels at {fps:g} frames a second in place of what "
-            "--width, --height and --fps ask for. See what it offers: edgecat camera --list"
+            f"{name} delivers {width}x{height} pixels at {fps:g} frames per second instead of "
+            "the requested --width, --height and --fps. See its sizes: edgecat camera --list"
         )
 
 
@@ -81,4 +81,4 @@ def _cameras_found() -> str:
     found = sorted(Path("/dev").glob("video*"), key=natural_key)
     if found:
         return f"found {', '.join(map(str, found))}"
-    return "no camera was found (/dev/video*). Plug one in, or give a file with --source"
+    return "no camera found (/dev/video*). Plug one in, or give a file with --source"

@@ -1,4 +1,4 @@
-// The confidence over the last minutes, one colour a label.
+// The confidence over the last minutes, one colour per label.
 
 const SECONDS = 300;
 const GAP = 2.5; // seconds without an answer after which the line breaks
@@ -56,7 +56,7 @@ export class Chart {
     }
   }
 
-  // Unbroken stretches of one label; each begins where the one before it ends.
+  // Unbroken runs of one label; each begins where the previous one ends.
   runs() {
     const runs = [];
     let before = null;

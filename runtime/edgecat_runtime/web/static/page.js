@@ -7,11 +7,11 @@ const STATES = {
   live: "live", "no signal": "no signal", waiting: "waiting", stopped: "stopped", lost: "offline",
 };
 const NOTICES = {
-  "no signal": "No signal: trying again", waiting: "Waiting for the first picture",
-  stopped: "The camera was stopped", lost: "The connection is lost: trying again",
+  "no signal": "No signal, reconnecting", waiting: "Waiting for the first frame",
+  stopped: "The camera was stopped", lost: "Connection lost, reconnecting",
 };
 
-let labels = []; // in the order of the network's answers
+let labels = []; // in the order of the logits
 const hue = label => {
   let index = labels.indexOf(label);
   if (index < 0 && label !== "unsure") index = labels.push(label) - 1;
@@ -20,7 +20,7 @@ const hue = label => {
 const paint = (element, label) => element.style.setProperty("--hue", `var(${hue(label)})`);
 const chart = new Chart(by("chart"), hue);
 
-// Live data, by server-sent events; the browser itself connects again.
+// Live data through server-sent events; the browser reconnects by itself.
 
 let events = null;
 let ended = false;
@@ -44,7 +44,7 @@ function disconnect() {
   by("picture").removeAttribute("src");
 }
 
-// The query differs each time, or the browser would go on with a picture that has ended.
+// The query differs each time, or the browser would reuse a stream that has ended.
 function watch() {
   by("picture").src = `/stream?camera=${shown}&width=${wanted()}&fps=10&at=${Date.now()}`;
   by("snapshot").href = `/snapshot.jpg?camera=${shown}`;
@@ -52,7 +52,7 @@ function watch() {
 
 const wanted = () => Math.min(1280, Math.round(by("screen").clientWidth * (devicePixelRatio || 1)));
 
-// A hidden page watches nothing, so that nothing is encoded for it.
+// A hidden page closes its streams, so that nothing is encoded for it.
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
 addEventListener("pagehide", disconnect);
 
@@ -69,7 +69,7 @@ function hello(data) {
   news(data);
 }
 
-let shown = 0; // the number of the camera that is looked at
+let shown = 0; // number of the camera on display
 let histories = [];
 
 function view(number) {
@@ -183,12 +183,12 @@ function facts({ engine, viewers, frame_age_ms }, data) {
   const rows = [
     ["Frames", count(data.frames)],
     ["Rate", data.fps !== undefined && `${data.fps.toFixed(1)} / s`],
-    ["Dropped for newer ones", count(data.dropped)],
-    ["Unreadable", count(data.skipped)],
+    ["Frames dropped", count(data.dropped)],
+    ["Frames unreadable", count(data.skipped)],
     ["Signal lost", data.losses && `${count(data.losses)} times`],
-    ["Changes of label", count(data.changes)],
+    ["Label changes", count(data.changes)],
     ["Frame age, p95", milliseconds(frame_age_ms.p95)],
-    ["Picture", data.size && data.size.replace("x", " × ")],
+    ["Image", data.size && data.size.replace("x", " × ")],
     ["Network", `${engine.architecture} ${engine.precision}, ${engine.input.replace("x", " × ")}`],
     ["Engine", `${engine.backend} on ${engine.device}`],
     ["Viewers", count(viewers)],
@@ -241,6 +241,6 @@ by("sources").addEventListener("change", async event => {
   event.target.disabled = false;
 });
 
-// Not before the page has loaded: a picture without an end would keep it loading for ever.
+// Only once the page has loaded: an endless image would keep it loading forever.
 if (document.readyState === "complete") connect();
 else addEventListener("load", connect);
