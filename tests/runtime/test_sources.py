@@ -21,7 +21,8 @@ from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Signal
 from edgecat_runtime.camera.listing import source_kinds
 from edgecat_runtime.camera.opening import open_source
-from edgecat_runtime.camera.source import SourceOptions, redacted
+from edgecat_runtime.camera.redaction import redacted
+from edgecat_runtime.camera.source import SourceOptions
 from edgecat_runtime.camera.sources import files, v4l2
 from edgecat_runtime.camera.sources.files import Realtime
 from edgecat_runtime.camera.sources.gstreamer import csi_pipeline, has_gstreamer
@@ -221,15 +222,52 @@ def test_without_a_screen_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "shown"),
     [
         ("rtsp://cam/stream", "rtsp://cam/stream"),
-        ("rtsp://u:p@cam:554/s?x=1", "rtsp://***@cam:554/s?x=1"),
+        ("rtsp://u:p@cam:554/s?channel=1&x=1", "rtsp://***@cam:554/s?channel=1&x=***"),
         ("rtsp://u:p@ss/w@cam/s", "rtsp://***@cam/s"),
         ("http://cam/s?user=me&pwd=secret&fps=5", "http://cam/s?user=***&pwd=***&fps=5"),
         ("gst:rtspsrc location=rtsp://u:p@h ! x", "gst:rtspsrc location=rtsp://***@h ! x"),
+        ("http://cam/s?loginpas=a;psw=b&sid=c", "http://cam/s?loginpas=***;psw=***&sid=***"),
+        ("http://cam/s?fps=5&abc123", "http://cam/s?fps=5&***"),
+        ("http://cam/s#abc123", "http://cam/s#***"),
+        ("rtsp://u:a#b@cam/s", "rtsp://***@cam/s"),
+        ("rtsp://u:a?b c@cam/s", "rtsp://***@cam/s"),
+        ("rtsp:/u:p@cam/s", "rtsp:/***@cam/s"),
+        ("rtsp//u:p@cam/s", "***@cam/s"),
+        ("gst:rtspsrc location=rtsp://u:a b@h ! x", "gst:rtspsrc location=rtsp://***@h ! x"),
+        (
+            "gst:rtspsrc user-id=me user-pw = a b latency=0 ! x",
+            "gst:rtspsrc user-id=*** user-pw=*** latency=0 ! x",
+        ),
+        (
+            "gst:souphttpsrc user-pw='a b' location='http://h/?k=1' ! x",
+            "gst:souphttpsrc user-pw=*** location='http://h/?k=***' ! x",
+        ),
+        (
+            "gst:v4l2src device=/dev/video0 ! video/x-raw(memory:NVMM),width=4 ! x",
+            "gst:v4l2src device=/dev/video0 ! video/x-raw(memory:NVMM),width=4 ! x",
+        ),
+        ("synthetic://pets?fps=60&seed=2", "synthetic://pets?fps=60&seed=2"),
         ("clip.mp4", "clip.mp4"),
+        ("clips/a@b.mp4", "clips/a@b.mp4"),
     ],
 )
 def test_passwords_are_not_shown(text: str, shown: str) -> None:
     assert redacted(text) == shown
+
+
+def test_a_source_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setenv("FRONT_DOOR", str(image))
+    open_source("env:FRONT_DOOR").close()
+    with pytest.raises(UserError, match="environment variable 'BACK_DOOR' is not set; expected"):
+        open_source("env:BACK_DOOR")
+
+
+def test_an_address_that_cannot_be_sent_is_not_quoted() -> None:
+    with pytest.raises(UserError, match="is not a valid address") as raised:
+        open_source("http://127.0.0.1:9/s?key=abc123 x")
+    assert "abc123" not in str(raised.value)
 
 
 # Finding them.

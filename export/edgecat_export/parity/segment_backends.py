@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgecat_export.parity.segments import Segment
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.system.telemetry import import_onnxruntime, import_openvino
 
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
@@ -50,8 +51,7 @@ def _refused(segment: Segment, backend: str, error: Exception) -> UserError:
 
 
 def _onnxruntime(payload: bytes, *, provider: Any = "CPUExecutionProvider") -> Run:
-    import onnxruntime as ort
-
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(payload, options, providers=[provider], enable_fallback=0)
@@ -75,8 +75,7 @@ def _opencv(payload: bytes) -> Run:
 
 
 def _openvino(payload: bytes) -> Run:
-    import openvino
-
+    openvino = import_openvino()
     model = openvino.Core().compile_model(
         openvino.Core().read_model(payload, b""), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )

@@ -24,6 +24,7 @@ from edgecat_export.precision.scan import Progress, Scan, answer, answer_exactly
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames, golden_rows
+from edgecat_runtime.system.telemetry import import_onnxruntime
 from edgecat_runtime.types import Frames, Logits
 
 INT8_SHARE = 0.8
@@ -243,9 +244,9 @@ class _Int8:
 
 def _described(conversion: Conversion, card: ModelCard, precision: Precision) -> ModelCard:
     import onnx
-    import onnxruntime
 
-    tools = {**card.tools, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+    versions = {"onnx": onnx.__version__, "onnxruntime": import_onnxruntime().__version__}
+    tools = {**card.tools, **versions}
     card = replace(card, precision=precision, tools=tools)
     if precision == "int8":  # its own answers, so that a device can be held to them
         logits = answer_exactly(conversion.payload, golden_frames(card.height, card.width))

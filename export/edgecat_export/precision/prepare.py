@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from edgecat_runtime.system.telemetry import import_onnxruntime
+
 
 def prepared(payload: bytes) -> bytes:
     """Fold constants and batch norm and give every node a name, as ONNX Runtime's optimiser does.
@@ -13,8 +15,8 @@ def prepared(payload: bytes) -> bytes:
         payload: an ONNX model.
     """
     import onnx
-    import onnxruntime as ort
 
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3

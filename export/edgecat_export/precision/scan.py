@@ -18,6 +18,7 @@ from edgecat_export.precision.distribution import Distribution, Method, Range
 from edgecat_export.precision.exact import ExactGraph
 from edgecat_runtime.backends.onnxruntime import BROKEN_OPTIMIZERS
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.system.telemetry import import_onnxruntime
 from edgecat_runtime.types import Frames, Logits
 
 Progress = Callable[[str], None]
@@ -143,7 +144,7 @@ def session_from_onnx(payload: bytes, *, literal: bool = False) -> Any:
         BackendMissing: onnxruntime is not installed.
     """
     try:
-        import onnxruntime as ort
+        ort = import_onnxruntime()
     except ImportError as error:
         raise BackendMissing(
             "onnxruntime is not installed: pip install 'edgecat-export[onnx]'"
@@ -208,9 +209,8 @@ def _is_coarse(payload: bytes) -> bool:
 
     Before 1.30 it was seen to compute Q/DQ in float16 five times as coarsely as from then on.
     """
-    import onnxruntime as ort
-
-    version = tuple(int(part) for part in re.findall(r"\d+", ort.__version__)[:2])
+    found = import_onnxruntime().__version__
+    version = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
     return version < (1, 30) and b"DequantizeLinear" in payload
 
 

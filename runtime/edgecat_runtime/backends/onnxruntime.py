@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 from edgecat_runtime.model.artifact import widest_int8_weight
+from edgecat_runtime.system.telemetry import import_onnxruntime
 
 # In an fp16 graph this optimizer quantises the float bias of a Q/DQ layer through half precision,
 # which overflows (seen in 1.32). These graphs are meant for TensorRT and only checked here.
@@ -130,7 +131,7 @@ def has_provider(device: str) -> bool:
 def _module(device: str) -> Any:
     """The onnxruntime module, ready for `device`."""
     try:
-        import onnxruntime as ort
+        ort = import_onnxruntime()
     except ImportError as error:
         raise BackendMissing(
             "onnxruntime is not installed: pip install 'edgecat-runtime[onnx]'"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.system.telemetry import import_openvino
 
 
 class OpenVINOBackend:
@@ -31,7 +32,7 @@ class OpenVINOBackend:
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         try:
-            import openvino as ov
+            ov = import_openvino()
         except ImportError as error:
             raise BackendMissing(
                 "openvino is not installed: pip install 'edgecat-runtime[openvino]'"

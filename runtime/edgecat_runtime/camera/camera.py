@@ -15,7 +15,8 @@ from edgecat_runtime.camera.frames import Fitted, Frame, Signal
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.reader import Reader
 from edgecat_runtime.camera.recovery import Absent, State
-from edgecat_runtime.camera.source import NO_OPTIONS, Source, SourceOptions, redacted
+from edgecat_runtime.camera.redaction import redacted
+from edgecat_runtime.camera.source import NO_OPTIONS, Source, SourceOptions
 from edgecat_runtime.errors import DeviceError
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image

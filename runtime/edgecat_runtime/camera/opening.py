@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import (
     NO_OPTIONS,
     SOURCES,
     Source,
     SourceOpener,
     SourceOptions,
-    redacted,
 )
 from edgecat_runtime.errors import UserError
 
@@ -45,8 +46,8 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
 
     Args:
         text: a camera number, a `/dev/videoN`, a video file, an image, a folder or a glob of
-            images, `screen`, or an address: `rtsp://`, `http://`, `csi://`, `gst:` or a registered
-            scheme.
+            images, `screen`, an address: `rtsp://`, `http://`, `csi://`, `gst:` or a registered
+            scheme; or `env:NAME`, for any of these in an environment variable.
         options: how to open it.
 
     Raises:
@@ -56,7 +57,7 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
     """
     from edgecat_runtime.camera import sources
 
-    text = str(text)
+    text = _from_environment(str(text))
     if not text:  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
@@ -74,3 +75,16 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
             "are added with edgecat_runtime.register_source"
         )
     return known[match[1].lower()](text, options)
+
+
+def _from_environment(text: str) -> str:
+    """Return the source that `env:NAME` stands for; command lines are seen by every user."""
+    scheme, _, name = text.partition(":")
+    if scheme.lower() != "env" or Path(text).exists():
+        return text
+    if not (found := os.environ.get(name, "").strip()):
+        raise UserError(
+            f"source {text}: the environment variable {name!r} is not set; expected a source, such "
+            "as rtsp://user:password@host/path"
+        )
+    return found

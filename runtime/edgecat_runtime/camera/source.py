@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,11 +13,6 @@ from edgecat_runtime.types import Image
 Transport = Literal["tcp", "udp"]
 
 SOURCES = "a camera number, /dev/videoN, a video file, or an image, image folder or glob"
-
-_PASSWORD = re.compile(r"(?<=://)[^\s?#]*@")  # redact too much rather than too little
-_SECRET = re.compile(
-    r"((?:^|[?&;])[^=&;\s]*(?:pass|pwd|token|key|auth|secret|user)[^=&;\s]*=)[^&;\s]+", re.I
-)
 
 
 class Shot(NamedTuple):
@@ -111,8 +105,3 @@ class Source:
 
 
 SourceOpener = Callable[[str, SourceOptions], Source]
-
-
-def redacted(text: str) -> str:
-    """Return an address or pipeline with its user, password and keys replaced by `***`."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub("***@", text))

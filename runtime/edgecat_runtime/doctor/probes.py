@@ -30,6 +30,7 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.nvidia.cuda import DeviceMemory, PinnedMemory, Stream, open_gpu
 from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import Flavour, tensorrt
+from edgecat_runtime.system.telemetry import import_onnxruntime
 
 _CHILD_SECONDS = 120
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)
@@ -101,7 +102,7 @@ def listed(outcomes: dict[str, str], works: str) -> str:
 
 def ort_providers() -> tuple[str, list[str]]:
     """ONNX Runtime's version and its providers, except those for remote machines."""
-    import onnxruntime as ort
+    ort = import_onnxruntime()
 
     names = [name for name in ort.get_available_providers() if name not in _REMOTE_PROVIDERS]
     return ort.__version__, names
@@ -117,7 +118,7 @@ def start_provider(provider: str, gpu: int = 0) -> None:
     Raises:
         Unwell: it was not used: ONNX Runtime falls back to the CPU without an error.
     """
-    import onnxruntime as ort
+    ort = import_onnxruntime()
 
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.camera.source import redacted
+from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.web.application import Application, Controls
 from edgecat_runtime.web.feed import Feed

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.capture import stated_fps
 from edgecat_runtime.errors import UserError
@@ -132,7 +133,9 @@ def _open_file(text: str) -> Source:
         if re.search(r"[*?\[]", text):
             found = (Path(file) for file in glob.glob(text, recursive=True))  # noqa: PTH207
             return _open_pictures(found, f"the pattern {text}")
-        raise UserError(f"source {text} does not exist; expected {SOURCES}. Check the path")
+        raise UserError(
+            f"source {redacted(text)} does not exist; expected {SOURCES}. Check the path"
+        )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Pictures([path], text)
     return VideoFile(path)

@@ -10,7 +10,8 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 
-from edgecat_runtime.camera.source import SourceOptions, redacted
+from edgecat_runtime.camera.redaction import redacted
+from edgecat_runtime.camera.source import SourceOptions
 from edgecat_runtime.camera.sources.capture import LiveCapture, hush
 from edgecat_runtime.errors import BackendMissing, DeviceError
 from edgecat_runtime.system.opencv import cv2_module

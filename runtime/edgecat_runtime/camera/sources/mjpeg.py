@@ -6,7 +6,7 @@ import os
 import select
 import socket
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from edgecat_runtime.camera.source import Shot, Source, SourceOptions, redacted
+from edgecat_runtime.camera.redaction import redacted
+from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.jpeg_stream import JpegStream
 from edgecat_runtime.camera.sources.rtsp import open_ffmpeg
 from edgecat_runtime.errors import DeviceError, UserError
@@ -153,7 +154,11 @@ def _response(text: str, name: str, timeout: float) -> Any:
         raise DeviceError(f"{name} responded with {error.code} {error.reason}") from error
     except URLError as error:
         raise DeviceError(f"{name} cannot be reached: {_reason(error.reason)}") from error
-    except (OSError, HTTPException, ValueError) as error:
+    except (InvalidURL, ValueError) as error:  # its words quote the address
+        raise UserError(
+            f"{name} is not a valid address; expected http://host:port/path, with %20 for a space"
+        ) from error
+    except (OSError, HTTPException) as error:
         raise DeviceError(f"{name} does not respond as a web server: {_reason(error)}") from error
 
 

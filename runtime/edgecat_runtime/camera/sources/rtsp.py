@@ -9,7 +9,8 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from edgecat_runtime.camera.source import Shot, SourceOptions, redacted
+from edgecat_runtime.camera.redaction import redacted
+from edgecat_runtime.camera.source import Shot, SourceOptions
 from edgecat_runtime.camera.sources.capture import LiveCapture, hush
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
