@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from edgecat.curation.fingerprint import Fingerprint, compared, fingerprint
-from edgecat.data.layout import SPLIT_NAMES
+from edgecat.data.tree import split_of
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.errors import UserError
@@ -77,7 +77,7 @@ class Album:
     def __init__(self, folder: Path, label: str) -> None:
         if not label.strip() or label.startswith(".") or set(label) & set('/\\:*?"<>|\n'):
             raise UserError(f"--label is {label!r}; expected a plain word, the class folder's name")
-        if label.lower() in SPLIT_NAMES:
+        if split_of(label):
             raise UserError(
                 f"--label is {label!r}, which names a split; expected a class, such as cat"
             )

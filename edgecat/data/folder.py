@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgecat.data.layout import Found, sources
+from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError
 
@@ -100,16 +100,19 @@ def scan(
 ) -> PictureSet:
     """Find the labelled pictures in folders and plain tar files, without decoding any.
 
-    A picture's label is its class folder: the topmost folder on its way that itself holds
-    pictures, so that `cat/1.jpg`, `pets/cat/1.jpg` and `cat/garden/1.jpg` (beside `cat/1.jpg`)
-    all show a cat. A level named `train`, `val`, `valid`, `validation` or `test`, in whatever
-    case, is the split of what lies under it. Tar files directly inside a given folder are read
-    as if they had been given. Hidden files and what operating systems scatter is passed over.
+    An image's label is its class folder. As in torchvision's `ImageFolder` these are the top
+    folders, after a chain of single folders: `cat/1.jpg`, `pets/cat/1.jpg` and `cat/garden/1.jpg`
+    are all cats. A level named `train`, `val`, `test` or alike (`Training`, `test_set`,
+    `seg_test`, `dev`, `eval`) is the split of what it contains, above or below the class folders,
+    unless it is a class beside others. Images named `cat.0.jpg`, `dog.0.jpg` need no class
+    folders. Tar files directly inside a given folder are read as if they had been given. Hidden
+    files and what operating systems and network storage leave behind are ignored.
 
     Args:
         paths: Folders and `.tar` files; what is given twice counts once.
         labels: The labels and their order, as a model's card has them. By default the names of
-            the class folders of all `paths` together, sorted.
+            the class folders of all `paths` together, sorted. Where they are given, a class
+            folder is the topmost one of that name.
 
     Raises:
         UserError: A path is missing or no source; no picture, one class only, or a class folder
@@ -121,13 +124,19 @@ def scan(
     empty: set[str] = set()
     skipped: list[str] = []
     for source in sources(given):
-        for item in source.labelled(skipped):
+        for item in source.labelled(skipped, labels=labels):
             found.setdefault((item.path, item.offset), item)
-        empty |= source.empty_folders()
+        if labels is None:
+            _refuse_ambiguous(source)
+        faulty, other = source.empty_folders()
+        empty |= faulty
+        skipped += [f"{source.prefix}{name} contains no images" for name in sorted(other)]
+        skipped += filter(None, [source.note() if labels is None else ""])
     if not found:
         raise UserError(
             f"no pictures in class folders in {', '.join(map(str, given)) or 'nothing'}; expected "
-            f"folders or .tar files with a folder of pictures per class, such as photos/cat/1.jpg"
+            f"folders or .tar files with a folder of pictures per class, such as photos/cat/1.jpg, "
+            f"or images named cat.1.jpg and dog.1.jpg"
         )
     names = {item.label for item in found.values()}
     order = tuple(sorted(names)) if labels is None else tuple(labels)
@@ -185,6 +194,15 @@ def _drawn(pictures: Sequence[Picture], share: float, seed: int) -> Iterator[Pic
     for group in by_label.values():
         count = max(1, int(share * len(group) + 0.5))
         yield from (entry[-1] for entry in sorted(group, key=lambda entry: entry[:3])[:count])
+
+
+def _refuse_ambiguous(source: Source) -> None:
+    if doubtful := source.ambiguous():
+        raise UserError(
+            f"{source.prefix}{doubtful} has the name of a split and holds images beside class "
+            f"folders: it may be a class, or images without labels. Rename the class (such as "
+            f"{doubtful}_) or move the folder elsewhere"
+        )
 
 
 def _check_labels(names: set[str], empty: set[str], order: tuple[str, ...], *, free: bool) -> None:

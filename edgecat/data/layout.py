@@ -1,23 +1,29 @@
-"""What lies where in a source: the class folder and the split of every picture."""
+"""The class folder and the split of every image in a source."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from edgecat.data.sources import Entry, folder_entries, printable, tar_entries
+from edgecat.data.tree import Tree, split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_numbers, expanded, key_of
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES
 
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_FLAT = re.compile(r"(\D*[^\W\d_])\.\d+\.\w+")  # cat.0.jpg
+_IMAGES_OF_OTHERS = frozenset(
+    ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar"
+    ".gz .tgz .rar .7z".split()
+)
 
 
 class Found(NamedTuple):
-    """A picture whose label has no number yet."""
+    """An image whose label has no number yet."""
 
     name: str
     label: str
@@ -28,7 +34,7 @@ class Found(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """An entry of a source, the split it lies under and its folders below that level."""
+    """An entry of a source, its split, its folders without that level, and why it is no image."""
 
     entry: Entry
     split: str
@@ -38,53 +44,121 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One folder or tar; `prefix` and an entry's parts make a picture's name.
+    """One folder or tar; `prefix` and an entry's parts make an image's name.
 
-    `numbered` holds the classes of a tar in WebDataset's layout, by `key_of` their pictures.
+    `numbered` holds the classes of a tar in WebDataset's layout, by `key_of` their images.
     """
 
     prefix: str
     placed: tuple[_Placed, ...]
     numbered: Mapping[str, str] = field(default_factory=dict)
 
-    def labelled(self, skipped: list[str]) -> Iterator[Found]:
-        """Yield each picture; say in `skipped` why other files are none."""
-        holding = self._holding()
-        for entry, part, folders, problem in self.placed:
+    def class_folders(self) -> frozenset[tuple[str, ...]]:
+        """The folders that are classes, without the level that names the split."""
+        return self._tree().class_folders()
+
+    def labelled(
+        self, skipped: list[str], *, labels: Collection[str] | None = None
+    ) -> Iterator[Found]:
+        """Yield each image; append to `skipped` why other files are left out.
+
+        Args:
+            skipped: grows by a sentence per file.
+            labels: known class names: the topmost folder among them is an image's class.
+        """
+        classes = self.class_folders()
+        flat = {} if classes or self.numbered else self._flat()
+        for number, (entry, part, folders, problem) in enumerate(self.placed):
             if entry.is_folder:
                 continue
             inside = "/".join(entry.parts)
             name = self.prefix + inside
-            label = next((way[-1] for way in _ways(folders) if (part, way) in holding), "")
-            label = self.numbered.get(key_of(inside), label)
+            label = next((way[-1] for way in _ways(folders) if way in classes), "")
+            if labels is not None:
+                label = next((folder for folder in folders if folder in labels), label)
+            label = self.numbered.get(key_of(inside), label or flat.get(number, ""))
             if problem and key_of(inside) in self.numbered and entry.size:
-                continue  # what else WebDataset keeps of a picture
+                continue  # what else WebDataset keeps with an image
             if problem or not label:
-                skipped.append(f"{name} {problem or 'lies in no class folder'}")
+                skipped.append(f"{name} {problem or 'is not in a class folder'}")
             else:
                 yield Found(name, label, entry.path, entry.offset, entry.size, part)
 
-    def empty_folders(self) -> set[str]:
-        """Name the folders beside class folders that hold no picture, at whatever depth."""
-        holding = self._holding()
-        beside = {(part, folders[:-1]) for part, folders in holding}
-        above = {(part, way) for part, folders in holding for way in _ways(folders)}
-        return {
-            item.folders[-1]
+    def empty_folders(self) -> tuple[set[str], set[str]]:
+        """Name the folders beside class folders that hold no image at any depth.
+
+        Returns:
+            Those that are empty or hold files that somebody may take for images, and the others.
+        """
+        classes = self.class_folders()
+        beside = {folders[:-1] for folders in classes}
+        above = {way for folders in self._holding() for way in _ways(folders)}
+        empty = {
+            item.folders
             for item in self.placed
             if item.entry.is_folder
             and item.folders
-            and (item.split, item.folders[:-1]) in beside
-            and (item.split, item.folders) not in above
+            and item.folders[:-1] in beside
+            and item.folders not in above
         }
+        files = [item for item in self.placed if not item.entry.is_folder]
+        filled = {way for item in files for way in _ways(item.folders)}
+        meant = {
+            way
+            for item in files
+            if _suffix(item.entry) in {*PICTURE_SUFFIXES, *_IMAGES_OF_OTHERS}
+            for way in _ways(item.folders)
+        }
+        faulty = {way[-1] for way in empty if way in meant or way not in filled}
+        return faulty, {way[-1] for way in empty} - faulty
 
-    def _holding(self) -> set[tuple[str, tuple[str, ...]]]:
-        """Collect the folders, with their split, that directly hold pictures."""
+    def ambiguous(self) -> str:
+        """Name a class folder that may be a split instead; else empty."""
+        classes = self.class_folders()
+        holding = self._holding()
+        return min((way[-1] for way in classes & holding if split_of(way[-1])), default="")
+
+    def note(self) -> str:
+        """Say which folders below the class folders are not told apart; else empty."""
+        classes = self.class_folders()
+        below = {
+            (way, folders[len(way)])
+            for folders in self._holding()
+            for way in _ways(folders)
+            if way in classes and len(folders) > len(way)
+        }
+        split_up = {way for way, _ in below if sum(way == other for other, _ in below) > 1}
+        if len(split_up) < 2:
+            return ""
+        names = sorted({name for way, name in below if way in split_up})
+        listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        return (
+            f"{self.prefix[:-1]}: the classes are its top folders "
+            f"({', '.join(sorted(way[-1] for way in classes))}); the folders inside them ({listed})"
+            " are not told apart. To train on those, give the top folders one by one"
+        )
+
+    def _tree(self) -> Tree:
+        return Tree(self._holding())
+
+    def _holding(self) -> set[tuple[str, ...]]:
+        """Collect the folders that directly hold images."""
         return {
-            (item.split, item.folders)
+            item.folders
             for item in self.placed
             if item.folders and not item.entry.is_folder and not item.problem
         }
+
+    def _flat(self) -> dict[int, str]:
+        """Labels from names such as cat.0.jpg, where all images bear them, by their position."""
+        images = [
+            (number, item.entry.parts[-1])
+            for number, item in enumerate(self.placed)
+            if not (item.entry.is_folder or item.problem)
+        ]
+        found = {number: _FLAT.fullmatch(name) for number, name in images}
+        labels = {number: match[1] for number, match in found.items() if match}
+        return labels if len(labels) == len(images) and len(set(labels.values())) > 1 else {}
 
 
 def sources(given: Iterable[str | Path]) -> Iterator[Source]:
@@ -109,16 +183,25 @@ def sources(given: Iterable[str | Path]) -> Iterator[Source]:
 
 
 def _source(prefix: str, above: tuple[str, ...], entries: Iterable[Entry]) -> Source:
-    """Part each entry's folders from its split; `above` is the given folder's own name."""
-    placed = []
-    for entry in entries:
+    """Separate each entry's folders from its split; `above` is the given folder's own name."""
+    entries = list(entries)
+    given = split_of(above[0]) if above else ""
+    problems = [_problem(entry) for entry in entries]
+    tree = Tree(
+        entry.parts[:-1]
+        for entry, problem in zip(entries, problems, strict=True)
+        if not (entry.is_folder or problem)
+    )
+    placed: list[_Placed] = []
+    known: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {(): (given, ())}
+    for entry, problem in zip(entries, problems, strict=True):
         folders = entry.parts if entry.is_folder else entry.parts[:-1]
-        part = SPLIT_NAMES.get(above[0].lower(), "") if above else ""
-        for depth, folder in enumerate(folders):
-            if folder.lower() in SPLIT_NAMES:
-                part, folders = SPLIT_NAMES[folder.lower()], folders[depth + 1 :]
-                break
-        placed.append(_Placed(entry, part, folders, _problem(entry)))
+        if folders not in known:
+            level = tree.split_level(folders)
+            part = given if level is None else split_of(folders[level])
+            rest = folders if level is None else folders[:level] + folders[level + 1 :]
+            known[folders] = part, rest
+        placed.append(_Placed(entry, *known[folders], problem))
     return Source(prefix, tuple(placed), _numbered(placed))
 
 
@@ -146,7 +229,11 @@ def _is_tar(entry: Entry) -> bool:
 def _problem(entry: Entry) -> str:
     if entry.problem:
         return entry.problem
-    suffix = os.path.splitext(entry.parts[-1])[1].lower()  # noqa: PTH122 - a Path costs 20 times
+    suffix = _suffix(entry)
     if suffix not in PICTURE_SUFFIXES:
-        return f"is no picture (suffix {suffix or 'missing'})"
+        return f"is not an image (suffix {suffix or 'missing'})"
     return "" if entry.size else "is empty (0 bytes)"
+
+
+def _suffix(entry: Entry) -> str:
+    return os.path.splitext(entry.parts[-1])[1].lower()  # noqa: PTH122 - a Path costs 20 times

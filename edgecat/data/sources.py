@@ -18,7 +18,13 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
 }
-_JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
+# What operating systems, network storage and trash bins leave in folders.
+_JUNK = frozenset(
+    (
+        *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "System Volume Information"),
+        *("$RECYCLE.BIN", "RECYCLER", "@eaDir", "@Recycle", "#recycle", "#snapshot", "__pycache__"),
+    )
+)
 
 
 @dataclass(frozen=True)

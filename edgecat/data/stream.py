@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecat.data.folder import Picture, PictureSet, scan
-from edgecat.data.layout import SPLIT_NAMES
+from edgecat.data.tree import split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_names, expanded
 from edgecat_runtime.errors import UserError
 
@@ -35,7 +35,7 @@ class Shard:
     @property
     def split(self) -> str:
         """What comes before the number says it: `val-000000.tar` is for validation."""
-        return SPLIT_NAMES.get(self.path.stem.rpartition("-")[0].lower(), "")
+        return split_of(self.path.stem.rpartition("-")[0])
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,58 @@ LAYOUTS = {
     "sets inside sets": (
         ("a/cat/1.jpg", "a/dog/1.jpg", "b/2026/cat/2.jpg"),
         {
-            "a/cat/1.jpg": ("cat", ""),
-            "a/dog/1.jpg": ("dog", ""),
-            "b/2026/cat/2.jpg": ("cat", ""),
+            "a/cat/1.jpg": ("a", ""),
+            "a/dog/1.jpg": ("a", ""),
+            "b/2026/cat/2.jpg": ("b", ""),
+        },
+    ),
+    "splits by other names": (
+        (
+            *("Training/cat/1.jpg", "training_set/dog/1.jpg", "seg_train/dog/2.jpg"),
+            *("dev/cat/3.jpg", "Testing/cat/4.jpg", "test-data/cat/5.jpg", "eval/dog/6.jpg"),
+        ),
+        {
+            "Testing/cat/4.jpg": ("cat", "test"),
+            "Training/cat/1.jpg": ("cat", "train"),
+            "dev/cat/3.jpg": ("cat", "val"),
+            "eval/dog/6.jpg": ("dog", "test"),
+            "seg_train/dog/2.jpg": ("dog", "train"),
+            "test-data/cat/5.jpg": ("cat", "test"),
+            "training_set/dog/1.jpg": ("dog", "train"),
+        },
+    ),
+    "splits below the classes": (
+        ("cat/train/1.jpg", "cat/test/2.jpg", "dog/train/3.jpg"),
+        {
+            "cat/test/2.jpg": ("cat", "test"),
+            "cat/train/1.jpg": ("cat", "train"),
+            "dog/train/3.jpg": ("dog", "train"),
+        },
+    ),
+    "a split beside the classes": (
+        ("cat/1.jpg", "dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg"),
+        {
+            "cat/1.jpg": ("cat", ""),
+            "dog/2.jpg": ("dog", ""),
+            "test/cat/3.jpg": ("cat", "test"),
+            "test/dog/4.jpg": ("dog", "test"),
+        },
+    ),
+    "nested classes named like splits": (
+        ("bus/red/1.jpg", "car/blue/2.jpg", "train/steam/3.jpg"),
+        {
+            "bus/red/1.jpg": ("bus", ""),
+            "car/blue/2.jpg": ("car", ""),
+            "train/steam/3.jpg": ("train", ""),
+        },
+    ),
+    "labels in the names": (
+        ("train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "test/dog.7.jpg"),
+        {
+            "test/dog.7.jpg": ("dog", "test"),
+            "train/cat.0.jpg": ("cat", "train"),
+            "train/cat.1.jpg": ("cat", "train"),
+            "train/dog.0.jpg": ("dog", "train"),
         },
     ),
     "folders inside a class": (
@@ -110,6 +159,7 @@ LAYOUTS = {
         (
             *(*PAIR, "._cat", "cat/._1.jpg", ".DS_Store", "__MACOSX/cat/._1.jpg"),
             *("cat/Thumbs.db", "cat/.cache/9.jpg", "._tail/9.jpg"),
+            *("cat/@eaDir/1.jpg/THUMB_M.jpg", "lost+found/", "$RECYCLE.BIN/S-1/9.jpg"),
         ),
         {"cat/1.jpg": ("cat", ""), "dog/1.jpg": ("dog", "")},
     ),
@@ -133,12 +183,11 @@ def test_label_and_split_follow_the_folders(tmp_path: Path, plant: Plant, case: 
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("cat/notes.txt", b"hello", "cat/notes.txt is no picture (suffix .txt)"),
-        ("cat/README", b"hello", "cat/README is no picture (suffix missing)"),
+        ("cat/notes.txt", b"hello", "cat/notes.txt is not an image (suffix .txt)"),
+        ("cat/README", b"hello", "cat/README is not an image (suffix missing)"),
         ("cat/2.jpg", b"", "cat/2.jpg is empty (0 bytes)"),
-        ("cover.jpg", b"x", "cover.jpg lies in no class folder"),
-        ("train/cover.jpg", b"x", "train/cover.jpg lies in no class folder"),
-        ("cat/more.tar", b"x", "cat/more.tar is no picture (suffix .tar)"),
+        ("cover.jpg", b"x", "cover.jpg is not in a class folder"),
+        ("cat/more.tar", b"x", "cat/more.tar is not an image (suffix .tar)"),
     ],
 )
 def test_files_that_are_no_pictures_are_named(
@@ -148,6 +197,33 @@ def test_files_that_are_no_pictures_are_named(
     assert len(pictures) == 2
     assert pictures.skipped == (f"pets{mark}{sentence}",)
     assert str(pictures) == "2 pictures (1 cat, 1 dog), 1 file skipped"
+
+
+def test_folders_inside_classes_are_not_told_apart(tmp_path: Path) -> None:
+    names = ("cat/indoor/1.jpg", "cat/outdoor/2.jpg", "dog/indoor/3.jpg", "dog/outdoor/4.jpg")
+    pictures = scan([plant_folder(tmp_path / "pets", contents(*names))])
+    assert pictures.counts() == {"cat": 2, "dog": 2}
+    assert pictures.skipped == (
+        "pets: the classes are its top folders (cat, dog); the folders inside them (indoor, "
+        "outdoor) are not told apart. To train on those, give the top folders one by one",
+    )
+    parts = scan([tmp_path / "pets" / "cat", tmp_path / "pets" / "dog"])
+    assert parts.counts() == {"indoor": 2, "outdoor": 2}
+
+
+def test_known_labels_decide_which_folders_are_classes(tmp_path: Path) -> None:
+    names = ("a/cat/1.jpg", "a/dog/1.jpg", "b/2026/cat/2.jpg")
+    root = plant_folder(tmp_path / "pets", contents(*names))
+    pictures = scan([root], labels=["cat", "dog"])
+    assert pictures.counts() == {"cat": 2, "dog": 1}
+    assert pictures.skipped == ()
+
+
+def test_a_folder_of_other_files_is_named_and_not_a_class(tmp_path: Path) -> None:
+    root = plant_folder(tmp_path / "pets", contents(*PAIR, "src/train.py"))
+    pictures = scan([root])
+    assert pictures.labels == ("cat", "dog")
+    assert "pets/src contains no images" in pictures.skipped
 
 
 def test_special_entries_are_named(tmp_path: Path) -> None:
@@ -188,7 +264,7 @@ def test_tars_directly_in_a_folder_are_read(tmp_path: Path) -> None:
     pictures = scan(root)
     names = [p.name for p in pictures.pictures]
     assert names == ["train-0.tar:train/cat/1.jpg", "train-1.tar:train/dog/1.jpg"]
-    assert pictures.skipped == ("pets/readme.md is no picture (suffix .md)",)
+    assert pictures.skipped == ("pets/readme.md is not an image (suffix .md)",)
 
 
 @pytest.mark.parametrize(("folder", "part"), [("test", "test"), ("Val", "val"), ("pets", "")])
@@ -255,8 +331,12 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
         "class folder 'fox' holds no pictures; add some or remove it",
     ),
     "class without pictures": (
-        lambda t: plant_tar(t / "p", contents("train/cat/1.jpg", "train/dog/", "train/dog/1.txt")),
+        lambda t: plant_tar(t / "p", contents("train/cat/1.jpg", "train/dog/", "train/dog/1.heic")),
         "class folder 'dog' holds no pictures",
+    ),
+    "a class named like a split": (
+        lambda t: plant_folder(t / "p", contents("bus/1.jpg", "car/2.jpg", "train/3.jpg")),
+        "p/train has the name of a split and holds images beside class folders",
     ),
     "a picture": (
         lambda t: plant_folder(t, contents("1.jpg")) / "1.jpg",

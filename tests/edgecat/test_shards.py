@@ -89,7 +89,7 @@ def test_shards_of_other_origin(tmp_path: Path) -> None:
     pictures = scan(folder)
     assert pictures.labels == ("0", "10")
     assert len(pictures) == 2
-    assert pictures.skipped == ("x.tar:c.jpg lies in no class folder",)
+    assert pictures.skipped == ("x.tar:c.jpg is not in a class folder",)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Which folders of a data set name splits, and which name classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+Folders = tuple[str, ...]
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "holdout"), "test"),
+}
+_AFFIXES = frozenset("seg the set sets data dataset images imgs img pictures folder split".split())
+
+
+def split_of(name: str) -> str:
+    """The split that a folder's name stands for: `train`, `val`, `test`, or empty for none.
+
+    Example:
+        >>> split_of("training_set"), split_of("seg_test"), split_of("trainers")
+        ('train', 'test', '')
+    """
+    words = [word for word in re.split(r"[\W_]+", name.lower()) if word not in _AFFIXES]
+    if len(words) == 1 and words[0] not in _SPLITS:  # trainset, testdata
+        words = re.findall(f"^({'|'.join(_SPLITS)})(?:{'|'.join(_AFFIXES)})$", words[0]) or words
+    return _SPLITS.get(words[0], "") if len(words) == 1 else ""
+
+
+class Tree:
+    """The folders of a source that hold images, at any depth.
+
+    Args:
+        holding: the folders that directly hold images, as parts below the source's root.
+    """
+
+    def __init__(self, holding: Iterable[Folders]) -> None:
+        self._holding = set(holding)
+        self._children: dict[Folders, set[str]] = {}
+        for folders in self._holding:
+            for depth, name in enumerate(folders):
+                self._children.setdefault(folders[:depth], set()).add(name)
+
+    def split_level(self, folders: Folders) -> int | None:
+        """The first level of a path that names a split; None where none does."""
+        return next((d for d in range(len(folders)) if self._is_split(folders[: d + 1])), None)
+
+    def class_folders(self) -> frozenset[Folders]:
+        """The folders that are classes: the first level that has several, or that holds images.
+
+        As in torchvision's `ImageFolder`, folders inside a class folder are not told apart. A chain
+        of single folders above the classes is passed over.
+        """
+        return frozenset(self._classes_below(()))
+
+    def _classes_below(self, folders: Folders) -> Iterator[Folders]:
+        below = [(*folders, name) for name in self._children.get(folders, ())]
+        if len(below) == 1 and below[0] not in self._holding:
+            yield from self._classes_below(below[0])
+        else:
+            yield from below
+
+    def _is_split(self, folders: Folders) -> bool:
+        """Whether a folder is a split: not a class of that name beside other classes."""
+        if not split_of(folders[-1]):
+            return False
+        beside = self._children.get(folders[:-1], set()) - {folders[-1]}
+        others = {name for name in beside if not split_of(name)}
+        if not others:
+            return True
+        inside = self._children.get(folders, set())
+        splits = [self._children.get((*folders[:-1], name), set()) for name in beside - others]
+        if folders in self._holding:
+            return False
+        shallow = any((*folders[:-1], name) in self._holding for name in others)
+        return shallow or any(inside & names for names in (others, *splits))
