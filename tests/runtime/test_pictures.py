@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edgecat_runtime.images import PictureError, decode_picture, read_picture
 
@@ -85,7 +88,7 @@ _PNG = cv2.imencode(".png", _NOISE)[1].tobytes()
         (_JPEG[:40], r"cat\.jpg is truncated"),
         (_PNG[: len(_PNG) // 2], r"cat\.jpg is truncated"),
         (b"\xff\xd8\xff\xd9", r"cat\.jpg( is truncated|; expected JPEG)"),
-        (b"\x89PNG\r\n\x1a\n" + b"IEND", r"cannot decode cat\.jpg"),
+        (b"\x89PNG\r\n\x1a\n" + b"IEND", r"cat\.jpg is truncated"),
     ],
 )
 def test_what_is_no_whole_picture_is_named(data: bytes, sentence: str) -> None:
@@ -100,6 +103,71 @@ def test_a_thumbnail_does_not_hide_that_the_picture_is_cut() -> None:
     assert decode_picture(whole, "cat.jpg").shape == (64, 64, 3)
     with pytest.raises(PictureError, match="truncated"):
         decode_picture(whole[:-500], "cat.jpg")
+
+
+@pytest.mark.parametrize(
+    ("flat", "progressive"),
+    [(False, False), (True, False), (True, True)],  # a later progressive scan only adds detail
+)
+def test_a_jpeg_without_all_of_its_data_is_truncated_even_with_an_end(
+    flat: bool, progressive: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    image = np.full((240, 320, 3), 255, np.uint8)
+    inside = image[60:180, 60:260] if flat else image
+    inside[:] = np.random.default_rng(0).integers(0, 256, inside.shape)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)]
+    data = cv2.imencode(".jpg", image, options)[1].tobytes()
+    assert decode_picture(data, "whole.jpg").shape == image.shape
+    assert capfd.readouterr().err == "", "nothing is printed for a whole one"
+    for share in (0.5, 0.9):
+        with pytest.raises(PictureError, match="is truncated"):
+            decode_picture(data[: int(len(data) * share)] + b"\xff\xd9", "cut.jpg")
+
+
+def test_bytes_after_the_end_of_a_png_are_ignored() -> None:
+    data = _saved(_red("RGB"), "PNG")
+    assert decode_picture(data + bytes(5000), "padded.png").shape == (24, 40, 3)
+    with pytest.raises(PictureError, match="is truncated"):
+        decode_picture(data[:-12] + b"IEND", "cut.png")
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_the_orientation_counts_where_there_is_alpha(kind: str, turn: int) -> None:
+    image = Image.new("RGBA", (6, 4), (*RED, 255))
+    image.putpixel((0, 0), (0, 0, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = _saved(image, kind, exif=exif, lossless=True)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    assert np.array_equal(decode_picture(data, kind)[..., ::-1], expected)
+
+
+def test_a_large_image_with_alpha_is_blended_in_little_memory() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3000, 2000, 4), np.uint8)
+    data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    tracemalloc.start()
+    shown = decode_picture(data, "large.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * shown.nbytes
+    alpha = image[..., 3:] / 255
+    assert np.array_equal(shown, (image[..., :3] * alpha + 255 * (1 - alpha)).round())
+
+
+def test_a_file_of_too_many_pixels_is_refused() -> None:
+    work = (
+        "import struct, zlib; from edgecat_runtime.images import decode_picture\n"
+        "def chunk(kind, data):\n"
+        "    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', "
+        "zlib.crc32(kind + data))\n"
+        "head = chunk(b'IHDR', struct.pack('>IIBBBBB', 40000, 40000, 8, 6, 0, 0, 0))\n"
+        "data = b'\\x89PNG\\r\\n\\x1a\\n' + head + chunk(b'IDAT', zlib.compress(bytes(99)))\n"
+        "decode_picture(data + chunk(b'IEND', b''), 'bomb.png')"
+    )
+    ran = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True)
+    assert "cannot decode bomb.png; expected" in ran.stderr
+    assert "of at most 134 megapixels" in ran.stderr
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

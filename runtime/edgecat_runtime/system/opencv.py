@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 
 from edgecat_runtime.errors import BackendMissing
+
+MAX_PIXELS = 1 << 27  # of an image file; 400 MB decoded
 
 
 def cv2_module() -> ModuleType:
@@ -13,6 +16,7 @@ def cv2_module() -> ModuleType:
     Raises:
         BackendMissing: OpenCV cannot be imported. On a Jetson it comes with JetPack.
     """
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read on loading
     try:
         import cv2
     except ImportError as error:
