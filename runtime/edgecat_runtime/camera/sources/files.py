@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import codecs
 import glob
 import logging
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, SourceOptions
-from edgecat_runtime.camera.sources.capture import stated_fps
+from edgecat_runtime.camera.sources.video import VideoFile
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
-from edgecat_runtime.system.opencv import cv2_module
-from edgecat_runtime.system.quiet import quiet_stderr
 
 log = logging.getLogger("edgecat_runtime")
-
-_TEXT_PROBE = 4096
-
-
-class VideoFile(Source):
-    """A video file, frame by frame."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self._capture = _open_video(path)
-        self._count = 0
-        self.fps = stated_fps(self._capture)
-
-    def read(self) -> Shot | None:
-        """Decode the next frame; raises UserError if not even the first can be decoded."""
-        there, image = self._capture.read()
-        self._count += there
-        if there:
-            return Shot(image)
-        if not self._count:
-            raise UserError(f"{self.name} contains no decodable frame. Copy it again")
-        return None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._capture.release()
 
 
 class Pictures(Source):
@@ -159,33 +128,3 @@ def natural_key(path: Path) -> list[tuple[int, str]]:
     """Natural sort key: frame_2 comes before frame_10."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _open_video(path: Path) -> Any:
-    """Open a video file; text files are rejected, since FFmpeg would render them as video."""
-    cv2 = cv2_module()
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path} is not a regular file; expected a video file")
-        with path.open("rb") as file:
-            head = file.read(_TEXT_PROBE)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
-    capture = None
-    if not _is_text(head):
-        with quiet_stderr():
-            capture = cv2.VideoCapture(str(path))
-    if capture is None or not capture.isOpened():
-        raise UserError(
-            f"{path} is {'empty' if not head else 'not a video that OpenCV can read'}; expected a "
-            f"video file (.mkv .mp4 .avi .webm ...) or an image ({' '.join(PICTURE_SUFFIXES)})"
-        )
-    return capture
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
-    except UnicodeDecodeError:
-        return False
-    return b"\0" not in head
