@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -200,6 +201,35 @@ def test_a_full_disk_is_a_sentence_and_what_was_written_plays(
         recorder.close()
     if not codec:
         assert len(_read(path)) >= written - 1
+
+
+def test_an_earlier_recording_is_kept(answer: Answering, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(b"earlier")
+    for expected in ("clip-1.mkv", "clip-2.mkv"):
+        recorder = Recorder(path)
+        _record(recorder, answer, [_scene(0)])
+        assert recorder.path == tmp_path / expected
+    Recorder(path).close()
+    assert path.read_bytes() == b"earlier"
+    assert not (tmp_path / "clip-3.mkv").exists(), "nothing was recorded"
+
+
+def test_overwriting_begins_with_the_first_image(answer: Answering, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(b"earlier")
+    Recorder(path, overwrite=True).close()
+    assert path.read_bytes() == b"earlier"
+    recorder = Recorder(path, overwrite=True)
+    _record(recorder, answer, [_scene(0)])
+    assert path.stat().st_size > 100
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.mkv"]
+
+
+def test_the_name_may_have_the_time(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "{time}.mkv")
+    assert re.fullmatch(r"\d{8}-\d{6}\.mkv", recorder.path.name)
+    recorder.close()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +15,7 @@ import numpy as np
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.outputs.matroska import MatroskaWriter
 from edgecat_runtime.outputs.sink import Sink
-from edgecat_runtime.system.atomic import write_error
+from edgecat_runtime.system.atomic import created, write_error
 from edgecat_runtime.system.clocks import Rate
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.quiet import quiet_stderr
@@ -37,25 +39,36 @@ class Recorder(Sink):
     `.mp4` is then unreadable. Frames of a different size are fitted to the size of the first.
 
     Args:
-        path: overwritten; its folder is created.
+        path: of the file; its folder is created. `{time}` becomes the local time of the start, such
+            as 20261126-135900. Where the file exists, a free name is taken: clip-1.mkv, ...
+        overwrite: replace an existing file, with the first frame, instead.
         fps: constant frame rate; 0 for a live source, whose rate varies.
         codec: FourCC for OpenCV instead of the suffix's default; `HFYU` in a `.mkv` is lossless.
 
+    Attributes:
+        path: of the file that is written.
+
     Raises:
         UserError: the path is not writable, or this OpenCV cannot write the format.
+
+    Example:
+        >>> Recorder("clips/{time}.mkv", fps=30.0).path  # doctest: +SKIP
+        PosixPath('clips/20261126-135900.mkv')
     """
 
     name = "the recorder"
     wants_picture = True
 
-    def __init__(self, path: str | Path, *, fps: float = 0.0, codec: str = "") -> None:
-        self._path = Path(path)
+    def __init__(
+        self, path: str | Path, *, fps: float = 0.0, codec: str = "", overwrite: bool = False
+    ) -> None:
+        self.path = Path(str(path).replace("{time}", time.strftime("%Y%m%d-%H%M%S")))
         self._fps = fps
         self._encoder: _Encoder | None = None
         self._size = (0, 0)
         self._count = 0
         self._start = 0.0
-        suffix = self._path.suffix.lower()
+        suffix = self.path.suffix.lower()
         if suffix not in CODECS:
             raise UserError(
                 f"cannot record to {path}; expected a file ending in {' '.join(CODECS)}"
@@ -63,12 +76,16 @@ class Recorder(Sink):
         self._own = suffix == ".mkv" and codec in ("", "MJPG")
         self._codec = codec or CODECS[suffix]
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.open("wb").close()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._kept = overwrite and self.path.exists()
+            if self._kept:
+                self.path.open("ab").close()
+            else:
+                self.path = created(self.path)
         except OSError as error:
             raise write_error(path, error) from error
         if not self._own:
-            _OpenCVEncoder(self._path, (64, 64), 25.0, self._codec).close()
+            self._try_codec()
 
     def write(self, answer: Answer, picture: Image) -> None:
         """Append one image; raises UserError when the disk is full."""
@@ -81,24 +98,34 @@ class Recorder(Sink):
         try:
             self._encoder.write(_fitted(picture, *self._size), seconds)
         except OSError as error:
-            raise write_error(self._path, error) from error
+            raise write_error(self.path, error) from error
 
     def close(self) -> None:
         """Finish the file; without any image, none is created."""
         try:
             if self._encoder is None:
-                self._path.unlink(missing_ok=True)
+                if not self._kept:
+                    self.path.unlink(missing_ok=True)
             else:
                 self._encoder.close()
         except OSError as error:
-            raise write_error(self._path, error) from error
+            raise write_error(self.path, error) from error
+
+    def _try_codec(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                trial = Path(folder) / f"trial{self.path.suffix}"
+                _OpenCVEncoder(trial, (64, 64), 25.0, self._codec).close()
+            except UserError:
+                self.close()
+                raise
 
     def _open_encoder(self) -> _Encoder:
         if self._own:
-            return _JpegEncoder(self._path, self._size, self._fps)
+            return _JpegEncoder(self.path, self._size, self._fps)
         if self._fps:
-            return _OpenCVEncoder(self._path, self._size, self._fps, self._codec)
-        return _MeasuringEncoder(self._path, self._size, self._codec)
+            return _OpenCVEncoder(self.path, self._size, self._fps, self._codec)
+        return _MeasuringEncoder(self.path, self._size, self._codec)
 
 
 class _Encoder(Protocol):
@@ -132,7 +159,9 @@ class _OpenCVEncoder:
             fourcc = cv2.VideoWriter.fourcc(*codec)
             self._writer: Any = cv2.VideoWriter(str(path), fourcc, fps, size[::-1])
         if not self._writer.isOpened():
-            raise UserError(f"this OpenCV cannot write {codec} to {path}; record to a .mkv instead")
+            raise UserError(
+                f"this OpenCV cannot write {codec} in {path.suffix} files; record to a .mkv"
+            )
 
     def write(self, picture: Image, seconds: float) -> None:
         # OpenCV hides a failed write, so the free disk space is checked beforehand.

@@ -6,7 +6,8 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
@@ -62,6 +63,25 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path` atomically; raises as `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def created(path: Path) -> Path:
+    """Create an empty file where there is none: `path`, else the first free of name-1, name-2, ...
+
+    Returns:
+        The file's path.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    for number in count():
+        tried = path.with_name(f"{path.stem}-{number}{path.suffix}") if number else path
+        with suppress(FileExistsError):
+            tried.touch(exist_ok=False)
+            return tried
+    raise AssertionError("unreachable")
 
 
 def _reserve(target: Path) -> Path:
