@@ -1,4 +1,4 @@
-"""Take the figures of `docs/lecture.md` from what its commands left.
+"""Extract the figures of `docs/lecture.md` from the output of its commands.
 
 make demo
 for study in activations batch learning-rate optimizers dropout convolution architectures sequence
@@ -57,7 +57,7 @@ def main(studies: Path) -> None:
 
 
 def figure(page: Path, alt: str) -> str:
-    """A page's figure, on white: it was drawn for a light page."""
+    """Return a page's figure as SVG, on a white background."""
     for found, data in re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)"',
                                   page.read_text()):  # fmt: skip
         if unescape(found) == alt:
@@ -68,7 +68,7 @@ def figure(page: Path, alt: str) -> str:
 
 
 def unit_pictures() -> list[np.ndarray]:
-    """What excites one unit most, what deconvolution makes of it, and what was made for it."""
+    """Return one unit's top images, their deconvolutions, and the image synthesised for it."""
     probe = open_probe(CHECKPOINT)
     results = Results(CHECKPOINT, probe.card)
     layer, unit = UNIT
@@ -80,7 +80,7 @@ def unit_pictures() -> list[np.ndarray]:
 
 
 def heat_pictures() -> list[np.ndarray]:
-    """Drawn pets, each beside where its answer comes from."""
+    """Return drawn pets, each followed by its Grad-CAM overlay."""
     probe = open_probe(CHECKPOINT)
     pictures = []
     for seed in (4, 11):
@@ -91,7 +91,7 @@ def heat_pictures() -> list[np.ndarray]:
 
 
 def write_picture(path: Path, pictures: list[np.ndarray]) -> None:
-    """Lay square pictures side by side, on white."""
+    """Write square images side by side, on white."""
     tiles = [cv2.resize(p, (_TILE, _TILE), interpolation=cv2.INTER_AREA) for p in pictures]
     gap = np.full((_TILE, 12, 3), 255, np.uint8)
     row = np.hstack([part for tile in tiles for part in (tile, gap)][:-1])

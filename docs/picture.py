@@ -1,4 +1,4 @@
-"""Draw `docs/pets.jpg`, the picture in the README, from a demo's recording.
+"""Create `docs/pets.jpg`, the image in the README, from a demo's recording.
 
 make demo
 .venv/bin/python docs/picture.py demo
@@ -17,7 +17,7 @@ _COLUMNS, _ROWS, _WIDTH, _GAP = 4, 2, 360, 8
 
 
 def main(demo: Path) -> None:
-    """Lay out frames of `camera.mkv`, evenly spread, on white."""
+    """Arrange evenly spaced frames of `camera.mkv` in a grid, on white."""
     frames = _frames(demo / "camera.mkv")
     count = _COLUMNS * _ROWS
     chosen = [frames[(2 * i + 1) * len(frames) // (2 * count)] for i in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -49,6 +50,28 @@ def test_the_lecture_s_commands_are_commands() -> None:
         assert ran.returncode == 0, words
 
 
+def test_the_errors_to_look_up_are_messages_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"`([^`]+)`", "\n".join(re.findall(r"^### .*", page, re.M)))
+    fragments = [part.strip() for text in quoted for part in text.split("...")]
+    wanted = [part for part in fragments if len(part) >= 8]
+    assert len(wanted) > 30
+    known = [*literals(), (ROOT / "Makefile").read_text(encoding="utf-8")]
+    assert [part for part in wanted if not any(part in text for text in known)] == []
+
+
+def literals() -> set[str]:
+    """Every string in the packages; of an f-string, the constant parts."""
+    files = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
+    return {
+        node.value
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+PACKAGES = ("runtime/edgecat_runtime", "export/edgecat_export", "edgecat")
 LECTURES = ("lecture.md", "lecture.ko.md")
 
 
