@@ -239,7 +239,7 @@ def test_the_name_may_have_the_time(tmp_path: Path) -> None:
         ("clip", "", r"expected a file ending in \.mkv"),
         ("file/clip.mkv", "", "a parent of the path is a file"),
         ("folder.mkv", "", "it is a folder"),
-        ("clip.webm", "HFYU", "cannot write HFYU to .*; record to a .mkv"),
+        ("clip.webm", "HFYU", "cannot write HFYU in .webm files; record to a .mkv"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_beforehand(
