@@ -11,7 +11,12 @@ import typer
 from edgecat.cli.options.common import Backend, Json, Verbose
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgecat.workflows.evaluate import Calibrated, Evaluated
+
+_MATRIX_CLASSES = 10  # a wider matrix does not fit on a terminal
 
 
 def evaluate(
@@ -105,14 +110,20 @@ def _show(evaluated: Evaluated) -> None:
     answers, name = evaluated.answers, f"{evaluated.model} on {evaluated.backend}"
     counted = answers.evaluation
     labels = counted.labels
-    rows = []
-    for i, (label, row) in enumerate(zip(labels, counted.confusion.tolist(), strict=True)):
-        share = f"{row[i] / sum(row):.2%}" if sum(row) else "-"
-        rows.append([label, str(sum(row)), share, *map(str, row)])
-    table(["shown", "n", "right", *(f"said {label}" for label in labels)], rows)
+    if len(labels) > _MATRIX_CLASSES:
+        _show_worst(labels, counted.confusion)
+    else:
+        rows = [
+            [label, str(sum(row)), _share(row[i], sum(row)), *map(str, row)]
+            for i, (label, row) in enumerate(zip(labels, counted.confusion.tolist(), strict=True))
+        ]
+        table(["shown", "n", "right", *(f"said {label}" for label in labels)], rows)
     say()
     low, high = answers.interval
-    areas = ", ".join(f"{label} {curve.auc:.4f}" for label, curve in answers.rocs().items())
+    curves = answers.rocs()
+    areas = ", ".join(f"{label} {curve.auc:.4f}" for label, curve in curves.items())
+    if len(curves) > _MATRIX_CLASSES:
+        areas = f"{sum(curve.auc for curve in curves.values()) / len(curves):.4f} on average"
     say(
         f"{name}: {counted.accuracy:.2%} of {counted.n:,} pictures "
         f"(95 % confidence: {low:.2%} to {high:.2%}), loss {counted.loss:.4f}"
@@ -120,6 +131,34 @@ def _show(evaluated: Evaluated) -> None:
     say(f"calibration error {answers.ece():.2%}" + (f"; area under ROC: {areas}" if areas else ""))
     if answers.energy_limit is not None:
         say(f"answered {answers.answered:.2%}, the others are unsure")
+
+
+def _show_worst(labels: Sequence[str], confusion: NDArray[np.int64]) -> None:
+    """The classes that are recognised least, each with the class that it is most often taken for.
+
+    Args:
+        labels: of n classes.
+        confusion: counts (n, n), the true class first.
+    """
+    from edgecat.cli.terminal.console import say, table
+
+    totals = confusion.sum(1)
+    rates = confusion.diagonal() / totals.clip(1)
+    order = sorted(range(len(labels)), key=lambda i: (totals[i] == 0, rates[i]))[:_MATRIX_CLASSES]
+    rows = []
+    for i in order:
+        others = confusion[i].copy()
+        others[i] = 0
+        taken = f"{labels[others.argmax()]} ({others.max()})" if others.any() else "-"
+        right = _share(int(confusion[i, i]), int(totals[i]))
+        rows.append([labels[i], str(totals[i]), right, taken])
+    table(["shown", "n", "right", "most often taken for"], rows)
+    if len(labels) > len(order):
+        say(f"The {len(order)} weakest of {len(labels)} classes; --json has the whole matrix.")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
 
 
 def _show_calibration(calibrated: Calibrated) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.images.places import is_junk
 
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -18,13 +19,6 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
 }
-# What operating systems, network storage and trash bins leave in folders.
-_JUNK = frozenset(
-    (
-        *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "System Volume Information"),
-        *("$RECYCLE.BIN", "RECYCLER", "@eaDir", "@Recycle", "#recycle", "#snapshot", "__pycache__"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -131,11 +125,6 @@ def _refuse_truncated(path: Path, end: int) -> None:
                 f"{path} is cut short or damaged after {end} bytes; expected another file or the "
                 f"tar's end there. Copy or download it again"
             )
-
-
-def is_junk(name: str) -> bool:
-    """Tell files that operating systems scatter (`.DS_Store`, `._x.jpg`) and hidden ones."""
-    return name.startswith(".") or name in _JUNK
 
 
 def printable(name: str) -> str:

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save
 
+from edgecat.cli.evaluate import _show_worst
+from edgecat.cli.terminal.console import table
 from edgecat_runtime import read_card
 from edgecat_runtime.model.artifact import seal_safetensors
 
@@ -131,3 +134,20 @@ def test_evaluate_mistakes(
     assert (ran.code, ran.out) == (1, "")
     assert sentence in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_many_classes_are_shown_by_the_weakest(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = [f"class {number}" for number in range(200)]
+    confusion = np.diag(np.full(200, 10))
+    confusion[7, 7], confusion[7, 9] = 6, 4
+    _show_worst(labels, confusion)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["shown", "n", "right", "most", "often", "taken", "for"]
+    assert lines[1].split() == ["class", "7", "10", "60.00%", "class", "9", "(4)"]
+    assert lines[-1] == "The 10 weakest of 200 classes; --json has the whole matrix."
+    assert max(map(len, lines)) < 80
+
+
+def test_tables_are_aligned_with_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    table(["shown", "n"], [["고양이", "5"], ["cat", "50"]])
+    assert capsys.readouterr().out.splitlines() == ["shown    n", "고양이   5", "cat     50"]

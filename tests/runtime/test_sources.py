@@ -270,6 +270,23 @@ def test_an_address_that_cannot_be_sent_is_not_quoted() -> None:
     assert "abc123" not in str(raised.value)
 
 
+def test_a_folder_of_images_has_no_thumbnails_or_trash(tmp_path: Path) -> None:
+    for name in (
+        "1.png",
+        "@eaDir/1.png/THUMB.png",
+        "$RECYCLE.BIN/2.png",
+        ".thumb/3.png",
+        "a/4.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    source = open_source(str(tmp_path))
+    names = []
+    while (shot := source.read()) is not None:
+        names.append(Path(shot.name).name)
+    assert names == ["1.png", "4.png"]
+
+
 # Finding them.
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _NAMED = 10
 
+_COLUMNS = 10  # classes that fit on a terminal beside each other
+
 
 def check(
     data: Annotated[
@@ -95,16 +97,30 @@ def _judge(
     return Judge(name, tuple(model.labels), model.preprocess, model.infer, model.card.temperature)
 
 
+def _show_extremes(findings: Findings) -> None:
+    from edgecat.cli.terminal.console import table
+
+    rows = []
+    for split, counts in findings.counts.items():
+        by_count = sorted(counts.items(), key=lambda item: item[1])
+        ends = [f"{count:,} ({label})" for label, count in (by_count[0], by_count[-1])]
+        rows.append([split or "no split", f"{sum(counts.values()):,}", str(len(counts)), *ends])
+    table(["", "images", "classes", "fewest", "most"], rows)
+
+
 def _show(findings: Findings) -> None:
     """Print what was found, the first few of each kind by name."""
     from edgecat.cli.terminal.console import say, table
 
     pictures, labels = findings.pictures.pictures, findings.pictures.labels
-    rows = [
-        [split or "no split", *(f"{count:,}" for count in row.values())]
-        for split, row in findings.counts.items()
-    ]
-    table(["", *labels], rows)
+    if len(labels) > _COLUMNS:
+        _show_extremes(findings)
+    else:
+        rows = [
+            [split or "no split", *(f"{count:,}" for count in row.values())]
+            for split, row in findings.counts.items()
+        ]
+        table(["", *labels], rows)
     _list("corrupt", [sentence for _, sentence in findings.corrupt])
     _list("no pictures", list(findings.pictures.skipped))
     _list(

@@ -15,6 +15,7 @@ from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, Sou
 from edgecat_runtime.camera.sources.video import VideoFile
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.images.places import is_junk
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -96,8 +97,7 @@ def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
 def _open_file(text: str) -> Source:
     path = Path(text)
     if path.is_dir():
-        found = (Path(root) / file for root, _, files in os.walk(path) for file in files)
-        return _open_pictures(found, f"the folder {text}")
+        return _open_pictures(_walk(path), f"the folder {text}")
     if not path.exists():
         if re.search(r"[*?\[]", text):
             found = (Path(file) for file in glob.glob(text, recursive=True))  # noqa: PTH207
@@ -120,8 +120,15 @@ def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
 
 
 def _is_picture(path: Path) -> bool:
-    hidden = path.name.startswith(".")  # ._cat.jpg is macOS metadata of cat.jpg
-    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not hidden
+    suits = path.suffix.lower() in PICTURE_SUFFIXES and not is_junk(path.name)
+    return suits and path.is_file()
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, but not in trash, thumbnail and hidden folders."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        yield from (Path(root) / name for name in files)
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
