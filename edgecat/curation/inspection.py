@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgecat.curation.fingerprint import Fingerprint, alike_pairs, digest, fingerprint, grouped
 from edgecat.data.batches import prefetched
 from edgecat.data.folder import Picture
@@ -70,17 +68,5 @@ def _seen(picture: Picture, prepare: Callable[[Image], Image] | None) -> Seen:
         image = decode_picture(data, picture.name)
     except PictureError as error:
         return Seen(str(error))
-    if lost := _grey_rows(data, image):
-        return Seen(
-            f"{picture.name} ends early: {lost} of its {len(image)} rows are grey. Copy it again"
-        )
     frame = None if prepare is None else prepare(image)
     return Seen("", digest(data), image.shape[:2], fingerprint(image), frame)
-
-
-def _grey_rows(data: bytes, image: Image) -> int:
-    """Count the last rows of a JPEG that its decoder filled with mid-grey for want of data."""
-    if not data.startswith(b"\xff\xd8") or not (image[-1] == 128).all():
-        return 0
-    other = np.flatnonzero((image != 128).any((1, 2)))
-    return len(image) - 1 - int(other[-1]) if len(other) else 0
