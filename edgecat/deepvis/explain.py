@@ -28,7 +28,7 @@ class UnitSeen:
 
     Attributes:
         unit: its number.
-        logit: what it adds to the class's logit: its map times the logit's gradient, summed.
+        logit: what it adds to the class's log odds: its map times their gradient, summed.
         map: what it says where, float32 (rows, columns).
         back: its guided way back to the pixels, float32 (height, width, 3).
     """
@@ -93,14 +93,14 @@ def explain(
 def strongest_units(
     probe: Probe, seen: Seen, label: int, layer: Layer, count: int = UNITS
 ) -> Iterator[UnitSeen]:
-    """Yield the units of a layer that add most to a class's logit, and how they do.
+    """Yield the units of a layer that add most to a class's log odds, and how they do.
 
     Args:
         probe: of the network.
         seen: what it said, with the maps of `layer`.
         label: the class.
-        layer: of maps, between which and the logit there is at best no other activation: then
-            the parts and the bias sum to the logit.
+        layer: of maps, at best without another activation between it and the logits: then, for
+            two classes, the parts and the bias sum to the log odds.
         count: of units, at most.
     """
     maps = seen.maps[layer.name]
@@ -160,15 +160,10 @@ def occlusion(
 
 
 def _log_odds(probe: Probe, frames: Image, label: int) -> NDArray[np.float64]:
-    """Logit of a class less the log of the other classes' summed exponents, (n,)."""
+    """The log odds of a class, (n,)."""
     name = probe.layers[-1].name
-    logits = probe.activations(frames, [name])[name].double().cpu().numpy()
-    logits = logits / probe.card.temperature
-    others = np.delete(logits, label, axis=1)
-    top = others.max(1, initial=-np.inf)
-    if others.shape[1] == 0:
-        return np.asarray(logits[:, label])
-    return np.asarray(logits[:, label] - top - np.log(np.exp(others - top[:, None]).sum(1)))
+    found: NDArray[np.float64] = probe.activations(frames, [name])[name].double().cpu().numpy()
+    return found[:, label]
 
 
 def _patches(height: int, width: int, overlap: int = _OVERLAP) -> Sequence[Box]:

@@ -131,7 +131,7 @@ def _units(found: Explanation, results: Results, label: str) -> str:
         )
     return (
         f"<section><h2>Which units</h2><p>The units of {escape(found.layer.name)} that add most "
-        f"to the logit of {escape(label)}, and how much. The pixels are found by guided "
+        f"to the log odds of {escape(label)}, and how much. The pixels are found by guided "
         f'back-propagation.</p><div class="units">{"".join(blocks)}</div></section>'
     )
 

@@ -108,6 +108,24 @@ class Network:
         """Frames, uint8 (n, height, width, 3) BGR, as float32 on the device."""
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).float()
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """The log odds of each class against all others, by the card's temperature.
+
+        Args:
+            logits: float (n, classes).
+
+        Returns:
+            (n, classes); above 0 where a class is more likely than the others together. The logit
+            itself where there is one class only.
+        """
+        scaled = logits / self.card.temperature
+        classes = scaled.shape[1]
+        if classes == 1:
+            return scaled
+        itself = torch.eye(classes, dtype=torch.bool, device=scaled.device)
+        others = scaled[:, None].expand(-1, classes, -1).masked_fill(itself, -torch.inf)
+        return scaled - others.logsumexp(2)
+
     def forward(
         self,
         pixels: Tensor,
@@ -119,6 +137,9 @@ class Network:
         how: How = "gradient",
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run until every layer is there, or to the end.
+
+        The last layer is kept as log odds, not as logits: what all logits have in common changes no
+        prediction, and would be explained in place of the class.
 
         Args:
             pixels: float32 (n, height, width, 3) BGR, 0..255.
@@ -142,7 +163,8 @@ class Network:
                 result = positive_back(inputs[0], output, how)
             if name in wanted:
                 first = before and isinstance(module, ACTIVATIONS)
-                maps[name] = inputs[0] if first else result
+                kept = inputs[0] if first else result
+                maps[name] = self.log_odds(kept) if self.layer(name).kind == "logits" else kept
                 if not whole and len(maps) == len(wanted):
                     raise _Reached
             return result

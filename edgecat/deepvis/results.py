@@ -24,6 +24,14 @@ KINDS: tuple[Kind, ...] = ("top", "deconv", "synthesised")
 _SUFFIX = {"top": ".jpg", "deconv": ".jpg", "synthesised": ".png"}
 
 
+def made_with(layer: Layer, digest: str) -> str:
+    """What a layer's results depend on: `digest`, and for the last one that it is log odds.
+
+    Results that an earlier edgecat made from the logits themselves are not taken for these.
+    """
+    return f"{digest}-odds" if layer.kind == "logits" else digest
+
+
 class Results:
     """The pictures of a checkpoint's units: those that excite them, and synthesised ones.
 

@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d, interpolate, pad
 
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.probe import Probe
-from edgecat.deepvis.results import Results
+from edgecat.deepvis.results import Results, made_with
 from edgecat_runtime.types import Image
 
 Style = Literal["modern", "toolbox"]
@@ -134,10 +134,10 @@ def synthesise_all(
     """
     for layer, units in layers:
         facts: dict[str, Any] = results.facts(layer.name, "synthesised")
-        if facts.get("how") != how.digest:
+        if facts.get("how") != made_with(layer, how.digest):
             for unit in range(layer.units):
                 results.path("synthesised", layer.name, unit).unlink(missing_ok=True)
-            facts = {"how": how.digest, "settings": asdict(how), "values": {}}
+            facts = {"how": made_with(layer, how.digest), "settings": asdict(how), "values": {}}
             results.note(layer.name, "synthesised", facts)
         missing = [u for u in units if not results.path("synthesised", layer.name, u).exists()]
         on_units(len(units) - len(missing))

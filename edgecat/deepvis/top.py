@@ -21,7 +21,7 @@ from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.pictures import sheet, slopes
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.propagation import Place
-from edgecat.deepvis.results import Kind, Results
+from edgecat.deepvis.results import Kind, Results, made_with
 from edgecat_runtime.images import decode_picture
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.types import Image
@@ -121,7 +121,9 @@ class TopPictures:
     def missing(self) -> list[Layer]:
         """The layers that were not yet searched with these pictures."""
         layers = [layer for layer, _ in self._request.layers]
-        return [one for one in layers if self._facts(one).get("data") != self._digest]
+        return [
+            one for one in layers if self._facts(one).get("data") != made_with(one, self._digest)
+        ]
 
     def search(self, on_pictures: Callable[[int], None] = lambda pictures: None) -> None:
         """Show every picture to the network and note the strongest answers.
@@ -172,12 +174,15 @@ class TopPictures:
                     self._draw(layer, unit, found[unit])
                 on_units(1)
 
+    def _mark(self, layer: Layer) -> str:
+        return made_with(layer, self._digest)
+
     def _facts(self, layer: Layer) -> dict[str, Any]:
         return self._results.facts(layer.name, "top")
 
     def _state(self, layers: Sequence[Layer]) -> Path:
         """Name the file of an unfinished search for these layers in these pictures."""
-        names = "\0".join([self._digest, *(layer.name for layer in layers)])
+        names = "\0".join(self._mark(layer) + layer.name for layer in layers)
         digest = hashlib.sha256(names.encode()).hexdigest()[:16]
         return self._results.folder / f"search-{digest}.npz"
 
@@ -240,7 +245,9 @@ class TopPictures:
             ]
             for rows in zip(*lists, strict=True)
         ]
-        self._results.note(layer.name, "top", {"data": self._digest, "units": units})
+        self._results.note(
+            layer.name, "top", {"data": self._mark(layer), "units": units}
+        )
 
     def _draw(self, layer: Layer, unit: int, found: Sequence[dict[str, Any]]) -> None:
         """Make both sheets of one unit."""

@@ -240,14 +240,15 @@ def test_occlusion_falls_where_the_network_looks() -> None:
     assert falls[0, 0] == pytest.approx(2.5**2, rel=1e-5)
 
 
-def test_the_parts_of_the_units_are_the_logit(probe: Probe, album: Path) -> None:
+def test_the_parts_of_the_units_are_the_log_odds(probe: Probe, album: Path) -> None:
     picture = read_picture(album / "cat" / "0.png")
     found = explain(probe, picture)
     layer = probe.last_maps.name
     maps = probe.run(picture, [layer]).maps[layer]
     slopes = probe.derivatives(picture, "classifier.1", found.label, layer)
     # Nothing was trained: the bias of the logits is still 0.
-    assert (maps * slopes).sum() == pytest.approx(found.seen.logits[found.label], rel=1e-3)
+    odds = found.seen.logits[found.label] - found.seen.logits[1 - found.label]
+    assert (maps * slopes).sum() == pytest.approx(odds, rel=1e-3)
     assert [unit.logit for unit in found.units] == sorted(
         (unit.logit for unit in found.units), reverse=True
     )
