@@ -245,9 +245,7 @@ class TopPictures:
             ]
             for rows in zip(*lists, strict=True)
         ]
-        self._results.note(
-            layer.name, "top", {"data": self._mark(layer), "units": units}
-        )
+        self._results.note(layer.name, "top", {"data": self._mark(layer), "units": units})
 
     def _draw(self, layer: Layer, unit: int, found: Sequence[dict[str, Any]]) -> None:
         """Make both sheets of one unit."""
