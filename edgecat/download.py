@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from edgecat._version import __version__
 from edgecat_runtime.errors import UserError
@@ -25,6 +25,7 @@ Progress = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 18
 _SILENCE = 30  # seconds without a byte before a connection counts as broken
+MOST_BYTES = 16 << 30
 _PAUSES = (1, 3)  # seconds before another attempt
 
 
@@ -93,7 +94,9 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
     while True:
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            file = part.open("ab", buffering=0)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            handle = os.open(part, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            file = os.fdopen(handle, "ab", buffering=0)
         except OSError as error:
             raise write_error(part, error) from error
         with file:
@@ -133,9 +136,11 @@ def _attempt(url: str, file: IO[bytes], part: Path, remedy: str, on_progress: Pr
             if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
                 file.seek(0)
                 file.truncate()
-            left = answer.headers.get("Content-Length")
-            total = None if left is None else file.tell() + int(left)
+            left = answer.headers.get("Content-Length", "")
+            total = file.tell() + int(left) if re.fullmatch(r"\d{1,18}", left) else None
+            _check_size(total or 0, url)
             while chunk := answer.read(_CHUNK):
+                _check_size(file.tell() + len(chunk), url)
                 _write(file, chunk, part)
                 on_progress(file.tell(), total)
     except HTTPError as error:
@@ -151,8 +156,31 @@ def _ask(url: str, start: int) -> http.client.HTTPResponse:
     headers = {"User-Agent": f"edgecat/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    answer: http.client.HTTPResponse = urlopen(Request(url, headers=headers), timeout=_SILENCE)
+    opener = build_opener(_WebOnly())
+    answer: http.client.HTTPResponse = opener.open(Request(url, headers=headers), timeout=_SILENCE)
     return answer
+
+
+class _WebOnly(HTTPRedirectHandler):
+    """Follows redirections to http and https alone, not to ftp."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise UserError(
+                f"{req.full_url} redirects to {newurl!r}; expected http:// or https://. Fetch the "
+                "file by hand"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_size(size: int, url: str) -> None:
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{url} is larger than {MOST_BYTES >> 30} GB; expected a file of weights or images. "
+            "Check the address"
+        )
 
 
 def _refused(error: HTTPError, url: str, file: IO[bytes], remedy: str) -> str:

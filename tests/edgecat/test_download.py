@@ -128,6 +128,40 @@ def test_only_the_web_is_fetched_from(web: Any) -> None:
         fetch("file:///etc/a.bin", digest=RIGHT)
 
 
+def test_a_redirection_away_from_the_web_is_refused(web: Any) -> None:
+    web.redirects_to = "ftp://127.0.0.1/a.bin"
+    with pytest.raises(UserError, match="redirects to 'ftp://127.0.0.1/a.bin'; expected http"):
+        fetch(f"{web.address}/a.bin", digest=RIGHT)
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1e9"])
+def test_a_length_that_is_not_a_number_is_ignored(web: Any, length: str) -> None:
+    web.length = length
+    assert fetch(f"{web.address}/a.bin", digest=RIGHT).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("length", [None, "99999999999999"])
+def test_files_have_a_greatest_size(
+    web: Any, length: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.length = length
+    if length is None:
+        monkeypatch.setattr(download, "MOST_BYTES", 300_000)
+    with pytest.raises(UserError, match="is larger than"):
+        fetch(f"{web.address}/a.bin", digest=RIGHT)
+    assert not part().exists() or part().stat().st_size <= 300_000
+
+
+def test_a_link_in_the_place_of_the_part_is_not_followed(web: Any, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    cache_folder().mkdir(parents=True)
+    part().symlink_to(precious)
+    with pytest.raises(UserError, match="it is a symbolic link"):
+        fetch(f"{web.address}/a.bin", digest=RIGHT)
+    assert precious.read_bytes() == b"mine"
+
+
 def test_full_disk(web: Any, full_disk: Path) -> None:
     (web.folder / "a.bin").write_bytes(DATA * 2)
     with pytest.raises(UserError, match="the disk is full"):
