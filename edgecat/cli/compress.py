@@ -19,42 +19,53 @@ def compress(
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a VGG.")],
     data: Annotated[
         list[Path] | None,
-        typer.Argument(help="Pictures to fine-tune on, as for train; none: only prune."),
+        typer.Argument(help="Images to fine-tune on, as for train (default: prune only)."),
     ] = None,
-    keep: Annotated[float, typer.Option(help="Share of each layer's channels to keep.")] = 0.5,
+    keep: Annotated[float, typer.Option(help="Fraction of each layer's channels to keep.")] = 0.5,
     max_loss: Annotated[
-        float, typer.Option(help="Points of accuracy that it may cost, else nothing is written.")
+        float, typer.Option(help="Maximum loss of accuracy, in percentage points.")
     ] = 1.0,
     output: Annotated[
         Path | None,
-        typer.Option(help="The file to write; default: NAME.pruned.safetensors beside it."),
+        typer.Option(
+            help="File to write (default: NAME.pruned.safetensors next to the checkpoint)."
+        ),
     ] = None,
     epochs: Annotated[
-        int, typer.Option(help="Passes over the pictures.", rich_help_panel=_TUNING)
+        int, typer.Option(help="Number of passes over the images.", rich_help_panel=_TUNING)
     ] = 5,
     lr: Annotated[float, typer.Option(help="Peak learning rate.", rich_help_panel=_TUNING)] = 0.02,
-    batch_size: Annotated[int, typer.Option(help="Pictures a step.", rich_help_panel=_TUNING)] = 64,
+    batch_size: Annotated[
+        int, typer.Option(help="Number of images per batch.", rich_help_panel=_TUNING)
+    ] = 64,
     val: Annotated[
         float,
         typer.Option(
-            help="Share to validate on, as when the checkpoint was trained.",
+            help="Fraction to validate on; use that of the checkpoint's training.",
             rich_help_panel=_TUNING,
         ),
     ] = 0.1,
     seed: Annotated[
-        int, typer.Option(help="As when the checkpoint was trained.", rich_help_panel=_TUNING)
+        int,
+        typer.Option(
+            help="Random seed; use that of the checkpoint's training.", rich_help_panel=_TUNING
+        ),
     ] = 0,
     threads: Annotated[
-        int | None, typer.Option(help="Of torch; default: one a core.", rich_help_panel=_TUNING)
+        int | None,
+        typer.Option(
+            help="Number of PyTorch threads (default: one per core).", rich_help_panel=_TUNING
+        ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=_TUNING)
+        str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...", rich_help_panel=_TUNING)
     ] = "auto",
     json: Json = False,
 ) -> None:
-    """Take whole channels out of a VGG and fine-tune what is left.
+    """Prune channels of a VGG and fine-tune the result.
 
-    The smaller checkpoint is exported, verified and served like any other.
+    The smaller checkpoint can be exported, verified and served like any other. It is only written
+    if the accuracy stays within --max-loss.
 
     Example: `edgecat compress runs/pets/vgg16.safetensors photos/ --keep 0.5`
     """

@@ -27,7 +27,7 @@ def live(
     source: Annotated[
         str | None,
         typer.Option(
-            help="What to look at, as of `edgecat camera`; a folder of pictures is looked at one "
+            help="Source to look at, as for `edgecat camera`; the images of a folder are shown one "
             "by one. Default: 0.",
             show_default=False,
         ),
@@ -35,7 +35,7 @@ def live(
     pictures: Annotated[
         str | None,
         typer.Option(
-            help="A picture, folder or glob of still pictures to change to.", show_default=False
+            help="An image, folder or glob of still images to switch to.", show_default=False
         ),
     ] = None,
     give_up: sources.GiveUp = None,
@@ -43,16 +43,16 @@ def live(
     engine: Model = None,
     device: Device = "cpu",
     headless: Annotated[
-        bool, typer.Option("--headless", help="No window, even where there is a display.")
+        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
     ] = False,
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
     **options: Any,
 ) -> None:
-    """Look into a network while it looks at a camera, a video or pictures.
+    """Look inside a network, live, while it watches a camera, a video or images.
 
-    Shows the maps of every layer, what drives a unit, which pixels an answer comes from. A window
-    and the web page show the same; `h` lists the keys.
+    Shows the feature maps of every layer, what drives a unit, and which pixels a prediction depends
+    on. A window and the web page show the same view; `h` lists the keys.
 
     Example: `edgecat deepvis --source 0 --web 8080`
     """

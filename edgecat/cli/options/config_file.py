@@ -17,7 +17,7 @@ from typer.models import OptionInfo, ParameterInfo
 from edgecat.cli.options.from_fields import Bounds, Choices, either
 from edgecat_runtime.errors import UserError
 
-_ONLY_ON_THE_COMMAND_LINE = frozenset({"config", "resume", "find_lr", "list_"})
+_ONLY_ON_THE_COMMAND_LINE = frozenset({"config", "resume", "find_lr", "list"})
 _WORDS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -76,7 +76,8 @@ def read_options(
     for key, value in _parsed(path).items():
         name = names.get(key.replace("-", "_"))
         if name is None:
-            raise UserError(f"{path}: unknown key {key!r}{_nearest(key, names, command)}")
+            why = _unknown(key, names, command)
+            raise UserError(f"{path}: {why}")
         hint, *details = get_args(parameters[name].annotation)
         if value is None and type(None) in get_args(hint):
             continue
@@ -95,7 +96,7 @@ def _keys(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
     found = {}
     for name, parameter in parameters.items():
         infos = [one for one in get_args(parameter.annotation) if isinstance(one, ParameterInfo)]
-        if not infos or name in _ONLY_ON_THE_COMMAND_LINE:
+        if not infos or name.rstrip("_") in _ONLY_ON_THE_COMMAND_LINE:
             continue
         given = (infos[0].default, *(infos[0].param_decls or ()))  # Typer keeps the first one here
         options = [one for one in given if isinstance(one, str) and one.startswith("--")]
@@ -104,11 +105,13 @@ def _keys(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
     return found
 
 
-def _nearest(key: str, names: Mapping[str, str], command: str) -> str:
-    found = get_close_matches(key.replace("-", "_"), names, n=1, cutoff=0.5)
-    if found:
-        return f"; did you mean {found[0]!r}?"
-    return f"; expected an option of `edgecat {command} --help`, without the dashes"
+def _unknown(key: str, names: Mapping[str, str], command: str) -> str:
+    name = key.replace("-", "_")
+    if name in _ONLY_ON_THE_COMMAND_LINE:
+        return f"{key!r} is only for the command line; remove it from the file"
+    if found := get_close_matches(name, names, n=1, cutoff=0.5):
+        return f"unknown key {key!r}; did you mean {found[0]!r}?"
+    return f"unknown key {key!r}; expected an option of `edgecat {command} --help`, without dashes"
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -124,7 +127,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path} is not valid {kind}: {error}") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} contains {type(values).__name__}; expected options by name")
+        raise UserError(f'{path} holds no options; expected an object such as {{"epochs": 10}}')
     return values
 
 
@@ -187,6 +190,10 @@ def _expected(hint: Any, details: list[Any]) -> str:
     if allowed := _allowed(kind, details):
         return either(allowed)
     least, most = _bounds(details)
-    ends = [f"at least {least:g}"] * (least > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
-    span = f"from {least:g} to {most:g}" if len(ends) == 2 else "".join(ends)
-    return f"{_WORDS[kind]} {span}".rstrip()
+    if most < math.inf:
+        return f"{_WORDS[kind]} from {_plain(least)} to {_plain(most)}"
+    return _WORDS[kind] + (f" of at least {_plain(least)}" if least > -math.inf else "")
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"

@@ -57,7 +57,8 @@ def options_of(
     """Give a command an option for every field of a dataclass, in place of its `**options`.
 
     A field becomes an option of its name, type and default, and the first sentence of its entry
-    under `Attributes:` becomes the help. A boolean that is True by default gets `--x/--no-x`.
+    under `Attributes:` becomes the help. A boolean that is True by default gets `--x/--no-x`. The
+    option of a field with `metadata={"option": False}` is hidden: only files should give it.
 
     Args:
         config: the dataclass.
@@ -80,6 +81,7 @@ def options_of(
             help=_help(described.get(name, ""), known),
             show_default=not any(field.default is one for one in (None, False, "")),
             rich_help_panel=panel,
+            hidden=not field.metadata.get("option", True),
             autocompletion=_completing(known) if known else None,
             **more,
         )

@@ -91,6 +91,7 @@ class Recovery:
         self._reason = error
         self._tries += 1
         if self.state == "no signal":
+            log.debug("retry %d failed: %s", self._tries, error)
             return
         self.losses += self.state == "live"
         self.state, self._lost_at = "no signal", perf_counter()
