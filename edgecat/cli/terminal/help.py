@@ -46,7 +46,9 @@ def _write_options(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any)
     for parameter in command.get_params(ctx):
         if record := parameter.get_help_record(ctx):
             kind = "Arguments" if parameter.param_type_name == "argument" else _REST
-            sections.setdefault(_panel(parameter) or kind, []).append(record)
+            names, text = record
+            entry = (names, text.replace("\\[", "["))  # older Typers escape for Rich
+            sections.setdefault(_panel(parameter) or kind, []).append(entry)
     rest = sections.pop(_REST, [])
     _write_sections({**sections, _REST: rest}, formatter)
 
