@@ -30,7 +30,7 @@ def test_the_environment_shows_the_log(
     ran = cli("classify", picture, "--engine", exported, "--json")
     assert ran.code == 0
     assert json.loads(ran.out)
-    assert f"INFO edgecat_runtime: opened {exported.name} with " in ran.err
+    assert f"INFO edgecat_runtime: {exported.name} with " in ran.err
     monkeypatch.delenv("EDGECAT_LOG")
     assert cli("classify", picture, "--engine", exported, "--json").err == ""
     assert logging.getLogger("edgecat_runtime").level == logging.NOTSET

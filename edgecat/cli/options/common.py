@@ -15,7 +15,7 @@ def _log(context: typer.Context, verbose: bool) -> bool:
     if verbose:
         from edgecat.cli.terminal.logs import hide_log, show_log
 
-        show_log("info")
+        show_log("info", text="%(message)s")
         context.call_on_close(hide_log)
     return verbose
 

@@ -35,13 +35,18 @@ def log_from_environment() -> None:
         show_log(level)
 
 
-def show_log(level: str) -> None:
-    """Write the log of edgecat's packages from this level up to standard error, once."""
+def show_log(level: str, *, text: str = _FORMAT) -> None:
+    """Write the log of edgecat's packages from this level up to standard error, once.
+
+    Args:
+        level: one of `LEVELS`.
+        text: format of a line, as for `logging.Formatter`.
+    """
     for root in _ROOTS:
         logger = logging.getLogger(root)
         if not is_shown(logger):
             handler = _Shown()
-            handler.setFormatter(logging.Formatter(_FORMAT))
+            handler.setFormatter(logging.Formatter(text))
             logger.addHandler(handler)
             logger.setLevel(level.upper())
 

@@ -104,7 +104,7 @@ class Choice:
 def log_choice(choice: Choice | None) -> None:
     """Log which candidate was chosen, and what became of the others."""
     if choice is not None:
-        log.info("opened %s", choice.summary)
+        log.info("%s", choice.summary)
         for trial in choice.trials if len(choice.trials) > 1 else ():
             log.info("  %s", trial)
 
