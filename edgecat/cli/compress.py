@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgecat.cli.options.common import Json
+from edgecat.cli.options.from_fields import options_of
+from edgecat.training.config import RANGES, TrainConfig
 
 if TYPE_CHECKING:
     from edgecat.compression.compress import Compressed
 
-_TUNING = "Fine-tuning"
+_TUNING = ("epochs", "lr", "batch_size", "val", "seed", "threads", "device")
 
 
+@options_of(
+    TrainConfig,
+    after="output",
+    only=_TUNING,
+    panels={"data": "Fine-tuning"},
+    defaults={"epochs": 5, "lr": 0.02},
+    ranges=RANGES,
+    settings={
+        "lr": {"help": "peak learning rate."},
+        "val": {"help": "fraction to validate on; use that of the checkpoint's training."},
+        "seed": {"help": "random seed; use that of the checkpoint's training."},
+    },
+)
 def compress(
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a VGG.")],
     data: Annotated[
@@ -31,69 +46,31 @@ def compress(
             help="File to write (default: NAME.pruned.safetensors next to the checkpoint)."
         ),
     ] = None,
-    epochs: Annotated[
-        int, typer.Option(help="Number of passes over the images.", rich_help_panel=_TUNING)
-    ] = 5,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.", rich_help_panel=_TUNING)] = 0.02,
-    batch_size: Annotated[
-        int, typer.Option(help="Number of images per batch.", rich_help_panel=_TUNING)
-    ] = 64,
-    val: Annotated[
-        float,
-        typer.Option(
-            help="Fraction to validate on; use that of the checkpoint's training.",
-            rich_help_panel=_TUNING,
-        ),
-    ] = 0.1,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Random seed; use that of the checkpoint's training.", rich_help_panel=_TUNING
-        ),
-    ] = 0,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of PyTorch threads (default: one per core).", rich_help_panel=_TUNING
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...", rich_help_panel=_TUNING)
-    ] = "auto",
     json: Json = False,
+    **options: Any,
 ) -> None:
     """Prune channels of a VGG and fine-tune the result.
 
-    The smaller checkpoint can be exported, verified and served like any other. It is only written
-    if the accuracy stays within --max-loss.
+    The smaller checkpoint can be exported, verified and served like any other. With
+    images, it is only written if the loss of accuracy stays within --max-loss.
 
     Example: `edgecat compress runs/pets/vgg16.safetensors photos/ --keep 0.5`
     """
     from edgecat.cli.terminal.console import print_json, progress, warn
     from edgecat.cli.terminal.epochs import EpochLines
     from edgecat.compression.compress import compress as run_compression
-    from edgecat.training.config import TrainConfig
 
     target = output or checkpoint.with_name(f"{checkpoint.stem}.pruned.safetensors")
     _check_output(target, checkpoint)
     recipe = None
     if data:
-        recipe = TrainConfig(
-            data=tuple(map(str, data)),
-            epochs=epochs,
-            lr=lr,
-            batch_size=batch_size,
-            val=val,
-            seed=seed,
-            threads=threads,
-            device=device,
-        )
+        recipe = TrainConfig(data=tuple(map(str, data)), **options)
     else:
         warn(
             "no pictures are named: the network is pruned but neither fine-tuned nor checked, "
             "and will answer worse"
         )
-    with EpochLines(epochs, silent=json) as lines, progress(0, "evaluating") as advance:
+    with EpochLines(options["epochs"], silent=json) as lines, progress(0, "evaluating") as advance:
         done = run_compression(
             checkpoint,
             target,

@@ -13,6 +13,7 @@ from typer.models import OptionInfo
 from typer.testing import CliRunner
 
 from edgecat.cli.camera import camera
+from edgecat.cli.compress import compress
 from edgecat.cli.deepvis.live import live
 from edgecat.cli.options.from_fields import descriptions, options_of
 from edgecat.cli.train import train
@@ -39,6 +40,16 @@ def test_the_options_of_train_are_the_fields_of_its_configuration() -> None:
 def test_the_options_of_a_camera_are_those_of_a_source(command: Any, without: set[str]) -> None:
     wanted = {field.name for field in fields(SourceOptions)}
     assert wanted & set(inspect.signature(command).parameters) == wanted - without
+
+
+def test_compress_has_the_options_of_its_fine_tuning() -> None:
+    parameters = inspect.signature(compress).parameters
+    assert list(parameters) == [
+        *("checkpoint", "data", "keep", "max_loss", "output", "epochs", "batch_size", "lr"),
+        *("val", "seed", "threads", "device", "json"),
+    ]
+    assert (parameters["epochs"].default, parameters["lr"].default) == (5, 0.02)
+    assert option(compress, "lr").help == "Peak learning rate."
 
 
 @pytest.mark.parametrize("kind", [TrainConfig, SourceOptions])

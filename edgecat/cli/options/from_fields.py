@@ -47,7 +47,9 @@ def options_of(
     *,
     after: str,
     panels: Mapping[str, str] = _NONE,
+    only: Collection[str] = (),
     without: Collection[str] = (),
+    defaults: Mapping[str, Any] = _NONE,
     choices: Mapping[str, Sequence[str]] = _NONE,
     suggestions: Mapping[str, Sequence[str]] = _NONE,
     ranges: Mapping[str, tuple[float, float]] = _NONE,
@@ -64,22 +66,26 @@ def options_of(
         config: the dataclass.
         after: the command's own parameter that the options follow in the help.
         panels: headings of the help, each under the field that starts it.
+        only: fields that get an option; empty for all.
         without: fields that get no option.
+        defaults: defaults that replace those of the fields.
         choices: what text fields accept; validated by the dataclass, not by the command line.
         suggestions: like `choices`, but other values are accepted as well.
         ranges: what numbers accept; likewise validated by the dataclass.
         types: types that replace those of the fields.
-        settings: more arguments of `typer.Option`, by field; `names` replaces the option's name.
+        settings: more arguments of `typer.Option`, by field; `names` replaces the option's name,
+            `help` the docstring's.
     """
     hints, described = get_type_hints(config), descriptions(config)
 
     def parameter(field: Field[Any], panel: str | None) -> inspect.Parameter:
         name, more = field.name, dict(settings.get(field.name, {}))
+        default = defaults.get(name, field.default)
         known = tuple(choices.get(name, suggestions.get(name, ())))
         option = typer.Option(
             *more.pop("names", _names(field)),
-            help=_help(described.get(name, ""), known),
-            show_default=not any(field.default is one for one in (None, False, "")),
+            help=_help(more.pop("help", described.get(name, "")), known),
+            show_default=not any(default is one for one in (None, False, "")),
             rich_help_panel=panel,
             hidden=not field.metadata.get("option", True),
             autocompletion=_completing(known) if known else None,
@@ -91,7 +97,7 @@ def options_of(
         return inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=_default(field.default, hint),
+            default=_default(default, hint),
             annotation=Annotated[(hint, option, *extra)],
         )
 
@@ -99,7 +105,7 @@ def options_of(
         made, panel = [], None
         for field in fields(config):
             panel = panels.get(field.name, panel)
-            if field.name not in without:
+            if field.name not in without and (not only or field.name in only):
                 made.append((panel, parameter(field, panel)))
         order = list(dict.fromkeys(panels.values()))
         made.sort(key=lambda one: order.index(one[0]) if one[0] else -1)
