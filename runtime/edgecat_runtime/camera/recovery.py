@@ -91,7 +91,6 @@ class Recovery:
         self._reason = error
         self._tries += 1
         if self.state == "no signal":
-            log.debug("retry %d failed: %s", self._tries, error)
             return
         self.losses += self.state == "live"
         self.state, self._lost_at = "no signal", perf_counter()
@@ -103,6 +102,7 @@ class Recovery:
         """Return the seconds until the next attempt: exponential backoff with jitter."""
         seconds = min(_LONGEST_PAUSE, 0.05 * 2.0 ** min(self._tries, 5)) * random.uniform(0.5, 1)
         self.wait(seconds)
+        log.debug("attempt %d in %.2f s: %s", self._tries, seconds, self._reason)
         return seconds
 
     def is_stalled(self, now: float) -> bool:
