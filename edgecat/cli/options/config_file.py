@@ -83,9 +83,8 @@ def read_options(
             continue
         accepted = _accepted(value, hint, details)
         if accepted is None:
-            shown = json.dumps(value, ensure_ascii=False, default=str)
             wanted = _expected(hint, details)
-            raise UserError(f"{path}: {key} is {shown}; expected {wanted}")
+            raise UserError(f"{path}: {key} {_got(value, hint)}; expected {wanted}")
         if (value, Path in (hint, *get_args(hint))) != ("", True):
             values[name] = accepted[0]
     return values
@@ -155,6 +154,21 @@ def _accepted(value: Any, hint: Any, details: list[Any]) -> tuple[Any] | None:
     allowed = _allowed(kind, details)
     fits = isinstance(text, str) and (not allowed or text in allowed)
     return (text,) if fits else None
+
+
+def _got(value: Any, hint: Any) -> str:
+    """What a key holds; of a list, only what is wrong, since addresses may contain passwords."""
+    if isinstance(value, list) and get_origin(_kind(hint)) is list:
+        item = get_args(_kind(hint))[0]
+        wrong = [one for one in value if _accepted(one, item, []) is None]
+        return f"contains {_shown(wrong[0])}" if wrong else "is empty"
+    return f"is {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "a table"
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _listed(value: Any) -> list[Any]:
