@@ -23,6 +23,7 @@ from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.study import study
 from edgecat.cli.terminal.console import say
+from edgecat.cli.terminal.help import Command, Group
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
@@ -35,24 +36,36 @@ _EXTRAS = {
     "onnxscript": "train",
     "torch_pruning": "compress",
 }
-_COMMANDS = (
-    *(demo, train, evaluate, export, verify, benchmark),
-    *(compress, classify, explain, camera, inspect, doctor, study),
-)
+_COMMANDS = {
+    "Start": (demo, doctor),
+    "Data": (data,),
+    "Train": (train, evaluate, compress),
+    "Ship": (export, verify, inspect, benchmark),
+    "Watch": (camera, classify),
+    "Learn": (deepvis, explain, study),
+}
+
+
+class _Edgecat(Group):
+    headings = tuple(_COMMANDS)
+
 
 app = typer.Typer(
     name="edgecat",
-    help="Train an image classifier once, ship it to any edge device, and prove there that it "
-    "still gives the same answer.",
+    cls=_Edgecat,
+    help="Train an image classifier once, ship it to any edge device, and prove there that its "
+    "predictions are the same.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _command in _COMMANDS:
-    app.command()(_command)
-app.add_typer(data)
-app.add_typer(deepvis)
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, rich_help_panel=_panel)
+        else:
+            app.command(cls=Command, rich_help_panel=_panel)(_command)
 
 
 def _show_version(asked: bool) -> None:
@@ -63,12 +76,17 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    pass
+    if os.environ.get("EDGECAT_LOG") and not context.resilient_parsing:
+        from edgecat.cli.terminal.logs import hide_log, log_from_environment
+
+        log_from_environment()
+        context.call_on_close(hide_log)
 
 
 def main() -> None:

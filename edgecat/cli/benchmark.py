@@ -20,29 +20,31 @@ def benchmark(
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="A backend, such as opencv or onnxruntime:cuda; several, for comparison; or all. "
-            "Default: each model's best.",
+            help="Backend, such as opencv or onnxruntime:cuda, or all; repeatable (default: the "
+            "fastest of each model).",
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Frames in a batch.")] = 1,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Number of frames per batch.")] = 1,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="Of measurement for each, after its warm-up.")
+        float, typer.Option(min=0.1, help="Seconds to measure each model, after its warm-up.")
     ] = 5.0,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of the CPU; default: each backend's.", show_default=False),
+        typer.Option(
+            min=1, help="Number of CPU threads (default: each backend's).", show_default=False
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the distributions of latency as a .png.")
+        Path | None, typer.Option(help="Plot the latency distributions to a .png file.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how fast models are here: frames a second and latency, host to host.
+    """Measure the throughput and latency of models on this machine, host to host.
 
-    Each warms up until its latency is steady; several are then measured in turns, so that they meet
-    the same machine, and the last column gives each one's speed as a multiple of the first one's.
+    Each model is warmed up until its latency is steady. Several models are measured in alternation,
+    under the same conditions; the last column gives the speed relative to the first.
 
     Example: `edgecat benchmark vgg16.onnx vgg16.int8.onnx --plot latency.png`
     """

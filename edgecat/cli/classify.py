@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def classify(
-    image: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    image: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     engine: Engine = None,
     backend: Backend = "auto",
     device: Device = "auto",
@@ -23,7 +23,7 @@ def classify(
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Say what is in pictures.
+    """Classify images.
 
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """

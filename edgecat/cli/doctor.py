@@ -10,11 +10,11 @@ import typer
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at this machine: what edgecat needs is there and works, or what is to be done.
+    """Check this machine for everything edgecat needs and explain how to fix what is missing.
 
-    Every provider, backend and library is really started, each in a process of its own. The last
-    line says in which form and with which backend the model that ships is served here. Exit code
-    0: a model can be served here, whatever else is to be done; 3: none can.
+    Every provider, backend and library is actually started, each in its own process. The last line
+    names the form and the backend in which the bundled model is served here. Exit code 0: a model
+    can be served here, even if other things are missing; 3: no model can be served.
 
     Example: `edgecat doctor`
     """

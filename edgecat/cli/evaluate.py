@@ -23,34 +23,40 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
     data: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of class folders, or .tar files with the same."),
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ] = None,
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs, or a training run's folder for its own: set the checkpoint's "
-            "temperature and the energy above which it answers unsure.",
+            help="Calibrate the checkpoint on these photographs, or on those of a training run's "
+            "folder: its temperature, and the energy above which the prediction is unsure.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Of --calibrate; default: the checkpoint itself.", show_default=False),
+        typer.Option(
+            help="Calibrated checkpoint to write (default: overwrite the given one).",
+            show_default=False,
+        ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write a page with curves, robustness and the worst mistakes.", show_default=False
+            help="Write an HTML page with curves, robustness and the worst mistakes.",
+            show_default=False,
         ),
     ] = None,
     backend: Backend = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU; default: the backend's.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of CPU threads (default: the backend's).")
+    ] = None,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Say how good a model is on labelled pictures, and how far it can be believed.
+    """Evaluate a model on labelled images: accuracy, calibration and robustness.
 
-    Where the data has a test/ folder, only its pictures count.
+    If the data has a test/ folder, only its images are used.
 
     Example: `edgecat evaluate runs/pets/vgg16.onnx photos/ --report evaluation.html`
     """

@@ -16,37 +16,38 @@ if TYPE_CHECKING:
 
 
 def explain(
-    image: Annotated[Path | None, typer.Argument(help="A picture.", show_default=False)] = None,
+    image: Annotated[Path | None, typer.Argument(help="An image.", show_default=False)] = None,
     engine: Annotated[
         Path | None,
         typer.Option(
-            help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
+            help="A .safetensors checkpoint (default: the newest run's, else the bundled one).",
             show_default=False,
         ),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(help="The class to explain; default: the answer.", show_default=False),
+        typer.Option(help="Class to explain (default: the predicted one).", show_default=False),
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="A folder for a page and pictures, or one .html file.")
+        Path, typer.Option(help="Folder for a page and images, or a single .html file.")
     ] = Path("explained"),
     pets: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Instead of a picture: is it looking at the animal, in so many drawn pets?",
+            help="Instead of an image: measure on this many drawn pets whether the model looks at "
+            "the animal.",
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1, ...")] = "cpu",
     json: Json = False,
 ) -> None:
-    """Show why a picture got its answer.
+    """Explain the prediction for an image.
 
-    Grad-CAM, what happens where a part is hidden, and the units that spoke for the answer: as PNG
-    and as one page. With --pets, how much of that lies on the animal in drawn pictures, where its
-    outline is known.
+    Writes Grad-CAM, an occlusion map and the units that contribute most, as PNG files and one page.
+    With --pets, measures how much of that lies on the animal in drawn images, where its outline is
+    known.
 
     Example: `edgecat explain cat.jpg --output why.html`
     """

@@ -14,34 +14,36 @@ if TYPE_CHECKING:
 
 
 def verify(
-    model: Annotated[list[Path], typer.Argument(help="Models; the first is the reference.")],
+    model: Annotated[
+        list[Path], typer.Argument(help="Models to compare; the first is the reference.")
+    ],
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs to compare on: folders or tars, of which those under test/ alone "
-            "count where there are any; default: golden frames."
+            help="Photographs to compare on: folders or .tar files, of which only test/ is used if "
+            "there is one (default: golden frames)."
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="At most so many photographs, evenly spread; 0 for all.")
+        int, typer.Option(min=0, help="Maximum number of photographs, evenly spread; 0 for all.")
     ] = 500,
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="Only on this backend; may be given several times. Default: all."),
+        typer.Option(help="Compare only on this backend; repeatable (default: all)."),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML page: errors, agreement, photographs that differ."),
+        typer.Option(help="Write an HTML page with errors, agreement and differing photographs."),
     ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Find the layer at which a candidate starts to drift.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Prove that models, on every backend present, give the same answer.
+    """Verify that models make the same predictions on every installed backend.
 
-    One model alone is held against its golden logits; with more, or with photographs, the first is
-    the reference for the others.
+    A single model is compared with its golden logits; with several models, or with photographs, the
+    first model is the reference for the others.
 
     Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test --report verify.html`
     """

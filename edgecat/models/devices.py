@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from edgecat_runtime.errors import DeviceError, UserError
+
+log = logging.getLogger("edgecat")
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,7 +20,9 @@ def choose_device(name: str) -> torch.device:
         DeviceError: this machine has none of it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        log.info("device auto: %s", device)
+        return device
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -149,7 +150,7 @@ def _tell(
             f"{taken} is served: {first} is not right on this machine ({preferred[0].backend}: "
             f"{preferred[0].refusal}); --verbose and edgecat doctor say more"
         )
-    if verbose:
-        reporter.warn(choice.summary)
+    if verbose and not logging.getLogger("edgecat_runtime").isEnabledFor(logging.INFO):
+        reporter.warn(choice.summary)  # the log has it otherwise
         for trial in choice.trials if len(choice.trials) > 1 else ():
             reporter.warn(f"  {trial}")

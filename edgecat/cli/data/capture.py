@@ -21,27 +21,29 @@ _GIVE_UP = 10.0  # seconds without a camera
 
 
 def capture(
-    label: Annotated[str, typer.Option(help="The class that is shown: its folder's name.")],
+    label: Annotated[str, typer.Option(help="Class to capture, which names the folder.")],
     source: Annotated[
-        str, typer.Option(help="A camera number, a video, pictures: as edgecat camera takes it.")
+        str, typer.Option(help="A camera number, a video or images, as for edgecat camera.")
     ] = "0",
-    output: Annotated[Path, typer.Option(help="The folder of all classes.")] = Path("photos"),
+    output: Annotated[Path, typer.Option(help="Folder that contains the class folders.")] = Path(
+        "photos"
+    ),
     every: Annotated[
-        float, typer.Option(min=0, help="Seconds between two pictures, without a window.")
+        float, typer.Option(min=0, help="Seconds between images if there is no window.")
     ] = 0.5,
     count: Annotated[
-        int | None, typer.Option(min=1, help="End after so many.", show_default=False)
+        int | None, typer.Option(min=1, help="Stop after this many images.", show_default=False)
     ] = None,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No window, even where there is a display.")
+        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Take pictures of one class with any camera, into `photos/<label>/`.
+    """Capture images of one class with any camera, into `photos/<label>/`.
 
-    In the window of a live camera, space takes a picture and q ends; without one, a picture is
-    taken every half second. Blurred ones, and those like one that is there, are not kept; no file
-    is ever overwritten. Ctrl-C ends, and what was taken stays.
+    In the window of a live camera, space captures an image and q quits; without a window, an image
+    is captured every half second. Blurred images and near-duplicates are discarded; files are never
+    overwritten. Ctrl-C stops and keeps what was captured.
 
     Example: `edgecat data capture --label mug --source 0 --count 200`
     """

@@ -22,31 +22,35 @@ _COLUMNS = 10  # classes that fit on a terminal beside each other
 
 def check(
     data: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+        list[Path],
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ],
     model: Annotated[
         Path | None,
         typer.Option(
-            help="What doubts the labels; default: the newest run's, else the one that ships, "
-            "if it knows them.",
+            help="Model that checks the labels (default: the newest run's, else the bundled one, "
+            "if its classes match).",
             show_default=False,
         ),
     ] = None,
-    doubts: Annotated[bool, typer.Option(help="Let a model doubt the labels.")] = True,
+    doubts: Annotated[bool, typer.Option(help="Check labels with a model.")] = True,
     report: Annotated[
-        Path | None, typer.Option(help="Write the findings, with pictures, as a .html page.")
+        Path | None, typer.Option(help="Write an HTML page with the findings and their images.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 where anything but doubts is found.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with code 3 if anything other than doubtful labels is found."
+        ),
     ] = False,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Find corrupt pictures, copies (also across splits), imbalance and doubtful labels.
+    """Find corrupt images, duplicates (also across splits), class imbalance and doubtful labels.
 
-    Copies are found re-encoded, resized, mirrored, brighter or darker. A label is doubtful where a
-    trained model denies it and gives it less than 5 %, or its loss is among the worst hundredth:
-    look at those, and do not believe the model blindly.
+    Duplicates are found even if re-encoded, resized, mirrored, brightened or darkened. A label is
+    doubtful if a trained model predicts another class and gives the label less than 5 %, or if its
+    loss is in the top percent. Inspect these yourself: the model may be wrong.
 
     Example: `edgecat data check photos/ --report check.html`
     """

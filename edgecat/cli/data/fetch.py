@@ -16,17 +16,20 @@ _NAMED = 10
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="oxford-pets or cats-vs-dogs.")],
-    output: Annotated[Path, typer.Option(help="A new folder, for one folder a class.")],
+    name: Annotated[str, typer.Argument(help="Data set: oxford-pets or cats-vs-dogs.")],
+    output: Annotated[Path, typer.Option(help="New folder, which receives one folder per class.")],
     breeds: Annotated[
-        bool, typer.Option("--breeds", help="oxford-pets: the 37 breeds, not cat and dog.")
+        bool,
+        typer.Option(
+            "--breeds", help="oxford-pets: use the 37 breeds as classes instead of cat and dog."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Fetch a public set of photographs from its official address, on its own terms.
+    """Download a public data set from its official address, under its own terms.
 
-    About 800 MB each, checked against the published hash and kept in the cache; what breaks off is
-    gone on with. EDGECAT_DATA_URL names a mirror. Files that are damaged are named and left out.
+    About 800 MB each, verified against the published hash and cached; an interrupted download is
+    resumed. EDGECAT_DATA_URL names a mirror. Damaged files are listed and skipped.
 
     Example: `edgecat data fetch oxford-pets --output pets`
     """

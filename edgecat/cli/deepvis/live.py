@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from edgecat_runtime.pipeline import Pipeline
 
 
+@sources.source_options_of(after="pictures", without=("realtime",))
 def live(
     context: typer.Context,
     source: Annotated[
         str | None,
         typer.Option(
-            help="What to look at, as of `edgecat camera`; a folder of pictures is looked at one "
+            help="Source to look at, as for `edgecat camera`; the images of a folder are shown one "
             "by one. Default: 0.",
             show_default=False,
         ),
@@ -34,31 +35,24 @@ def live(
     pictures: Annotated[
         str | None,
         typer.Option(
-            help="A picture, folder or glob of still pictures to change to.", show_default=False
+            help="An image, folder or glob of still images to switch to.", show_default=False
         ),
     ] = None,
-    width: sources.Width = 0,
-    height: sources.Height = 0,
-    fps: sources.Fps = 0.0,
-    rotate: sources.Rotate = "0",
-    flip: sources.Flip = None,
-    roi: sources.Roi = None,
-    transport: sources.TransportOption = "tcp",
-    stall: sources.Stall = 5.0,
     give_up: sources.GiveUp = None,
     wait: sources.Wait = False,
     engine: Model = None,
     device: Device = "cpu",
     headless: Annotated[
-        bool, typer.Option("--headless", help="No window, even where there is a display.")
+        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
     ] = False,
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
+    **options: Any,
 ) -> None:
-    """Look into a network while it looks at a camera, a video or pictures.
+    """Look inside a network, live, while it watches a camera, a video or images.
 
-    Shows the maps of every layer, what drives a unit, which pixels an answer comes from. A window
-    and the web page show the same; `h` lists the keys.
+    Shows the feature maps of every layer, what drives a unit, and which pixels a prediction depends
+    on. A window and the web page show the same view; `h` lists the keys.
 
     Example: `edgecat deepvis --source 0 --web 8080`
     """
@@ -66,9 +60,7 @@ def live(
         return
     with stopped_by_signals() as stop, warnings_shown():
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
-        options = sources.source_options(
-            width, height, fps, rotate, flip, roi, True, transport, stall
-        )
+        source_options = sources.source_options(options, realtime=True)
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)
 
@@ -83,7 +75,7 @@ def live(
         results = Results(checkpoint, probe.card)
         page = camera_web.web_page(web, web_control, [text], None)
         with open_live(
-            probe, results, text, stills, options=options, give_up=give_up, wait=wait
+            probe, results, text, stills, options=source_options, give_up=give_up, wait=wait
         ) as shown:
             _run(shown, page, stop, window=has_window, may_quit=web_control)
 

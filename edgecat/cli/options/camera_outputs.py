@@ -14,35 +14,39 @@ if TYPE_CHECKING:
     from edgecat_runtime.outputs.sink import Sink
 
 _DECISION = "Decision"
-_OUTPUTS = "Outputs"
+OUTPUTS = "Outputs"
 
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="Record with the overlay. A .mkv is playable even if edgecat is killed; .avi, .mp4, "
-        ".mov and .webm work too.",
-        rich_help_panel=_OUTPUTS,
+        help="Record a video with the overlay. A .mkv stays playable even if edgecat is killed; "
+        ".avi, .mp4, .mov and .webm work too.",
+        rich_help_panel=OUTPUTS,
     ),
 ]
 EventsFile = Annotated[
     Path | None,
     typer.Option(
-        help="Add a JSON line for every change of label or signal to this file.",
-        rich_help_panel=_OUTPUTS,
+        help="Append a JSON line to this file for every change of label or signal.",
+        rich_help_panel=OUTPUTS,
     ),
 ]
 SnapshotFolder = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Save the picture as JPEG whenever the label changes.",
+        help="Save a JPEG of the frame whenever the label changes.",
         show_default=False,
-        rich_help_panel=_OUTPUTS,
+        rich_help_panel=OUTPUTS,
     ),
 ]
 SnapshotLimit = Annotated[
     int,
-    typer.Option(min=1, help="Snapshots to keep; the oldest go.", rich_help_panel=_OUTPUTS),
+    typer.Option(
+        min=1,
+        help="Number of snapshots to keep; the oldest are deleted.",
+        rich_help_panel=OUTPUTS,
+    ),
 ]
 MqttAddress = Annotated[
     str | None,
@@ -51,13 +55,13 @@ MqttAddress = Annotated[
         envvar="EDGECAT_MQTT",
         help="Publish every change: mqtt[s]://[user:password@]host[:port]/topic.",
         show_default=False,
-        rich_help_panel=_OUTPUTS,
+        rich_help_panel=OUTPUTS,
     ),
 ]
 Smooth = Annotated[
     bool | None,
     typer.Option(
-        help="Decide over frames; default: yes, but not over unrelated pictures.",
+        help="Smooth the decision over frames (default: yes, except for unrelated images).",
         show_default=False,
         rich_help_panel=_DECISION,
     ),
@@ -65,7 +69,7 @@ Smooth = Annotated[
 Enter = Annotated[
     float | None,
     typer.Option(
-        help="Confidence from which a class becomes the label; default: 0.7.",
+        help="Confidence at which a class becomes the label (default: 0.7).",
         show_default=False,
         rich_help_panel=_DECISION,
     ),
@@ -73,8 +77,8 @@ Enter = Annotated[
 Leave = Annotated[
     float | None,
     typer.Option(
-        help="Confidence below which the label is given up for `unsure`; default: 0.55, or --enter "
-        "where that is less.",
+        help="Confidence below which the label becomes `unsure` (default: 0.55, or --enter if "
+        "that is lower).",
         show_default=False,
         rich_help_panel=_DECISION,
     ),

@@ -1,96 +1,86 @@
-"""The options of `edgecat camera` that say what it looks at, and how."""
+"""The options of `edgecat camera` for its sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgecat.cli.options.from_fields import Command, options_of
+from edgecat_runtime.camera.source import SourceOptions
+
 if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera
-    from edgecat_runtime.camera.source import SourceOptions
+
+_SOURCE = "Source"
 
 Sources = Annotated[
     list[str] | None,
     typer.Option(
         "--source",
-        help="A camera number, /dev/videoN, a video file, a picture, folder or glob of pictures, "
-        "rtsp://, http:// (MJPEG), csi://0, gst:PIPELINE, screen or synthetic://pets. Give several "
-        "to answer them in batches. Default: 0.",
+        help="A camera number, /dev/videoN, a video file, an image, a folder or glob of images, "
+        "rtsp://, http:// (MJPEG), csi://0, gst:PIPELINE, screen or synthetic://pets. Repeat it "
+        "to classify several sources in batches. Default: 0.",
         show_default=False,
+        rich_help_panel=_SOURCE,
     ),
 ]
 ListCameras = Annotated[
-    bool, typer.Option("--list", help="Show the cameras and the kinds of source found here.")
-]
-Width = Annotated[int, typer.Option(min=0, help="Of the frames, in pixels.", show_default=False)]
-Height = Annotated[int, typer.Option(min=0, help="Of the frames, in pixels.", show_default=False)]
-Fps = Annotated[float, typer.Option(min=0, max=1000, help="Frames a second.", show_default=False)]
-Rotate = Annotated[
-    Literal["0", "90", "180", "270"], typer.Option(help="Turn the picture clockwise, in degrees.")
-]
-Flip = Annotated[
-    Literal["horizontal", "vertical", "both"] | None,
-    typer.Option(help="Mirror the turned picture.", show_default=False),
-]
-Roi = Annotated[
-    str | None,
+    bool,
     typer.Option(
-        metavar="X,Y,W,H",
-        help="Look at a part of the turned picture only, in pixels, or in shares from 0 to 1.",
-        show_default=False,
+        "--list", help="List the cameras and kinds of source found here.", rich_help_panel=_SOURCE
     ),
-]
-Realtime = Annotated[
-    bool, typer.Option("--realtime", help="Play a file at its own rate, newest frame first.")
-]
-TransportOption = Annotated[Literal["tcp", "udp"], typer.Option("--transport", help="Of RTSP.")]
-Stall = Annotated[
-    float,
-    typer.Option(min=0.5, help="Seconds without a frame after which a live source is lost."),
 ]
 GiveUp = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="End, with exit code 4, when a live source is lost for so many seconds; default: try "
-        "for ever.",
+        help="Exit with code 4 when a live source has been lost for this many seconds (default: "
+        "retry forever).",
         show_default=False,
+        rich_help_panel=_SOURCE,
     ),
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait for a live source that is not there at the start.")
+    bool,
+    typer.Option(
+        "--wait",
+        help="Wait for a live source that is not available at the start.",
+        rich_help_panel=_SOURCE,
+    ),
 ]
 
 
-def source_options(
-    width: int,
-    height: int,
-    fps: float,
-    rotate: str,
-    flip: Literal["horizontal", "vertical", "both"] | None,
-    roi: str | None,
-    realtime: bool,
-    transport: Literal["tcp", "udp"],
-    stall: float,
-) -> SourceOptions:
+def source_options_of(*, after: str, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Give a command an option for every field of `SourceOptions`; see `options_of`."""
+    return options_of(
+        SourceOptions,
+        after=after,
+        panels={"width": _SOURCE},
+        without=without,
+        types={"roi": str | None},
+        settings={
+            "width": {"min": 0},
+            "height": {"min": 0},
+            "fps": {"min": 0, "max": 1000},
+            "roi": {"metavar": "X,Y,W,H"},
+            "stall": {"min": 0.5},
+        },
+    )
+
+
+def source_options(options: Mapping[str, Any], **others: Any) -> SourceOptions:
     """Return what the options say; raises UserError where `--roi` makes no sense."""
-    from edgecat_runtime.camera.source import SourceOptions
     from edgecat_runtime.camera.view import ROTATIONS, Region
 
-    return SourceOptions(
-        width=width,
-        height=height,
-        fps=fps,
-        rotate=ROTATIONS[rotate],
-        flip=flip,
-        roi=Region.parse(roi) if roi else None,
-        realtime=realtime,
-        transport=transport,
-        stall=stall,
-    )
+    roi = options["roi"]
+    parsed = {
+        "rotate": ROTATIONS[options["rotate"]],
+        "roi": Region.parse(roi) if roi else None,
+    }
+    return SourceOptions(**{**options, **parsed, **others})
 
 
 @contextmanager

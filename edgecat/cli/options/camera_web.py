@@ -13,21 +13,33 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "EDGECAT_WEB_TOKEN"
 
+_WEB = "Web page"
+
 Web = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Show the camera in a browser, with /metrics and /healthz. Another address than this "
-        "machine's own (as 0.0.0.0:8080) demands a token.",
+        help="Serve the view to browsers, with /metrics and /healthz. Any address other than "
+        "this machine's own (such as 0.0.0.0:8080) requires a token.",
         show_default=False,
+        rich_help_panel=_WEB,
     ),
 ]
 WebControl = Annotated[
-    bool, typer.Option("--web-control", help="Let viewers stop the camera and switch its source.")
+    bool,
+    typer.Option(
+        "--web-control",
+        help="Allow viewers to stop the camera and switch its source.",
+        rich_help_panel=_WEB,
+    ),
 ]
 WebSource = Annotated[
     list[str] | None,
-    typer.Option(help="Another source that viewers may switch to; repeatable.", show_default=False),
+    typer.Option(
+        help="Another source that viewers may switch to; repeatable.",
+        show_default=False,
+        rich_help_panel=_WEB,
+    ),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +32,18 @@ def stopped_by_signals() -> Iterator[Event]:
 
 @contextmanager
 def warnings_shown() -> Iterator[None]:
-    """Print what the runtime reports on the way, such as a skipped picture or a full disk."""
-    from edgecat.cli.terminal.console import warn
+    """Print the runtime's warnings, such as a full disk, unless the log shows them."""
+    import logging
 
+    from edgecat.cli.terminal.console import warn
+    from edgecat.cli.terminal.logs import is_shown
+
+    logger = logging.getLogger("edgecat_runtime")
+    if is_shown(logger):
+        yield
+        return
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: warn(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("edgecat_runtime")
     logger.addHandler(handler)
     try:
         yield

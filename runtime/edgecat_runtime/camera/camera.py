@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from edgecat_runtime.camera.source import NO_OPTIONS, Source, SourceOptions
 from edgecat_runtime.errors import DeviceError
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
+
+log = logging.getLogger("edgecat_runtime")
 
 _POLL_SECONDS = 0.2
 
@@ -82,7 +85,10 @@ class Camera:
         except DeviceError as error:
             if not wait:
                 raise
+            log.info("waiting for %s: %s", redacted(str(source)), error)
             opened = Absent(redacted(str(source)), error)
+        else:
+            log.info("opened %s", opened.name)
         return cls(opened, reopen=reopen, options=options, give_up=give_up)
 
     @property

@@ -102,6 +102,7 @@ class Recovery:
         """Return the seconds until the next attempt: exponential backoff with jitter."""
         seconds = min(_LONGEST_PAUSE, 0.05 * 2.0 ** min(self._tries, 5)) * random.uniform(0.5, 1)
         self.wait(seconds)
+        log.debug("attempt %d in %.2f s: %s", self._tries, seconds, self._reason)
         return seconds
 
     def is_stalled(self, now: float) -> bool:

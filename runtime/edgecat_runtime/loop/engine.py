@@ -113,6 +113,7 @@ class Engine:
         except Exception as error:
             raise _engine_error(error, " again after it was reopened") from error
         self._tell("reopened", reason)
+        log.info("the engine is open again, with %s", self.classifier.backend)
         return logits
 
 
