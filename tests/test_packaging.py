@@ -30,6 +30,7 @@ EXPORTS = {
     "edgecat_export": [],
     "edgecat_runtime": [
         "Answer",
+        "BackendEntry",
         "BackendMissing",
         "CallbackSink",
         "Camera",
@@ -57,9 +58,11 @@ EXPORTS = {
         "UserError",
         "WebPage",
         "Window",
+        "open_output",
         "open_source",
         "read_card",
         "register_backend",
+        "register_output",
         "register_source",
     ],
 }

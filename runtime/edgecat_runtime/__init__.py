@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edgecat_runtime._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from edgecat_runtime.backends.base import BackendEntry as BackendEntry
     from edgecat_runtime.backends.base import register_backend as register_backend
     from edgecat_runtime.camera.camera import Camera as Camera
     from edgecat_runtime.camera.frames import Frame as Frame
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from edgecat_runtime.outputs.callback import CallbackSink as CallbackSink
     from edgecat_runtime.outputs.events import Events as Events
     from edgecat_runtime.outputs.mqtt import Mqtt as Mqtt
+    from edgecat_runtime.outputs.opening import open_output as open_output
+    from edgecat_runtime.outputs.opening import register_output as register_output
     from edgecat_runtime.outputs.recorder import Recorder as Recorder
     from edgecat_runtime.outputs.sink import Sink as Sink
     from edgecat_runtime.outputs.snapshots import Snapshots as Snapshots
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.web.page import WebPage as WebPage
 
 _NAMES = {
-    "backends.base": ("register_backend",),
+    "backends.base": ("BackendEntry", "register_backend"),
     "camera.camera": ("Camera",),
     "camera.frames": ("Frame", "Signal"),
     "camera.opening": ("open_source", "register_source"),
@@ -68,6 +71,7 @@ _NAMES = {
     "outputs.callback": ("CallbackSink",),
     "outputs.events": ("Events",),
     "outputs.mqtt": ("Mqtt",),
+    "outputs.opening": ("open_output", "register_output"),
     "outputs.recorder": ("Recorder",),
     "outputs.sink": ("Sink",),
     "outputs.snapshots": ("Snapshots",),
