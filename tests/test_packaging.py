@@ -53,6 +53,8 @@ EXPORTS = {
         "Snapshots",
         "Source",
         "SourceOptions",
+        "Status",
+        "StatusEvent",
         "Summary",
         "Thresholds",
         "UserError",

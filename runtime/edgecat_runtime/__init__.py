@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera as Camera
     from edgecat_runtime.camera.frames import Frame as Frame
     from edgecat_runtime.camera.frames import Signal as Signal
+    from edgecat_runtime.camera.frames import StatusEvent as StatusEvent
     from edgecat_runtime.camera.opening import open_source as open_source
     from edgecat_runtime.camera.opening import register_source as register_source
     from edgecat_runtime.camera.source import Shot as Shot
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.model.card import CardError as CardError
     from edgecat_runtime.model.card import ModelCard as ModelCard
     from edgecat_runtime.model.prediction import Prediction as Prediction
+    from edgecat_runtime.model.status import Status as Status
     from edgecat_runtime.outputs.callback import CallbackSink as CallbackSink
     from edgecat_runtime.outputs.events import Events as Events
     from edgecat_runtime.outputs.mqtt import Mqtt as Mqtt
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "backends.base": ("BackendEntry", "register_backend"),
     "camera.camera": ("Camera",),
-    "camera.frames": ("Frame", "Signal"),
+    "camera.frames": ("Frame", "Signal", "StatusEvent"),
     "camera.opening": ("open_source", "register_source"),
     "camera.source": ("Shot", "Source", "SourceOptions"),
     "classifier": ("Classifier",),
@@ -68,6 +70,7 @@ _NAMES = {
     "model.artifact": ("read_card",),
     "model.card": ("CardDamaged", "CardError", "ModelCard"),
     "model.prediction": ("Prediction",),
+    "model.status": ("Status",),
     "outputs.callback": ("CallbackSink",),
     "outputs.events": ("Events",),
     "outputs.mqtt": ("Mqtt",),

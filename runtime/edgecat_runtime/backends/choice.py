@@ -18,6 +18,7 @@ from edgecat_runtime.errors import (
 )
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.status import check_class_names
 
 FASTER = 0.8
 """A later candidate must take less than this fraction of the best time; less gain is noise."""
@@ -222,6 +223,7 @@ def candidates_for(
     card = read_card(path)
     if labels is not None:
         card = card.with_labels(tuple(labels))
+    check_class_names(card.labels)
     return [
         Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
     ]

@@ -1,7 +1,7 @@
 """Frames from any source: every one of a file, the newest of a live one."""
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Frame, Signal
+from edgecat_runtime.camera.frames import Frame, Signal, StatusEvent
 from edgecat_runtime.camera.opening import open_source, register_source
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 
@@ -12,6 +12,7 @@ __all__ = [
     "Signal",
     "Source",
     "SourceOptions",
+    "StatusEvent",
     "open_source",
     "register_source",
 ]

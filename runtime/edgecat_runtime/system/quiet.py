@@ -12,7 +12,7 @@ _LOCK = Lock()
 
 
 @contextmanager
-def quiet_stderr() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Discard what is written to file descriptor 2 while a device is being opened.
 
     OpenCV, FFmpeg and V4L2 print directly, and each has its own setting or none. The redirection
