@@ -10,8 +10,8 @@ import pytest
 
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.loop.answers import Answer
-from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.model.status import Status
+from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.web import feed as feed_module
 from edgecat_runtime.web.feed import HISTORY_SECONDS, SAMPLE_SECONDS, LoopStatus
 

@@ -83,7 +83,7 @@ class Recovery:
         if self.state is Status.NO_SIGNAL:
             self._tell("back", str(self._reason), now - self._lost_at)
             log.warning("%s is back after %.1f s", name, now - self._lost_at)
-        if self.state != "live":
+        if self.state is not Status.LIVE:
             self.state, self._lost_at, self._tries = Status.LIVE, 0.0, 0
 
     def lose(self, error: Exception) -> None:
@@ -126,7 +126,7 @@ class Recovery:
 
     @property
     def _watched(self) -> bool:
-        return self._reopen is not None and self.state != "ended"
+        return self._reopen is not None and self.state is not Status.ENDED
 
 
 class Absent(Source):
