@@ -86,7 +86,7 @@ def test_names_are_listed_without_an_import(install: Install) -> None:
         "output paper (acme-cats 1.2)",
     ]
     assert "paper:..." in [kind.example for kind in source_kinds()]
-    assert output_names() == ("events", "mqtt", "paper", "snapshots")
+    assert {"events", "mqtt", "paper", "snapshots"} <= set(output_names())
     with pytest.raises(UserError, match="expected one of auto, .*paper"):
         backend_entries("model.onnx", name="stone")
     assert "paper" not in available_backends("model.onnx"), "auto takes what is built in"

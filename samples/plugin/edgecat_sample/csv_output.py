@@ -33,7 +33,7 @@ class Csv(Sink):
         """Append one row."""
         frame, decided = answer.frame, answer.smoothed
         time = datetime.fromtimestamp(frame.time, timezone.utc).isoformat(timespec="milliseconds")
-        row = (time, frame.source, frame.index, frame.name, decided.label)
+        row = (time, frame.source, frame.index, frame.name, decided.displayed)
         self._rows.writerow((*row, f"{decided.confidence:.4f}"))
 
     def close(self) -> None:
