@@ -54,7 +54,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         info = tmp_path / f"{name.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(entry_points)
+        (info / "entry_points.txt").write_bytes(entry_points.encode(errors="surrogateescape"))
 
     return put
 
@@ -158,7 +158,7 @@ def test_a_broken_one_does_not_break_what_is_built_in(install: Install, tmp_path
     assert "acme_cats" not in sys.modules
 
 
-@pytest.mark.parametrize("text", ["[edgecat.sources]\nno equals sign\n", "\xff["])
+@pytest.mark.parametrize("text", ["[edgecat.sources]\nno equals sign\n", "\udcff[edgecat.sources]"])
 def test_unreadable_metadata_hides_that_distribution_alone(install: Install, text: str) -> None:
     install(text, name="acme-torn", module="acme_torn")
     install(ALL)
