@@ -21,7 +21,7 @@ SAMPLES = ROOT / "samples"
 DOCUMENTS = sorted(
     path for path in SAMPLES.rglob("*") if path.suffix in (".md", ".service", ".conf")
 )
-SCRIPTS = sorted(SAMPLES.rglob("*.py"))
+SCRIPTS = sorted(path for path in SAMPLES.rglob("*.py") if "plugin" not in path.parts)
 
 
 def shell_lines(path: Path) -> Iterator[str]:

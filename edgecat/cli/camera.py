@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +65,7 @@ def camera(
     snapshots: outputs.SnapshotFolder = None,
     snapshot_limit: outputs.SnapshotLimit = 1000,
     mqtt: outputs.MqttAddress = None,
+    sink: outputs.OtherOutputs = None,
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
     web_source: camera_web.WebSource = None,
@@ -92,7 +92,6 @@ def camera(
         return sources.show_sources(json=json)
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
         from edgecat_runtime.pipeline import Pipeline
 
         source_options = sources.source_options(options)
@@ -111,6 +110,7 @@ def camera(
                 snapshots=snapshots,
                 snapshot_limit=snapshot_limit,
                 mqtt=mqtt,
+                others=sink or (),
                 window=not headless,
             )
             pipeline = Pipeline(

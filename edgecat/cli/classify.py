@@ -55,7 +55,7 @@ def classify(
             answers.append(
                 {
                     "source": str(path),
-                    "label": prediction.label,
+                    "label": prediction.displayed,
                     "confidence": prediction.confidence,
                     "probabilities": prediction.probabilities,
                 }

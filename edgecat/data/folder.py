@@ -10,6 +10,7 @@ from pathlib import Path
 from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError
+from edgecat_runtime.model.status import check_class_names
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,8 @@ def _check_labels(names: set[str], empty: set[str], order: tuple[str, ...], *, f
         raise UserError(
             f"class folder {min(empty - names)!r} holds no pictures; add some or remove it"
         )
+    if free:
+        check_class_names(order, "Rename its folder")
     if free and len(order) < 2:
         raise UserError(
             f"all pictures are of one class, {order[0]!r}; expected two class folders or more"

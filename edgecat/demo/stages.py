@@ -120,7 +120,7 @@ def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Sa
         recorder = Recorder(config.output / "camera.mkv", fps=FPS)
         pipeline = Pipeline(frames, classifier, [recorder])
         said = tuple(
-            Said(shown, answer.raw.label, answer.smoothed.label, answer.smoothed.confidence)
+            Said(shown, answer.raw.displayed, answer.smoothed.displayed, answer.smoothed.confidence)
             for answer, shown in zip(pipeline, truth, strict=True)
         )
     summary = pipeline.summary

@@ -14,7 +14,7 @@ from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat_runtime.outputs.matroska import MatroskaWriter
 from edgecat_runtime.system.atomic import atomic_path
 from edgecat_runtime.system.opencv import cv2_module
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
 HEIGHT, WIDTH, FPS = 480, 576, 25
@@ -103,7 +103,7 @@ def webm_from_clip(clip: Path, *, width: int, every: int) -> bytes | None:
         path, writer = Path(folder) / "clip.webm", None
         for picture in _read(clip, width, every):
             if writer is None:
-                with quiet_stderr():
+                with suppress_stderr():
                     size = (picture.shape[1], picture.shape[0])
                     codec = cv2.VideoWriter.fourcc(*"VP80")
                     writer = cv2.VideoWriter(str(path), codec, FPS / every, size)

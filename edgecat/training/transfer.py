@@ -57,7 +57,7 @@ def begin(config: TrainConfig, model: nn.Module, card: ModelCard, watcher: Watch
     frozen_stages(model, config.freeze, config.arch)
     if config.weights:
         weights = read_weights(config.weights, card, on_progress=watcher.fetching)
-        watcher.told(str(take(weights, model, card)))
+        watcher.on_message(str(take(weights, model, card)))
 
 
 def take(weights: Weights, model: nn.Module, card: ModelCard) -> Taken:

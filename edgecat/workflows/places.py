@@ -37,9 +37,11 @@ def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
         path: the model.
         names: as `--backend` names them; one of several GPUs is looked for where it is named.
     """
-    from edgecat_runtime.backends.base import backend_entries, split_device
+    from edgecat_runtime.backends.base import backend_entries, load_plugin, split_device
 
     openable_backends(path)
+    for name in names:
+        load_plugin(name.partition(":")[0])
     found = list(backend_entries(path))
     for name in names:
         backend, _, device = name.partition(":")

@@ -35,7 +35,8 @@ def application(classifier: Classifier) -> FastAPI:
             told = await asyncio.to_thread(answer, await _body(request))
         except PictureError as error:
             raise HTTPException(400, str(error)) from error
-        return {name: getattr(told, name) for name in ("label", "confidence", "probabilities")}
+        names = ("confidence", "probabilities")
+        return {"label": told.displayed, **{name: getattr(told, name) for name in names}}
 
     @app.get("/healthz")
     async def health() -> dict[str, Any]:

@@ -326,6 +326,11 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda t: plant_tar(t / "p", contents("train/cat/1.jpg", "test/cat/1.jpg")),
         "all pictures are of one class, 'cat'",
     ),
+    "a class named as a status": (
+        lambda t: plant_folder(t / "p", contents("cat/1.jpg", "unsure/1.jpg")),
+        "a class is named 'unsure'; expected any name but waiting, no signal, unsure, stopped, "
+        "which are shown where there is no label. Rename its folder",
+    ),
     "empty class": (
         lambda t: plant_folder(t / "p", contents(*PAIR, "fox/")),
         "class folder 'fox' holds no pictures; add some or remove it",

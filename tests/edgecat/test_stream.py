@@ -134,6 +134,11 @@ def _index(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> No
     path.write_text(json.dumps(index))
 
 
+def _name_a_class_stopped(folder: Path) -> None:
+    path = folder / "classes.txt"
+    path.write_text(path.read_text().replace("cat", "stopped"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -141,6 +146,7 @@ def _index(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> No
         (lambda f: (f / "index.json").write_text("[]"), "index.json cannot be read"),
         (lambda f: (f / "train-000003.tar").unlink(), "train-000003.tar is missing"),
         (lambda f: (f / "classes.txt").unlink(), "names no classes; expected the same"),
+        (_name_a_class_stopped, "a class is named 'stopped'.* Rename it in classes.txt"),
         (lambda f: _index(f, lambda e: e.pop()), "no shards to validate on"),
         (lambda f: _index(f, lambda e: e.__delitem__(slice(8))), "no shards to train on"),
         (lambda f: _index(f, lambda e: e[2].update(nsamples=6)), "pictures; index.json says 6"),

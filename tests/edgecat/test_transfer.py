@@ -75,7 +75,7 @@ class Lines(Watcher):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def told(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         self.said.append(sentence)
 
 

@@ -109,6 +109,12 @@ def test_a_foreign_classifier_is_wrapped_and_served(tmp_path: Path, form: dict) 
         assert top.label == LABELS[expected[0].argmax()]
 
 
+def test_a_class_named_as_a_status_is_refused(plain: bytes) -> None:
+    labels = ("no signal", *LABELS[1:])
+    with pytest.raises(UserError, match=r"a class is named 'no signal'.* labels file"):
+        card_for_foreign(plain, name="net", labels=labels, **COLOURS)
+
+
 def test_colours_are_taken_in_the_order_of_opencv(plain: bytes) -> None:
     card = card_for_foreign(plain, name="net", labels=LABELS, **COLOURS)
     blue = np.zeros((1, 32, 32, 3), np.uint8)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.camera.listing import source_kinds
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.redaction import redacted
@@ -544,7 +544,7 @@ def test_systemd_shows_the_state_of_the_source(told: Callable[[], list[str]]) ->
         ("switched", ["STATUS=receiving frames"]),
         ("reloaded", []),
     ]:
-        watchdog.signal(Signal(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]
+        watchdog.signal(StatusEvent(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]
         assert told() == shown, state
     watchdog.close()
     assert told() == ["STOPPING=1"]

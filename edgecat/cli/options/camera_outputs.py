@@ -58,6 +58,16 @@ MqttAddress = Annotated[
         rich_help_panel=OUTPUTS,
     ),
 ]
+OtherOutputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        metavar="NAME[:ARGUMENT]",
+        help="Any other output by its name, such as that of a plug-in. Give several to use all.",
+        show_default=False,
+        rich_help_panel=OUTPUTS,
+    ),
+]
 Smooth = Annotated[
     bool | None,
     typer.Option(
@@ -112,6 +122,7 @@ def sinks(
     snapshots: Path | None,
     snapshot_limit: int,
     mqtt: str | None,
+    others: Sequence[str],
     window: bool,
 ) -> list[Sink]:
     """Open what the answers go to; raises UserError where that cannot be done."""
@@ -135,6 +146,10 @@ def sinks(
         from edgecat_runtime.outputs.snapshots import Snapshots
 
         opened.append(Snapshots(snapshots, limit=snapshot_limit))
+    if others:
+        from edgecat_runtime.outputs.opening import open_output
+
+        opened += map(open_output, others)
     for number, frames in enumerate(cameras):
         for sink in _pictures(frames, output and _numbered(output, number, cameras), window=window):
             sink.only_camera = number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,6 +92,7 @@ def open_cameras(
     import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
     from edgecat_runtime.camera.camera import Camera
 
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
     with ExitStack() as stack:
         yield [
             stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))

@@ -11,6 +11,7 @@ from edgecat.deepvis.live.stage import Stage
 from edgecat.deepvis.live.view import Composed
 from edgecat.deepvis.state import State
 from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
@@ -68,7 +69,7 @@ class Show(Sink):
         view = self._looker.look(
             source=answer.frame.source,
             fps=answer.fps,
-            notice="no signal" if self._stage.state == "no signal" else "",
+            notice=state.value if (state := self._stage.state) is Status.NO_SIGNAL else "",
         )
         composed = compose(view, *self._size)
         if composed.grid is not None:

@@ -21,6 +21,7 @@ from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.files import natural_key
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.model.status import Status
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -60,7 +61,7 @@ class Stage(Camera):
     def check(self) -> None:
         """Look after the source as any camera does; a film begins again."""
         super().check()
-        if self.state == "ended" and self._text:
+        if self.state is Status.ENDED and self._text:
             self.switch(self._text)
 
     def take(self) -> Frame | None:

@@ -19,6 +19,7 @@ from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError, Fit, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
+from edgecat_runtime.model.status import check_class_names
 from edgecat_runtime.types import Frames, Logits
 
 _FLOAT = 1
@@ -47,8 +48,10 @@ def card_for_foreign(
         fit: `crop`, `letterbox` or `stretch`.
 
     Raises:
-        UserError: no such classifier, no size, or another size than the model's.
+        UserError: no such classifier, no size, another size than the model's, or a label that is
+            the word for a status, such as `unsure`.
     """
+    check_class_names(labels)
     source = foreign_input(payload)
     fixed = (source.height, source.width)
     height, width = size or fixed

@@ -19,6 +19,7 @@ from edgecat_runtime.errors import (
 )
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.status import check_class_names
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -233,6 +234,7 @@ def candidates_for(
     card = read_card(path)
     if labels is not None:
         card = card.with_labels(tuple(labels))
+    check_class_names(card.labels)
     return [
         Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
     ]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera as Camera
     from edgecat_runtime.camera.frames import Frame as Frame
     from edgecat_runtime.camera.frames import Signal as Signal
+    from edgecat_runtime.camera.frames import StatusEvent as StatusEvent
     from edgecat_runtime.camera.opening import open_source as open_source
     from edgecat_runtime.camera.opening import register_source as register_source
     from edgecat_runtime.camera.source import Shot as Shot
@@ -22,6 +23,7 @@ _HOMES = {
     "Signal": "frames",
     "Source": "source",
     "SourceOptions": "source",
+    "StatusEvent": "frames",
     "open_source": "opening",
     "register_source": "opening",
 }

@@ -12,13 +12,14 @@ from threading import Condition
 from time import perf_counter
 from types import TracebackType
 
-from edgecat_runtime.camera.frames import Fitted, Frame, Signal
+from edgecat_runtime.camera.frames import Fitted, Frame, StatusEvent
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.reader import Reader
-from edgecat_runtime.camera.recovery import Absent, State
+from edgecat_runtime.camera.recovery import Absent
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, Source, SourceOptions
 from edgecat_runtime.errors import DeviceError
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
 
@@ -102,8 +103,8 @@ class Camera:
         return self._reader.number
 
     @property
-    def state(self) -> State:
-        """`waiting` for the first frame, `live`, `no signal` or `ended`."""
+    def state(self) -> Status:
+        """Waiting for the first frame, live, no signal or ended."""
         return self._reader.recovery.state
 
     @property
@@ -112,7 +113,7 @@ class Camera:
         return self._reader.recovery.losses
 
     @property
-    def signals(self) -> deque[Signal]:
+    def signals(self) -> deque[StatusEvent]:
         """Status events of the source not consumed yet, oldest first."""
         return self._reader.signals
 
@@ -250,7 +251,7 @@ def read_newest(
             for camera in cameras:
                 camera.check()
             frames = [frame for camera in cameras if (frame := camera.take()) is not None]
-            if frames or all(camera.state == "ended" for camera in cameras):
+            if frames or all(camera.state is Status.ENDED for camera in cameras):
                 return frames
             left = deadline - perf_counter()
             if left <= 0:

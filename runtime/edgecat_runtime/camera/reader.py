@@ -10,11 +10,12 @@ from threading import Condition, Thread
 from time import perf_counter
 from typing import Literal
 
-from edgecat_runtime.camera.frames import Fitted, Frame, Signal
+from edgecat_runtime.camera.frames import Fitted, Frame, StatusEvent
 from edgecat_runtime.camera.recovery import Recovery, Reopen
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.view import View
 from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
 
@@ -62,7 +63,7 @@ class Reader:
         self.slot: Frame | None = None
         self.error: Exception | None = None
         self.closed = False
-        self.signals: deque[Signal] = deque(maxlen=64)
+        self.signals: deque[StatusEvent] = deque(maxlen=64)
         self.clock = Clock()
         self.fit: Callable[[Image], Fitted] | None = None
         self.recovery = Recovery(
@@ -139,7 +140,7 @@ class Reader:
             if self.closed:
                 return
             self.closed = True
-            self.recovery.state = "ended"
+            self.recovery.state = Status.ENDED
             self.changed.notify_all()
         if self._thread is None:
             self.source.close()
@@ -241,7 +242,7 @@ class Reader:
         if turn == self._turn:
             self._turn += 1
             self.error = error
-            self.recovery.state = "ended"
+            self.recovery.state = Status.ENDED
             self.changed.notify_all()
 
     def _count_gone(self, source: Source) -> None:
@@ -252,7 +253,7 @@ class Reader:
         self, state: Literal["lost", "back", "switched"], reason: str, seconds: float = 0.0
     ) -> None:
         name = self.source.name
-        self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
+        self.signals.append(StatusEvent(state, name, self.number, time.time(), reason, seconds))
 
 
 def _close(source: Source | None) -> None:

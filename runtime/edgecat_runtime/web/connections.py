@@ -14,7 +14,7 @@ WRITE_SECONDS = 5.0  # for a stream's viewer to receive one image
 _POLL_SECONDS = 0.02
 
 
-class Doorman:
+class ConnectionLimiter:
     """Creates the protocol of each connection, with a deadline; responds 503 beyond `most`.
 
     Each connection serves one request (`Connection: close`), so one deadline covers all of it.

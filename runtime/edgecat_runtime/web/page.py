@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.web.application import Application, Controls
-from edgecat_runtime.web.feed import Feed
-from edgecat_runtime.web.guard import Guard, address_from_text, listen
+from edgecat_runtime.web.feed import LoopStatus
+from edgecat_runtime.web.guard import AccessControl, address_from_text, listen
 from edgecat_runtime.web.panels import registered_panels
 from edgecat_runtime.web.server import Server, web_module
 
@@ -64,17 +64,17 @@ class WebPage(Sink):
         web_module()
         place = address_from_text(address)
         self._sock = listen(place)
-        self._guard = Guard(place, self._sock, token)
+        self._guard = AccessControl(place, self._sock, token)
         self.url = self._guard.url_with_token
         self._control = control
         self._sources = {redacted(text): text for text in sources} if control else {}
         self._most_viewers = most_viewers
-        self._feed: Feed | None = None
+        self._feed: LoopStatus | None = None
         self._server: Server | None = None
 
     def begin(self, loop: Loop) -> None:
         """Start serving."""
-        feed = self._feed = Feed(loop)
+        feed = self._feed = LoopStatus(loop)
         controls = Controls(
             loop.stop if self._control else None,
             tuple(self._sources),

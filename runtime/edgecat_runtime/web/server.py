@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgecat_runtime.errors import BackendMissing
-from edgecat_runtime.web.connections import Doorman
+from edgecat_runtime.web.connections import ConnectionLimiter
 
 if TYPE_CHECKING:
     from edgecat_runtime.web.application import Application
@@ -85,8 +85,8 @@ class Server:
             max_field_size=8190,
         )
         await runner.setup()
-        application.doorman = Doorman(runner.server, self._most)
-        server = await self._loop.create_server(application.doorman, sock=self._sock)
+        application.limiter = ConnectionLimiter(runner.server, self._most)
+        server = await self._loop.create_server(application.limiter, sock=self._sock)
         self._ready.set()
         await self._stop.wait()
         server.close()

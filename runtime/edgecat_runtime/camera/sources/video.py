@@ -20,7 +20,7 @@ from edgecat_runtime.camera.sources.capture import stated_fps
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES
 from edgecat_runtime.system.opencv import cv2_module
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
 log = logging.getLogger("edgecat_runtime")
@@ -152,7 +152,7 @@ def _open_video(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     capture = None
     if not _is_text(head):
-        with quiet_stderr():
+        with suppress_stderr():
             capture = cv2.VideoCapture(str(path))
     if capture is None or not capture.isOpened():
         raise UserError(
