@@ -28,6 +28,10 @@ class CardError(UserError):
     """A card is missing, has a newer schema, or does not match its model."""
 
 
+class CardMissing(CardError):
+    """A file has no card: something other than edgecat wrote it."""
+
+
 class CardDamaged(GateError):
     """A card, or the file that contains it, was modified after it was written."""
 
