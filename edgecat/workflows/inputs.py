@@ -61,8 +61,9 @@ def many_paths(paths: Paths | None) -> tuple[Path, ...]:
 def missing_package(error: ModuleNotFoundError) -> BackendMissing | None:
     """The error that names the install command; None for a package that no extra installs."""
     extra = EXTRAS.get((error.name or "").partition(".")[0])
-    sentence = f"{error.name} is not installed: pip install 'edgecat[{extra}]'"
-    return BackendMissing(sentence) if extra else None
+    if not extra:
+        return None
+    return BackendMissing(f"{error.name} is not installed", fix=f"pip install 'edgecat[{extra}]'")
 
 
 def names_missing_packages(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
