@@ -37,6 +37,11 @@ class Frame:
         source: name of the source.
         camera: index of the camera among several, from 0.
         fitted: the preprocessed frame, if the capture thread has made it already.
+
+    Example:
+        >>> with Camera.open("clip.mp4") as camera:  # doctest: +SKIP
+        ...     print(next(iter(camera)).image.shape)
+        (720, 1280, 3)
     """
 
     image: Image
@@ -68,6 +73,9 @@ class Signal:
         before: the camera's previous label or status: a label, `unsure`, `waiting` for a frame, `no
             signal` or `stopped`.
         age: seconds since the capture of the last classified frame; 0 if there was none.
+
+    Example:
+        >>> door = CallbackSink(open_door, on_signal=lambda s: print(s.state))  # doctest: +SKIP
     """
 
     state: News

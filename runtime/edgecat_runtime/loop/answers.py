@@ -23,6 +23,11 @@ class Answer:
         age: seconds from the frame's capture to this answer.
         fps: answers per second over the last second; 0 for the first answer.
         before: the camera's previous label or status: a label, `unsure` or `waiting`.
+
+    Example:
+        >>> for answer in Pipeline(camera, classifier):  # doctest: +SKIP
+        ...     if answer.changed:
+        ...         print(answer.before, "->", answer.smoothed)
     """
 
     frame: Frame
@@ -55,6 +60,11 @@ class Summary:
         skipped: frames that could not be read.
         not_recorded: answers dropped because an output was too slow.
         failures: one message per output that stopped on an error.
+
+    Example:
+        >>> summary = Pipeline(camera, classifier).run()  # doctest: +SKIP
+        >>> summary.frames, summary.failures  # doctest: +SKIP
+        (900, ())
     """
 
     frames: int

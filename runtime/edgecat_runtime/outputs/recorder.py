@@ -43,6 +43,9 @@ class Recorder(Sink):
 
     Raises:
         UserError: the path is not writable, or this OpenCV cannot write the format.
+
+    Example:
+        >>> Pipeline(camera, classifier, [Recorder("clip.mkv")]).run()  # doctest: +SKIP
     """
 
     name = "the recorder"
