@@ -179,6 +179,23 @@ def test_pictures_are_classified(
     assert re.fullmatch(rf"{pets}/0\.png: (cat|dog) \d+\.\d%\n", capsys.readouterr().out)
 
 
+def test_the_first_model_is_trained_exported_and_proved(tmp_path: Path) -> None:
+    command = [sys.executable, str(SAMPLES / "first_model.py"), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    trained, half, int8, *pairs, found = ran.stdout.splitlines()
+    assert re.fullmatch(r"TrainResult\('.+', \d+\.\d\d% of 160 images, epoch \d of 8\)", trained)
+    assert re.fullmatch(r"ExportResult\('.+\.fp16\.onnx', fp16, .+ MB, gate passed\)", half)
+    assert re.match(
+        r"ExportResult\('.+\.int8\.onnx', int8, .+ MB, gate passed\), in floating", int8
+    )
+    assert len(pairs) >= 2
+    assert all(pair.startswith("PASS  ") for pair in pairs), pairs
+    cats = re.fullmatch(r"Predictions\(100 images: (\d+) cat, \d+ dog\)", found)
+    assert cats is not None, found
+    assert int(cats[1]) > 70, "it has learnt nothing"
+
+
 def test_the_unit_has_a_watchdog(unit: configparser.RawConfigParser) -> None:
     service = unit["Service"]
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")

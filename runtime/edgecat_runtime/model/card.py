@@ -35,7 +35,14 @@ class CardError(UserError):
 
 
 class CardMissing(CardError):
-    """A file has no card: something other than edgecat wrote it."""
+    """A file has no card: something other than edgecat wrote it.
+
+    Example:
+        >>> try:  # doctest: +SKIP
+        ...     card = read_card("resnet.onnx")
+        ... except CardMissing:
+        ...     edgecat.export("resnet.onnx", foreign=edgecat.ForeignModel(labels, mean, std))
+    """
 
 
 class CardDamaged(GateError):

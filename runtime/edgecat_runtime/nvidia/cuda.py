@@ -286,14 +286,11 @@ def _no_driver(version: int) -> DeviceError:
         return DeviceError("no NVIDIA driver was found", fix=fix)
     bindings = import_module("cuda.bindings")
     major, minor = version // 1000, version % 1000 // 10
-    fixes = {
-        12: f"pip install 'cuda-bindings>={_OLDEST},<13'",
-        13: "pip install 'cuda-bindings<14'",
-    }
+    fix = {12: f"pip install 'cuda-bindings>={_OLDEST},<13'", 13: "pip install 'cuda-bindings<14'"}
     return DeviceError(
         f"the NVIDIA driver supports CUDA {major}.{minor}; cuda-bindings "
         f"{bindings.__version__} needs a newer one",
-        fix=fixes.get(major, "Update the driver"),
+        fix=fix.get(major, "Update the driver"),
     )
 
 
