@@ -282,8 +282,8 @@ def _check(doing: str, result: tuple[Any, ...]) -> Any:
 
 def _no_driver(version: int) -> DeviceError:
     if not version:
-        fix = "Use a .onnx file on the CPU, or install the driver"
-        return DeviceError("no NVIDIA driver was found", fix=fix)
+        advice = "Use a .onnx file on the CPU, or install the driver"
+        return DeviceError("no NVIDIA driver was found", fix=advice)
     bindings = import_module("cuda.bindings")
     major, minor = version // 1000, version % 1000 // 10
     fix = {12: f"pip install 'cuda-bindings>={_OLDEST},<13'", 13: "pip install 'cuda-bindings<14'"}
