@@ -179,6 +179,7 @@ def test_pictures_are_classified(
     assert re.fullmatch(rf"{pets}/0\.png: (cat|dog) \d+\.\d%\n", capsys.readouterr().out)
 
 
+@pytest.mark.timeout(900)
 def test_the_first_model_is_trained_exported_and_proved(tmp_path: Path) -> None:
     command = [sys.executable, str(SAMPLES / "first_model.py"), str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
