@@ -28,6 +28,7 @@ run = edgecat.train(
     batch_size=32,
     optimizer="adamw",
     lr=0.002,
+    threads=1,  # enough for so small a network, and unhurt by other programs
 )
 print(repr(run))
 
