@@ -192,9 +192,10 @@ def test_the_first_model_is_trained_exported_and_proved(tmp_path: Path) -> None:
     )
     assert exported or re.search(r"^int8 .*too differently", said, re.M), said
     assert len(list(tmp_path.glob("vgg16-*/*.int8.onnx"))) == bool(exported)
-    pairs = re.findall(r"^(PASS|FAIL)  \S+\.(fp16|int8)\.onnx on ", said, re.M)
-    assert {precision for _, precision in pairs} == {"fp16", *(["int8"] if exported else [])}
-    assert all(verdict == "PASS" for verdict, precision in pairs if precision == "fp16")
+    pairs = re.findall(r"^(PASS|FAIL)  \S+\.onnx on \S+ \((\w+)\)", said, re.M)
+    expected = {"fp32", "fp16", *(["int8"] if exported else [])}
+    assert {precision for _, precision in pairs} == expected
+    assert all(verdict == "PASS" for verdict, precision in pairs if precision == "fp32"), said
     cats = re.search(r"^Predictions\(100 images: (\d+) cat, \d+ dog\)$", said, re.M)
     assert cats is not None, said
     assert int(cats[1]) > 60, "no better than chance"
