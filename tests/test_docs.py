@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import inspect
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -72,6 +76,38 @@ def literals() -> set[str]:
 
 
 PACKAGES = ("runtime/edgecat_runtime", "export/edgecat_export", "edgecat")
+API = runpy.run_path(str(ROOT / "docs" / "api.py"))
+PUBLIC = {
+    f"{package}.{name}": getattr(import_module(package), name)
+    for package in API["PACKAGES"]
+    for name in import_module(package).__all__
+}
+CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
+
+
+def test_the_api_page_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert written == API["render"](), "run python docs/api.py"
+
+
+def test_a_changed_docstring_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgecat.workflows import verify
+
+    monkeypatch.setattr(verify.Verification, "__doc__", "Something else.")
+    assert "\nSomething else.\n" in API["render"]()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_public_class_has_an_example_that_works(name: str) -> None:
+    value = CLASSES[name]
+    assert "Example:\n" in inspect.getdoc(value), name
+    module = import_module(value.__module__)
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
+    for test in finder.find(value, name, globs=dict(vars(module))):
+        assert test.examples
+        assert runner.run(test).failed == 0
+
+
 LECTURES = ("lecture.md", "lecture.ko.md")
 
 

@@ -179,6 +179,28 @@ def test_pictures_are_classified(
     assert re.fullmatch(rf"{pets}/0\.png: (cat|dog) \d+\.\d%\n", capsys.readouterr().out)
 
 
+@pytest.mark.timeout(900)
+def test_the_first_model_is_trained_exported_and_proved(tmp_path: Path) -> None:
+    command = [sys.executable, str(SAMPLES / "first_model.py"), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stdout
+    assert re.search(r"^TrainResult\('.+', \d+\.\d\d% of 160 images, epoch \d of 8\)$", said, re.M)
+    assert re.search(r"^ExportResult\('.+\.fp16\.onnx', fp16, .+ MB, gate passed\)$", said, re.M)
+    exported = re.search(
+        r"^ExportResult\('.+\.int8\.onnx', int8, .+ MB, gate passed\)$", said, re.M
+    )
+    assert exported or re.search(r"^int8 .*too differently", said, re.M), said
+    assert len(list(tmp_path.glob("vgg16-*/*.int8.onnx"))) == bool(exported)
+    pairs = re.findall(r"^(PASS|FAIL)  \S+\.onnx on \S+ \((\w+)\)", said, re.M)
+    expected = {"fp32", "fp16", *(["int8"] if exported else [])}
+    assert {precision for _, precision in pairs} == expected
+    assert all(verdict == "PASS" for verdict, precision in pairs if precision == "fp32"), said
+    cats = re.search(r"^Predictions\(100 images: (\d+) cat, \d+ dog\)$", said, re.M)
+    assert cats is not None, said
+    assert int(cats[1]) > 60, "no better than chance"
+
+
 def test_the_unit_has_a_watchdog(unit: configparser.RawConfigParser) -> None:
     service = unit["Service"]
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")

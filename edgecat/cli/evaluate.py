@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgecat.workflows.evaluate import Calibrated, Evaluated
+    from edgecat.workflows.evaluate import CalibrationResult, EvaluationResult
 
 _MATRIX_CLASSES = 10  # a wider matrix does not fit on a terminal
 
@@ -110,7 +110,7 @@ def _check_request(
         raise UserError("--output is where --calibrate writes; give --calibrate DATA with it")
 
 
-def _show(evaluated: Evaluated) -> None:
+def _show(evaluated: EvaluationResult) -> None:
     from edgecat.cli.terminal.console import say, table
 
     answers, name = evaluated.answers, f"{evaluated.model} on {evaluated.backend}"
@@ -167,7 +167,7 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
 
 
-def _show_calibration(calibrated: Calibrated) -> None:
+def _show_calibration(calibrated: CalibrationResult) -> None:
     from edgecat.cli.terminal.console import say, table
 
     found = calibrated.found

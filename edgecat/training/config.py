@@ -109,6 +109,11 @@ class TrainConfig:
 
     Raises:
         UserError: a value is out of range.
+
+    Example:
+        >>> config = TrainConfig(data=("photos/",), arch="vgg16", epochs=12)
+        >>> config.peak_rate, config.size_at(0)
+        (0.05, 64)
     """
 
     data: tuple[str, ...]

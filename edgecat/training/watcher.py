@@ -11,7 +11,13 @@ from edgecat.training.history import Epoch
 
 
 class Watcher:
-    """What a run tells while it goes; the command line draws it, others override what they like."""
+    """What a run tells while it goes; the command line draws it, others override what they like.
+
+    Example:
+        >>> class Losses(Watcher):
+        ...     def epoch_finished(self, row, *, best):
+        ...         print(row.epoch, row.train_loss)
+    """
 
     def fetching(self, done: int, total: int | None) -> None:
         """So many bytes of the weights to start from are there, of so many where that is known."""

@@ -18,7 +18,15 @@ class Advance(Protocol):
 
 
 class Reporter(Protocol):
-    """Takes a workflow's progress and warnings; none of them is part of its result."""
+    """Takes a workflow's progress and warnings; none of them is part of its result.
+
+    Example:
+        >>> class Printed(Silent):
+        ...     def warn(self, text: str) -> None:
+        ...         print("warning:", text)
+        >>> Printed().warn("skipped: broken.jpg")
+        warning: skipped: broken.jpg
+    """
 
     def progress(self, total: int, description: str) -> AbstractContextManager[Advance]:
         """Begin a long piece of work.

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.model.artifact import read_card as read_card
     from edgecat_runtime.model.card import CardDamaged as CardDamaged
     from edgecat_runtime.model.card import CardError as CardError
+    from edgecat_runtime.model.card import CardMissing as CardMissing
     from edgecat_runtime.model.card import ModelCard as ModelCard
     from edgecat_runtime.model.prediction import Prediction as Prediction
     from edgecat_runtime.model.status import Status as Status
@@ -68,7 +69,7 @@ _NAMES = {
     "loop.answers": ("Answer", "Summary"),
     "loop.decision": ("Thresholds",),
     "model.artifact": ("read_card",),
-    "model.card": ("CardDamaged", "CardError", "ModelCard"),
+    "model.card": ("CardDamaged", "CardError", "CardMissing", "ModelCard"),
     "model.prediction": ("Prediction",),
     "model.status": ("Status",),
     "outputs.callback": ("CallbackSink",),

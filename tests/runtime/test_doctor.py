@@ -19,7 +19,7 @@ from edgecat_runtime.doctor.libraries import (
     check_onnxruntime,
     check_opencv_wheels,
 )
-from edgecat_runtime.doctor.probes import Unwell, in_child, why_not
+from edgecat_runtime.doctor.probes import Reason, Unwell, in_child, why_not
 from edgecat_runtime.doctor.system import (
     check_cameras,
     check_jetpack,
@@ -402,16 +402,18 @@ def test_the_tiny_engine_builds() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "ok", "fix"),
     [
-        ({"GPU 0": "", "GPU 1": ""}, True, ""),
+        ({"GPU 0": Reason(), "GPU 1": Reason()}, True, ""),
         (
-            {"GPU 0": "", "GPU 1": "does not serve H100 (sm_90): use ONNX files there"},
+            {"GPU 0": Reason(), "GPU 1": Reason("does not serve H100 (sm_90)", kind="NotServed")},
             False,
             "Serve",
         ),
-        ({"GPU 0": "crashes: SIGSEGV", "GPU 1": ""}, False, "Reinstall it"),
+        ({"GPU 0": Reason("crashes: SIGSEGV"), "GPU 1": Reason()}, False, "Reinstall it"),
     ],
 )
-def test_what_became_of_an_engine_on_each_gpu(outcomes: dict[str, str], ok: bool, fix: str) -> None:
+def test_what_became_of_an_engine_on_each_gpu(
+    outcomes: dict[str, Reason], ok: bool, fix: str
+) -> None:
     found = gpu._engines_found(KINDS["tensorrt_rtx"], "1.7", outcomes)
     assert (found.ok, found.fix.startswith(fix)) == (ok, True)
     assert found.value.startswith("1.7: GPU 0 ")
@@ -422,7 +424,11 @@ def test_a_child_brings_back_values_and_reasons(
 ) -> None:
     number, providers = in_child("ort_providers")
     assert (number, "CPUExecutionProvider" in providers) == (onnxruntime.__version__, True)
-    assert "backend 'nothing'" in why_not("run_backend", "nothing")
+    nothing = why_not("run_backend", "nothing")
+    assert ("backend 'nothing'" in nothing, nothing.kind, nothing.fix) == (True, "UserError", "")
+    no_gpu = why_not("run_tensor", 99)
+    assert no_gpu.kind in ("DeviceError", "BackendMissing")
+    assert no_gpu.endswith(no_gpu.fix)
     for script, reason in (("kill -ABRT $$", "crashed: SIGABRT"), ("exit 7", "exited with code 7")):
         program = tmp_path / "python"
         program.write_text(f"#!/bin/sh\n{script}\n")

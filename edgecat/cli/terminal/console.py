@@ -55,7 +55,11 @@ def warn(text: str) -> None:
 
 
 class Terminal:
-    """Shows what a workflow reports, on standard error."""
+    """Shows what a workflow reports, on standard error.
+
+    Example:
+        >>> edgecat.evaluate("vgg16.onnx", "photos/", reporter=Terminal())  # doctest: +SKIP
+    """
 
     def progress(self, total: int, description: str) -> AbstractContextManager[Advance]:
         """Show a bar; see `progress`."""

@@ -32,6 +32,10 @@ class EngineOptions:
         strip: leave out the weights that a refit would bring.
         timing_cache: folder for timings; None: the user's cache folder.
         gpu: to build on and prove the engine on, as CUDA counts.
+
+    Example:
+        >>> EngineOptions(opt_batch=4, workspace=1 << 30).max_batch
+        8
     """
 
     min_batch: int = 1

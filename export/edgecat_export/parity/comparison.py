@@ -34,6 +34,11 @@ class Pair:
         n: number of frames compared.
         max_logit_error: worst logit difference, relative to the golden logits' spread.
         agreement: share of frames with the same best class, 0..1.
+
+    Example:
+        >>> pair = Pair("vgg16.safetensors", "vgg16.onnx", "onnxruntime", "fp32", 4, 3e-7, 1.0)
+        >>> pair.passed
+        True
     """
 
     reference: str

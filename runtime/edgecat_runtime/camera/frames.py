@@ -38,6 +38,11 @@ class Frame:
         source: name of the source.
         camera: index of the camera among several, from 0.
         fitted: the preprocessed frame, if the capture thread has made it already.
+
+    Example:
+        >>> with Camera.open("clip.mp4") as camera:  # doctest: +SKIP
+        ...     print(next(iter(camera)).image.shape)
+        (720, 1280, 3)
     """
 
     image: Image
@@ -71,6 +76,9 @@ class StatusEvent:
         previous_label: the camera's previous label; None if it had none.
         previous_status: the camera's previous status: live, or why it had no label.
         age: seconds since the capture of the last classified frame; 0 if there was none.
+
+    Example:
+        >>> door = CallbackSink(open_door, on_signal=lambda s: print(s.state))  # doctest: +SKIP
     """
 
     state: EventKind

@@ -18,7 +18,13 @@ SOURCES = "a camera number, /dev/videoN, a video file, or an image, image folder
 
 
 class Shot(NamedTuple):
-    """An image (h, w, 3) BGR uint8 read from a source, and its name, if it has one."""
+    """An image (h, w, 3) BGR uint8 read from a source, and its name, if it has one.
+
+    Example:
+        >>> import numpy as np
+        >>> Shot(np.zeros((480, 640, 3), np.uint8), "cat.jpg").name
+        'cat.jpg'
+    """
 
     image: Image
     name: str = ""
@@ -38,6 +44,10 @@ class SourceOptions:
         realtime: play a file as if it were live, at its own rate, keeping the newest frame.
         transport: transport protocol for RTSP.
         stall: seconds without a frame after which a live source counts as lost.
+
+    Example:
+        >>> SourceOptions(width=1280, height=720, rotate=90).stall
+        5.0
     """
 
     width: int = 0
@@ -80,6 +90,11 @@ class Source:
         reopens: whether a live source can be reopened after a loss.
         skipped: number of frames skipped so far because they could not be read.
         dropped: number of frames that the source itself skipped in favour of newer ones.
+
+    Example:
+        >>> source = open_source("clip.mp4")  # doctest: +SKIP
+        >>> source.read().image.shape  # doctest: +SKIP
+        (720, 1280, 3)
     """
 
     name: str = "source"

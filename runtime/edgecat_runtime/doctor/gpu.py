@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from edgecat_runtime.doctor.finding import Finding
-from edgecat_runtime.doctor.probes import Unwell, in_child, listed, on_each_gpu
+from edgecat_runtime.doctor.probes import NotServed, Reason, Unwell, in_child, listed, on_each_gpu
 from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import KINDS, Flavour, Kind
 from edgecat_runtime.system.machine import jetson
@@ -48,8 +48,8 @@ def check_cuda() -> Finding:
     if not found:
         return Finding(name, True, value)
     said = f"{value}: {listed(found, 'copies a tensor')}"
-    failed = next(filter(None, found.values()), "")
-    fix = failed.partition(". ")[2] or "Look for the GPU with nvidia-smi, and restart the machine"
+    failed = next(filter(None, found.values()), Reason())
+    fix = failed.fix or "Look for the GPU with nvidia-smi, and restart the machine"
     return Finding(name, not failed, said, fix if failed else "")
 
 
@@ -82,12 +82,12 @@ def _found(kind: Kind) -> bool:
     return any(find_spec(module) is not None for module in kind.modules)
 
 
-def _engines_found(kind: Kind, number: str, found: dict[str, str]) -> Finding:
+def _engines_found(kind: Kind, number: str, found: dict[str, Reason]) -> Finding:
     """What became of an engine on each GPU."""
     value = f"{number}: {listed(found, 'runs an engine')}"
     failed = [why for why in found.values() if why]
     if not failed:
         return Finding(kind.title, True, value)
-    if all("does not serve" in why for why in failed):
+    if all(why.kind == NotServed.__name__ for why in failed):
         return Finding(kind.title, False, value, "Serve ONNX files: pip install onnxruntime-gpu")
     return Finding(kind.title, False, value, f"Reinstall it: {kind.install}")

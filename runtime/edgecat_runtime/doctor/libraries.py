@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from edgecat_runtime.backends import available_backends
 from edgecat_runtime.doctor.finding import Finding
 from edgecat_runtime.doctor.probes import (
     GPU_PROVIDERS,
+    Reason,
     Unwell,
     in_child,
     listed,
@@ -33,10 +34,11 @@ def check_opencv() -> Finding:
     try:
         cv2 = cv2_module()
     except EdgecatError as error:
-        what, _, fix = str(error).partition(": ")
-        if "numpy" in str(error.__cause__) and "No module named 'cv2'" not in str(error.__cause__):
+        cause, fix = error.__cause__, error.fix
+        absent = isinstance(cause, ModuleNotFoundError) and cause.name == "cv2"
+        if not absent and "numpy" in str(cause):  # OpenCV's own sentence
             fix = "This OpenCV needs an older numpy: pip install 'numpy<2'"
-        return Finding("OpenCV", False, what, fix)
+        return Finding("OpenCV", False, error.what, fix)
     return Finding("OpenCV", True, f"{cv2.__version__} from {Path(str(cv2.__file__)).parent}")
 
 
@@ -107,9 +109,9 @@ def check_onnxruntime() -> Finding:
     return _providers_found(number, _started(providers))
 
 
-def _started(providers: Sequence[str]) -> dict[str, str]:
+def _started(providers: Sequence[str]) -> dict[str, Reason]:
     """Why each provider cannot be started, on every GPU if there are several."""
-    found: dict[str, str] = {}
+    found: dict[str, Reason] = {}
     for provider in providers:
         if provider in GPU_PROVIDERS and len(driver().devices) > 1:
             each = on_each_gpu("start_provider", provider)
@@ -119,7 +121,7 @@ def _started(providers: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _providers_found(number: str, providers: dict[str, str]) -> Finding:
+def _providers_found(number: str, providers: Mapping[str, str]) -> Finding:
     """The finding about ONNX Runtime, given why each provider fails (empty: it works)."""
     states = [
         f"{name.replace('ExecutionProvider', '')}{f' fails to start ({why})' if why else ''}"

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -40,7 +40,36 @@ _CARD = ModelCard(architecture="tiny", labels=("blue", "green", "red"), height=S
 
 
 class Unwell(Exception):
-    """A probe failed in its child process; the message says why."""
+    """A probe failed in its child process; the message says why.
+
+    Attributes:
+        kind: name of the exception's class in the child; empty if it left none.
+        fix: as the exception said, if it was an `EdgecatError` with one.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", fix: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.fix = fix
+
+
+class NotServed(Unwell):
+    """The library does not support this GPU."""
+
+
+class Reason(str):
+    """Why a probe failed, as text; empty if it did not. `kind` and `fix` are those of `Unwell`."""
+
+    __slots__ = ("fix", "kind")
+
+    kind: str
+    fix: str
+
+    def __new__(cls, text: str = "", *, kind: str = "", fix: str = "") -> Reason:
+        """Make the text, and keep the rest beside it."""
+        self = super().__new__(cls, text)
+        self.kind, self.fix = kind, fix
+        return self
 
 
 def in_child(function: str, *arguments: object, seconds: float = _CHILD_SECONDS) -> Any:
@@ -67,20 +96,20 @@ def in_child(function: str, *arguments: object, seconds: float = _CHILD_SECONDS)
     except (ValueError, IndexError) as error:
         raise Unwell(f"exited with code {ran.returncode}") from error
     if "error" in result:
-        raise Unwell(result["error"])
+        raise Unwell(result["error"], kind=result["kind"], fix=result["fix"])
     return result["value"]
 
 
-def why_not(function: str, *arguments: object) -> str:
+def why_not(function: str, *arguments: object) -> Reason:
     """Why a function of this module fails in a child process; empty if it does not."""
     try:
         in_child(function, *arguments)
     except Unwell as error:
-        return str(error)
-    return ""
+        return Reason(str(error), kind=error.kind, fix=error.fix)
+    return Reason()
 
 
-def on_each_gpu(function: str, *arguments: object) -> dict[str, str]:
+def on_each_gpu(function: str, *arguments: object) -> dict[str, Reason]:
     """Why a function of this module fails on each GPU; empty if it does not.
 
     Args:
@@ -93,7 +122,7 @@ def on_each_gpu(function: str, *arguments: object) -> dict[str, str]:
     }
 
 
-def listed(outcomes: dict[str, str], works: str) -> str:
+def listed(outcomes: Mapping[str, str], works: str) -> str:
     """Say in one line what became of a function on each GPU."""
     return "; ".join(f"{gpu} {why or works}" for gpu, why in outcomes.items())
 
@@ -184,7 +213,7 @@ def run_engine(flavour: Flavour, gpu: int) -> None:
         except EdgecatError as error:
             if api.serves(found.capability):
                 raise
-            raise Unwell(f"does not serve {found}: use ONNX files there") from error
+            raise NotServed(f"does not serve {found}: use ONNX files there") from error
         except TypeError as error:  # raised by the bindings if the library returns null
             raise Unwell(api.log.first_error or "cannot be started") from error
         with Classifier(backend, _CARD) as classifier:
@@ -237,5 +266,7 @@ def answer(function: str, arguments: str) -> None:
         called = getattr(import_module(module or __name__), name)
         result = {"value": called(*json.loads(arguments))}
     except Exception as error:  # the parent reports it in a finding
-        result = {"error": (str(error).strip().splitlines() or [type(error).__name__])[0]}
+        kind, fix = type(error).__name__, error.fix if isinstance(error, EdgecatError) else ""
+        first = (str(error).strip().splitlines() or [kind])[0]
+        result = {"error": first, "kind": kind, "fix": fix}
     print(json.dumps(result), flush=True)  # noqa: T201

@@ -25,6 +25,11 @@ class Answer:
         fps: answers per second over the last second; 0 for the first answer.
         previous_label: the camera's previous label; None if it had none.
         previous_status: the camera's previous status: live, or why it had no label.
+
+    Example:
+        >>> for answer in Pipeline(camera, classifier):  # doctest: +SKIP
+        ...     if answer.changed:
+        ...         print(answer.previous_label, "->", answer.smoothed)
     """
 
     frame: Frame
@@ -63,6 +68,11 @@ class Summary:
         skipped: frames that could not be read.
         not_recorded: answers dropped because an output was too slow.
         failures: one message per output that stopped on an error.
+
+    Example:
+        >>> summary = Pipeline(camera, classifier).run()  # doctest: +SKIP
+        >>> summary.frames, summary.failures  # doctest: +SKIP
+        (900, ())
     """
 
     frames: int

@@ -22,6 +22,10 @@ class Thresholds:
 
     Raises:
         UserError: not 0 < leave <= enter <= 1, or patience below 1.
+
+    Example:
+        >>> Thresholds(enter=0.9).leave
+        0.55
     """
 
     enter: float = 0.7

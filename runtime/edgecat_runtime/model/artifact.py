@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.model.card import CardDamaged, CardError, CardMissing, ModelCard
 from edgecat_runtime.model.engine_card import read_plan
 from edgecat_runtime.model.protobuf import delimited, fields
 
@@ -172,7 +172,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     if not graph:
         raise CardError(_not_whole(path, "an ONNX model"))
     if not cards:
-        raise CardError(_no_card(path))
+        raise CardMissing(_no_card(path))
     start, end, text = cards[-1]
     size = file.seek(0, 2)
     if len(cards) > 1 or end != size:
@@ -194,7 +194,7 @@ def _read_safetensors(file: BinaryIO, path: Path) -> ModelCard:
     header, start = _header(data, str(path))
     metadata = header.pop("__metadata__", {})
     if KEY not in metadata:
-        raise CardError(_no_card(path))
+        raise CardMissing(_no_card(path))
     labels = metadata.get(LABELS_KEY)
     if data != _sealed_header(header, metadata[KEY], labels):
         raise CardDamaged(_changed(path))

@@ -25,11 +25,34 @@ _CHOICES = {"fit": ("crop", "letterbox", "stretch"), "precision": ("fp32", "fp16
 
 
 class CardError(UserError):
-    """A card is missing, has a newer schema, or does not match its model."""
+    """A card is missing, has a newer schema, or does not match its model.
+
+    Example:
+        >>> read_card("notes.txt")  # doctest: +SKIP
+        Traceback (most recent call last):
+        CardError: notes.txt is not a model; expected a .onnx, .rtx, .safetensors or .trt file
+    """
+
+
+class CardMissing(CardError):
+    """A file has no card: something other than edgecat wrote it.
+
+    Example:
+        >>> try:  # doctest: +SKIP
+        ...     card = read_card("resnet.onnx")
+        ... except CardMissing:
+        ...     edgecat.export("resnet.onnx", foreign=edgecat.ForeignModel(labels, mean, std))
+    """
 
 
 class CardDamaged(GateError):
-    """A card, or the file that contains it, was modified after it was written."""
+    """A card, or the file that contains it, was modified after it was written.
+
+    Example:
+        >>> read_card("edited.onnx")  # doctest: +SKIP
+        Traceback (most recent call last):
+        CardDamaged: edited.onnx was modified after it was written: its hash does not match.
+    """
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,11 @@ class ModelCard:
         payload_bytes: length of the payload in bytes; 0 if the format does not need it.
         payload_sha256: SHA-256 of the payload.
         schema: version of this layout.
+
+    Example:
+        >>> card = ModelCard("vgg16", labels=("cat", "dog"), height=160, width=160)
+        >>> card.classes, card.precision
+        (2, 'fp32')
     """
 
     architecture: str

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.model.card import MAX_BYTES, CardError, ModelCard
+from edgecat_runtime.model.card import MAX_BYTES, CardMissing, ModelCard
 
 # JSON escapes quotes inside strings, so the digest's key occurs only as a key. The bound on its
 # length keeps a damaged card from matching the whole engine.
@@ -51,7 +51,7 @@ def read_plan(file: BinaryIO, path: Path) -> ModelCard:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
             if card := card_in_plan(plan) or _named(plan, path):
                 return card
-    raise CardError(
+    raise CardMissing(
         f"{path} has no model card. Build it with edgecat export MODEL.onnx --to "
         f"{'trt-rtx' if path.suffix == '.rtx' else 'trt'}"
     )

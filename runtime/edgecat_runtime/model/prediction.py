@@ -26,6 +26,11 @@ class Prediction:
         energy: -T log(sum(exp(logits / T))) at the card's temperature T: the lower, the closer the
             frame is to the training data (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
             equation 4); NaN if not computed.
+
+    Example:
+        >>> prediction = Prediction("cat", 0.98, {"cat": 0.98, "dog": 0.02}, (2.0, -1.9))
+        >>> print(prediction, prediction.best, prediction.unsure)
+        cat 98.0% cat False
     """
 
     label: str | None

@@ -83,11 +83,11 @@ def open_gpu(ordinal: int = 0) -> Gpu:
     try:
         error, count = runtime.cudaGetDeviceCount()
     except RuntimeError as failure:  # cuda-pathfinder: no libcuda
-        raise DeviceError(_no_driver(0)) from failure
+        raise _no_driver(0) from failure
     if error.name == "cudaErrorInsufficientDriver":
-        raise DeviceError(_no_driver(int(runtime.cudaDriverGetVersion()[1])))
+        raise _no_driver(int(runtime.cudaDriverGetVersion()[1]))
     if error.name == "cudaErrorNoDevice" or not count:
-        raise DeviceError("the NVIDIA driver found no GPU. Use a .onnx file on the CPU")
+        raise DeviceError("the NVIDIA driver found no GPU", fix="Use a .onnx file on the CPU")
     _check("looking for a GPU", (error,))
     if not 0 <= ordinal < count:
         raise DeviceError(f"GPU {ordinal} does not exist; expected a number from 0 to {count - 1}")
@@ -256,8 +256,8 @@ def _bindings() -> tuple[Any, Any]:
         return import_module("cuda.bindings.runtime"), utils
     except ImportError as error:
         raise BackendMissing(
-            f"cuda-bindings {_OLDEST} or later is not installed: "
-            "pip install 'edgecat-runtime[tensorrt]'"
+            f"cuda-bindings {_OLDEST} or later is not installed",
+            fix="pip install 'edgecat-runtime[tensorrt]'",
         ) from error
 
 
@@ -276,19 +276,21 @@ def _check(doing: str, result: tuple[Any, ...]) -> Any:
             if error.name == _MEMORY
             else "Run edgecat doctor"
         )
-        raise DeviceError(f"the GPU failed while {doing}: {error.name}. {fix}")
+        raise DeviceError(f"the GPU failed while {doing}: {error.name}", fix=fix)
     return values[0] if len(values) == 1 else values
 
 
-def _no_driver(version: int) -> str:
+def _no_driver(version: int) -> DeviceError:
     if not version:
-        return "no NVIDIA driver was found. Use a .onnx file on the CPU, or install the driver"
+        advice = "Use a .onnx file on the CPU, or install the driver"
+        return DeviceError("no NVIDIA driver was found", fix=advice)
     bindings = import_module("cuda.bindings")
     major, minor = version // 1000, version % 1000 // 10
     fix = {12: f"pip install 'cuda-bindings>={_OLDEST},<13'", 13: "pip install 'cuda-bindings<14'"}
-    return (
+    return DeviceError(
         f"the NVIDIA driver supports CUDA {major}.{minor}; cuda-bindings "
-        f"{bindings.__version__} needs a newer one. {fix.get(major, 'Update the driver')}"
+        f"{bindings.__version__} needs a newer one",
+        fix=fix.get(major, "Update the driver"),
     )
 
 

@@ -35,6 +35,9 @@ class Events(Sink):
 
     Raises:
         UserError: it cannot be written.
+
+    Example:
+        >>> Pipeline(camera, classifier, [Events("events.jsonl")]).run()  # doctest: +SKIP
     """
 
     name = "the events file"

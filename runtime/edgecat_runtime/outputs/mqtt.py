@@ -101,6 +101,9 @@ class Mqtt(Sink):
     Raises:
         UserError: the address is invalid.
         BackendMissing: paho-mqtt is not installed.
+
+    Example:
+        >>> Pipeline(camera, classifier, [Mqtt("mqtt://broker/pets")]).run()  # doctest: +SKIP
     """
 
     name = "MQTT"

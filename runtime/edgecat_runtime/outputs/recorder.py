@@ -54,6 +54,7 @@ class Recorder(Sink):
     Example:
         >>> Recorder("clips/{time}.mkv", fps=30.0).path  # doctest: +SKIP
         PosixPath('clips/20261126-135900.mkv')
+        >>> Pipeline(camera, classifier, [Recorder("clip.mkv")]).run()  # doctest: +SKIP
     """
 
     name = "the recorder"

@@ -40,6 +40,12 @@ class Sink:
             after a status event of its source) and when the label changes.
         inline: whether to call it on the loop's thread, where a slow `write` slows the loop.
         only_camera: index of the only camera whose answers it receives; None: all cameras.
+
+    Example:
+        >>> class Count(Sink):
+        ...     number = 0
+        ...     def write(self, answer, picture):
+        ...         self.number += 1
     """
 
     name: str = "output"

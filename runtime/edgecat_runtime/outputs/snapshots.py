@@ -38,6 +38,9 @@ class Snapshots(Sink):
 
     Raises:
         UserError: the folder is not writable, or the limit is below 1.
+
+    Example:
+        >>> Pipeline(camera, classifier, [Snapshots("seen", limit=100)]).run()  # doctest: +SKIP
     """
 
     name = "the snapshots"

@@ -27,6 +27,9 @@ class Window(Sink):
     remote one, does not slow the loop, it shows at most 30 images per second and takes at most a
     fifth of the time. Without a display OpenCV aborts the process: check `display.why_no_window`
     before.
+
+    Example:
+        >>> Pipeline(camera, classifier, [Window("pets")]).run()  # doctest: +SKIP
     """
 
     name = "the window"

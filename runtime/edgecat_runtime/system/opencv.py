@@ -21,8 +21,9 @@ def cv2_module() -> ModuleType:
         import cv2
     except ImportError as error:
         raise BackendMissing(
-            "OpenCV is not installed: pip install 'edgecat-runtime[headless]' (or [gui] for a "
-            "window); on a Jetson use JetPack's, through a venv made with --system-site-packages"
+            "OpenCV is not installed",
+            fix="pip install 'edgecat-runtime[headless]' (or [gui] for a window); on a Jetson use "
+            "JetPack's, through a venv made with --system-site-packages",
         ) from error
     module: ModuleType = cv2
     return module
