@@ -15,6 +15,10 @@ class UserError(EdgecatError):
     """The request is invalid: a path, an image, an option."""
 
 
+class InvalidModel(UserError):
+    """A backend found the model file itself invalid: no other backend is given it."""
+
+
 class BackendMissing(UserError):
     """An optional package is not installed; the message contains the install command."""
 

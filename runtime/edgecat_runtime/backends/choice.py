@@ -14,6 +14,7 @@ from edgecat_runtime.errors import (
     DeviceError,
     EdgecatError,
     GateError,
+    InvalidModel,
     UserError,
 )
 from edgecat_runtime.model.artifact import read_card
@@ -118,7 +119,8 @@ def fastest(
 ) -> tuple[Model, Choice]:
     """Open every candidate and keep the fastest; at most two are open at a time.
 
-    A later candidate wins only if it takes less than `FASTER` times the best time so far.
+    A later candidate wins only if it takes less than `FASTER` times the best time so far. A file
+    that one backend finds invalid is not given to the next: parsers differ in how they fail.
 
     Args:
         candidates: in order of preference; a single one is not timed.
@@ -136,12 +138,17 @@ def fastest(
     taken, least = -1, float("inf")
     trials: list[Trial] = []
     refused: list[Exception] = []
+    invalid: dict[Path, InvalidModel] = {}
     told(0, len(candidates))
     for number, candidate in enumerate(candidates):
         try:
+            if candidate.path in invalid:
+                raise invalid[candidate.path]
             model, time = _timed(candidate, opened, seconds if len(candidates) > 1 else None)
         except (EdgecatError, ImportError) as error:
             refused.append(error)
+            if isinstance(error, InvalidModel):
+                invalid[candidate.path] = error
             trials.append(_trial(candidate, refusal=_reason(error)))
         else:
             trials.append(_trial(candidate, time))

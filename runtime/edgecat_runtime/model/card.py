@@ -9,27 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.model.card_check import GOLDEN_CLASSES as GOLDEN_CLASSES
+from edgecat_runtime.model.card_check import CardDamaged as CardDamaged
+from edgecat_runtime.model.card_check import CardError as CardError
+from edgecat_runtime.model.card_check import NoCard as NoCard
+from edgecat_runtime.model.card_check import check_depth, check_fields
+from edgecat_runtime.model.class_names import MOST_CLASSES, check_labels
 
 SCHEMA = 1
 MAX_BYTES = 4000
-GOLDEN_CLASSES = 16
 
 Fit = Literal["crop", "letterbox", "stretch"]
 Precision = Literal["fp32", "fp16", "int8"]
 _DAMAGED = "the model card is damaged: {}. Copy the file again or export it again"
-_CHOICES = {"fit": ("crop", "letterbox", "stretch"), "precision": ("fp32", "fp16", "int8")}
-
-
-class CardError(UserError):
-    """A card is missing, has a newer schema, or does not match its model."""
-
-
-class CardDamaged(GateError):
-    """A card, or the file that contains it, was modified after it was written."""
+_LABELS_BYTES = 8 << 20
+_READ_BYTES = 4 * MAX_BYTES  # of a card with spaces and escapes that this module does not write
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class ModelCard:
 
         Raises:
             CardDamaged: invalid JSON, a digest mismatch, or labels other than the original ones.
-            CardError: a newer schema, or inconsistent fields.
+            CardError: a newer schema, or a field of the wrong type or out of range.
         """
         values = _parsed(text)
         if values.pop("digest", None) != _digest(values):
@@ -148,29 +146,57 @@ class ModelCard:
 
         Raises:
             CardError: the number of labels is wrong.
+            UserError: a name cannot be a class name, or occurs twice.
         """
         if len(labels) != self.classes:
             raise CardError(
                 f"got {len(labels)} labels; the model has {self.classes} classes. "
                 "Give one label per line, in the order of the logits"
             )
-        return replace(self, labels=labels)
+        return replace(self, labels=check_labels(labels, "the labels"))
+
+    def check(self) -> None:
+        """Check every field, as `from_json` does.
+
+        Raises:
+            CardError: a field has the wrong type or is out of range.
+        """
+        check_fields({item.name: getattr(self, item.name) for item in fields(self)})
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if len(text) > _READ_BYTES:
+        raise CardError(
+            f"the model card takes {len(text)} characters; expected at most {_READ_BYTES}. Export "
+            "the model again"
+        )
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refused)
+        text.encode()
+        _compact({"": values}).encode()  # a lone surrogate may be escaped in the JSON
     except ValueError as error:
         raise CardDamaged(_DAMAGED.format("it is not valid JSON")) from error
+    except RecursionError as error:
+        raise CardError("the model card is nested too deeply. Export the model again") from error
     if not isinstance(values, dict):
         raise CardDamaged(_DAMAGED.format("it is not a JSON object"))
+    check_depth(values)
     schema = values.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise CardError(
-            f"the model card has schema {schema}; this edgecat reads up to {SCHEMA}. "
+            f"the model card has schema {_short(schema)}; this edgecat reads up to {SCHEMA}. "
             "Upgrade edgecat-runtime"
         )
     return values
+
+
+def _refused(constant: str) -> None:
+    """JSON has no NaN and no Infinity, but Python reads them."""
+    raise ValueError(constant)
+
+
+def _short(number: int) -> str:
+    return str(number) if number < 1 << 31 else "above 2147483648"
 
 
 def _summary(labels: tuple[str, ...]) -> dict[str, Any]:
@@ -178,35 +204,49 @@ def _summary(labels: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _restored(summary: Any, labels: tuple[str, ...] | None) -> list[str]:
-    if not isinstance(summary, dict) or not isinstance(summary.get("count"), int):
-        raise CardDamaged(_DAMAGED.format("it has no labels"))
+    count = summary.get("count") if isinstance(summary, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST_CLASSES:
+        raise CardError(
+            f"the model card has no labels; expected names, or a count of 1 to {MOST_CLASSES}. "
+            "Export the model again"
+        )
     if labels is None:
-        return [str(index) for index in range(summary["count"])]
+        return [str(index) for index in range(count)]
     if summary != _summary(labels):
         raise CardDamaged(_DAMAGED.format("the labels stored with it do not match its hash"))
     return list(labels)
 
 
+def labels_from_json(text: str) -> tuple[str, ...]:
+    """Read labels that are stored beside a card.
+
+    Raises:
+        CardError: they are not a JSON list of strings.
+    """
+    labels: list[str] | None = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text) if len(text) <= _LABELS_BYTES else None
+        if isinstance(found, list) and all(isinstance(label, str) for label in found):
+            "".join(found).encode()  # raises where a lone surrogate is escaped
+            labels = found
+    if labels is None:
+        raise CardError(
+            "the labels stored with the model card are not a JSON list of strings. Export the "
+            "model again"
+        )
+    return tuple(labels)
+
+
 def _checked(cls: type[ModelCard], values: Mapping[str, Any]) -> ModelCard:
     known = {f.name for f in fields(cls)}
     missing = sorted({"architecture", "labels", "height", "width"} - values.keys())
-    unknown = sorted(values.keys() - known)
+    unknown = [name[:40] for name in sorted(values.keys() - known)[:5]]
     if missing or unknown:
         raise CardError(
             f"the model card lacks {missing} and has unknown {unknown}. Export the model again"
         )
-    for name, allowed in _CHOICES.items():
-        if values.get(name, allowed[0]) not in allowed:
-            raise CardError(
-                f"the model card's {name} is {values[name]!r}; expected one of {', '.join(allowed)}"
-            )
-    card = cls(**{name: _frozen(value) for name, value in values.items()})
-    if any(len(row) != min(card.classes, GOLDEN_CLASSES) for row in card.golden):
-        raise CardError(
-            f"the model card has {card.classes} labels; its golden logits cover "
-            f"{len(card.golden[0])} classes. Export it again"
-        )
-    return card
+    check_fields(values)
+    return cls(**{name: _frozen(value) for name, value in values.items()})
 
 
 def _frozen(value: Any) -> Any:
