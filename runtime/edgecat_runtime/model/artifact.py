@@ -25,7 +25,7 @@ from edgecat_runtime.model.card import (
     CardDamaged,
     CardError,
     ModelCard,
-    NoCard,
+    CardMissing,
     labels_from_json,
 )
 from edgecat_runtime.model.engine_card import read_plan
@@ -183,7 +183,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     if not graph:
         raise CardError(_not_whole(path, "an ONNX model"))
     if not cards:
-        raise NoCard(_no_card(path))
+        raise CardMissing(_no_card(path))
     start, end, text = cards[-1]
     size = file.seek(0, 2)
     if len(cards) > 1 or end != size:
@@ -208,7 +208,7 @@ def _read_safetensors(file: BinaryIO, path: Path) -> ModelCard:
     header, start = _header(data, str(path))
     metadata = header.pop("__metadata__", {})
     if KEY not in metadata:
-        raise NoCard(_no_card(path))
+        raise CardMissing(_no_card(path))
     labels = metadata.get(LABELS_KEY)
     if data != _sealed_header(header, metadata[KEY], labels):
         raise CardDamaged(_changed(path))

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from edgecat_runtime.model.card_check import GOLDEN_CLASSES as GOLDEN_CLASSES
 from edgecat_runtime.model.card_check import CardDamaged as CardDamaged
 from edgecat_runtime.model.card_check import CardError as CardError
-from edgecat_runtime.model.card_check import NoCard as NoCard
+from edgecat_runtime.model.card_check import CardMissing as CardMissing
 from edgecat_runtime.model.card_check import check_depth, check_fields
 from edgecat_runtime.model.class_names import MOST_CLASSES, check_labels
 

@@ -32,7 +32,7 @@ class CardError(UserError):
     """A card is missing, has a newer schema, or does not match its model."""
 
 
-class NoCard(CardError):
+class CardMissing(CardError):
     """A model file without a card: not edgecat's."""
 
 

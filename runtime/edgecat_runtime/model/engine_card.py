@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.model.card import MAX_BYTES, ModelCard, NoCard
+from edgecat_runtime.model.card import MAX_BYTES, ModelCard, CardMissing
 
 # JSON escapes quotes inside strings, so a card's first and last keys occur only as keys. The last
 # is searched first: digests are few, and each looks back only as far as a card is long.
@@ -62,7 +62,7 @@ def read_plan(file: BinaryIO, path: Path) -> ModelCard:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
             if card := card_in_plan(plan) or _named(plan, path):
                 return card
-    raise NoCard(
+    raise CardMissing(
         f"{path} has no model card. Build it with edgecat export MODEL.onnx --to "
         f"{'trt-rtx' if path.suffix == '.rtx' else 'trt'}"
     )
