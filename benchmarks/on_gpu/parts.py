@@ -11,15 +11,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 import edgecat.models.backend  # noqa: F401  (registers itself)
 from edgecat.data.batches import served_batches
 from edgecat.data.folder import scan
-from edgecat.workflows.export import Job
-from edgecat.workflows.export_sources import Described
+from edgecat.workflows.export import ExportRequest, Target
 from edgecat_export.parity.comparison import compare
 from edgecat_runtime.backends import backend_entries
 from edgecat_runtime.benchmark import Subject, opened
@@ -73,14 +72,12 @@ def _export(
     onnx = session.folder / "onnx" / f"{session.checkpoint.stem}.{precision}.onnx"
     # TensorRT takes another form of int8 than the CPU; else the engine comes from the ONNX file.
     again = target == "onnx" or precision == "int8" or onnx not in session.models
-    Job(
+    ExportRequest(
         source=session.checkpoint if again else onnx,
-        to=target,
+        to=cast("Target", target),
         precision=precision,
         output=path,
-        described=Described(),
         calibrate=tuple(calibrate) if precision != "fp32" else (),
-        gate=(),
         limit=_pictures(session),
     ).run()
 

@@ -26,15 +26,6 @@ from edgecat.cli.terminal.console import say
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
-_EXTRAS = {
-    "torch": "train",
-    "safetensors": "train",
-    "matplotlib": "report",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "onnxscript": "train",
-    "torch_pruning": "compress",
-}
 _COMMANDS = (
     *(demo, train, evaluate, export, verify, benchmark),
     *(compress, classify, explain, camera, inspect, doctor, study),
@@ -103,15 +94,15 @@ def main() -> None:
 
 def _foreseen(error: Exception) -> tuple[str, int] | None:
     """The sentence and the exit code of an error that edgecat foresees."""
+    from edgecat.workflows.inputs import missing_package
     from edgecat_runtime.errors import EdgecatError
     from edgecat_runtime.system.atomic import write_error
 
     if isinstance(error, EdgecatError):
         return str(error), error.exit_code
     if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        sentence = f"{error.name} is not installed: pip install 'edgecat[{extra}]'"
-        return (sentence, 1) if extra else None
+        missing = missing_package(error)
+        return (str(missing), missing.exit_code) if missing else None
     if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
         return str(write_error(error.filename or "the output", error)), 1
     return None

@@ -11,7 +11,7 @@ import typer
 from edgecat.cli.options.common import Backend, Json, Verbose
 
 if TYPE_CHECKING:
-    from edgecat.workflows.evaluate import Calibrated, Evaluated
+    from edgecat.workflows.evaluate import CalibrationResult, EvaluationResult
 
 
 def evaluate(
@@ -99,7 +99,7 @@ def _check_request(
         raise UserError("--output is where --calibrate writes; give --calibrate DATA with it")
 
 
-def _show(evaluated: Evaluated) -> None:
+def _show(evaluated: EvaluationResult) -> None:
     from edgecat.cli.terminal.console import say, table
 
     answers, name = evaluated.answers, f"{evaluated.model} on {evaluated.backend}"
@@ -122,7 +122,7 @@ def _show(evaluated: Evaluated) -> None:
         say(f"answered {answers.answered:.2%}, the others are unsure")
 
 
-def _show_calibration(calibrated: Calibrated) -> None:
+def _show_calibration(calibrated: CalibrationResult) -> None:
     from edgecat.cli.terminal.console import say, table
 
     found = calibrated.found

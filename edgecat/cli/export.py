@@ -113,16 +113,18 @@ def export(
     Example: `edgecat export vgg16.safetensors --precision int8 --calibrate photos/`
     """
     from edgecat.cli.terminal.console import TERMINAL, print_json, say
-    from edgecat.workflows.export import Job
-    from edgecat.workflows.export_sources import Described
+    from edgecat.workflows.export import ExportRequest
+    from edgecat.workflows.export_sources import ForeignModel
     from edgecat.workflows.models import model_to_export, read_labels
+    from edgecat_export.engine.builder import EngineOptions
 
-    job = Job(
+    smallest, usual, largest = _batches(batch)
+    request = ExportRequest(
         source=file or model_to_export(),
         to=to,
         precision=precision,
         output=output,
-        described=Described(
+        foreign=ForeignModel(
             read_labels(labels) if labels else None,
             _three(mean, "--mean"),
             _three(std, "--std"),
@@ -132,21 +134,23 @@ def export(
         calibrate=tuple(calibrate or ()),
         gate=tuple(gate or ()),
         limit=limit,
-        engine={
-            **_batches(batch),
-            "workspace": workspace and workspace << 20,
-            "hardware_compatible": hardware_compatible,
-            "version_compatible": version_compatible,
-            "refit": refit,
-            "strip": strip,
-            "gpu": _gpu(device),
-        },
+        engine=EngineOptions(
+            min_batch=smallest,
+            opt_batch=usual,
+            max_batch=largest,
+            workspace=workspace and workspace << 20,
+            hardware_compatible=hardware_compatible,
+            version_compatible=version_compatible,
+            refit=refit,
+            strip=strip,
+            gpu=_gpu(device),
+        ),
     )
-    done = job.run(TERMINAL)
+    result = request.run(TERMINAL)
     if json:
-        print_json(done.plain())
+        print_json(result.to_dict())
     else:
-        say(str(done))
+        say(str(result))
 
 
 def _three(text: str, option: str) -> tuple[float, float, float] | None:
@@ -175,7 +179,7 @@ def _size(text: str) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
-def _batches(text: str) -> dict[str, int]:
+def _batches(text: str) -> tuple[int, int, int]:
     """Read `1,1,8`: the smallest, the usual and the largest batch."""
     from edgecat_runtime.errors import UserError
 
@@ -184,7 +188,8 @@ def _batches(text: str) -> dict[str, int]:
         raise UserError(
             f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
         )
-    return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
+    smallest, usual, largest = map(int, parts)
+    return smallest, usual, largest
 
 
 def _gpu(device: str) -> int:

@@ -50,7 +50,7 @@ def verify(
     from edgecat_runtime.errors import GateError
 
     found = workflow.verify(
-        model, data=data, limit=limit, backends=backend or (), layers=layers, reporter=TERMINAL
+        *model, data=data, limit=limit, backends=backend or (), layers=layers, reporter=TERMINAL
     )
     print_json(found.to_dict()) if json else _show(found)
     if report is not None:

@@ -58,7 +58,7 @@ def verify(checkpoint: Path, model: Path, pictures: Path, say: Say) -> tuple[Pai
     Raises:
         GateError: a backend answers differently.
     """
-    alone, both = verified([model]), verified([checkpoint, model], data=[pictures], limit=0)
+    alone, both = verified(model), verified(checkpoint, model, data=pictures, limit=0)
     pairs = tuple(item.pair for item in [*alone.compared, *both.compared])
     for pair in pairs:
         say(f"     {pair}")

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgecat.pretrained import shipped
-from edgecat.workflows.export_sources import Described, photographs_for, read_model
+from edgecat.workflows.export_sources import ForeignModel, photographs_for, read_model
+from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
+from edgecat.workflows.models import model_to_export
 from edgecat.workflows.reporter import SILENT, Reporter
+from edgecat_export.engine.builder import EngineOptions
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.conversion import Conversion, convert
+from edgecat_export.precision.gate import GateReport
 from edgecat_export.precision.scan import Progress
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard, Precision
 
+Target = Literal["onnx", "trt", "trt-rtx"]
 SUFFIXES = {"onnx": ".onnx", "trt": ".trt", "trt-rtx": ".rtx"}
 
 
 @dataclass(frozen=True)
-class Done:
+class ExportResult:
     """What an export wrote.
+
+    It stands for its file wherever a path is expected (`os.fspath`): `Classifier.open(result)`.
 
     Attributes:
         files: the ONNX file and the engine, as far as they were written.
@@ -32,6 +40,11 @@ class Done:
         conversion: to fp16 or int8, if one was asked for.
         backends: how each backend answered the ONNX file's golden frames.
         engine: the builder's report.
+
+    Example:
+        >>> result = export("vgg16.safetensors", precision="fp16")  # doctest: +SKIP
+        >>> result  # doctest: +SKIP
+        ExportResult('vgg16.fp16.onnx', fp16, 7.4 MB, gate passed)
     """
 
     files: tuple[Path, ...]
@@ -40,6 +53,33 @@ class Done:
     backends: tuple[Pair, ...] = ()
     engine: object = None
 
+    @property
+    def path(self) -> Path:
+        """The file that was asked for: the engine if one was built, else the ONNX file."""
+        return self.files[-1]
+
+    @property
+    def gate(self) -> GateReport | None:
+        """How the converted model compares with float32; None without a conversion."""
+        return self.conversion.gate if self.conversion else None
+
+    @property
+    def kept_float(self) -> tuple[str, ...]:
+        """Layers that int8 left in floating point, or fp16 in float32."""
+        return self.conversion.kept if self.conversion else ()
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        judged = f", gate {'passed' if self.gate.passed else 'FAILED'}" if self.gate else ""
+        size = self.path.stat().st_size / 1e6 if self.path.is_file() else 0.0
+        name = type(self).__name__
+        return f"{name}({str(self.path)!r}, {self.card.precision}, {size:.1f} MB{judged})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
     def __str__(self) -> str:
         lines = [f"{path}  {path.stat().st_size / 1e6:.1f} MB" for path in self.files]
         if self.conversion:
@@ -47,7 +87,7 @@ class Done:
         lines += [f"  {pair}" for pair in self.backends]
         return "\n".join(lines + ([f"  {self.engine}"] if self.engine else []))
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The figures for `--json`."""
         report: dict[str, Any] = {
             "files": [{"path": str(p), "bytes": p.stat().st_size} for p in self.files],
@@ -65,7 +105,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Job:
+class ExportRequest:
     """What an export is asked for.
 
     Attributes:
@@ -73,24 +113,28 @@ class Job:
         to: `onnx`, `trt` or `trt-rtx`.
         precision: None for the source's own.
         output: the file to write; None for one beside the source, or here for the shipped model.
-        described: what a foreign model's file does not say.
+        foreign: what a foreign model's file does not say.
         calibrate: photographs for int8's ranges.
         gate: photographs to judge by.
-        limit: at most so many of those; 0 for all.
-        engine: fields of `EngineOptions`.
+        limit: at most this many of those; 0 for all.
+        engine: how to build a TensorRT engine; None for the defaults.
+
+    Example:
+        >>> request = ExportRequest(Path("vgg16.safetensors"), precision="fp16", limit=200)
+        >>> result = request.run()  # doctest: +SKIP
     """
 
     source: Path
-    to: str
-    precision: Precision | None
-    output: Path | None
-    described: Described
-    calibrate: tuple[Path, ...]
-    gate: tuple[Path, ...]
-    limit: int
-    engine: Mapping[str, Any] = field(default_factory=dict)
+    to: Target = "onnx"
+    precision: Precision | None = None
+    output: Path | None = None
+    foreign: ForeignModel = field(default_factory=ForeignModel)
+    calibrate: tuple[Path, ...] = ()
+    gate: tuple[Path, ...] = ()
+    limit: int = 1000
+    engine: EngineOptions | None = None
 
-    def run(self, reporter: Reporter = SILENT) -> Done:
+    def run(self, reporter: Reporter = SILENT) -> ExportResult:
         """Convert, prove and write.
 
         Args:
@@ -106,8 +150,8 @@ class Job:
                 "given: add --calibrate photos/"
             )
         if self._ready():
-            return self._build(Done((), read_card(self.source)), self.source, reporter)
-        payload, card = read_model(self.source, self.described)
+            return self._build(ExportResult((), read_card(self.source)), self.source, reporter)
+        payload, card = read_model(self.source, self.foreign)
         precision = self.precision or card.precision
         onnx_path = self._onnx_path(precision)
         conversion = None
@@ -116,14 +160,14 @@ class Job:
             payload, card = conversion.payload, conversion.card
         only_built = self.to != "onnx" and precision == "int8"
         pairs = save_onnx(payload, card, onnx_path, served=not only_built)
-        done = Done((onnx_path,), card, conversion, tuple(pairs))
+        done = ExportResult((onnx_path,), card, conversion, tuple(pairs))
         return done if self.to == "onnx" else self._build(done, onnx_path, reporter)
 
     def _ready(self) -> bool:
         """Whether the source is an ONNX file that needs no conversion before an engine is built."""
-        if self.source.suffix != ".onnx" or self.described.labels is not None:
+        if self.source.suffix != ".onnx" or self.foreign.labels is not None:
             return False
-        if self.to == "onnx" and self.precision is None and not self.described.given:
+        if self.to == "onnx" and self.precision is None and not self.foreign.given:
             raise UserError(
                 f"{self.source} is ONNX already; say what to make of it with --precision or --to, "
                 "or describe a foreign model with --labels"
@@ -149,18 +193,16 @@ class Job:
                 progress=step,
             )
 
-    def _build(self, done: Done, onnx_path: Path, reporter: Reporter) -> Done:
-        from edgecat_export.engine.builder import EngineOptions
+    def _build(self, done: ExportResult, onnx_path: Path, reporter: Reporter) -> ExportResult:
         from edgecat_export.engine.export import export_engine
 
-        options = EngineOptions(**self.engine)
         target = self._target(done.card.precision)
         with steps(reporter) as step:
             report = export_engine(
                 onnx_path,
                 target,
                 flavour="tensorrt" if self.to == "trt" else "tensorrt_rtx",
-                options=options,
+                options=self.engine or EngineOptions(),
                 progress=step,
             )
         return replace(done, files=(*done.files, target), engine=report)
@@ -188,6 +230,64 @@ class Job:
         named = {"fp32": "", "fp16": ".fp16", "int8": ".int8-trt"}[precision]
         path = target.with_name(f"{target.stem}{named}.onnx")
         return path if path.resolve() != self.source.resolve() else path.with_suffix(".trt.onnx")
+
+
+@names_missing_packages
+def export(
+    model: StrPath | None = None,
+    *,
+    to: Target = "onnx",
+    precision: Precision | None = None,
+    calibrate: Paths | None = None,
+    gate: Paths | None = None,
+    output: StrPath | None = None,
+    foreign: ForeignModel | None = None,
+    engine: EngineOptions | None = None,
+    reporter: Reporter = SILENT,
+) -> ExportResult:
+    """Export a model to ONNX or a TensorRT engine, and prove that it answers the same.
+
+    A file is written only after it passed its gate. `ExportRequest` has one option more: `limit`.
+
+    Args:
+        model: a checkpoint, a `TrainResult`, or an `.onnx` file, edgecat's or foreign. None: the
+            newest run under `runs/`, else the model that ships with edgecat.
+        to: `onnx`, `trt` (TensorRT) or `trt-rtx` (TensorRT-RTX).
+        precision: `fp32`, `fp16` or `int8`; None for the model's own.
+        calibrate: photographs on which int8's ranges are measured: folders or tars.
+        gate: photographs on which to compare with float32; None: those under `test/` in
+            `calibrate`, else a share held back.
+        output: the file to write; None: beside the model.
+        foreign: describes an `.onnx` file that edgecat did not write.
+        engine: how to build an engine; None for the defaults.
+        reporter: receives progress and warnings; silent by default.
+
+    Returns:
+        The files, the gate's figures and the parity on each backend.
+
+    Raises:
+        UserError: options that do not go together, or no usable photographs.
+        GateError: the result answers too differently; nothing was written.
+        DeviceError: the GPU failed while building an engine.
+        BackendMissing: a package that the export needs is not installed.
+
+    Example:
+        >>> result = export("vgg16.safetensors", precision="int8",
+        ...                 calibrate="photos/")  # doctest: +SKIP
+        >>> result.gate.agreement, result.kept_float  # doctest: +SKIP
+        (0.998, ())
+    """
+    request = ExportRequest(
+        source=model_to_export() if model is None else one_path(model),
+        to=to,
+        precision=precision,
+        output=None if output is None else one_path(output),
+        foreign=foreign or ForeignModel(),
+        calibrate=many_paths(calibrate),
+        gate=many_paths(gate),
+        engine=engine,
+    )
+    return request.run(reporter)
 
 
 @contextmanager

@@ -17,14 +17,14 @@ from edgecat_export.precision.gate import Photographs
 from edgecat_export.publish import read_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError, decode_picture
-from edgecat_runtime.model.card import CardError, Fit, ModelCard
+from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 
 CALIBRATED = 256
 
 
 @dataclass(frozen=True)
-class Described:
+class ForeignModel:
     """What a foreign model's file does not say of itself.
 
     Attributes:
@@ -33,6 +33,13 @@ class Described:
         std: divides them after that.
         size: height and width in pixels; None for the model's own.
         fit: how a frame meets that size.
+
+    Example:
+        >>> imagenet = ForeignModel(
+        ...     labels=("cat", "dog"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+        ... )
+        >>> imagenet.given
+        True
     """
 
     labels: tuple[str, ...] | None = None
@@ -44,10 +51,10 @@ class Described:
     @property
     def given(self) -> bool:
         """Whether anything was."""
-        return self != Described()
+        return self != ForeignModel()
 
 
-def read_model(path: Path, described: Described) -> tuple[bytes, ModelCard]:
+def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard]:
     """Read a checkpoint, an ONNX file of edgecat's, or a foreign one: its graph and its card.
 
     Raises:
@@ -67,9 +74,7 @@ def read_model(path: Path, described: Described) -> tuple[bytes, ModelCard]:
         _check_not(described, path)
         try:
             return read_onnx(path)
-        except CardError as error:
-            if "no model card" not in str(error):
-                raise
+        except CardMissing as error:
             raise UserError(
                 f"{path} has no model card. Describe it: --labels FILE --mean 0.485,0.456,0.406 "
                 "--std 0.229,0.224,0.225 --size 224"
@@ -112,7 +117,7 @@ def photographs_for(
     return (frames if len(frames) else None), (Photographs(seen, labels) if len(seen) else None)
 
 
-def _check_not(described: Described, path: Path) -> None:
+def _check_not(described: ForeignModel, path: Path) -> None:
     if described.given:
         raise UserError(
             f"--mean, --std, --size and --fit describe a foreign .onnx file and come with --labels "
@@ -121,7 +126,7 @@ def _check_not(described: Described, path: Path) -> None:
 
 
 def _read_foreign(
-    path: Path, labels: tuple[str, ...], described: Described
+    path: Path, labels: tuple[str, ...], described: ForeignModel
 ) -> tuple[bytes, ModelCard]:
     from edgecat_export.graph.foreign import card_for_foreign, onnx_from_foreign
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from edgecat.report.page import table
 from edgecat.report.parity import Entry, Source, write_report
 from edgecat.workflows.comparison import Compared, against_first, against_golden
 from edgecat.workflows.drift import find_drifts
+from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
 from edgecat.workflows.places import check_backends
 from edgecat.workflows.reporter import SILENT, Reporter
+from edgecat_export.parity.comparison import Pair
 from edgecat_export.parity.layers import Drift
 from edgecat_runtime import read_card
+from edgecat_runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,11 @@ class Verification:
         sources: where each frame came from, in the order in which they were compared; empty for
             golden frames.
         drifts: layer by layer, by number of the candidate; None where that was not asked for.
+
+    Example:
+        >>> report = verify("vgg16.safetensors", "vgg16.onnx")  # doctest: +SKIP
+        >>> [pair.backend for pair in report.pairs if not pair.passed]  # doctest: +SKIP
+        []
     """
 
     reference: Path
@@ -34,12 +44,51 @@ class Verification:
     drifts: Mapping[int, Drift] | None = field(default=None)
 
     @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The candidates' results, in order."""
+        return tuple(item.pair for item in self.compared)
+
+    @property
     def passed(self) -> bool:
         """Whether every pair passed."""
         return all(item.pair.passed for item in self.compared)
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.pairs))
+
+    def __repr__(self) -> str:
+        passed = sum(pair.passed for pair in self.pairs)
+        verdict = "passed" if self.passed else "FAILED"
+        return f"{type(self).__name__}({verdict}: {passed} of {len(self.pairs)} pairs)"
+
+    def _repr_html_(self) -> str:
+        header = (
+            "",
+            "model",
+            "backend",
+            "precision",
+            "images",
+            "logit error",
+            "limit",
+            "agreement",
+        )
+        rows = [
+            (
+                "PASS" if pair.passed else "<b>FAIL</b>",
+                escape(pair.candidate),
+                escape(pair.backend),
+                pair.precision,
+                f"{pair.n:,}",
+                f"{pair.max_logit_error:.1e}",
+                f"{pair.logit_limit:.0e}",
+                f"{pair.agreement:.2%}",
+            )
+            for pair in self.pairs
+        ]
+        return table(header, rows, left=(0, 1, 2, 3))
 
     def to_dict(self) -> dict[str, Any]:
         """The figures for `--json`."""
@@ -70,10 +119,10 @@ class Verification:
         )
 
 
+@names_missing_packages
 def verify(
-    models: Sequence[Path],
-    *,
-    data: Sequence[Path] | None = None,
+    *models: StrPath,
+    data: Paths | None = None,
     limit: int = 500,
     backends: Sequence[str] = (),
     layers: bool = False,
@@ -85,18 +134,50 @@ def verify(
     the reference for the others.
 
     Args:
-        models: checkpoints and exported models; the first is the reference.
+        models: checkpoints, exported models, or results that stand for them; the first is the
+            reference.
         data: photographs, folders or tars, of which the test part alone counts where there is one;
             None for the golden frames.
         limit: at most so many photographs, evenly spread; 0 for all.
-        backends: to limit the comparison to; all where empty.
+        backends: to limit the comparison to, such as `("onnxruntime",)`; all where empty.
         layers: whether to find the layer at which a candidate starts to drift.
-        reporter: of the progress.
+        reporter: receives progress and warnings; silent by default.
+
+    Returns:
+        The comparison; it is truthy if every pair passed.
 
     Raises:
         UserError: a backend opens none of the models, or there is nothing to compare.
         EdgecatError: a model cannot be opened.
+
+    Example:
+        >>> report = verify("vgg16.safetensors", "vgg16.onnx", data="photos/")  # doctest: +SKIP
+        >>> report  # doctest: +SKIP
+        Verification(passed: 3 of 3 pairs)
+        >>> report.write_page("verify.html")  # doctest: +SKIP
     """
+    if not models:
+        raise UserError("no models were given; expected one or more, the reference first")
+    paths = tuple(map(one_path, models))
+    return _verified(
+        paths,
+        data=None if data is None else many_paths(data),
+        limit=limit,
+        backends=backends,
+        layers=layers,
+        reporter=reporter,
+    )
+
+
+def _verified(
+    models: Sequence[Path],
+    *,
+    data: Sequence[Path] | None,
+    limit: int,
+    backends: Sequence[str],
+    layers: bool,
+    reporter: Reporter,
+) -> Verification:
     check_backends(models, backends)
     found = against_golden(models[0], backends, reporter) if len(models) == 1 else []
     first = found[0].place if found else None

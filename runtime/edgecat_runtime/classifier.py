@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -65,7 +66,7 @@ class Classifier:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: str | PathLike[str],
         *,
         backend: str = "auto",
         device: str = "auto",
@@ -106,7 +107,7 @@ class Classifier:
     @classmethod
     def open_fastest(
         cls,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | PathLike[str]],
         *,
         backend: str = "auto",
         device: str = "auto",

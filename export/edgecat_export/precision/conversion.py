@@ -44,6 +44,7 @@ class Conversion:
         gate: how it compares with float32.
         notes: what was decided on the way, for people.
         int8_share: share of the multiply-adds that run in int8, 0..1.
+        kept: layers that int8 left in higher precision, or nodes that fp16 left in float32.
     """
 
     payload: bytes
@@ -51,6 +52,7 @@ class Conversion:
     gate: GateReport
     notes: tuple[str, ...] = ()
     int8_share: float = 0.0
+    kept: tuple[str, ...] = ()
 
 
 def convert(
@@ -125,7 +127,8 @@ def _half(
     judged = gate.judge(half, "fp16", literal=True)
     if not judged.passed:
         raise GateError(f"fp16 answers too differently: {judged}. Serve this model in fp32")
-    return Conversion(half, card, judged, tuple(map(str, report.kept)))
+    names = tuple(node.name for node in report.kept)
+    return Conversion(half, card, judged, tuple(map(str, report.kept)), kept=names)
 
 
 class _Int8:
@@ -167,9 +170,10 @@ class _Int8:
         share = self._share(kept)
         notes += [*inexact, f"{share:.1%} of the multiply-adds are int8"]
         notes += [f"{name} stays in higher precision: {self._reason(name)}" for name in kept]
-        beside = self._macs.keys() - int8_layers(self._payload, form=self._form, keep=kept)
-        notes += [f"{name} stays with it, beside it" for name in sorted(beside - set(kept))]
-        return Conversion(payload, self._card, judged, tuple(notes), share)
+        in_float = self._macs.keys() - int8_layers(self._payload, form=self._form, keep=kept)
+        beside = sorted(in_float - set(kept))
+        notes += [f"{name} stays with it, beside it" for name in beside]
+        return Conversion(payload, self._card, judged, tuple(notes), share, kept=(*kept, *beside))
 
     def _exact(self) -> tuple[str, ...]:
         """The last layer, where an energy limit rests on what its logits have in common.

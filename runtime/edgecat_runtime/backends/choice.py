@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -222,7 +223,7 @@ def _common_class(errors: Sequence[Exception]) -> type[EdgecatError]:
 
 
 def candidates_for(
-    path: str | Path, backend: str, device: str, labels: Sequence[str] | None
+    path: str | PathLike[str], backend: str, device: str, labels: Sequence[str] | None
 ) -> list[Candidate]:
     """The ways to run one file that the options allow, in order of preference."""
     path = Path(path)

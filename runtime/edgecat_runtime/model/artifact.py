@@ -24,8 +24,8 @@ import numpy as np
 from edgecat_runtime.model.card import (
     CardDamaged,
     CardError,
-    ModelCard,
     CardMissing,
+    ModelCard,
     labels_from_json,
 )
 from edgecat_runtime.model.engine_card import read_plan

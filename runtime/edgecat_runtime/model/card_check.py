@@ -33,7 +33,7 @@ class CardError(UserError):
 
 
 class CardMissing(CardError):
-    """A model file without a card: not edgecat's."""
+    """A file has no card: something other than edgecat wrote it."""
 
 
 class CardDamaged(GateError):

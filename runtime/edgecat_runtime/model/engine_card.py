@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.model.card import MAX_BYTES, ModelCard, CardMissing
+from edgecat_runtime.model.card import MAX_BYTES, CardMissing, ModelCard
 
 # JSON escapes quotes inside strings, so a card's first and last keys occur only as keys. The last
 # is searched first: digests are few, and each looks back only as far as a card is long.
