@@ -62,6 +62,20 @@ def export(
         Literal["crop", "letterbox", "stretch"] | None,
         typer.Option(help="How a frame meets the size.", rich_help_panel=_FOREIGN),
     ] = None,
+    colour: Annotated[
+        Literal["rgb", "bgr", "grey"] | None,
+        typer.Option(
+            help="Colour order the model takes (default: rgb, or grey for one channel).",
+            rich_help_panel=_FOREIGN,
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Backend to prove the file on, repeatable (default: all that are installed).",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
     batch: Annotated[
         str,
         typer.Option(
@@ -130,10 +144,12 @@ def export(
             _three(std, "--std"),
             _size(size),
             fit,
+            colour,
         ),
         calibrate=tuple(calibrate or ()),
         gate=tuple(gate or ()),
         limit=limit,
+        backends=tuple(backend or ()),
         engine=EngineOptions(
             min_batch=smallest,
             opt_batch=usual,

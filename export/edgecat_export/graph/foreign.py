@@ -127,6 +127,7 @@ def onnx_from_foreign(payload: bytes, card: ModelCard, *, colour: Colour | None 
     single = _copy(original)
     keep_output(single.graph, known.output)
     scores = foreign_scores.judged(single.graph, known.values, card.classes, coarse=known.coarse)
+    card = replace(card, scores="sigmoid" if scores.kind == "sigmoids" else "softmax")
     wrapped, logits = _best(single, known, card, scores)
     _check_varied(logits)
     golden = logits[:GOLDEN_COUNT] if scores.kind != "logits" else known.values[:GOLDEN_COUNT]
@@ -154,7 +155,7 @@ def _best(
         try:
             wrapped = _wrapped(convert(_copy(single)), known, card, scores)
             return wrapped, _checked(wrapped, known, card, scores)
-        except Exception as error:  # onnx's and onnxruntime's errors share no base class
+        except Exception as error:  # noqa: PERF203  (onnx's and onnxruntime's have no common base)
             failed = error
     if isinstance(failed, GateError):
         raise failed
@@ -219,6 +220,8 @@ def _as_answered(logits: Logits, values: Logits, scores: foreign_scores.Scores) 
         return logits
     if scores.kind == "one logit":
         return logits[:, 1:]
+    if scores.kind == "sigmoids":
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
     shares = _softmax(logits) * foreign_scores.total_of(values)
     return shares if scores.kind == "probabilities" else shares[:, 1:]
 

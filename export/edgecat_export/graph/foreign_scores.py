@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecat_export.graph.foreign_graph import keep_output
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError
 from edgecat_runtime.types import Logits
 
-Kind = Literal["logits", "probabilities", "one logit", "one probability"]
+Kind = Literal["logits", "probabilities", "sigmoids", "one logit", "one probability"]
 
 # What only moves or retypes values, and what a linear layer may still be followed by.
 _MOVES = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout")
@@ -27,7 +28,8 @@ _AFTER_LINEAR = (
     *("Add", "GlobalAveragePool", "AveragePool", "ReduceMean", "BatchNormalization", "Transpose"),
     *("QuantizeLinear", "DequantizeLinear"),
 )
-_SQUASHED = ("Sigmoid", "HardSigmoid", "Tanh", "Softsign")
+_ROUNDED = ("QuantizeLinear", "DequantizeLinear")
+_SQUASHED = ("Tanh", "Softsign")
 _SUMS = ((1.0, 0.01), (100.0, 1.0), (255.0, 4.0))
 """Sums of a row of probabilities, as fractions, per cent or bytes, and how far rounding goes."""
 
@@ -64,7 +66,7 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
     Raises:
         GateError: they contain NaN or infinity.
         CardError: another number of values than labels.
-        UserError: a sigmoid per class, or another function that is not a softmax over classes.
+        UserError: values that are neither logits nor probabilities.
     """
     if not np.isfinite(values).all():
         what = "NaN" if np.isnan(values).any() else "infinity"
@@ -76,31 +78,37 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
         return _one(graph, values, coarse)
     if values.shape[1] != classes:
         raise wrong_count(values.shape[1], classes)
-    last = _behind(graph, graph.output[0].name, _MOVES)
+    last = _behind(graph, graph.output[0].name, (*_MOVES, *_ROUNDED))
     kind = last.op_type if last is not None else ""
     if kind == "TopK":
         raise UserError(
             "the model answers the best scores in order of size, not one score per class. Export "
             "it without its TopK"
         )
+    coarse = coarse or _is_rounded(graph)
     if _are_probabilities(values):
         bypassed = last if kind == "Softmax" else None
         how = "its softmax is left out" if bypassed else "their logarithm is taken"
         note = f"the model answers probabilities: {how}, as edgecat computes the softmax itself"
         return Scores("probabilities", coarse, bypassed, note)
-    inside = values.min() >= 0 and values.max() <= 1
-    if kind in _SQUASHED or (inside and not _is_linear(graph)):
+    if kind in _SQUASHED:
         raise UserError(
-            f"the model answers each class with a value of its own in {values.min():.2g}.."
-            f"{values.max():.2g} that do not sum to 1, as a sigmoid per class does; edgecat "
-            "serves one class per image, by softmax. Export the model without its last activation"
+            f"the model answers through {kind}: values of -1..1 that are neither logits nor "
+            "probabilities. Export it without its last activation"
         )
-    if coarse:
+    inside = values.min() >= 0 and values.max() <= 1
+    if kind == "Sigmoid" or (inside and not _is_linear(graph)):
+        note = (
+            "the model judges each class by itself, by a sigmoid: its probabilities are told as "
+            "they are, and do not sum to 1"
+        )
+        return Scores("sigmoids", coarse, last if kind == "Sigmoid" else None, note)
+    if coarse and not _is_rounded(graph):
         raise UserError(
             "the model answers integers, and their scale is not in its graph. Export it with float "
             "outputs"
         )
-    return Scores("logits")
+    return Scores("logits", coarse)
 
 
 def wrong_count(found: int, classes: int) -> CardError:
@@ -117,16 +125,20 @@ def wrong_count(found: int, classes: int) -> CardError:
 
 
 def bypass(graph: Any, node: Any) -> None:
-    """Take a softmax or sigmoid out of the way to the graph's only output."""
-    name = graph.output[0].name
-    if name in node.output:
-        graph.output[0].name = node.input[0]
-    else:
-        producer = _producer(graph, name)
-        while not set(producer.input).intersection(node.output):
-            producer = _producer(graph, producer.input[0])
-        producer.input[0] = node.input[0]
-    graph.node.remove(node)
+    """Take a softmax or sigmoid out of the way to the graph's only output.
+
+    A rounding behind it goes too: its steps were those of probabilities.
+    """
+    path, name = [], graph.output[0].name
+    while name not in node.output:
+        path.append(_producer(graph, name))
+        name = path[-1].input[0]
+    name = node.input[0]
+    for step in reversed(path):
+        if step.op_type not in _ROUNDED:
+            step.input[0], name = name, step.output[0]
+    graph.output[0].name = name
+    keep_output(graph, name)
 
 
 def head(scores: Scores, total: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
@@ -147,9 +159,10 @@ def head(scores: Scores, total: float) -> tuple[list[Any], dict[str, NDArray[Any
             ("Max", [source, "edgecat_least"], "edgecat_likely"),
             ("Log", ["edgecat_likely"], "logits"),
         ]
-    elif scores.kind in ("one probability", "one logit"):
+    elif scores.kind in ("one probability", "one logit", "sigmoids"):
+        several = scores.kind == "sigmoids"
         logit = source
-        if scores.kind == "one probability" and scores.bypassed is None:
+        if scores.kind != "one logit" and scores.bypassed is None:
             constants["edgecat_one"] = np.array(total, np.float32)
             steps = [
                 ("Max", [source, "edgecat_least"], "edgecat_likely"),
@@ -157,11 +170,12 @@ def head(scores: Scores, total: float) -> tuple[list[Any], dict[str, NDArray[Any
                 ("Sub", ["edgecat_one", source], "edgecat_rest"),
                 ("Max", ["edgecat_rest", "edgecat_least"], "edgecat_unlikely"),
                 ("Log", ["edgecat_unlikely"], "edgecat_log_rest"),
-                ("Sub", ["edgecat_log", "edgecat_log_rest"], "edgecat_logit"),
             ]
-            logit = "edgecat_logit"
-        constants["edgecat_pad"] = np.array([0, 1, 0, 0], np.int64)
-        steps.append(("Pad", [logit, "edgecat_pad"], "logits"))
+            logit = "logits" if several else "edgecat_logit"
+            steps.append(("Sub", ["edgecat_log", "edgecat_log_rest"], logit))
+        if not several:
+            constants["edgecat_pad"] = np.array([0, 1, 0, 0], np.int64)
+            steps.append(("Pad", [logit, "edgecat_pad"], "logits"))
     nodes = [
         helper.make_node(kind, inputs, [output], name=f"edgecat_head_{index}")
         for index, (kind, inputs, output) in enumerate(steps)
@@ -172,8 +186,9 @@ def head(scores: Scores, total: float) -> tuple[list[Any], dict[str, NDArray[Any
 
 def _one(graph: Any, values: Logits, coarse: bool) -> Scores:
     """One value for two classes: a sigmoid's probability of the second, or its logit."""
-    last = _behind(graph, graph.output[0].name, _MOVES)
+    last = _behind(graph, graph.output[0].name, (*_MOVES, *_ROUNDED))
     kind = last.op_type if last is not None else ""
+    coarse = coarse or _is_rounded(graph)
     second = "the model answers one value: the {} of the second label"
     if kind == "Sigmoid":
         return Scores("one probability", coarse, last, second.format("probability"))
@@ -205,6 +220,12 @@ def _are_probabilities(values: Logits) -> bool:
         return False
     sums = values.sum(1)
     return any(bool((np.abs(sums - total) <= away).all()) for total, away in _SUMS)
+
+
+def _is_rounded(graph: Any) -> bool:
+    """Whether the output was rounded to integers and made float again."""
+    last = _behind(graph, graph.output[0].name, _MOVES)
+    return last is not None and last.op_type in _ROUNDED
 
 
 def _is_linear(graph: Any) -> bool:

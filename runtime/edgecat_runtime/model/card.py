@@ -48,7 +48,9 @@ class ModelCard:
         fit: how a frame is fitted to the input size: `crop`, `letterbox` or `stretch`.
         mean: subtracted from RGB values in 0..1.
         std: divides RGB values in 0..1, after the mean.
-        temperature: the softmax is computed over logits / temperature.
+        temperature: probabilities are computed from logits / temperature.
+        scores: how: `softmax` over all classes, or `sigmoid`, each class by itself, as a foreign
+            model may have been trained; these do not sum to 1.
         energy_limit: a frame with higher energy is labelled `unsure`; None: no limit.
         precision: `fp32`, `fp16` or `int8`.
         golden: reference logits, 4 golden frames by the first 16 classes.
@@ -75,6 +77,7 @@ class ModelCard:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     temperature: float = 1.0
+    scores: Literal["softmax", "sigmoid"] = "softmax"
     energy_limit: float | None = None
     precision: Precision = "fp32"
     golden: tuple[tuple[float, ...], ...] = ()
@@ -95,6 +98,8 @@ class ModelCard:
     def to_dict(self, *, labels: bool = True) -> dict[str, Any]:
         """The fields and their `digest`, ready for JSON; `labels` as in `to_json`."""
         plain = json.loads(json.dumps(asdict(self)))
+        if self.scores == "softmax":  # cards from before the field stay as they are
+            del plain["scores"]
         if not labels:
             plain["labels"] = _summary(self.labels)
         return {**plain, "digest": _digest(plain)}

@@ -176,6 +176,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mean": (_three(-1e6, 1e6), "three finite numbers"),
     "std": (_three(1e-6, 1e6), "three finite numbers above 0"),
     "temperature": (lambda value: _number(value, 1e-6, 1e6), "a finite number above 0"),
+    "scores": _one_of("softmax", "sigmoid"),
     "energy_limit": (lambda value: value is None or _number(value), "null or a finite number"),
     "precision": _one_of("fp32", "fp16", "int8"),
     "golden": (_golden, "rows of finite numbers"),
