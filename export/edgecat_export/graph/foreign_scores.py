@@ -23,6 +23,7 @@ Kind = Literal["logits", "probabilities", "sigmoids", "one logit", "one probabil
 # What only moves or retypes values, and what a linear layer may still be followed by.
 _MOVES = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout")
 _LINEAR = ("Gemm", "MatMul", "Conv")
+_UNBOUNDED = ("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Softplus", "Sum")
 _AFTER_LINEAR = (
     *_MOVES,
     *("Add", "GlobalAveragePool", "AveragePool", "ReduceMean", "BatchNormalization", "Transpose"),
@@ -229,9 +230,9 @@ def _is_rounded(graph: Any) -> bool:
 
 
 def _is_linear(graph: Any) -> bool:
-    """Whether the output comes straight from a layer of weights, so that any value can occur."""
+    """Whether the output comes from a layer of weights, so that values above 1 can occur."""
     last = _behind(graph, graph.output[0].name, _AFTER_LINEAR)
-    return last is not None and last.op_type in _LINEAR
+    return last is not None and last.op_type in (*_LINEAR, *_UNBOUNDED)
 
 
 def _behind(graph: Any, name: str, passed: tuple[str, ...]) -> Any:
