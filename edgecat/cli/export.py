@@ -133,19 +133,14 @@ def export(
     from edgecat_export.engine.builder import EngineOptions
 
     smallest, usual, largest = _batches(batch)
+    names = read_labels(labels) if labels else None
+    colours = _three(mean, "--mean"), _three(std, "--std")
     request = ExportRequest(
         source=file or model_to_export(),
         to=to,
         precision=precision,
         output=output,
-        foreign=ForeignModel(
-            read_labels(labels) if labels else None,
-            _three(mean, "--mean"),
-            _three(std, "--std"),
-            _size(size),
-            fit,
-            colour,
-        ),
+        foreign=ForeignModel(names, colours[0], colours[1], _size(size), fit, colour),
         calibrate=tuple(calibrate or ()),
         gate=tuple(gate or ()),
         limit=limit,
@@ -175,7 +170,8 @@ def _three(text: str, option: str) -> tuple[float, float, float] | None:
     if not text:
         return None
     try:
-        red, green, blue = (float(part) for part in text.split(","))
+        numbers = [float(part) for part in text.split(",")]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
     except ValueError as error:
         raise UserError(
             f"{option} {text}; expected three numbers, of red, green and blue in "

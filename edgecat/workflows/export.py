@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -13,12 +11,11 @@ from edgecat.pretrained import shipped
 from edgecat.workflows.export_sources import ForeignModel, photographs_for, read_model
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
 from edgecat.workflows.models import model_to_export
-from edgecat.workflows.reporter import SILENT, Reporter
+from edgecat.workflows.reporter import SILENT, Reporter, steps
 from edgecat_export.engine.builder import EngineOptions
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.conversion import Conversion, convert
 from edgecat_export.precision.gate import GateReport
-from edgecat_export.precision.scan import Progress
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
@@ -301,10 +298,3 @@ def export(
         engine=engine,
     )
     return request.run(reporter)
-
-
-@contextmanager
-def steps(reporter: Reporter) -> Iterator[Progress]:
-    """A bar for the passes over photographs, whose number is not known beforehand."""
-    with reporter.progress(0, "exporting") as advance:
-        yield lambda what: advance(1, what)

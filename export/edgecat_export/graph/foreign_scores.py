@@ -30,7 +30,16 @@ _AFTER_LINEAR = (
     *("QuantizeLinear", "DequantizeLinear"),
 )
 _ROUNDED = ("QuantizeLinear", "DequantizeLinear")
-_SQUASHED = ("Tanh", "Softsign")
+_SQUASHED = (
+    "the model answers through {}: values of -1..1 that are neither logits nor probabilities. "
+)
+_REFUSED = {
+    kind: _SQUASHED.format(kind) + "Export it without its last activation, or with a sigmoid"
+    for kind in ("Tanh", "Softsign")
+} | {
+    "TopK": "the model answers the best scores in order of size, not one score per class. "
+    "Export it without its TopK"
+}
 _SUMS = ((1.0, 0.01), (100.0, 1.0), (255.0, 4.0))
 """Sums of a row of probabilities, as fractions, per cent or bytes, and how far rounding goes."""
 
@@ -81,22 +90,14 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
         raise wrong_count(values.shape[1], classes)
     last = _behind(graph, graph.output[0].name, (*_MOVES, *_ROUNDED))
     kind = last.op_type if last is not None else ""
-    if kind == "TopK":
-        raise UserError(
-            "the model answers the best scores in order of size, not one score per class. Export "
-            "it without its TopK"
-        )
+    if kind in _REFUSED:
+        raise UserError(_REFUSED[kind])
     coarse = coarse or _is_rounded(graph)
     if _are_probabilities(values):
         bypassed = last if kind == "Softmax" else None
         how = "its softmax is left out" if bypassed else "their logarithm is taken"
         note = f"the model answers probabilities: {how}, as edgecat computes the softmax itself"
         return Scores("probabilities", coarse, bypassed, note)
-    if kind in _SQUASHED:
-        raise UserError(
-            f"the model answers through {kind}: values of -1..1 that are neither logits nor "
-            "probabilities. Export it without its last activation"
-        )
     inside = values.min() >= 0 and values.max() <= 1
     if kind == "Sigmoid" or (inside and not _is_linear(graph)):
         note = (
@@ -193,11 +194,8 @@ def _one(graph: Any, values: Logits, coarse: bool) -> Scores:
     second = "the model answers one value: the {} of the second label"
     if kind == "Sigmoid":
         return Scores("one probability", coarse, last, second.format("probability"))
-    if kind in _SQUASHED:
-        raise UserError(
-            f"the model answers one value through {kind}, which is no probability. Export it "
-            "without its last activation, or with a sigmoid"
-        )
+    if kind in _REFUSED:
+        raise UserError(_REFUSED[kind])
     if kind == "Softmax" or (np.ptp(values) == 0 and values.flat[0] == 1):
         raise UserError(
             "the model's softmax is over a single value, which is 1 for every image. Export it "
