@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,13 @@ def net(
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", opset), *imports], ir_version=8
     )
+
+
+SHARED = (
+    node("ReduceMax", ["z"], "m", axes=[1]),
+    node("Mul", ["m", "k"], "u"),
+    node("Softmax", ["u"], axis=1),
+)
 
 
 def times(factor: str) -> onnx.ModelProto:
@@ -319,6 +327,11 @@ def test_a_sigmoid_per_class_is_told_as_it_is(last: list[Node], tmp_path: Path) 
         (times("nan"), "abc", "answers NaN"),
         (times("inf"), "abc", "infinity"),
         (times("0"), "abc", "the same answer"),
+        (
+            net(*SHARED, constants={"k": np.array([[1, 1, 1]], np.float32)}),
+            "abc",
+            "the same answer",
+        ),
         (net(node("Softmax", ["z"], axis=0)), "abc", "on the others in the batch"),
     ],
 )
@@ -537,3 +550,44 @@ def test_a_backend_that_breaks_is_named_and_the_others_prove_the_file(
     assert not (tmp_path / "n.onnx").exists()
     with pytest.raises(UserError, match="expected one of auto"):
         save_onnx(found.payload, found.card, tmp_path / "n.onnx", backends=["tflite"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--labels", "labels.txt", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5"],
+        ["--mean", "0.5", "--std", "0.5", "--backend", "onnxruntime"],
+        ["--mean", "0.5", "--std", "0.5", "--colour", "rgb", "--fit", "stretch"],
+    ],
+)
+def test_a_foreign_model_on_the_command_line(
+    arguments: list[str], cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    monkeypatch.chdir(tmp_path)
+    model = net(node("Softmax", ["z"], axis=1), shape=(-1, 3, 0, 0))
+    model.metadata_props.add(key="names", value="{0: 'a', 1: 'b', 2: 'c'}")
+    expected = own(model)
+    onnx.save(model, "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\nc\r\n")
+    cv2.imwrite("frame.png", FRAME)
+    ran = cli("export", "m.onnx", *arguments, "--size", "32", "--output", "served.onnx")
+    assert ran.code == 0, ran.err
+    assert "answers probabilities" in ran.out
+    assert ("openvino" in ran.out) <= ("--backend" not in arguments)
+    Path("m.onnx.data").unlink()
+    ran = cli("classify", "frame.png", "--engine", "served.onnx", "--json")
+    found = json.loads(ran.out)[0]["probabilities"]
+    assert [*found] == ["a", "b", "c"]
+    np.testing.assert_allclose([*found.values()], expected, atol=1e-3)
+    for wrong, sentence in {"m.onnx": "keeps its weights in m.onnx.data", "x": "expected"}.items():
+        ran = cli("export", wrong, *arguments, "--size", "32")
+        assert (ran.code, sentence in ran.err) == (1, True), ran.err
+
+
+def test_a_model_that_does_not_name_its_classes_asks_for_labels(cli: Any, tmp_path: Path) -> None:
+    onnx.save(net(), tmp_path / "m.onnx")
+    ran = cli("export", tmp_path / "m.onnx", "--mean", "0.5", "--std", "0.5", "--size", "32")
+    assert ran.code == 1
+    assert "does not say what its classes are called" in ran.err

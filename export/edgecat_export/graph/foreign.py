@@ -26,6 +26,7 @@ from edgecat_runtime.model.golden import GOLDEN_COUNT, golden_rows, preprocess_f
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
 from edgecat_runtime.types import Frames, Logits
 
+_ROUNDING = 1e-6
 _STRAIGHT = ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
 
 
@@ -131,7 +132,7 @@ def onnx_from_foreign(payload: bytes, card: ModelCard, *, colour: Colour | None 
     if scores.bypassed is None:  # saturated probabilities may hide logits that differ
         _check_varied(known.values)
     wrapped, logits = _best(single, known, card, scores)
-    _check_varied(logits)
+    _check_varied(logits, shared=card.scores == "softmax")
     golden = logits[:GOLDEN_COUNT] if scores.kind != "logits" else known.values[:GOLDEN_COUNT]
     card = replace(card, golden=golden_rows(golden), tools={"onnx": onnx.__version__})
     notes = tuple(note for note in (*known.notes, scores.note) if note)
@@ -228,12 +229,17 @@ def _as_answered(logits: Logits, values: Logits, scores: foreign_scores.Scores) 
     return shares if scores.kind == "probabilities" else shares[:, 1:]
 
 
-def _check_varied(logits: Logits) -> None:
-    """Refuse a model that answers all frames alike: nothing could be told from its answers."""
-    reach = max(float(np.abs(logits).max()), float(np.finfo(np.float32).tiny))
-    if float(np.ptp(logits, axis=0).max()) <= 1e-6 * reach:
+def _check_varied(values: Logits, *, shared: bool = False) -> None:
+    """Refuse a model that answers all frames alike: nothing could be told from its answers.
+
+    Args:
+        values: (n, classes).
+        shared: whether what all classes have in common changes nothing, as before a softmax.
+    """
+    own = values - values.mean(1, keepdims=True) if shared else values
+    if float(np.ptp(own, axis=0).max()) <= _ROUNDING * float(np.abs(values).max()):
         raise GateError(
-            f"the model gives the same answer to all {len(logits)} frames it was tried on: its "
+            f"the model gives the same answer to all {len(values)} frames it was tried on: its "
             "weights are constant or missing, or --mean and --std are not its own. Check them"
         )
 

@@ -88,8 +88,11 @@ def reference(model: Any, card: ModelCard, colour: Colour | None) -> Reference:
             notes=(note,),
         )
     reason = (str(failed).strip().splitlines() or ["unknown"])[0]
+    first = foreign_inputs(model)[0]
+    fix = "Export it in float32 with standard ONNX operators"
+    fix = fix if first.height and first.width else f"Check --size, or {fix[0].lower()}{fix[1:]}"
     raise UserError(
-        f"the model does not run on frames of {card.height}x{card.width}: {reason}. Check --size"
+        f"the model does not run on frames of {card.height}x{card.width}: {reason}. {fix}"
     ) from failed
 
 
