@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,10 @@ Spoil = Callable[[onnx.ModelProto], None]
 def _sealed(model: onnx.ModelProto, card: ModelCard) -> bytes:
     """Seal without the checks of `seal_onnx`, as whoever means harm would."""
     del model.metadata_props[:]
-    data = model.SerializeToString()
+    return _sealed_bytes(model.SerializeToString(), card)
+
+
+def _sealed_bytes(data: bytes, card: ModelCard) -> bytes:
     card = replace(card, payload_bytes=len(data), payload_sha256=hashlib.sha256(data).hexdigest())
     entry = delimited(1, KEY.encode()) + delimited(2, card.to_json().encode())
     return data + delimited(14, entry)
@@ -173,3 +177,23 @@ def test_the_self_test_runs_one_frame_alone_and_predicts(tiny_card: ModelCard) -
     with pytest.raises(GateError, match="differ by"):
         check_answers(lambda frames: logits[-len(frames) :], card, **check)
     assert golden_frames(8, 8).shape[0] == len(logits)
+
+
+def test_bytes_changed_anywhere_and_sealed_again_are_a_sentence(
+    tmp_path: Path, make_tiny: Callable[..., bytes]
+) -> None:
+    """What remains is for the backends: here no parser but this one has seen the file."""
+    path, rng = tmp_path / "model.onnx", random.Random(0)
+    path.write_bytes(make_tiny())
+    card = read_card(path)
+    payload = path.read_bytes()[: card.payload_bytes]
+    refused = 0
+    for position in rng.sample(range(len(payload)), 400):
+        data = bytearray(payload)
+        data[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+        path.write_bytes(_sealed_bytes(bytes(data), card))
+        try:
+            read_card(path)
+        except CardError:
+            refused += 1
+    assert refused > 20

@@ -116,7 +116,10 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     Raises:
         CardError: `payload` is not an ONNX model, or the card is too large.
     """
-    entries = list(fields(payload))
+    try:
+        entries = list(fields(payload))
+    except ValueError as error:
+        raise CardError(f"these bytes are not an ONNX model: {error}") from error
     if not any(number == _GRAPH for number, *_ in entries):
         raise CardError("these bytes are not an ONNX model: they contain no graph")
     check_structure(payload, "the model")

@@ -62,10 +62,17 @@ def check_structure(source: bytes | mmap, name: str) -> None:
 
     Raises:
         CardError: a tensor whose shape does not match its data, or whose data is in another file;
-            an operator set outside 1..100; nested too deeply or too many parts.
-        ValueError: it is not a protobuf message.
+            an operator set outside 1..100; nested too deeply or too many parts; not a protobuf
+            message.
     """
-    _Walk(source, name).message("model", 0, len(source), 0)
+    try:
+        _Walk(source, name).message("model", 0, len(source), 0)
+    except ValueError as error:
+        raise _malformed(name) from error
+
+
+def _malformed(name: str) -> CardError:
+    return CardError(f"{name} is not a well-formed ONNX model. Copy it again or export it again")
 
 
 class _Walk:
@@ -168,7 +175,11 @@ def check_input(source: bytes | mmap, card: ModelCard, name: str) -> None:
         CardError: the graph has an input of another size than its card.
     """
     expected = (card.height, card.width, 3)
-    for shape in _input_shapes(source):
+    try:
+        shapes = list(_input_shapes(source))
+    except ValueError as error:
+        raise _malformed(name) from error
+    for shape in shapes:
         fixed = [(own, asked) for own, asked in zip(shape[1:], expected, strict=False) if own]
         if shape and (len(shape) != 4 or any(own != asked for own, asked in fixed)):
             raise CardError(
