@@ -170,8 +170,7 @@ def _three(text: str, option: str) -> tuple[float, float, float] | None:
     if not text:
         return None
     try:
-        numbers = [float(part) for part in text.split(",")]
-        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+        red, green, blue = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(
             f"{option} {text}; expected three numbers, of red, green and blue in "

@@ -556,8 +556,8 @@ def test_a_backend_that_breaks_is_named_and_the_others_prove_the_file(
     "arguments",
     [
         ["--labels", "labels.txt", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5"],
-        ["--mean", "0.5", "--std", "0.5", "--backend", "onnxruntime"],
-        ["--mean", "0.5", "--std", "0.5", "--colour", "rgb", "--fit", "stretch"],
+        ["--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--backend", "onnxruntime"],
+        ["--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--colour", "rgb", "--fit", "stretch"],
     ],
 )
 def test_a_foreign_model_on_the_command_line(
@@ -588,6 +588,15 @@ def test_a_foreign_model_on_the_command_line(
 
 def test_a_model_that_does_not_name_its_classes_asks_for_labels(cli: Any, tmp_path: Path) -> None:
     onnx.save(net(), tmp_path / "m.onnx")
-    ran = cli("export", tmp_path / "m.onnx", "--mean", "0.5", "--std", "0.5", "--size", "32")
+    ran = cli(
+        "export",
+        tmp_path / "m.onnx",
+        "--mean",
+        "0.5,0.5,0.5",
+        "--std",
+        "0.5,0.5,0.5",
+        "--size",
+        "32",
+    )
     assert ran.code == 1
     assert "does not say what its classes are called" in ran.err

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgecat_runtime import Classifier
 from edgecat_runtime.backends.self_test import check_answers
-from edgecat_runtime.errors import GateError
+from edgecat_runtime.errors import GateError, InvalidModel
 from edgecat_runtime.model.artifact import KEY, read_card, seal_onnx
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows
@@ -197,3 +197,21 @@ def test_bytes_changed_anywhere_and_sealed_again_are_a_sentence(
         except CardError:
             refused += 1
     assert refused > 20
+
+
+def test_what_onnx_runtime_calls_invalid_no_other_parser_sees(
+    tmp_path: Path, make_tiny: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgecat_runtime.backends import opencv, openvino
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(make_tiny())
+    card, model = read_card(path), onnx.load(path)
+    model.graph.node[3].input[1] = "nowhere"
+    path.write_bytes(_sealed(model, card))
+    seen: list[str] = []
+    for kind in (opencv.OpenCVBackend, openvino.OpenVINOBackend):
+        monkeypatch.setattr(kind, "__init__", lambda self, path, **_: seen.append(self.name))
+    with pytest.raises(InvalidModel, match="nowhere"):
+        Classifier.open(path)
+    assert seen == []
