@@ -38,7 +38,7 @@ _BAD_MODEL = frozenset(
 )
 
 # Of these, what says that the file is invalid, rather than that this version lacks a part of it.
-_INVALID = frozenset(("InvalidGraph", "InvalidProtobuf"))
+_INVALID = frozenset(("InvalidArgument", "InvalidGraph", "InvalidProtobuf"))
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
