@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from edgecat_runtime.errors import UserError
@@ -16,6 +18,7 @@ from edgecat_runtime.model.card import (
     labels_from_json,
 )
 from edgecat_runtime.model.class_names import check_class_name, check_labels
+from edgecat_runtime.model.prediction import predicted
 
 CARD = ModelCard(
     architecture="vgg16",
@@ -225,8 +228,8 @@ def test_json_that_is_not_a_card_s_is_refused(text: str) -> None:
 
 
 def test_an_input_of_too_many_pixels_is_refused() -> None:
-    ModelCard.from_json(_resealed(CARD, height=2048, width=2048))
-    with pytest.raises(CardError, match="8192x8192; expected at most 4194304 pixels"):
+    ModelCard.from_json(_resealed(CARD, height=1080, width=1920))
+    with pytest.raises(CardError, match="8192x8192; expected at most 2097152 pixels"):
         ModelCard.from_json(_resealed(CARD, height=8192, width=8192))
 
 
@@ -260,3 +263,12 @@ def test_new_labels_are_checked_as_those_in_a_card() -> None:
         CARD.with_labels(("cat", "cat"))
     with pytest.raises(UserError, match="is a reserved word"):
         CARD.with_labels(("cat", "waiting"))
+
+
+def test_a_sigmoid_per_class_is_told_as_it_is() -> None:
+    card = replace(CARD, scores="sigmoid", temperature=2.0)
+    assert ModelCard.from_json(card.to_json()) == card
+    assert "scores" not in CARD.to_dict()
+    found = predicted(np.array([-2000, 3], np.float32), card)
+    assert found.probabilities == pytest.approx({"cat": 0.0, "dog": 1 / (1 + math.exp(-1.5))})
+    assert (found.label, found.confidence) == ("dog", found.probabilities["dog"])

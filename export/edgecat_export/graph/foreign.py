@@ -207,7 +207,7 @@ def _checked(
             "the model's answer to a frame depends on the others in the batch. Export it in "
             f"evaluation mode. {_advice(known.source)}"
         )
-    compared = _as_answered(together, known.values, scores)
+    compared = foreign_scores.as_answered(together, known.values, scores)
     off = logit_error(known.values, compared, known.values)
     if not off <= limit:
         raise GateError(
@@ -215,18 +215,6 @@ def _checked(
             f"allowed. {_advice(known.source)}"
         )
     return together
-
-
-def _as_answered(logits: Logits, values: Logits, scores: foreign_scores.Scores) -> Logits:
-    """Logits turned back into what the foreign model answers."""
-    if scores.kind == "logits":
-        return logits
-    if scores.kind == "one logit":
-        return logits[:, 1:]
-    if scores.kind == "sigmoids":
-        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-    shares = _softmax(logits) * foreign_scores.total_of(values)
-    return shares if scores.kind == "probabilities" else shares[:, 1:]
 
 
 def _check_varied(values: Logits, *, shared: bool = False) -> None:
@@ -293,9 +281,3 @@ def _copy(model: Any) -> Any:
     copied = type(model)()
     copied.CopyFrom(model)
     return copied
-
-
-def _softmax(logits: Logits) -> Logits:
-    exponents = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: Logits = exponents / exponents.sum(1, keepdims=True)
-    return probabilities

@@ -186,6 +186,18 @@ def head(scores: Scores, total: float) -> tuple[list[Any], dict[str, NDArray[Any
     return nodes, {name: value for name, value in constants.items() if name in used}
 
 
+def as_answered(logits: Logits, values: Logits, scores: Scores) -> Logits:
+    """Logits turned back into what the foreign model answers."""
+    if scores.kind == "logits":
+        return logits
+    if scores.kind == "one logit":
+        return logits[:, 1:]
+    if scores.kind == "sigmoids":
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+    shares = _softmax(logits) * total_of(values)
+    return shares if scores.kind == "probabilities" else shares[:, 1:]
+
+
 def _one(graph: Any, values: Logits, coarse: bool) -> Scores:
     """One value for two classes: a sigmoid's probability of the second, or its logit."""
     last = _behind(graph, graph.output[0].name, (*_MOVES, *_ROUNDED))
@@ -243,3 +255,9 @@ def _behind(graph: Any, name: str, passed: tuple[str, ...]) -> Any:
 
 def _producer(graph: Any, name: str) -> Any:
     return next((node for node in graph.node if name in node.output), None)
+
+
+def _softmax(logits: Logits) -> Logits:
+    exponents = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities: Logits = exponents / exponents.sum(1, keepdims=True)
+    return probabilities

@@ -18,8 +18,8 @@ from edgecat_runtime.model.class_names import check_labels
 GOLDEN_FRAMES = 4
 GOLDEN_CLASSES = 16
 PREPROCESS_BYTES = 8 * 8 * 3
-MOST_PIXELS = 1 << 22
-"""Of the input, 2048 x 2048: what drawing and running the golden frames may cost is bounded."""
+MOST_PIXELS = 1 << 21
+"""Of the input, enough for 1920 x 1080; it bounds what drawing the golden frames may cost."""
 
 _MOST_SIDE = 8192
 _DEEPEST = 4

@@ -20,7 +20,7 @@ from edgecat_runtime.model.protobuf import fields, varint, varints
 NEWEST_OPSET = 100
 """Far above any operator set; a loader that counts up or down to 2**31 hangs."""
 
-_MOST_FIELDS = 2_000_000
+_MOST_FIELDS = 1_000_000
 _DEEPEST = 24
 
 # What is walked into, by the field numbers of each message.
