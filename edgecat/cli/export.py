@@ -80,6 +80,20 @@ def export(
         Literal["crop", "letterbox", "stretch"] | None,
         typer.Option(help="How to fit a frame into the input.", rich_help_panel=_FOREIGN),
     ] = None,
+    colour: Annotated[
+        Literal["rgb", "bgr", "grey"] | None,
+        typer.Option(
+            help="Colour order the model takes (default: rgb, or grey for one channel).",
+            rich_help_panel=_FOREIGN,
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Backend to prove the file on, repeatable (default: all that are installed).",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
     batch: Annotated[
         str,
         typer.Option(
@@ -141,21 +155,18 @@ def export(
     from edgecat_export.engine.builder import EngineOptions
 
     smallest, usual, largest = _batches(batch)
+    names = read_labels(labels) if labels else None
+    colours = _three(mean, "--mean"), _three(std, "--std")
     request = ExportRequest(
         source=file or model_to_export(),
         to=to,
         precision=precision,
         output=output,
-        foreign=ForeignModel(
-            read_labels(labels) if labels else None,
-            _three(mean, "--mean"),
-            _three(std, "--std"),
-            _size(size),
-            fit,
-        ),
+        foreign=ForeignModel(names, colours[0], colours[1], _size(size), fit, colour),
         calibrate=tuple(calibrate or ()),
         gate=tuple(gate or ()),
         limit=limit,
+        backends=tuple(backend or ()),
         engine=EngineOptions(
             min_batch=smallest,
             opt_batch=usual,

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError
-from edgecat_runtime.model.status import check_class_names
+from edgecat_runtime.model.class_names import check_labels
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _check_labels(names: set[str], empty: set[str], order: tuple[str, ...], *, f
             f"class folder {min(empty - names)!r} holds no pictures; add some or remove it"
         )
     if free:
-        check_class_names(order, "Rename its folder")
+        check_labels(order, "the class folders")
     if free and len(order) < 2:
         raise UserError(
             f"all pictures are of one class, {order[0]!r}; expected two class folders or more"

@@ -18,7 +18,7 @@ from edgecat.data.folder import Picture, PictureSet, scan
 from edgecat.data.tree import split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_names, expanded
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.model.status import check_class_names
+from edgecat_runtime.model.class_names import check_labels
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
         shards |= listed if path == folder else {path.resolve(): listed[path.resolve()]}
         named[folder] = class_names(folder)
     labels = _agreed(named)
-    check_class_names(labels, f"Rename it in {CLASSES}")
+    check_labels(labels, CLASSES)
     training = tuple(shard for shard in shards.values() if shard.split in ("", "train"))
     validation = [shard.path for shard in shards.values() if shard.split == "val"]
     for kind, some in (("train", training), ("validate", validation)):

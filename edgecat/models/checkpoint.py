@@ -73,9 +73,13 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
     if Path(path).suffix != ".safetensors":
         raise CardError(f"{path} is no checkpoint; expected a .safetensors file of edgecat train")
     card = read_card(path)
-    model = build_model(card)
+    with torch.device("meta"):  # a card from outside may describe terabytes
+        expected = {name: t.shape for name, t in build_model(card).state_dict().items()}
     try:
         tensors = load_file(path)
+        if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+            raise RuntimeError("other tensors or shapes than the card describes")
+        model = build_model(card)
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (SafetensorError, RuntimeError) as error:
         raise CardError(

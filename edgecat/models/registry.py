@@ -210,7 +210,7 @@ def build_model(card: ModelCard) -> nn.Module:
     known = architecture(card.architecture)
     try:
         return known.build(card)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
         raise CardError(
             f"the model card describes no {card.architecture} that can be built ({error}). "
             "Train or export the model again"

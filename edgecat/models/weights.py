@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecat.download import Progress, fetch
 from edgecat.models import ARCHITECTURES
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
-from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.card import CardMissing, ModelCard
 from edgecat_runtime.system.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -38,6 +40,19 @@ OFFICIAL = {
     "vgg19": "vgg19-dcbb9e9d.pth",
     "vgg19_bn": "vgg19_bn-c79401a0.pth",
 }
+# Where training scripts put the state dict, the preferred first.
+_KEYS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "model_ema",
+    "ema",
+)
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 _SITE = "https://download.pytorch.org/models"
 
 
@@ -60,7 +75,7 @@ def described(source: str, card: ModelCard) -> ModelCard:
     """Describe the network to train where its weights start from `source`.
 
     Args:
-        source: `imagenet`, a `.safetensors` checkpoint or a `.pth` state dict.
+        source: `imagenet`, a `.safetensors` file, edgecat's or another's, or a `.pth` state dict.
         card: the network as the options describe it.
 
     Returns:
@@ -75,10 +90,10 @@ def described(source: str, card: ModelCard) -> ModelCard:
     path = Path(source)
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise UserError(
-            f"--weights is {source!r}; expected imagenet, a .safetensors checkpoint of edgecat or "
-            "an official .pth file"
+            f"--weights is {source!r}; expected imagenet, a .safetensors file or a .pth state dict"
         )
-    return _like(read_card(path), card, path) if path.suffix == ".safetensors" else card
+    own = _own_card(path)
+    return _like(own, card, path) if own else card
 
 
 def read_weights(
@@ -95,12 +110,20 @@ def read_weights(
         UserError: they cannot be fetched or read.
     """
     path = fetched(official(card), on_progress) if source == IMAGENET else Path(source)
-    if path.suffix != ".safetensors":
+    if _own_card(path) is None:
         return Weights(path.name, _state_dict(path))
     from edgecat.models.checkpoint import load_checkpoint
 
     model, made = load_checkpoint(path)
     return Weights(path.name, dict(model.state_dict()), made.labels)
+
+
+def _own_card(path: Path) -> ModelCard | None:
+    """The card of a checkpoint of edgecat's; None of another's file, such as timm's."""
+    if path.suffix == ".safetensors":
+        with suppress(CardMissing):
+            return read_card(path)
+    return None
 
 
 def official(card: ModelCard) -> str:
@@ -165,23 +188,68 @@ def _like(made: ModelCard, card: ModelCard, path: Path) -> ModelCard:
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
-    """Read an official file; code in a pickle is never run."""
+    """Read a file of tensors; code in a pickle is never run."""
+    import torch
+
+    found = _from_safetensors(path) if path.suffix == ".safetensors" else _from_pickle(path)
+    tensors = _nested(found)
+    if not tensors:
+        raise UserError(
+            f"{path} holds no weights; expected a state dict of tensors, by itself or under one of "
+            f"{', '.join(_KEYS)}. Save model.state_dict() instead"
+        )
+    tensors = _without_prefixes(tensors)
+    return {
+        name: tensor.float() if torch.is_floating_point(tensor) else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _from_pickle(path: Path) -> Any:
     import torch
 
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # of a training script's args
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(
             f"cannot read {path}: {error.strerror or error}. Name a file that is there"
         ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path} is no official file of weights, or damaged; expected a state dict of tensors "
-            "that torch.load reads with weights_only=True"
+            f"{path} is damaged, or holds more than weights; expected a state dict of tensors that "
+            "torch.load reads with weights_only=True. Save model.state_dict() instead"
         ) from error
-    if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
-        raise UserError(
-            f"{path} holds more than weights; expected a state dict of tensors, as official files "
-            "are. Save model.state_dict() instead"
-        )
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def _from_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"cannot read {path}: {error}. Copy it again") from error
+
+
+def _nested(found: Any) -> dict[str, Tensor]:
+    """The state dict in what a training script saved; empty if there is none."""
+    import torch
+
+    for _ in range(3):
+        if not isinstance(found, dict):
+            return {}
+        if found and all(map(torch.is_tensor, found.values())):
+            return {str(name): tensor for name, tensor in found.items()}
+        found = next((found[key] for key in _KEYS if isinstance(found.get(key), dict)), None)
+    return {}
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names as the network itself has them: wrappers such as DataParallel put theirs in front."""
+    while True:
+        wrapped = [name for name in tensors if name.startswith(_PREFIXES)]
+        plain = [name for name in tensors if "." in name and not name.startswith(_PREFIXES)]
+        if not wrapped or plain:  # a network may have a part of that name among others
+            return tensors
+        tensors = {name.partition(".")[2]: tensors[name] for name in wrapped}

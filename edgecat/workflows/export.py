@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -13,12 +11,11 @@ from edgecat.pretrained import shipped
 from edgecat.workflows.export_sources import ForeignModel, photographs_for, read_model
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
 from edgecat.workflows.models import model_to_export
-from edgecat.workflows.reporter import SILENT, Reporter
+from edgecat.workflows.reporter import SILENT, Reporter, steps
 from edgecat_export.engine.builder import EngineOptions
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.conversion import Conversion, convert
 from edgecat_export.precision.gate import GateReport
-from edgecat_export.precision.scan import Progress
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
@@ -40,6 +37,7 @@ class ExportResult:
         conversion: to fp16 or int8, if one was asked for.
         backends: how each backend answered the ONNX file's golden frames.
         engine: the builder's report.
+        notes: what was decided about a foreign model, and which backends do not run it.
 
     Example:
         >>> result = export("vgg16.safetensors", precision="fp16")  # doctest: +SKIP
@@ -52,6 +50,7 @@ class ExportResult:
     conversion: Conversion | None = None
     backends: tuple[Pair, ...] = ()
     engine: object = None
+    notes: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -84,6 +83,7 @@ class ExportResult:
         lines = [f"{path}  {path.stat().st_size / 1e6:.1f} MB" for path in self.files]
         if self.conversion:
             lines += [f"  {self.conversion.gate}", *(f"  {n}" for n in self.conversion.notes)]
+        lines += [f"  {note}" for note in self.notes]
         lines += [f"  {pair}" for pair in self.backends]
         return "\n".join(lines + ([f"  {self.engine}"] if self.engine else []))
 
@@ -98,7 +98,9 @@ class ExportResult:
             gate = self.conversion.gate
             report["gate"] = {**asdict(gate), "loss": gate.loss, "passed": gate.passed}
             report["int8_share"] = self.conversion.int8_share
-            report["notes"] = list(self.conversion.notes)
+            report["notes"] = [*self.conversion.notes, *self.notes]
+        elif self.notes:
+            report["notes"] = list(self.notes)
         if self.engine:
             report["engine"] = str(self.engine)
         return report
@@ -118,6 +120,7 @@ class ExportRequest:
         gate: photographs to judge by.
         limit: at most this many of those; 0 for all.
         engine: how to build a TensorRT engine; None for the defaults.
+        backends: those to prove the ONNX file on; empty for all that are installed.
 
     Example:
         >>> request = ExportRequest(Path("vgg16.safetensors"), precision="fp16", limit=200)
@@ -133,6 +136,7 @@ class ExportRequest:
     gate: tuple[Path, ...] = ()
     limit: int = 1000
     engine: EngineOptions | None = None
+    backends: tuple[str, ...] = ()
 
     def run(self, reporter: Reporter = SILENT) -> ExportResult:
         """Convert, prove and write.
@@ -151,7 +155,7 @@ class ExportRequest:
             )
         if self._ready():
             return self._build(ExportResult((), read_card(self.source)), self.source, reporter)
-        payload, card = read_model(self.source, self.foreign)
+        payload, card, decided = read_model(self.source, self.foreign)
         precision = self.precision or card.precision
         onnx_path = self._onnx_path(precision)
         conversion = None
@@ -159,15 +163,21 @@ class ExportRequest:
             conversion = self._converted(payload, card, precision, reporter)
             payload, card = conversion.payload, conversion.card
         only_built = self.to != "onnx" and precision == "int8"
-        pairs = save_onnx(payload, card, onnx_path, served=not only_built)
-        done = ExportResult((onnx_path,), card, conversion, tuple(pairs))
+        notes = [*decided]
+        pairs = save_onnx(
+            *(payload, card, onnx_path),
+            served=not only_built,
+            backends=self.backends,
+            refused=notes.append,
+        )
+        done = ExportResult((onnx_path,), card, conversion, tuple(pairs), notes=tuple(notes))
         return done if self.to == "onnx" else self._build(done, onnx_path, reporter)
 
     def _ready(self) -> bool:
         """Whether the source is an ONNX file that needs no conversion before an engine is built."""
-        if self.source.suffix != ".onnx" or self.foreign.labels is not None:
+        if self.source.suffix != ".onnx" or self.foreign.given:
             return False
-        if self.to == "onnx" and self.precision is None and not self.foreign.given:
+        if self.to == "onnx" and self.precision is None:
             raise UserError(
                 f"{self.source} is ONNX already; say what to make of it with --precision or --to, "
                 "or describe a foreign model with --labels"
@@ -288,10 +298,3 @@ def export(
         engine=engine,
     )
     return request.run(reporter)
-
-
-@contextmanager
-def steps(reporter: Reporter) -> Iterator[Progress]:
-    """A bar for the passes over photographs, whose number is not known beforehand."""
-    with reporter.progress(0, "exporting") as advance:
-        yield lambda what: advance(1, what)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ class ForeignModel:
         std: divides them after that.
         size: height and width in pixels; None for the model's own.
         fit: how a frame meets that size.
+        colour: the order of the colours that it takes, `rgb` or `bgr`, or `grey`; None: RGB, or
+            grey where it takes one channel.
 
     Example:
         >>> imagenet = ForeignModel(
@@ -47,6 +50,7 @@ class ForeignModel:
     std: tuple[float, float, float] | None = None
     size: tuple[int, int] | None = None
     fit: Fit | None = None
+    colour: Literal["rgb", "bgr", "grey"] | None = None
 
     @property
     def given(self) -> bool:
@@ -54,8 +58,11 @@ class ForeignModel:
         return self != ForeignModel()
 
 
-def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard]:
-    """Read a checkpoint, an ONNX file of edgecat's, or a foreign one: its graph and its card.
+def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard, tuple[str, ...]]:
+    """Read a checkpoint, an ONNX file of edgecat's, or a foreign one.
+
+    Returns:
+        Its graph, its card, and what was decided about a foreign one, for people.
 
     Raises:
         UserError: no such file, or a foreign model that is not described.
@@ -67,19 +74,22 @@ def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard]:
 
         _check_not(described, path)
         model, card = load_checkpoint(path)
-        return onnx_from_model(model, card), card_for_onnx(card)
+        return onnx_from_model(model, card), card_for_onnx(card), ()
     if path.suffix != ".onnx":
         raise UserError(f"{path} cannot be exported; expected a .safetensors or .onnx file")
     if described.labels is None:
-        _check_not(described, path)
         try:
-            return read_onnx(path)
+            own = read_onnx(path)
         except CardMissing as error:
+            if described.given:
+                return _read_foreign(path, described)
             raise UserError(
                 f"{path} has no model card. Describe it: --labels FILE --mean 0.485,0.456,0.406 "
                 "--std 0.229,0.224,0.225 --size 224"
             ) from error
-    return _read_foreign(path, described.labels, described)
+        _check_not(described, path)
+        return (*own, ())
+    return _read_foreign(path, described)
 
 
 def photographs_for(
@@ -120,39 +130,34 @@ def photographs_for(
 def _check_not(described: ForeignModel, path: Path) -> None:
     if described.given:
         raise UserError(
-            f"--mean, --std, --size and --fit describe a foreign .onnx file and come with --labels "
-            f"FILE; {path} got only some of them or says all of it itself"
+            f"--labels, --mean, --std, --size, --fit and --colour describe a foreign .onnx file; "
+            f"{path} has a model card, which says all of it. Leave them out"
         )
 
 
-def _read_foreign(
-    path: Path, labels: tuple[str, ...], described: ForeignModel
-) -> tuple[bytes, ModelCard]:
+def _read_foreign(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard, tuple[str, ...]]:
     from edgecat_export.graph.foreign import card_for_foreign, onnx_from_foreign
+    from edgecat_export.graph.foreign_file import class_names, parsed, read_foreign
 
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
+    payload = read_foreign(path)
+    labels = described.labels or class_names(parsed(payload))
+    if labels is None:
+        raise UserError(
+            f"{path} does not say what its classes are called. Give a file with one label per "
+            "line, in the order of its output: --labels FILE"
+        )
     card = card_for_foreign(
         payload,
         name=path.stem,
         labels=labels,
-        mean=_known(described.mean, "--mean"),
-        std=_known(described.std, "--std"),
+        mean=described.mean,
+        std=described.std,
         size=described.size,
         fit=described.fit or "crop",
     )
-    return onnx_from_foreign(payload, card)
-
-
-def _known(numbers: tuple[float, float, float] | None, option: str) -> tuple[float, float, float]:
-    if numbers is None:
-        raise UserError(
-            f"{option} is missing; expected three numbers, of red, green and blue in 0..1, such "
-            f"as {option} 0.5,0.5,0.5"
-        )
-    return numbers
+    wrapped = onnx_from_foreign(payload, card, colour=described.colour)
+    own = () if described.labels else (f"class names from the model: {', '.join(labels[:5])}",)
+    return wrapped.payload, wrapped.card, (*own, *wrapped.notes)
 
 
 def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:

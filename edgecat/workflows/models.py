@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
-from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat.workflows.labels import read_labels as read_labels
+from edgecat_runtime.errors import BackendMissing
 
 SHIPPED = (INT8, FP16)
 """The forms in which the model that ships is served, the preferred first."""
@@ -87,18 +88,3 @@ def register_torch(path: Path) -> None:
 
         read_card(path)
         raise
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a text file with one label per line; empty lines do not count.
-
-    Raises:
-        UserError: it cannot be read, or is no UTF-8 text.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text; expected one label per line") from error
-    return tuple(line.strip() for line in text.splitlines() if line.strip())

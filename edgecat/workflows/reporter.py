@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -65,6 +65,13 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+@contextmanager
+def steps(reporter: Reporter) -> Iterator[Callable[[str], None]]:
+    """A bar for the passes over photographs, whose number is not known beforehand."""
+    with reporter.progress(0, "exporting") as advance:
+        yield lambda what: advance(1, what)
 
 
 def warn_skipped(reporter: Reporter, sentences: Sequence[str]) -> None:

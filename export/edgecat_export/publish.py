@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgecat_export.parity.comparison import Pair, golden_parity
-from edgecat_runtime.backends import available_backends
+from edgecat_runtime.backends import available_backends, backend_entries
 from edgecat_runtime.errors import BackendMissing, GateError, UserError
 from edgecat_runtime.model.artifact import read_card, seal_onnx
 from edgecat_runtime.model.card import CardError, ModelCard
@@ -13,7 +14,13 @@ from edgecat_runtime.system.atomic import atomic_path
 
 
 def save_onnx(
-    payload: bytes, card: ModelCard, path: str | Path, *, served: bool = True
+    payload: bytes,
+    card: ModelCard,
+    path: str | Path,
+    *,
+    served: bool = True,
+    backends: Sequence[str] = (),
+    refused: Callable[[str], None] = lambda sentence: None,
 ) -> list[Pair]:
     """Seal an ONNX model with its card and write it once every backend here gives its answer.
 
@@ -24,6 +31,8 @@ def save_onnx(
         served: whether the backends here may serve the file. One that only TensorRT's builder will
             read, such as TensorRT's int8 form, was judged when it was converted; how a processor's
             kernels answer it says nothing.
+        backends: those to prove the file on; empty for all that are installed.
+        refused: called with a sentence about each backend that does not run the file.
 
     Returns:
         How each installed backend that takes the file answered the golden frames.
@@ -31,7 +40,7 @@ def save_onnx(
     Raises:
         GateError: a backend answers differently; nothing is written.
         BackendMissing: no backend is installed to prove the file with.
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or no backend runs it.
     """
     sealed = seal_onnx(payload, card)
     with atomic_path(path) as temporary:
@@ -39,26 +48,41 @@ def save_onnx(
         del sealed
         if not served:
             return []
-        backends = available_backends(temporary, device="cpu")
-        proofs = [_proof(temporary, backend, str(path)) for backend in backends]
+        installed = available_backends(temporary, device="cpu")
+        reasons: list[str] = []
+        for name in backends:
+            backend_entries(temporary, name=name, device="cpu")  # raises where there is none
+        proofs = [_proof(temporary, name, str(path), reasons) for name in backends or installed]
         pairs = [pair for pair in proofs if pair is not None]
+        for reason in reasons:
+            refused(reason)
+        if not pairs and reasons:
+            raise UserError(f"{path} was not written: {'; '.join(reasons)}")
         if not pairs:
             raise BackendMissing(
                 "no backend is installed to prove the export with: pip install "
                 "'edgecat-runtime[onnx]'"
             )
         if failed := [pair for pair in pairs if not pair.passed]:
-            raise GateError(f"{path} was not written: {failed[0]}")
+            others = [pair.backend for pair in pairs if pair.passed]
+            fix = f". To serve it on {others[0]} alone: --backend {others[0]}" if others else ""
+            raise GateError(f"{path} was not written: {failed[0]}{fix}")
     return pairs
 
 
-def _proof(path: Path, backend: str, name: str) -> Pair | None:
-    """How a backend answers the golden frames; None from one that does not take such a graph."""
+def _proof(path: Path, backend: str, name: str, reasons: list[str]) -> Pair | None:
+    """How a backend answers the golden frames; None from one that does not run such a graph.
+
+    Libraries raise whatever they like for a graph that they do not know: that is no fault of the
+    others.
+    """
     try:
         return golden_parity(path, backend, name=name)
-    except CardError:
+    except (CardError, GateError):
         raise
-    except UserError:  # an older OpenCV, for one
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reasons.append(f"{backend} does not run it: {reason}".replace(str(path), name))
         return None
 
 

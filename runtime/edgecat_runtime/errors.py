@@ -64,6 +64,10 @@ class UserError(EdgecatError):
     """
 
 
+class InvalidModel(UserError):
+    """A backend found the model file itself invalid: no other backend is given it."""
+
+
 class BackendMissing(UserError):
     """An optional package is not installed; the fix is the install command.
 

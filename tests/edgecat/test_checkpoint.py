@@ -135,3 +135,28 @@ def test_where_none_can_be_written(
 def test_golden_logits_cover_at_most_16_classes(checkpoint: Path) -> None:
     card = replace(read_card(checkpoint), labels=tuple(map(str, range(20))), golden=())
     assert [len(row) for row in golden_logits(build_model(card), card)] == [16] * 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layers": (1 << 20,) * 13},
+        {"layers": ()},
+        {"layers": ("M",) * 18},
+        {"layers": (8, "X", 8)},
+        {"head": "other"},
+        {"activation": "other"},
+        {"architecture": "other"},
+        {"labels": tuple(f"class {i}" for i in range(60_000))},
+        {"batch_norm": False},
+    ],
+    ids=str,
+)
+def test_a_card_that_describes_another_network_builds_nothing(
+    checkpoint: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    card = replace(read_card(checkpoint), golden=(), **changes)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(seal_safetensors(save(load_file(checkpoint)), card))
+    with pytest.raises(UserError):
+        load_checkpoint(path)

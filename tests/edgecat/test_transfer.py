@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from edgecat.models import ARCHITECTURES, architecture, build_model
@@ -98,7 +100,7 @@ def test_every_official_file_has_an_architecture_and_a_hash(name: str) -> None:
         ({"arch": "alexnet", "size": 64}, "no official weights of alexnet with batch norm"),
         ({"weights": "there.pth"}, "there.pth: No such file"),
         ({"weights": "there.safetensors"}, "there.safetensors"),
-        ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors checkpoint"),
+        ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors file"),
         ({"freeze": "6"}, "expected features, or 0 to 5, the stages of vgg11"),
         ({"freeze": "-1"}, "expected features, or 0 to 5"),
         ({"freeze": "features", "weights": ""}, "Name --weights too"),
@@ -181,8 +183,50 @@ class Trap:
 def test_only_plain_tensors_are_read(thin: None, tmp_path: Path, content: Any) -> None:
     path = tmp_path / "bad.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(UserError, match=r"bad\.pth (is no official file|holds more than weights)"):
+    with pytest.raises(UserError, match=r"bad\.pth (is damaged, or holds more|holds no weights)"):
         read_weights(str(path), architecture("vgg11").card(LABELS))
+
+
+def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda state: state,
+        lambda state: _prefixed("module.", state),
+        lambda state: _prefixed("_orig_mod.", state),
+        lambda state: _prefixed("_orig_mod.module.", state),
+        lambda state: _prefixed("model.", state),
+        lambda state: {"state_dict": _prefixed("module.", state), "epoch": 3},
+        lambda state: {
+            "model": state,
+            "model_ema": {name: tensor + 1 for name, tensor in state.items()},
+            "args": argparse.Namespace(lr=0.1),
+        },
+        lambda state: {"model_ema": {"n_averaged": torch.tensor(9), **_prefixed("module.", state)}},
+        lambda state: {"model_state_dict": {"state_dict": state}, "optimizer": {}},
+    ],
+    ids=["plain", "parallel", "compiled", "both", "lightning", "nested", "ema", "averaged", "deep"],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_are_taken_as_training_scripts_save_them(
+    tmp_path: Path, saved: Callable[[dict[str, torch.Tensor]], Any], suffix: str
+) -> None:
+    card = replace(architecture("resnet18").card(LABELS), layers=(4, 4, 4, 4, 8, 8))
+    state = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).state_dict()
+    path, content = tmp_path / f"weights{suffix}", saved(state)
+    if suffix == ".pth":
+        torch.save(content, path)
+    elif all(map(torch.is_tensor, content.values())):  # as timm publishes them
+        save_file(content, path)
+    else:
+        return
+    assert described(str(path), card) == card
+    tensors = read_weights(str(path), card).tensors
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[name], state[name].to(tensors[name].dtype)) for name in state)
 
 
 def test_a_checkpoint_decides_the_network(checkpoint: Path, album: Path, tmp_path: Path) -> None:

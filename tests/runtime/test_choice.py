@@ -14,6 +14,7 @@ import pytest
 from edgecat_runtime import BackendMissing, Classifier, DeviceError, GateError, UserError, read_card
 from edgecat_runtime.backends import base, register_backend
 from edgecat_runtime.backends.choice_cache import _MOST_KEPT
+from edgecat_runtime.errors import InvalidModel
 from edgecat_runtime.model.artifact import seal_onnx
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.system import machine
@@ -115,7 +116,7 @@ def test_auto_takes_the_fastest_that_passes(
 def test_one_alone_is_tested_but_not_timed(ways: Register, tiny_onnx: Path) -> None:
     (only,) = ways(1.0)
     classifier = Classifier.open(tiny_onnx)
-    assert only.batches == 1
+    assert only.batches == 2
     assert str(classifier.choice) == "tiny.onnx with b0 on cpu, the only candidate"
 
 
@@ -148,6 +149,15 @@ def test_whatever_a_library_raises_refuses_one_way_only(
     ways(replace(broken, device="cuda"))
     with pytest.raises(DeviceError, match="b0 on cuda cannot run"):
         Classifier.open(tiny_onnx)
+
+
+def test_a_file_that_one_backend_finds_invalid_is_not_given_to_the_next(
+    ways: Register, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    first, second = ways(Way("b0", refuses=InvalidModel("invalid graph")), 1.0)
+    with pytest.raises(InvalidModel, match="invalid graph"):
+        Classifier.open(tiny_onnx)
+    assert (first.opened, second.opened) == (1, 0)
 
 
 def test_ctrl_c_is_no_refusal(ways: Register, tiny_onnx: Path) -> None:
@@ -225,7 +235,7 @@ def test_a_choice_is_measured_once(ways: Register, tiny_onnx: Path, cache: Path)
         assert _counts(made) == [0, 1, 0]
     batches = made[1].batches
     with Classifier.open_fastest([tiny_onnx], cache=cache, told=lambda *now: seen.append(now)):
-        assert made[1].batches == batches + 1, "self-tested, not timed"
+        assert made[1].batches == batches + 2, "self-tested, not timed"
     assert len(seen) == 4, "nothing was measured"
     assert "measured before, cached in" in str(again.choice)
 

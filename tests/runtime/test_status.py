@@ -16,7 +16,8 @@ from edgecat_runtime.camera import frames
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.model.artifact import read_card
-from edgecat_runtime.model.status import RESERVED, Status, check_class_names, displayed
+from edgecat_runtime.model.class_names import RESERVED, check_labels
+from edgecat_runtime.model.status import Status, displayed
 
 ROOT = Path(__file__).parents[2]
 HOUSES = ("runtime/edgecat_runtime", "export/edgecat_export", "edgecat")
@@ -43,26 +44,22 @@ def test_what_is_displayed(label: str | None, status: Status, word: str) -> None
 
 def test_every_status_that_stands_for_a_label_is_reserved() -> None:
     shown = {*frames._AFTER.values(), Status.UNSURE}
-    assert shown == set(RESERVED)
+    assert {status.value for status in shown} == RESERVED
 
 
 def test_the_former_name_of_the_event_stays() -> None:
     assert Signal is StatusEvent
 
 
-@pytest.mark.parametrize("word", [status.value for status in RESERVED])
+@pytest.mark.parametrize("word", [*RESERVED, "Unsure", " waiting "])
 def test_reserved_words_are_refused(word: str) -> None:
-    with pytest.raises(UserError) as caught:
-        check_class_names(["cat", word], "Rename its folder")
-    assert str(caught.value) == (
-        f"a class is named {word!r}; expected any name but waiting, no signal, unsure, stopped, "
-        "which are shown where there is no label. Rename its folder"
-    )
+    with pytest.raises(UserError, match=f"the folders: class name '{word}' is a reserved word"):
+        check_labels(["cat", word], "the folders")
 
 
-@pytest.mark.parametrize("name", ["live", "ended", "Unsure", "un sure", "no_signal", ""])
+@pytest.mark.parametrize("name", ["live", "ended", "un sure", "no_signal"])
 def test_other_words_are_not(name: str) -> None:
-    check_class_names(["cat", name])
+    assert check_labels(["cat", name], "the folders") == ("cat", name)
 
 
 @pytest.fixture
@@ -87,7 +84,7 @@ def test_a_model_with_such_a_class_is_served_under_other_names(unsure_class: Pat
 
 
 def test_labels_that_are_given_are_checked(tiny_onnx: Path) -> None:
-    with pytest.raises(UserError, match="a class is named 'waiting'"):
+    with pytest.raises(UserError, match="class name 'waiting' is a reserved word"):
         Classifier.open(tiny_onnx, labels=["cat", "waiting"])
 
 

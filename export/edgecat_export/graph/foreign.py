@@ -6,24 +6,43 @@ says, travel in the card.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_export.graph.foreign_graph import ForeignInput, modern, strip_softmax, wrap
-from edgecat_export.precision.scan import session_from_onnx
+from edgecat_export.graph import foreign_scores
+from edgecat_export.graph.foreign_answers import Reference, precision_of, reference, run_wrapped
+from edgecat_export.graph.foreign_file import parsed
+from edgecat_export.graph.foreign_graph import keep_output, modern, plain, wrap
+from edgecat_export.graph.foreign_input import Colour, ForeignInput, foreign_inputs
 from edgecat_runtime.errors import GateError, UserError
-from edgecat_runtime.model.card import CardError, Fit, ModelCard
-from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
+from edgecat_runtime.model.card import Fit, ModelCard
+from edgecat_runtime.model.class_names import check_labels
+from edgecat_runtime.model.golden import GOLDEN_COUNT, golden_rows, preprocess_fingerprint
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
-from edgecat_runtime.model.status import check_class_names
 from edgecat_runtime.types import Frames, Logits
 
-_FLOAT = 1
-_BATCHES = (1, 4)
+_ROUNDING = 1e-6
+_STRAIGHT = ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A foreign classifier behind the deployed interface.
+
+    Attributes:
+        payload: the serialised ONNX model, unsealed.
+        card: with its golden logits.
+        notes: what was decided on the way, for people.
+    """
+
+    payload: bytes
+    card: ModelCard
+    notes: tuple[str, ...] = ()
 
 
 def card_for_foreign(
@@ -31,8 +50,8 @@ def card_for_foreign(
     *,
     name: str,
     labels: Sequence[str],
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
     size: tuple[int, int] | None = None,
     fit: Fit = "crop",
 ) -> ModelCard:
@@ -42,16 +61,15 @@ def card_for_foreign(
         payload: the foreign ONNX model.
         name: becomes the card's architecture.
         labels: in the order of its output.
-        mean: subtracted from RGB values in 0..1.
-        std: divides them after that (1/255 for a model that takes 0..255).
+        mean: subtracted from RGB values in 0..1; may be left out for a model that takes integers.
+        std: divides them after that (1/255 for a model that takes 0..255); likewise.
         size: height and width; may be left out where the model fixes them.
         fit: `crop`, `letterbox` or `stretch`.
 
     Raises:
-        UserError: no such classifier, no size, another size than the model's, or a label that is
-            the word for a status, such as `unsure`.
+        UserError: no such classifier, no size, or another size than the model's; labels or colours
+            that cannot be right.
     """
-    check_class_names(labels)
     source = foreign_input(payload)
     fixed = (source.height, source.width)
     height, width = size or fixed
@@ -59,167 +77,207 @@ def card_for_foreign(
         raise UserError(f"{name} takes any size, so say which to serve it at: --size 224")
     if any(own and own != asked for own, asked in zip(fixed, (height, width), strict=True)):
         raise UserError(f"{name} takes {fixed[0]}x{fixed[1]}; --size asks for {height}x{width}")
-    if min(std) <= 0:
-        raise UserError(f"--std {std} divides the colours; expected three numbers above 0")
-    return ModelCard(
-        architecture=name,
-        labels=tuple(labels),
+    mean, std = _colours(source, mean, std)
+    labels = check_labels(labels, "the labels")
+    if len(labels) == 1:
+        raise foreign_scores.wrong_count(1, 1)
+    card = ModelCard(
+        architecture="".join(c if c.isprintable() else "_" for c in name) or "foreign",
+        labels=labels,
         height=height,
         width=width,
         fit=fit,
         mean=mean,
         std=std,
-        preprocess_golden=preprocess_fingerprint(height, width, fit),
     )
+    card.check()
+    return replace(card, preprocess_golden=preprocess_fingerprint(height, width, fit))
 
 
 def foreign_input(payload: bytes) -> ForeignInput:
-    """Find out what a foreign graph takes.
+    """Find out what a foreign graph takes; where its shape leaves that open, what is likeliest.
 
     Raises:
-        UserError: it is no ONNX model, or not one float image input of three channels.
+        UserError: it is no ONNX model, or does not take one image.
     """
-    graph = _load(payload).graph
-    constants = {item.name for item in graph.initializer}
-    inputs = [item for item in graph.input if item.name not in constants]
-    shapes = [_shape(item) for item in inputs]
-    if len(inputs) != 1 or len(shapes[0]) != 4 or 3 not in (shapes[0][1], shapes[0][3]):
-        raise UserError(
-            f"the model takes {shapes}; expected one image input, (n, 3, h, w) or (n, h, w, 3)"
-        )
-    if inputs[0].type.tensor_type.elem_type != _FLOAT:
-        raise UserError("the model's input is not float32; export it in float32 first")
-    batch, *rest = shapes[0]
-    last = rest[0] != 3
-    height, width = rest[:2] if last else rest[1:]
-    return ForeignInput(inputs[0].name, batch, height, width, last)
+    return foreign_inputs(parsed(payload))[0]
 
 
-def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard]:
+def onnx_from_foreign(payload: bytes, card: ModelCard, *, colour: Colour | None = None) -> Wrapped:
     """Give a foreign classifier the deployed interface.
 
     The input becomes uint8 (batch, h, w, 3) BGR with the normalisation in the graph, the batch
-    free, the output float32 `logits`; a softmax at the end is taken off, for the runtime has its
-    own. The result is held against the foreign model on the golden frames, one and four at once.
+    free, the output float32 `logits`: probabilities, however they are computed, are turned into
+    logits. The result is held against the foreign model, one frame and four at once.
 
     Args:
         payload: the foreign ONNX model.
         card: from `card_for_foreign`.
-
-    Returns:
-        The ONNX model, unsealed, and the card with the foreign model's golden logits.
+        colour: the order of the colours that it takes; None: RGB, or grey for one channel.
 
     Raises:
         UserError: no such classifier, or another number of classes than labels.
-        GateError: the wrapped model answers differently, or only one frame at a time.
+        GateError: the wrapped model answers differently, only one frame at a time, NaN, or the same
+            to every frame.
     """
     import onnx
 
-    source = foreign_input(payload)
-    model = modern(_load(payload))
-    softmax = strip_softmax(model.graph)
-    reference, rank = _reference(payload, source, card)
-    if reference.shape[1] != card.classes:
-        raise CardError(
-            f"the model has {reference.shape[1]} classes and {card.classes} labels were given. "
-            "Give one label per line, in the order of its output"
-        )
-    wrap(model, source, card, rank)
-    wrapped: bytes = model.SerializeToString()
-    try:
-        onnx.checker.check_model(wrapped)
-        logits = _checked(wrapped, card)
-    except GateError:
-        raise
-    except Exception as error:  # onnx's and onnxruntime's errors share no base class
-        reason = (str(error).strip().splitlines() or ["unknown"])[0]
-        raise GateError(
-            f"the model does not run with uint8 frames and a free batch ({reason}). Export it "
-            "with a dynamic batch axis"
-        ) from error
-    compared = _softmax(logits) if softmax else logits
-    off = logit_error(reference, compared, reference)
-    if not off <= LOGIT_LIMITS["fp32"]:
-        raise GateError(
-            f"the wrapped model answers {off:.1e} off the foreign one; at most "
-            f"{LOGIT_LIMITS['fp32']:.0e} is allowed. Export it with a dynamic batch axis"
-        )
-    golden = golden_rows(logits if softmax else reference)
-    return wrapped, replace(card, golden=golden, tools={"onnx": onnx.__version__})
+    original = plain(parsed(payload))
+    known = reference(original, card, colour)
+    card = replace(card, precision=precision_of(original, known))
+    single = _copy(original)
+    keep_output(single.graph, known.output)
+    scores = foreign_scores.judged(single.graph, known.values, card.classes, coarse=known.coarse)
+    card = replace(card, scores="sigmoid" if scores.kind == "sigmoids" else "softmax")
+    if scores.bypassed is None:  # saturated probabilities may hide logits that differ
+        _check_varied(known.values)
+    wrapped, logits = _best(single, known, card, scores)
+    _check_varied(logits, shared=card.scores == "softmax")
+    golden = logits[:GOLDEN_COUNT] if scores.kind != "logits" else known.values[:GOLDEN_COUNT]
+    card = replace(card, golden=golden_rows(golden), tools={"onnx": onnx.__version__})
+    notes = tuple(note for note in (*known.notes, scores.note) if note)
+    return Wrapped(wrapped, card, notes)
 
 
 def normalised(frames: Frames, card: ModelCard) -> NDArray[np.float32]:
     """Frames (n, h, w, 3) BGR as float32 (n, 3, h, w) RGB by the card's mean and std."""
-    values = frames[..., ::-1].astype(np.float32) / 255
-    values = (values - np.asarray(card.mean, np.float32)) / np.asarray(card.std, np.float32)
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+    source = ForeignInput("", 1, 0, 0, 0, channels_last=False, channels=3)
+    return source.frames(frames, card, "rgb")
 
 
-def _reference(payload: bytes, source: ForeignInput, card: ModelCard) -> tuple[Logits, int]:
-    """The foreign file's own answers to the golden frames, as (4, classes), and their rank."""
-    frames = normalised(golden_frames(card.height, card.width), card)
-    frames = frames.transpose(0, 2, 3, 1) if source.channels_last else frames
-    session = _session(payload)
-    size = source.batch or len(frames)
-    answers, rank = [], 2
-    for start in range(0, len(frames), size):
-        batch = frames[start : start + size]
-        padded = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-        output = session.run(None, {source.name: np.ascontiguousarray(padded)})[0]
-        rank = output.ndim
-        answers.append(np.asarray(output, np.float32).reshape(size, -1)[: len(batch)])
-    return np.concatenate(answers), rank
+def _best(
+    single: Any, known: Reference, card: ModelCard, scores: foreign_scores.Scores
+) -> tuple[bytes, Logits]:
+    """Wrap with the operator set that edgecat prefers; where that changes the model, with its own.
+
+    Raises:
+        GateError: neither answers as the foreign model does.
+    """
+    failed: Exception | None = None
+    for convert in (modern, _copy):
+        try:
+            wrapped = _wrapped(convert(_copy(single)), known, card, scores)
+            return wrapped, _checked(wrapped, known, card, scores)
+        except Exception as error:  # noqa: PERF203  (onnx's and onnxruntime's have no common base)
+            failed = error
+    if isinstance(failed, GateError):
+        raise failed
+    reason = (str(failed).strip().splitlines() or [type(failed).__name__])[0]
+    raise GateError(
+        f"the model does not run with uint8 frames and a free batch ({reason}). "
+        f"{_advice(known.source)}"
+    ) from failed
 
 
-def _checked(payload: bytes, card: ModelCard) -> Logits:
-    """The wrapped model's answers to the golden frames, which must not depend on the batch."""
-    frames = golden_frames(card.height, card.width)
-    session = _session(payload)
-    alone, together = (
-        np.concatenate(
-            [session.run(None, {"frames": frames[i : i + n]})[0] for i in range(0, len(frames), n)]
-        )
-        for n in _BATCHES
-    )
-    if logit_error(alone, together, alone) > LOGIT_LIMITS["fp32"]:
+def _wrapped(model: Any, known: Reference, card: ModelCard, scores: foreign_scores.Scores) -> bytes:
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    if scores.bypassed is not None:
+        place = [node.output[0] for node in graph.node].index(scores.bypassed.output[0])
+        foreign_scores.bypass(graph, graph.node[place])
+    head, constants = foreign_scores.head(scores, foreign_scores.total_of(known.values))
+    if known.cast or scores.bypassed is not None:
+        head = _cast_first(head, helper)
+    wrap(model, known.source, card, colour=known.colour, flat=known.flat, head=head)
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    data: bytes = model.SerializeToString()
+    onnx.checker.check_model(data)
+    return data
+
+
+def _cast_first(head: list[Any], helper: Any) -> list[Any]:
+    """Begin a head with a cast to float32."""
+    last = "edgecat_float" if head else "logits"
+    for node in head:
+        node.input[:] = [last if name == "foreign_output" else name for name in node.input]
+    cast = helper.make_node("Cast", ["foreign_output"], [last], name="edgecat_float", to=1)
+    return [cast, *head]
+
+
+def _checked(
+    payload: bytes, known: Reference, card: ModelCard, scores: foreign_scores.Scores
+) -> Logits:
+    """The wrapped model's answers, which must be the foreign one's, alone and in a batch."""
+    limit = LOGIT_LIMITS[card.precision]
+    alone, together = run_wrapped(payload, known.frames)
+    if not logit_error(alone, together, alone) <= limit:
         raise GateError(
-            "the model's answer to a frame depends on the others in the batch. Export it with a "
-            "dynamic batch axis"
+            "the model's answer to a frame depends on the others in the batch. Export it in "
+            f"evaluation mode. {_advice(known.source)}"
+        )
+    compared = foreign_scores.as_answered(together, known.values, scores)
+    off = logit_error(known.values, compared, known.values)
+    if not off <= limit:
+        raise GateError(
+            f"the wrapped model answers {off:.1e} off the foreign one; at most {limit:.0e} is "
+            f"allowed. {_advice(known.source)}"
         )
     return together
 
 
-def _session(payload: bytes) -> Any:
-    try:
-        return session_from_onnx(payload)
-    except UserError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or ["unknown"])[0]
-        raise UserError(f"onnxruntime cannot open the model: {reason}") from error
+def _check_varied(values: Logits, *, shared: bool = False) -> None:
+    """Refuse a model that answers all frames alike: nothing could be told from its answers.
+
+    Args:
+        values: (n, classes).
+        shared: whether what all classes have in common changes nothing, as before a softmax.
+    """
+    own = values - values.mean(1, keepdims=True) if shared else values
+    if float(np.ptp(own, axis=0).max()) <= _ROUNDING * float(np.abs(values).max()):
+        raise GateError(
+            f"the model gives the same answer to all {len(values)} frames it was tried on: its "
+            "weights are constant or missing, or --mean and --std are not its own. Check them"
+        )
 
 
-def _load(payload: bytes) -> Any:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load_from_string(payload)
-    except DecodeError as error:
-        raise UserError(
-            "this is not an ONNX model, or only a part of one. Copy it again"
-        ) from error
-    if not model.graph.node:
-        raise UserError("this is not an ONNX model: it holds no graph. Export it again")
-    return model
+def _advice(source: ForeignInput) -> str:
+    if source.batch:
+        return f"It takes batches of {source.batch} only: export it with a dynamic batch axis"
+    return "Export it again with standard ONNX operators, opset 17 or later"
 
 
-def _shape(item: Any) -> list[int]:
-    """Dimensions of an input, 0 for those that are free."""
-    return [int(dim.dim_value) for dim in item.type.tensor_type.shape.dim]
+def _colours(
+    source: ForeignInput,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    if source.raw:
+        if any(
+            given and not np.allclose(given, own)
+            for given, own in zip((mean, std), _STRAIGHT, strict=True)
+        ):
+            raise UserError(
+                "the model takes pixel values 0..255 as integers and normalises them itself; leave "
+                "out --mean and --std"
+            )
+        return _STRAIGHT
+    for option, values in (("--mean", mean), ("--std", std)):
+        example = f"such as {option} 0.5,0.5,0.5"
+        if values is None:
+            raise UserError(
+                f"{option} is missing; expected three numbers, of red, green and blue in 0..1, "
+                f"{example}"
+            )
+        if not all(map(math.isfinite, values)):
+            raise UserError(f"{option} is {values}; expected three finite numbers, {example}")
+        if max(values) > 1:
+            shown = ",".join(f"{value / 255:.4g}" for value in values)
+            raise UserError(
+                f"{option} is {values}, of pixel values in 0..255; expected 0..1. Divide by 255: "
+                f"{option} {shown}"
+            )
+    assert mean is not None
+    assert std is not None
+    if min(std) <= 0:
+        raise UserError(f"--std {std} divides the colours; expected three numbers above 0")
+    if min(mean) < 0:
+        raise UserError(f"--mean {mean} is below 0; expected three numbers in 0..1")
+    return mean, std
 
 
-def _softmax(logits: Logits) -> Logits:
-    exponents = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: Logits = exponents / exponents.sum(1, keepdims=True)
-    return probabilities
+def _copy(model: Any) -> Any:
+    copied = type(model)()
+    copied.CopyFrom(model)
+    return copied

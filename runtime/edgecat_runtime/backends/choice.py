@@ -16,11 +16,12 @@ from edgecat_runtime.errors import (
     DeviceError,
     EdgecatError,
     GateError,
+    InvalidModel,
     UserError,
 )
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.model.status import check_class_names
+from edgecat_runtime.model.class_names import check_labels
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -131,7 +132,8 @@ def fastest(
 ) -> tuple[Model, Choice]:
     """Open every candidate and keep the fastest; at most two are open at a time.
 
-    A later candidate wins only if it takes less than `FASTER` times the best time so far.
+    A later candidate wins only if it takes less than `FASTER` times the best time so far. A file
+    that one backend finds invalid is not given to the next: parsers differ in how they fail.
 
     Args:
         candidates: in order of preference; a single one is not timed.
@@ -149,12 +151,17 @@ def fastest(
     taken, least = -1, float("inf")
     trials: list[Trial] = []
     refused: list[Exception] = []
+    invalid: dict[Path, InvalidModel] = {}
     told(0, len(candidates))
     for number, candidate in enumerate(candidates):
         try:
+            if candidate.path in invalid:
+                raise invalid[candidate.path]
             model, time = _timed(candidate, opened, seconds if len(candidates) > 1 else None)
         except (EdgecatError, ImportError) as error:
             refused.append(error)
+            if isinstance(error, InvalidModel):
+                invalid[candidate.path] = error
             trials.append(_trial(candidate, refusal=_reason(error)))
         else:
             trials.append(_trial(candidate, time))
@@ -235,7 +242,7 @@ def candidates_for(
     card = read_card(path)
     if labels is not None:
         card = card.with_labels(tuple(labels))
-    check_class_names(card.labels)
+    check_labels(card.labels, path.name)  # --labels FILE renames them
     return [
         Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
-from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
+from edgecat_runtime.errors import BackendMissing, DeviceError, InvalidModel, UserError
 from edgecat_runtime.model.artifact import widest_int8_weight
 from edgecat_runtime.system.telemetry import import_onnxruntime
 
@@ -38,6 +38,9 @@ _BAD_MODEL = frozenset(
     )
 )
 
+# Of these, what says that the file is invalid, rather than that this version lacks a part of it.
+_INVALID = frozenset(("InvalidArgument", "InvalidGraph", "InvalidProtobuf"))
+
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -58,7 +61,8 @@ class OnnxRuntimeBackend:
     Raises:
         BackendMissing: onnxruntime is not installed, or lacks the provider.
         DeviceError: the provider cannot be started (driver, CUDA or TensorRT libraries).
-        UserError: ONNX Runtime rejects the file.
+        InvalidModel: it finds the file invalid.
+        UserError: it cannot run the file.
     """
 
     name = "onnxruntime"
@@ -85,6 +89,7 @@ class OnnxRuntimeBackend:
             )
         except Exception as error:  # its exceptions share no public base class
             at_fault = UserError if device == "cpu" or _is_the_files(error) else DeviceError
+            at_fault = InvalidModel if type(error).__name__ in _INVALID else at_fault
             raise at_fault(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         started = self._session.get_providers()[0]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from edgecat_runtime.model.card import CardDamaged, CardError, CardMissing, ModelCard
+from edgecat_runtime.model.card import (
+    CardDamaged,
+    CardError,
+    CardMissing,
+    ModelCard,
+    labels_from_json,
+)
 from edgecat_runtime.model.engine_card import read_plan
 from edgecat_runtime.model.protobuf import delimited, fields
+from edgecat_runtime.model.structure import check_input, check_structure
 
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
@@ -32,7 +40,7 @@ _INITIALIZER = 5
 _DATA_TYPE, _RAW_DATA = 2, 9
 _INT8 = 3
 _CHUNK = 1 << 20
-_HEADER_LIMIT = 100_000_000
+_HEADER_LIMIT = 10_000_000
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -108,9 +116,14 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     Raises:
         CardError: `payload` is not an ONNX model, or the card is too large.
     """
-    entries = list(fields(payload))
+    try:
+        entries = list(fields(payload))
+    except ValueError as error:
+        raise CardError(f"these bytes are not an ONNX model: {error}") from error
     if not any(number == _GRAPH for number, *_ in entries):
         raise CardError("these bytes are not an ONNX model: they contain no graph")
+    check_structure(payload, "the model")
+    card.check()
     view = memoryview(payload)
     kept: list[bytes | memoryview] = [
         view[start:end]
@@ -142,6 +155,7 @@ def seal_safetensors(payload: bytes, card: ModelCard) -> bytes:
     """
     header, start = _header(payload, "these bytes")
     header.pop("__metadata__", None)
+    card.check()
     hashed = hashlib.sha256(_canonical(header))
     hashed.update(memoryview(payload)[start:])
     card = replace(card, payload_bytes=len(payload) - start, payload_sha256=hashed.hexdigest())
@@ -166,7 +180,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
                 file.seek(body)
                 key, value = _entry(file.read(end - body))
                 cards += [(start, end, value)] if key == KEY else []
-                labels = tuple(json.loads(value)) if key == LABELS_KEY else labels
+                labels = labels_from_json(value) if key == LABELS_KEY else labels
     except ValueError as error:
         raise CardError(_not_whole(path, "an ONNX model")) from error
     if not graph:
@@ -180,6 +194,9 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     card = ModelCard.from_json(text, labels=labels)
     file.seek(0)
     _check_payload(file, start, hashlib.sha256(), card, path)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
+        check_structure(model, str(path))
+        check_input(model, card, str(path))
     return card
 
 
@@ -198,7 +215,9 @@ def _read_safetensors(file: BinaryIO, path: Path) -> ModelCard:
     labels = metadata.get(LABELS_KEY)
     if data != _sealed_header(header, metadata[KEY], labels):
         raise CardDamaged(_changed(path))
-    card = ModelCard.from_json(metadata[KEY], labels=tuple(json.loads(labels)) if labels else None)
+    card = ModelCard.from_json(
+        metadata[KEY], labels=labels_from_json(labels) if labels is not None else None
+    )
     _check_payload(file, size - start, hashlib.sha256(_canonical(header)), card, path)
     return card
 
@@ -216,7 +235,7 @@ def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
     try:
         (length,) = struct.unpack_from("<Q", data)
         header = json.loads(data[8 : 8 + length])
-    except (struct.error, ValueError, OverflowError) as error:
+    except (struct.error, ValueError, OverflowError, RecursionError) as error:
         raise CardError(_not_whole(name, "a safetensors file")) from error
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
         raise CardError(_not_whole(name, "a safetensors file"))

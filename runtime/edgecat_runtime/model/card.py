@@ -9,50 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from edgecat_runtime.errors import GateError, UserError
+from edgecat_runtime.model.card_check import GOLDEN_CLASSES as GOLDEN_CLASSES
+from edgecat_runtime.model.card_check import CardDamaged as CardDamaged
+from edgecat_runtime.model.card_check import CardError as CardError
+from edgecat_runtime.model.card_check import CardMissing as CardMissing
+from edgecat_runtime.model.card_check import check_depth, check_fields
+from edgecat_runtime.model.class_names import MOST_CLASSES, check_labels
 
 SCHEMA = 1
 MAX_BYTES = 4000
-GOLDEN_CLASSES = 16
 
 Fit = Literal["crop", "letterbox", "stretch"]
 Precision = Literal["fp32", "fp16", "int8"]
 _DAMAGED = "the model card is damaged: {}. Copy the file again or export it again"
-_CHOICES = {"fit": ("crop", "letterbox", "stretch"), "precision": ("fp32", "fp16", "int8")}
-
-
-class CardError(UserError):
-    """A card is missing, has a newer schema, or does not match its model.
-
-    Example:
-        >>> read_card("notes.txt")  # doctest: +SKIP
-        Traceback (most recent call last):
-        CardError: notes.txt is not a model; expected a .onnx, .rtx, .safetensors or .trt file
-    """
-
-
-class CardMissing(CardError):
-    """A file has no card: something other than edgecat wrote it.
-
-    Example:
-        >>> try:  # doctest: +SKIP
-        ...     card = read_card("resnet.onnx")
-        ... except CardMissing:
-        ...     edgecat.export("resnet.onnx", foreign=edgecat.ForeignModel(labels, mean, std))
-    """
-
-
-class CardDamaged(GateError):
-    """A card, or the file that contains it, was modified after it was written.
-
-    Example:
-        >>> read_card("edited.onnx")  # doctest: +SKIP
-        Traceback (most recent call last):
-        CardDamaged: edited.onnx was modified after it was written: its hash does not match.
-    """
+_LABELS_BYTES = 8 << 20
+_READ_BYTES = 4 * MAX_BYTES  # of a card with spaces and escapes that this module does not write
 
 
 @dataclass(frozen=True)
@@ -73,7 +48,9 @@ class ModelCard:
         fit: how a frame is fitted to the input size: `crop`, `letterbox` or `stretch`.
         mean: subtracted from RGB values in 0..1.
         std: divides RGB values in 0..1, after the mean.
-        temperature: the softmax is computed over logits / temperature.
+        temperature: probabilities are computed from logits / temperature.
+        scores: how: `softmax` over all classes, or `sigmoid`, each class by itself, as a foreign
+            model may have been trained; these do not sum to 1.
         energy_limit: a frame with higher energy is labelled `unsure`; None: no limit.
         precision: `fp32`, `fp16` or `int8`.
         golden: reference logits, 4 golden frames by the first 16 classes.
@@ -105,6 +82,7 @@ class ModelCard:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     temperature: float = 1.0
+    scores: Literal["softmax", "sigmoid"] = "softmax"
     energy_limit: float | None = None
     precision: Precision = "fp32"
     golden: tuple[tuple[float, ...], ...] = ()
@@ -125,6 +103,8 @@ class ModelCard:
     def to_dict(self, *, labels: bool = True) -> dict[str, Any]:
         """The fields and their `digest`, ready for JSON; `labels` as in `to_json`."""
         plain = json.loads(json.dumps(asdict(self)))
+        if self.scores == "softmax":  # cards from before the field stay as they are
+            del plain["scores"]
         if not labels:
             plain["labels"] = _summary(self.labels)
         return {**plain, "digest": _digest(plain)}
@@ -162,7 +142,7 @@ class ModelCard:
 
         Raises:
             CardDamaged: invalid JSON, a digest mismatch, or labels other than the original ones.
-            CardError: a newer schema, or inconsistent fields.
+            CardError: a newer schema, or a field of the wrong type or out of range.
         """
         values = _parsed(text)
         if values.pop("digest", None) != _digest(values):
@@ -176,29 +156,57 @@ class ModelCard:
 
         Raises:
             CardError: the number of labels is wrong.
+            UserError: a name cannot be a class name, or occurs twice.
         """
         if len(labels) != self.classes:
             raise CardError(
                 f"got {len(labels)} labels; the model has {self.classes} classes. "
                 "Give one label per line, in the order of the logits"
             )
-        return replace(self, labels=labels)
+        return replace(self, labels=check_labels(labels, "the labels"))
+
+    def check(self) -> None:
+        """Check every field, as `from_json` does.
+
+        Raises:
+            CardError: a field has the wrong type or is out of range.
+        """
+        check_fields({item.name: getattr(self, item.name) for item in fields(self)})
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if len(text) > _READ_BYTES:
+        raise CardError(
+            f"the model card takes {len(text)} characters; expected at most {_READ_BYTES}. Export "
+            "the model again"
+        )
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refused)
+        text.encode()
+        _compact({"": values}).encode()  # a lone surrogate may be escaped in the JSON
     except ValueError as error:
         raise CardDamaged(_DAMAGED.format("it is not valid JSON")) from error
+    except RecursionError as error:
+        raise CardError("the model card is nested too deeply. Export the model again") from error
     if not isinstance(values, dict):
         raise CardDamaged(_DAMAGED.format("it is not a JSON object"))
+    check_depth(values)
     schema = values.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise CardError(
-            f"the model card has schema {schema}; this edgecat reads up to {SCHEMA}. "
+            f"the model card has schema {_short(schema)}; this edgecat reads up to {SCHEMA}. "
             "Upgrade edgecat-runtime"
         )
     return values
+
+
+def _refused(constant: str) -> None:
+    """JSON has no NaN and no Infinity, but Python reads them."""
+    raise ValueError(constant)
+
+
+def _short(number: int) -> str:
+    return str(number) if number < 1 << 31 else "above 2147483648"
 
 
 def _summary(labels: tuple[str, ...]) -> dict[str, Any]:
@@ -206,35 +214,49 @@ def _summary(labels: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _restored(summary: Any, labels: tuple[str, ...] | None) -> list[str]:
-    if not isinstance(summary, dict) or not isinstance(summary.get("count"), int):
-        raise CardDamaged(_DAMAGED.format("it has no labels"))
+    count = summary.get("count") if isinstance(summary, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST_CLASSES:
+        raise CardError(
+            f"the model card has no labels; expected names, or a count of 1 to {MOST_CLASSES}. "
+            "Export the model again"
+        )
     if labels is None:
-        return [str(index) for index in range(summary["count"])]
+        return [str(index) for index in range(count)]
     if summary != _summary(labels):
         raise CardDamaged(_DAMAGED.format("the labels stored with it do not match its hash"))
     return list(labels)
 
 
+def labels_from_json(text: str) -> tuple[str, ...]:
+    """Read labels that are stored beside a card.
+
+    Raises:
+        CardError: they are not a JSON list of strings.
+    """
+    labels: list[str] | None = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text) if len(text) <= _LABELS_BYTES else None
+        if isinstance(found, list) and all(isinstance(label, str) for label in found):
+            "".join(found).encode()  # raises where a lone surrogate is escaped
+            labels = found
+    if labels is None:
+        raise CardError(
+            "the labels stored with the model card are not a JSON list of strings. Export the "
+            "model again"
+        )
+    return tuple(labels)
+
+
 def _checked(cls: type[ModelCard], values: Mapping[str, Any]) -> ModelCard:
     known = {f.name for f in fields(cls)}
     missing = sorted({"architecture", "labels", "height", "width"} - values.keys())
-    unknown = sorted(values.keys() - known)
+    unknown = [name[:40] for name in sorted(values.keys() - known)[:5]]
     if missing or unknown:
         raise CardError(
             f"the model card lacks {missing} and has unknown {unknown}. Export the model again"
         )
-    for name, allowed in _CHOICES.items():
-        if values.get(name, allowed[0]) not in allowed:
-            raise CardError(
-                f"the model card's {name} is {values[name]!r}; expected one of {', '.join(allowed)}"
-            )
-    card = cls(**{name: _frozen(value) for name, value in values.items()})
-    if any(len(row) != min(card.classes, GOLDEN_CLASSES) for row in card.golden):
-        raise CardError(
-            f"the model card has {card.classes} labels; its golden logits cover "
-            f"{len(card.golden[0])} classes. Export it again"
-        )
-    return card
+    check_fields(values)
+    return cls(**{name: _frozen(value) for name, value in values.items()})
 
 
 def _frozen(value: Any) -> Any:

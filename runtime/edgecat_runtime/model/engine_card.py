@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +17,10 @@ from typing import Any, BinaryIO
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.card import MAX_BYTES, CardMissing, ModelCard
 
-# JSON escapes quotes inside strings, so the digest's key occurs only as a key. The bound on its
-# length keeps a damaged card from matching the whole engine.
-_CARD = re.compile(rb'\{"architecture":.{1,%d}?,"digest":"[0-9a-f]{64}"\}' % MAX_BYTES, re.DOTALL)
+# JSON escapes quotes inside strings, so a card's first and last keys occur only as keys. The last
+# is searched first: digests are few, and each looks back only as far as a card is long.
+_FIRST = b'{"architecture":'
+_LAST = re.compile(rb',"digest":"[0-9a-f]{64}"\}')
 
 
 def card_in_plan(plan: Any) -> ModelCard | None:
@@ -34,10 +36,19 @@ def card_in_plan(plan: Any) -> ModelCard | None:
         CardDamaged: the card does not match its digest.
         CardError: the card has a newer schema.
     """
-    found = _CARD.search(plan)
-    text = found.group().decode(errors="replace") if found else ""
-    del found  # it would keep the plan open while an error is handled
+    text = next(_texts(plan), "")
     return ModelCard.from_json(text) if text else None
+
+
+def _texts(plan: Any) -> Iterator[str]:
+    """What looks like a card, in time proportional to the engine's length."""
+    end = 0
+    while found := _LAST.search(plan, end):
+        start, end = max(found.start() - MAX_BYTES, end), found.end()
+        del found  # it would keep the plan open while an error is handled
+        before = bytes(memoryview(plan)[start:end])
+        if (first := before.rfind(_FIRST)) >= 0:
+            yield before[first:].decode(errors="replace")
 
 
 def read_plan(file: BinaryIO, path: Path) -> ModelCard:

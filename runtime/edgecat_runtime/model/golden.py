@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.model.card import GOLDEN_CLASSES, Fit
+from edgecat_runtime.model.card_check import GOLDEN_FRAMES
 from edgecat_runtime.model.preprocess import preprocess
 
-GOLDEN_COUNT = 4
+GOLDEN_COUNT = GOLDEN_FRAMES
 _SCENE = (720, 1280)
 _SAMPLES = 8
 

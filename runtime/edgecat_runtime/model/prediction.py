@@ -21,7 +21,8 @@ class Prediction:
         label: the most probable class; None if unsure: the energy is above the card's limit, the
             frame shows none of the classes.
         confidence: the label's probability, 0..1; 0 if unsure, so that nothing acts on it.
-        probabilities: one per class, in the order of the logits; they sum to 1.
+        probabilities: one per class, in the order of the logits; they sum to 1, unless the model
+            judges each class by itself (`card.scores` is `sigmoid`).
         logits: the network's raw output.
         energy: -T log(sum(exp(logits / T))) at the card's temperature T: the lower, the closer the
             frame is to the training data (Liu et al. 2020, https://arxiv.org/abs/2010.03759,
@@ -83,10 +84,19 @@ def predicted(logits: Logits, card: ModelCard) -> Prediction:
     temperature, limit = card.temperature, card.energy_limit
     exponents = [math.exp((value - top) / temperature) for value in values]
     total = sum(exponents)
-    shares = [exponent / total for exponent in exponents]
+    if card.scores == "sigmoid":
+        shares = [_sigmoid(value / temperature) for value in values]
+    else:
+        shares = [exponent / total for exponent in exponents]
     place = values.index(top)
     probabilities = dict(zip(labels, shares, strict=True))
     energy = -top - temperature * math.log(total)
     unsure = limit is not None and not energy <= limit
     label, confidence = (None, 0.0) if unsure else (labels[place], shares[place])
     return Prediction(label, confidence, probabilities, tuple(values), energy)
+
+
+def _sigmoid(value: float) -> float:
+    """1 / (1 + exp(-value)), without overflow."""
+    small = math.exp(-abs(value))
+    return (1.0 if value >= 0 else small) / (1.0 + small)

@@ -6,11 +6,12 @@ Source: https://protobuf.dev/programming-guides/encoding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from mmap import mmap
 from typing import Any, BinaryIO
 
 
 def fields(
-    source: bytes | BinaryIO, position: int = 0, stop: int | None = None
+    source: bytes | mmap | BinaryIO, position: int = 0, stop: int | None = None
 ) -> Iterator[tuple[int, int, int, int]]:
     """Walk a message.
 
@@ -27,7 +28,7 @@ def fields(
     """
     read = _reader(source)
     if stop is None:
-        stop = len(source) if isinstance(source, bytes) else source.seek(0, 2)
+        stop = len(source) if isinstance(source, bytes | mmap) else source.seek(0, 2)
     while position < stop:
         tag, body = _varint(read(position, 10), position)
         kind = tag & 7
@@ -46,8 +47,22 @@ def fields(
         position = end
 
 
-def _reader(source: bytes | BinaryIO) -> Any:
-    if isinstance(source, bytes):
+def varint(source: bytes | mmap, position: int) -> int:
+    """Read one number. Raises ValueError if it is truncated."""
+    return _varint(source[position : position + 10], position)[0]
+
+
+def varints(source: bytes | mmap, position: int, stop: int) -> list[int]:
+    """Read the numbers of a packed field that ends at `stop`. Raises ValueError if truncated."""
+    values = []
+    while position < stop:
+        value, position = _varint(source[position : position + 10], position)
+        values.append(value)
+    return values
+
+
+def _reader(source: bytes | mmap | BinaryIO) -> Any:
+    if isinstance(source, bytes | mmap):
         return lambda start, count: source[start : start + count]
 
     def read(start: int, count: int) -> bytes:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
-
-from edgecat_runtime.errors import UserError
 
 
 class Status(str, Enum):
@@ -31,31 +28,10 @@ class Status(str, Enum):
         return self.value
 
 
-RESERVED = (Status.WAITING, Status.NO_SIGNAL, Status.UNSURE, Status.STOPPED)
-"""The statuses that are shown in place of a label."""
+SHOWN_FOR_LABELS = (Status.WAITING, Status.NO_SIGNAL, Status.UNSURE, Status.STOPPED)
+"""The statuses that are shown in place of a label: their words are reserved."""
 
 
 def displayed(label: str | None, status: Status) -> str:
     """The label, or the word for the status if there is no label."""
     return status.value if label is None else label
-
-
-def check_class_names(
-    names: Sequence[str], fix: str = "Give it another name with a labels file (--labels)"
-) -> None:
-    """Refuse class names that could be mistaken for a status.
-
-    Args:
-        names: of all classes.
-        fix: how to rename one, for the message.
-
-    Raises:
-        UserError: a name is reserved.
-    """
-    words = [status.value for status in RESERVED]
-    for name in names:
-        if name in words:
-            raise UserError(
-                f"a class is named {name!r}; expected any name but {', '.join(words)}, which are "
-                f"shown where there is no label. {fix}"
-            )
