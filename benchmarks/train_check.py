@@ -37,10 +37,10 @@ from edgecat.training.augment import Augmentation
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.interruption import Interrupted
-from edgecat.training.job import Job
 from edgecat.training.loader import Loader
-from edgecat.training.loop import step, train
+from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
+from edgecat.training.trainer import Trainer
 from edgecat.training.watcher import Watcher
 
 LEVELS = 2
@@ -81,12 +81,12 @@ class Place:
         )
         return replace(base, **changes)  # type: ignore[arg-type]
 
-    def job(self, name: str, **changes: object) -> Job:
+    def trainer(self, name: str, **changes: object) -> Trainer:
         """A run that is ready to take steps."""
-        job = assemble(self.config(name, **changes), watcher=Watcher())
-        job.rate = lambda update: 1e-3
-        job.model.train()
-        return job
+        config = self.config(name, **changes)
+        trainer = assemble(config, watcher=Watcher(), rate=lambda update: 1e-3)
+        trainer.learner.model.train()
+        return trainer
 
     def wait(self) -> None:
         """Until the GPU has nothing left to do."""
@@ -102,7 +102,7 @@ def augment(place: Place) -> str:
         here, there = (
             Loader(
                 *(pictures, size, 64, 1),
-                how=Augmentation(),
+                augmentation=Augmentation(),
                 workers=2,
                 on_device=flag,
                 pinned=flag and place.cuda,
@@ -134,12 +134,12 @@ def waits(place: Place) -> str:
     """Find what in a step waits for the GPU."""
     if not place.cuda:
         return "needs a GPU"
-    job, batch = place.job("waits", precision="bf16", ema=0.99), _batch(64, 64)
+    trainer, batch = place.trainer("waits", precision="bf16", ema=0.99), _batch(64, 64)
     for _ in range(5):
-        step(job, batch)
-        job.state.step += 1
+        trainer.step(batch)
+        trainer.state.step += 1
     place.wait()
-    found = synchronisations(lambda: step(job, batch))
+    found = synchronisations(lambda: trainer.step(batch))
     places = sorted({f"{Path(w.filename).name}:{w.lineno}" for w in found})
     return f"{len(found)} in one step: {', '.join(places) or 'none'}"
 
@@ -150,17 +150,17 @@ def speed(place: Place) -> str:
     warm, group = (8, 10) if place.cuda else (2, 1)
     said = []
     for size, batch in sizes:
-        job = place.job("speed", batch_size=batch, ema=0.99, precision="auto")
+        trainer = place.trainer("speed", batch_size=batch, ema=0.99, precision="auto")
         one = _batch(size, batch)
         for _ in range(warm):
-            step(job, one)
-            job.state.step += 1
+            trainer.step(one)
+            trainer.state.step += 1
         place.wait()
         start, count = time.perf_counter(), 0
         while time.perf_counter() - start < 1.5:
             for _ in range(group):
-                step(job, one)
-                job.state.step += 1
+                trainer.step(one)
+                trainer.state.step += 1
             count += group
             place.wait()
         rate = count * batch / (time.perf_counter() - start)

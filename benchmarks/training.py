@@ -24,9 +24,8 @@ import torch
 from edgecat.data.batches import Batch
 from edgecat.training.assembly import prepare
 from edgecat.training.config import TrainConfig
-from edgecat.training.job import Job
 from edgecat.training.loader import Waited
-from edgecat.training.loop import step
+from edgecat.training.trainer import Trainer
 from edgecat.training.watcher import Watcher
 
 BAR = 0.9
@@ -63,8 +62,8 @@ def main() -> int:
             stream=options.stream,
             threads=options.threads,
         )
-        job = prepare(config, resume=None, watcher=Watcher())
-        figures = measure(job, rounds=options.rounds, steps=options.steps)
+        trainer = prepare(config, resume=None, watcher=Watcher())
+        figures = measure(trainer, rounds=options.rounds, steps=options.steps)
     kept = (
         "size",
         "width",
@@ -75,26 +74,26 @@ def main() -> int:
         "compiled",
         "threads",
     )
-    about = {name: getattr(job.config, name) for name in kept}
+    about = {name: getattr(trainer.run.config, name) for name in kept}
     sys.stdout.write(json.dumps({**figures, **about}, indent=2) + "\n")
-    if job.device.type == "cuda":
+    if trainer.learner.device.type == "cuda":
         return 0 if figures["waited_for_tars"] <= WAITING else 1
     return 0 if figures["ratio"] >= BAR else 1
 
 
-def measure(job: Job, *, rounds: int, steps: int) -> dict[str, float]:
+def measure(trainer: Trainer, *, rounds: int, steps: int) -> dict[str, float]:
     """Time rounds of steps, from tars and memory in turns: median images/s, share of waiting."""
-    tars = Waited(_endless(job))
-    memory = cycle(list(islice(_endless(job), 4)))
-    job.model.train()
-    _speed(job, islice(tars, steps))
+    tars = Waited(_endless(trainer))
+    memory = cycle(list(islice(_endless(trainer), 4)))
+    trainer.learner.model.train()
+    _speed(trainer, islice(tars, steps))
     tars.seconds, spent = 0.0, 0.0
     speeds: dict[str, list[float]] = {"tars": [], "memory": []}
     for _ in range(rounds):
         started = time.perf_counter()
-        speeds["tars"].append(_speed(job, islice(tars, steps)))
+        speeds["tars"].append(_speed(trainer, islice(tars, steps)))
         spent += time.perf_counter() - started
-        speeds["memory"].append(_speed(job, islice(memory, steps)))
+        speeds["memory"].append(_speed(trainer, islice(memory, steps)))
     tars_median, memory_median = (statistics.median(speeds[key]) for key in ("tars", "memory"))
     return {
         "tars_images_per_second": round(tars_median, 1),
@@ -104,17 +103,17 @@ def measure(job: Job, *, rounds: int, steps: int) -> dict[str, float]:
     }
 
 
-def _endless(job: Job) -> Iterator[Batch]:
+def _endless(trainer: Trainer) -> Iterator[Batch]:
     for epoch in count():
-        yield from job.loader.batches(epoch)
+        yield from trainer.run.loader.batches(epoch)
 
 
-def _speed(job: Job, batches: Iterable[Batch]) -> float:
+def _speed(trainer: Trainer, batches: Iterable[Batch]) -> float:
     started, pictures = time.perf_counter(), 0
     for batch in batches:
-        step(job, batch)
+        trainer.step(batch)
         pictures += len(batch.labels)
-    if job.device.type == "cuda":
+    if trainer.learner.device.type == "cuda":
         torch.cuda.synchronize()
     return pictures / (time.perf_counter() - started)
 

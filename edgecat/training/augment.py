@@ -81,25 +81,31 @@ class Views:
         )
 
 
-def draw_view(height: int, width: int, how: Augmentation, random: np.random.Generator) -> View:
+def draw_view(
+    height: int, width: int, augmentation: Augmentation, random: np.random.Generator
+) -> View:
     """Draw the view of a picture of `height` by `width` pixels; arguments as for `augment`."""
-    crop = random_crop(height, width, how, random)
-    return View(*crop, flip=random.random() < how.flip, colour=colour_matrix(how, random))
+    crop = random_crop(height, width, augmentation, random)
+    return View(
+        *crop, flip=random.random() < augmentation.flip, colour=colour_matrix(augmentation, random)
+    )
 
 
-def augment(image: Image, size: int, how: Augmentation, random: np.random.Generator) -> Image:
+def augment(
+    image: Image, size: int, augmentation: Augmentation, random: np.random.Generator
+) -> Image:
     """Draw one training view of a picture.
 
     Args:
         image: uint8 (h, w, 3), BGR.
         size: height and width of the view.
-        how: how far it may differ.
+        augmentation: how far it may differ.
         random: where the draws come from; the same state gives the same view.
 
     Returns:
         uint8 (size, size, 3), BGR.
     """
-    drawn = draw_view(image.shape[0], image.shape[1], how, random)
+    drawn = draw_view(image.shape[0], image.shape[1], augmentation, random)
     view = shrink(_cut(image, drawn), size, size)
     if drawn.flip:
         view = cv2_module().flip(view, 1)
@@ -107,7 +113,7 @@ def augment(image: Image, size: int, how: Augmentation, random: np.random.Genera
 
 
 def begin_view(
-    image: Image, size: int, how: Augmentation, random: np.random.Generator
+    image: Image, size: int, augmentation: Augmentation, random: np.random.Generator
 ) -> tuple[Image, View]:
     """Do the part of `augment` that makes the picture smaller, and leave the rest to the device.
 
@@ -115,7 +121,7 @@ def begin_view(
         uint8 (below 2 size, below 2 size, 3), BGR: the crop, shrunk by halvings; and the view,
         whose flip and change of colour are still to come, after a linear resize.
     """
-    drawn = draw_view(image.shape[0], image.shape[1], how, random)
+    drawn = draw_view(image.shape[0], image.shape[1], augmentation, random)
     return halved(_cut(image, drawn), size, size), drawn
 
 
@@ -137,15 +143,15 @@ def lay_out(begun: Sequence[tuple[Image, View]], canvases: Image) -> Views:
 
 
 def random_crop(
-    height: int, width: int, how: Augmentation, random: np.random.Generator
+    height: int, width: int, augmentation: Augmentation, random: np.random.Generator
 ) -> tuple[int, int, int, int]:
     """Draw a crop of random area, aspect and place: top, left, height and width in pixels.
 
     Source: Szegedy et al., 2014 (https://arxiv.org/abs/1409.4842), section 6, with the crop cut to
     the picture where it would stick out.
     """
-    area = height * width * random.uniform(*how.area)
-    aspect = math.exp(random.uniform(-1, 1) * math.log(how.aspect))
+    area = height * width * random.uniform(*augmentation.area)
+    aspect = math.exp(random.uniform(-1, 1) * math.log(augmentation.aspect))
     crop_height = min(height, max(1, round(math.sqrt(area / aspect))))
     crop_width = min(width, max(1, round(math.sqrt(area * aspect))))
     top = int(random.integers(height - crop_height + 1))
@@ -157,11 +163,11 @@ def _cut(image: Image, drawn: View) -> Image:
     return image[drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width]
 
 
-def colour_matrix(how: Augmentation, random: np.random.Generator) -> NDArray[np.float32]:
+def colour_matrix(augmentation: Augmentation, random: np.random.Generator) -> NDArray[np.float32]:
     """Draw brightness, contrast and saturation as one affine map: float32 (3, 4) on BGR values."""
     brightness, contrast, saturation = (
         1 + strength * random.uniform(-1, 1)
-        for strength in (how.brightness, how.contrast, how.saturation)
+        for strength in (augmentation.brightness, augmentation.contrast, augmentation.saturation)
     )
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
     offset = np.full((3, 1), 127.5 * (1 - contrast))

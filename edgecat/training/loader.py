@@ -52,7 +52,7 @@ class Loader:
         batch_size: pictures a batch, at most. The batches of an epoch differ by at most one
             picture, so that no rest of one or two upsets batch norm.
         seed: of order and augmentation.
-        how: the augmentation; None gives each picture as it will be served.
+        augmentation: None gives each image as it will be served.
         fit: how a picture meets the frame when served.
         workers: threads.
         part: this process and the number of processes that share each batch.
@@ -64,7 +64,7 @@ class Loader:
     size: int
     batch_size: int
     seed: int
-    how: Augmentation | None = None
+    augmentation: Augmentation | None = None
     fit: Fit = "crop"
     workers: int = 2
     part: tuple[int, int] = (0, 1)
@@ -94,23 +94,23 @@ class Loader:
             yield [(index, self.pictures.pictures[index]) for index in mine]
 
     def _load(self, epoch: int, chosen: Chosen) -> Batch:
-        how, size = self.how, self.size
+        augmentation, size = self.augmentation, self.size
         pictures = tuple(picture for _, picture in chosen)
 
         def random(index: int) -> np.random.Generator:
             return np.random.default_rng((self.seed, epoch, chosen[index][0]))
 
         def view(image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-            if how is None:
+            if augmentation is None:
                 return preprocess(image, size, size, self.fit)
-            return augment(image, size, how, random(index))
+            return augment(image, size, augmentation, random(index))
 
-        if how is None or not self.on_device:
+        if augmentation is None or not self.on_device:
             return load_batch(pictures, range(len(pictures)), view, pinned=self.pinned)
         begun, labels, skipped = decoded(
             pictures,
             range(len(pictures)),
-            lambda image, index: begin_view(image, size, how, random(index)),
+            lambda image, index: begin_view(image, size, augmentation, random(index)),
         )
         canvases = empty_frames((len(begun), 2 * size, 2 * size, 3), pinned=self.pinned)
         views = lay_out(begun, canvases)

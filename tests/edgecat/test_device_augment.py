@@ -57,9 +57,9 @@ def test_batches_for_the_device(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), random.integers(0, 256, (40 + 9 * i, 60, 3), np.uint8))
     (tmp_path / "cat" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
-    pictures, how = scan(tmp_path), Augmentation()
-    made = Loader(pictures, 32, 4, 3, how=how).batches(1)
-    begun = Loader(pictures, 32, 4, 3, how=how, on_device=True).batches(1)
+    pictures, augmentation = scan(tmp_path), Augmentation()
+    made = Loader(pictures, 32, 4, 3, augmentation=augmentation).batches(1)
+    begun = Loader(pictures, 32, 4, 3, augmentation=augmentation, on_device=True).batches(1)
     for whole, half in zip(made, begun, strict=True):
         assert half.frames.shape[1:] == (64, 64, 3)
         frames, labels = on_device(half, CPU)
@@ -73,6 +73,6 @@ def test_a_batch_of_none(tmp_path: Path) -> None:
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         (tmp_path / label / "x.jpg").write_text("no")
-    loader = Loader(scan(tmp_path), 32, 8, 0, how=Augmentation(), on_device=True)
+    loader = Loader(scan(tmp_path), 32, 8, 0, augmentation=Augmentation(), on_device=True)
     (batch,) = loader.batches(0)
     assert on_device(batch, CPU)[0].shape == (0, 32, 32, 3)

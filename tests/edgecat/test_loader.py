@@ -73,15 +73,17 @@ def test_batches_are_even(pictures: PictureSet, batch_size: int, sizes: list[int
 
 
 def test_threads_and_interruptions_change_nothing(pictures: PictureSet) -> None:
-    whole = list(_loader(pictures, how=Augmentation()).batches(2))
-    assert _same(list(_loader(pictures, how=Augmentation(), workers=5).batches(2)), whole)
-    assert _same(list(_loader(pictures, how=Augmentation()).batches(2, start=1)), whole[1:])
+    whole = list(_loader(pictures, augmentation=Augmentation()).batches(2))
+    assert _same(list(_loader(pictures, augmentation=Augmentation(), workers=5).batches(2)), whole)
+    assert _same(
+        list(_loader(pictures, augmentation=Augmentation()).batches(2, start=1)), whole[1:]
+    )
 
 
 def test_seeds_and_epochs_change_order_and_views(pictures: PictureSet) -> None:
-    first = list(_loader(pictures, how=Augmentation()).batches(0))
-    assert not _same(list(_loader(pictures, how=Augmentation()).batches(1)), first)
-    assert not _same(list(_loader(pictures, how=Augmentation(), seed=4).batches(0)), first)
+    first = list(_loader(pictures, augmentation=Augmentation()).batches(0))
+    assert not _same(list(_loader(pictures, augmentation=Augmentation()).batches(1)), first)
+    assert not _same(list(_loader(pictures, augmentation=Augmentation(), seed=4).batches(0)), first)
 
 
 def test_served_batches_keep_order_and_preprocess(pictures: PictureSet) -> None:

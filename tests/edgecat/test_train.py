@@ -194,9 +194,9 @@ def _odd_config(folder: Path) -> None:
     ("spoil", "sentence"),
     [
         (_finished, "is finished: there is nothing to resume"),
-        (_other_pictures, "the pictures are not those"),
+        (_other_pictures, "the images are not those"),
         (_torn_state, "is no state of this run"),
-        (_no_config, "is no run of edgecat train"),
+        (_no_config, "is not a run of edgecat train"),
         (_odd_config, "unknown fields epoxies"),
     ],
 )
@@ -216,7 +216,9 @@ def test_what_cannot_be_resumed(
 
 def test_a_run_is_never_overwritten(config: TrainConfig, tmp_path: Path) -> None:
     (tmp_path / "runs" / "run").mkdir(parents=True)
-    with pytest.raises(UserError, match="exists. Choose another --name, or go on with --resume"):
+    with pytest.raises(
+        UserError, match="exists. Choose another --name, or continue it with --resume"
+    ):
         train(config)
     assert list((tmp_path / "runs" / "run").iterdir()) == []
 
@@ -277,7 +279,7 @@ def test_few_pictures(
 
 
 def test_a_diverged_loss_says_so(config: TrainConfig) -> None:
-    with pytest.raises(UserError, match="diverged. Start anew with a lower --lr than 100"):
+    with pytest.raises(UserError, match="diverged. Start again with a lower --lr than 100"):
         train(replace(config, lr=100.0, warmup=0.0, batch_norm=False, epochs=5))
 
 

@@ -19,7 +19,7 @@ from edgecat.training.augment import Augmentation  # noqa: E402
 from edgecat.training.config import TrainConfig  # noqa: E402
 from edgecat.training.device_augment import on_device  # noqa: E402
 from edgecat.training.loader import Loader  # noqa: E402
-from edgecat.training.loop import step, train  # noqa: E402
+from edgecat.training.loop import train  # noqa: E402
 from edgecat.training.state import load_state, save_state  # noqa: E402
 from edgecat.training.watcher import Watcher  # noqa: E402
 from train_check import synchronisations  # noqa: E402
@@ -69,7 +69,14 @@ def test_augmentation_on_the_gpu_is_that_of_the_cpu(pets: Path, size: int) -> No
     pictures, _ = split(scan([pets]), val=0.2, seed=1)
     here, there = (
         Loader(
-            pictures, size, 16, 1, how=Augmentation(), workers=2, on_device=flag, pinned=flag
+            pictures,
+            size,
+            16,
+            1,
+            augmentation=Augmentation(),
+            workers=2,
+            on_device=flag,
+            pinned=flag,
         ).batches(0)
         for flag in (False, True)
     )
@@ -82,16 +89,16 @@ def test_augmentation_on_the_gpu_is_that_of_the_cpu(pets: Path, size: int) -> No
 
 def test_normalising_waits_for_nothing(config: TrainConfig) -> None:
     """`input_from_frames` copied its constants in every step, and each copy waited."""
-    job = assemble(replace(config, precision="fp32"), watcher=Watcher())
-    job.rate = lambda update: 1e-3
-    job.model.train()
+    config = replace(config, precision="fp32")
+    trainer = assemble(config, watcher=Watcher(), rate=lambda update: 1e-3)
+    trainer.learner.model.train()
     random = np.random.default_rng(0)
     frames = random.integers(0, 256, (16, 64, 64, 3), np.uint8)
     batch = Batch(frames, random.integers(0, 2, 16).astype(np.int64))
     for _ in range(3):
-        step(job, batch)
+        trainer.step(batch)
     torch.cuda.synchronize()
-    waits = synchronisations(lambda: step(job, batch))
+    waits = synchronisations(lambda: trainer.step(batch))
     assert not [w for w in waits if Path(w.filename).name == "frames.py"]
 
 
@@ -107,10 +114,11 @@ def test_the_state_brings_the_second_gpus_generator_back(
 
 
 def _check_generator(config: TrainConfig, folder: Path, device: torch.device) -> None:
-    job = assemble(replace(config, device=str(device)), watcher=Watcher())
-    arguments = (job.models, job.optimizer, job.scaler)
+    trainer = assemble(replace(config, device=str(device)), watcher=Watcher())
+    learner = trainer.learner
+    arguments = (learner.modules, learner.optimizer, learner.scaler)
     torch.rand(7, device=device)
-    save_state(folder / "state", job.state, *arguments, device=device)
+    save_state(folder / "state", trainer.state, *arguments, device=device)
     expected = torch.rand(7, device=device)
     torch.cuda.manual_seed_all(99)
     load_state(folder / "state", *arguments, device=device)

@@ -62,7 +62,7 @@ class EpochLines(Watcher):
             self._fetching = self._stack.enter_context(download_bar("fetching the weights"))
         self._fetching(done, total)
 
-    def told(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Leave a line."""
         self._stack.close()
         self._say(sentence)
