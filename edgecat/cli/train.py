@@ -141,6 +141,9 @@ def train(
     stream: Annotated[
         bool, _run("--stream", help="Open shards when their turn comes.", show_default=False)
     ] = False,
+    cache: Annotated[
+        str, _run(help="Keep all images decoded: none, memory, or device (on the GPU).")
+    ] = "none",
     json: Json = False,
 ) -> None:
     """Train a classifier on labelled pictures.

@@ -25,6 +25,7 @@ class Found(NamedTuple):
     offset: int
     size: int
     split: str
+    inside: str
 
 
 class _Placed(NamedTuple):
@@ -62,7 +63,7 @@ class Source:
             if problem or not label:
                 skipped.append(f"{name} {problem or 'lies in no class folder'}")
             else:
-                yield Found(name, label, entry.path, entry.offset, entry.size, part)
+                yield Found(name, label, entry.path, entry.offset, entry.size, part, inside)
 
     def empty_folders(self) -> set[str]:
         """Name the folders beside class folders that hold no picture, at whatever depth."""

@@ -18,6 +18,7 @@ from edgecat.models.devices import choose_device
 from edgecat.models.weights import IMAGENET, described
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
+from edgecat.training.cache import ImageCache, fill_cache
 from edgecat.training.compiled import check_compiler
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
@@ -103,7 +104,7 @@ def assemble(
     if fresh:
         load_initial_weights(config, model, card, watcher)
     learner = _learner(config, model, device, world)
-    loader = _loader(config, training, world)
+    loader = _loader(config, training, world, watcher)
     run = TrainingRun(
         config=config,
         card=card,
@@ -161,7 +162,11 @@ def _learner(config: TrainConfig, model: nn.Module, device: torch.device, world:
     learner = Learner(
         model=model,
         optimizer=make_optimizer(
-            model, config.optimizer, lr=config.peak_rate, weight_decay=config.weight_decay
+            model,
+            config.optimizer,
+            lr=config.peak_rate,
+            weight_decay=config.weight_decay,
+            foreach=True if device.type == "cuda" else None,
         ),
         scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
         device=device,
@@ -191,14 +196,16 @@ def _images(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
     """The training and the validation images."""
     if config.stream:
         return find_shards(config.data)
-    return split(scan(config.data), val=config.val, seed=config.seed)
+    return split(scan(config.data), val=config.val, seed=config.seed, version=config.version)
 
 
 def _augment_on(chosen: str, device: torch.device) -> str:
     return ("device" if device.type == "cuda" else "cpu") if chosen == "auto" else chosen
 
 
-def _loader(config: TrainConfig, training: PictureSet | ShardSet, world: World) -> Loader:
+def _loader(
+    config: TrainConfig, training: PictureSet | ShardSet, world: World, watcher: Watcher
+) -> Loader:
     return Loader(
         training,
         config.size,
@@ -210,7 +217,28 @@ def _loader(config: TrainConfig, training: PictureSet | ShardSet, world: World) 
         part=world.part,
         on_device=config.augment_on == "device",
         pinned=config.device.startswith("cuda"),
+        even=config.compiled and config.version >= 2,
+        cache=_cache(config, training, world, watcher),
+        version=config.version,
     )
+
+
+def _cache(
+    config: TrainConfig, training: PictureSet | ShardSet, world: World, watcher: Watcher
+) -> ImageCache | None:
+    """Decode the training images, if the configuration asks for it, and put them where it says."""
+    if config.cache == "none" or isinstance(training, ShardSet):
+        return None
+    device = torch.device(config.device)
+    on_gpu = device.type == "cuda" and config.augment and config.augment_on == "device"
+    cache = fill_cache(
+        training,
+        workers=world.cores(cores()),
+        pinned=on_gpu and config.cache == "memory",
+        processes=world.local_size,
+    )
+    watcher.on_message(f"cached {cache}")
+    return cache.to(device) if on_gpu and config.cache == "device" else cache
 
 
 def _teacher(config: TrainConfig, labels: tuple[str, ...], device: torch.device) -> Teacher:

@@ -1,10 +1,10 @@
-"""Everything that decides what a training run gives, in one frozen dataclass."""
+"""Everything that decides the result of a training run, in one frozen dataclass."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
@@ -22,6 +22,7 @@ LEARNING_RATES = {
     "adamw": 0.001,
     "nadam": 0.001,
 }
+VERSION = 2
 SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
 _CHOICES = {
     "head": ("dense", "gap"),
@@ -31,73 +32,84 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "augment_on": ("auto", "cpu", "device"),
+    "cache": ("none", "memory", "device"),
 }
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run; saved as `config.json` into its folder and read back by `--resume`.
+    """One training run; saved as `config.json` in its folder and read back by `--resume`.
 
-    The defaults are what trains well on two CPU cores.
+    The defaults train well on two CPU cores.
 
     Attributes:
-        data: folders of class folders and tar files.
+        data: folders of class folders, and tar files with the same inside.
         name: the run's folder inside `output`; empty for architecture, date and time.
         output: folder of the runs.
         arch: name of the architecture.
         size: height and width of the network's input in pixels, when validated and served.
-        progressive: sizes to train at in turn, `64:10,96:8,128:5` for ten epochs at 64 x 64 and so
-            on, the last one to the end; empty for `size` throughout. Training a little smaller than
-            serving pays, since random crops show things larger (https://arxiv.org/abs/1906.06423).
+        progressive: sizes and epochs to train at, `64:10,96:8,128:5` for ten epochs at 64 x 64 and
+            so on, the last size to the end; empty for `size` throughout. Training slightly smaller
+            than serving helps, since random crops enlarge (https://arxiv.org/abs/1906.06423).
         width: channel multiplier.
         head: `gap` (global average pooling) or `dense`, as published.
         batch_norm: normalise after each convolution.
-        dropout: rate in the head; None for the published one, or 0 with another head than that.
+        dropout: rate in the head; None for the published rate, or 0 with a head other than the
+            published one.
         activation: of the hidden layers: `relu`, `leaky_relu`, `sigmoid`, `tanh` or `gelu`.
-        fit: how photographs meet the input when served: `crop`, `letterbox` or `stretch`.
-        epochs: passes over the training pictures.
-        batch_size: pictures a step, at most; an epoch's batches are of even size.
-        accumulate: batches whose gradients are averaged before a step, for larger batches than
-            the memory holds; `gd` takes all of an epoch.
-        optimizer: `nag` (stochastic gradient descent with Nesterov's momentum), `gd`, `sgd`,
+        fit: how images are fitted to the input when served: `crop`, `letterbox` or `stretch`.
+        epochs: passes over the training images.
+        batch_size: largest number of images per batch; an epoch's batches are of even size.
+        accumulate: batches per update, whose gradients are averaged, for larger batches than fit
+            into memory; `gd` takes a whole epoch.
+        optimizer: `nag` (stochastic gradient descent with Nesterov momentum), `gd`, `sgd`,
             `momentum`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw` or `nadam`.
-        lr: peak learning rate; None for the optimiser's own default.
-        schedule: the rate's course after the warm-up: half a `cosine` or a `linear` fall to 0, a
-            tenth at each `step` (at half and three quarters of the run), `constant`; or
-            `one-cycle`, a cosine up and a deeper one down.
-        clip: the norm that a step's gradient is shortened to; None for as long as it comes.
-        weight_decay: of weights; biases and batch norm are left alone.
-        warmup: share of all steps over which the rate climbs, 0..1.
+        lr: peak learning rate; None for the optimiser's default.
+        schedule: learning rate after the warm-up: half a `cosine` or a `linear` fall to 0, a tenth
+            after each `step` (at half and three quarters of the run), `constant`; or `one-cycle`,
+            a cosine up and a deeper one down.
+        clip: clip the gradient norm to this value; None never clips.
+        weight_decay: of weights, but not of biases and batch norm.
+        warmup: fraction of updates used for learning-rate warm-up, 0..1.
         label_smoothing: 0..1.
-        ema: decay of the weights' moving average, which is then what is validated and saved; 0 for
-            the weights themselves.
-        augment: random resized crop, flip and colour; off for fitting a few pictures.
-        erase: chance that a rectangle of a picture becomes noise, 0..1.
-        mixup: strength (alpha of the Beta distribution) of blending pictures in pairs, or 0.
-        cutmix: strength of pasting a rectangle of one picture into another, or 0; with `mixup`
-            as well, each batch has either.
-        teacher: a checkpoint of the same labels whose answers are learnt beside the labels; empty
-            for the labels alone.
-        teacher_temperature: softens both answers before they are compared.
-        teacher_weight: of the teacher's answers in the loss, 0..1; the rest is the labels'.
-        weights: to start from: `imagenet` for the official ones, a `.pth` file of such, or a
-            `.safetensors` checkpoint, whose widths, head, batch norm, activation and normalisation
-            then count and not those asked for here; empty for random ones.
-        freeze: stages that keep the weights they start with: so many from the input, or `features`
-            for all but the head.
-        unfreeze_at: the epoch, from 1, in which they begin to learn after all.
-        lr_decay: the rate of each stage relative to the next one towards the head, 0..1.
-        val: share of each class to validate on, where the data has no `val/` folder.
+        ema: decay of the weights' moving average, which is then validated and saved; 0 for none.
+        augment: random resized crop, flip and colour change; turn off to fit a few images.
+        erase: probability that a rectangle of an image becomes noise, 0..1.
+        mixup: strength (alpha of the Beta distribution) of blending images in pairs, or 0.
+        cutmix: strength of pasting a rectangle of one image into another, or 0; with `mixup` as
+            well, each batch gets one of the two.
+        teacher: a checkpoint with the same labels whose predictions are learned too; empty for
+            none.
+        teacher_temperature: softens both models' predictions before they are compared.
+        teacher_weight: weight of the teacher's predictions in the loss, 0..1; the rest is the
+            labels'.
+        weights: initial weights: `imagenet` for the official ones, a `.pth` file of them, or a
+            `.safetensors` checkpoint, which then decides widths, head, batch norm, activation and
+            normalisation; empty for random weights.
+        freeze: stages that keep their initial weights: a number of stages, counted from the input,
+            or `features` for all but the head.
+        unfreeze_at: epoch, from 1, at which frozen stages start to learn; None for never.
+        lr_decay: learning rate of each stage relative to the next one towards the head, 0..1.
+        val: fraction of each class to validate on, if the data has no `val/` folder.
         seed: of weights, split, order, augmentation and dropout.
-        patience: stop after so many epochs without a better one; None never stops early.
-        tensorboard: write event files into the run's folder.
-        threads: of torch; None for one a core.
+        patience: stop after this many epochs without improvement; None never stops early.
+        tensorboard: write TensorBoard event files into the run's folder.
+        threads: CPU threads for PyTorch; None for one per core.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
-        precision: of the arithmetic: `fp32`, `bf16`, `fp16`, or `auto`: what the device is fast in.
-        augment_on: where pictures are resized, mirrored and recoloured: by the threads that decode
-            them (`cpu`), whole batches at a time on the `device`, or `auto`: there on GPUs.
-        compiled: let `torch.compile` fuse the step's kernels.
+        precision: `fp32`, `bf16`, `fp16`, or `auto` for the fastest that the device supports.
+        augment_on: where images are resized, mirrored and recoloured: on the `cpu`, by the threads
+            that decode them; a batch at a time on the `device`; or `auto`: on a GPU if there is
+            one.
+        compiled: run training steps through `torch.compile`; all batches of an epoch are then the
+            same size.
         stream: `data` are shards, opened when their turn comes; their own `val` shards validate.
+        cache: decode all images once and keep them in `memory`, or on the GPU (`device`; without a
+            GPU the same as `memory`); `none` decodes them in every epoch.
+        version: of the rules by which data is split and views are drawn. Not an option: a run
+            keeps the version it was started with, 1 if its `config.json` has none. In version 1 the
+            split depends on the names of tars and data folders, and each view has a generator of
+            its own; in version 2 the split depends on names inside tars and data folders alone, and
+            the views of a batch are drawn at once.
 
     Raises:
         UserError: a value out of its range.
@@ -147,6 +159,8 @@ class TrainConfig:
     augment_on: str = "auto"
     compiled: bool = False
     stream: bool = False
+    cache: str = "none"
+    version: int = field(default=VERSION, metadata={"option": False})
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -159,20 +173,24 @@ class TrainConfig:
                 raise UserError(f"{_option(name)} is {value}; expected {least:g} to {most:g}")
         if self.name and Path(self.name).name != self.name:
             raise UserError(
-                f"--name is {self.name!r}; expected a plain name. Use --output for where"
+                f"--name is {self.name!r}; expected a plain name. Use --output for the folder"
             )
-        if self.stages and self.head == "dense":
-            raise UserError("--progressive needs a network for any size. Use --head gap")
-        if self.optimizer == "gd" and self.accumulate > 1:
-            raise UserError("gd takes one step an epoch. Leave out --accumulate, or use sgd")
+        self._check_combinations()
 
+    def _check_combinations(self) -> None:
+        if self.stages and self.head == "dense":
+            raise UserError("--progressive needs a network that takes any size. Use --head gap")
+        if self.optimizer == "gd" and self.accumulate > 1:
+            raise UserError("gd makes one update per epoch. Leave out --accumulate, or use sgd")
+        if self.cache != "none" and self.stream:
+            raise UserError("--stream never holds all images, and --cache does. Leave one out")
         if self.freeze != "0" and not self.weights:
-            raise UserError("--freeze keeps the weights that a run starts with. Name --weights too")
+            raise UserError("--freeze keeps initial weights. Give --weights too")
         if self.unfreeze_at and self.freeze == "0":
-            raise UserError("--unfreeze-at needs something frozen. Add --freeze features")
+            raise UserError("--unfreeze-at needs frozen stages. Add --freeze features")
 
     def frozen_at(self, epoch: int) -> str:
-        """The stages frozen in an epoch, counted from 0; as in `freeze`."""
+        """The stages frozen in an epoch, counted from 0, as in `freeze`."""
         return self.freeze if self.unfreeze_at is None or epoch + 1 < self.unfreeze_at else "0"
 
     @property
@@ -182,7 +200,7 @@ class TrainConfig:
 
     @property
     def stages(self) -> tuple[tuple[int, int], ...]:
-        """Sizes in pixels and for how many epochs, from `progressive`."""
+        """Pairs of a size in pixels and a number of epochs, from `progressive`."""
         try:
             stages = [tuple(map(int, s.split(":"))) for s in self.progressive.split(",") if s]
             return tuple((size, epochs) for size, epochs in stages if _sane(size, epochs))
@@ -193,7 +211,7 @@ class TrainConfig:
             ) from error
 
     def size_at(self, epoch: int) -> int:
-        """Height and width in pixels to train at in an epoch, counted from 0."""
+        """Height and width in pixels of the training images in an epoch, counted from 0."""
         for size, epochs in self.stages:
             if epoch < epochs:
                 return size
@@ -206,23 +224,25 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str, name: str) -> TrainConfig:
-        """Read what `to_json` gave.
+        """Read the result of `to_json`.
 
         Args:
             text: the JSON.
             name: of the file, for the message.
 
         Raises:
-            UserError: no JSON, unknown fields or values out of range.
+            UserError: not JSON, unknown fields or values out of range.
         """
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
             if unknown := sorted(values.keys() - known):
                 raise UserError(f"{name} has unknown fields {', '.join(unknown)}. Upgrade edgecat")
-            return cls(**{**values, "data": tuple(values["data"])})
+            if (version := values.get("version", 1)) > VERSION:
+                raise UserError(f"{name} was written by a newer edgecat. Upgrade edgecat")
+            return cls(**{**values, "data": tuple(values["data"]), "version": version})
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise UserError(f"{name} is no configuration of edgecat train ({error})") from error
+            raise UserError(f"{name} is not a configuration of edgecat train ({error})") from error
 
 
 _RANGES = (
@@ -248,6 +268,7 @@ _RANGES = (
     ("seed", 0, 2**32 - 1),
     ("patience", 1, 100_000),
     ("threads", 1, 1024),
+    ("version", 1, VERSION),
 )
 
 

@@ -24,7 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 from edgecat.data.batches import Batch
 from edgecat.data.folder import PictureSet
 from edgecat.scores import Evaluation
-from edgecat.training.loader import BegunBatch
 from edgecat_runtime.errors import DeviceError, UserError
 
 Value = TypeVar("Value")
@@ -255,10 +254,7 @@ def filled(batch: Batch, size: int) -> Batch:
     if len(batch.labels) > 1:
         return batch
     if len(batch.labels) == 1:
-        frames, labels = batch.frames.repeat(2, 0), batch.labels.repeat(2)
-        if isinstance(batch, BegunBatch):
-            return BegunBatch(frames, labels, batch.skipped, views=batch.views.repeated(2))
-        return replace(batch, frames=frames, labels=labels)
+        return batch.repeated(2)
     black = np.zeros((2, size, size, 3), np.uint8)
     return Batch(black, np.zeros(2, np.int64), batch.skipped)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -68,6 +68,8 @@ class Trainer:
         watcher: receives the progress.
         folder: where the run is written.
         world: the processes that train together.
+
+    With a cache, the prepared validation images are kept too.
     """
 
     run: TrainingRun
@@ -76,6 +78,7 @@ class Trainer:
     watcher: Watcher = field(default_factory=Watcher)
     folder: RunFolder = field(default_factory=RunFolder)
     world: World = ALONE
+    _kept: dict[int, list[Batch]] = field(default_factory=dict, init=False)
 
     @property
     def finished(self) -> bool:
@@ -195,12 +198,14 @@ class Trainer:
     def _evaluated(self, model: nn.Module, images: PictureSet) -> Evaluation:
         """Evaluate on images, prepared and normalised as a device does."""
         card = self.run.card
-        batches = served_batches(
+        batches: Iterable[Batch] = self._kept.get(len(images)) or served_batches(
             images,
             partial(preprocess, height=card.height, width=card.width, fit=card.fit),
             batch_size=max(64, self.run.config.batch_size),
             workers=self.run.loader.workers,
         )
+        if self.run.loader.cache:
+            batches = self._kept[len(images)] = list(batches)
         return evaluate(TorchBackend(model, card).infer, batches, card.labels)
 
     def _end_epoch(self, trained: Trained, evaluation: Evaluation) -> None:

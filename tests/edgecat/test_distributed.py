@@ -26,6 +26,7 @@ from edgecat.training.augment import Augmentation, begin_view, lay_out
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, World, filled, started_by_torchrun
+from edgecat.training.draws import draw_view
 from edgecat.training.loader import BegunBatch
 from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
@@ -163,7 +164,7 @@ def test_two_processes_are_one_and_go_on_after_ctrl_c(
     config: TrainConfig, tmp_path: Path, accumulate: int, reductions: int
 ) -> None:
     """The signals come after 7 batches, of 5 per epoch: within a group of 3."""
-    config = replace(config, accumulate=accumulate)
+    config = replace(config, accumulate=accumulate, lr=0.1 * accumulate)
     processes = _two(config, tmp_path)
     one = train(replace(config, name="one"))
     deadline = time.monotonic() + 120
@@ -245,9 +246,8 @@ def test_a_short_part_is_filled(pictures: int, labels: list[int]) -> None:
 
 
 def test_a_view_is_doubled_with_its_picture() -> None:
-    drawn = [
-        begin_view(np.zeros((9, 9, 3), np.uint8), 32, Augmentation(), np.random.default_rng(0))
-    ]
+    view = draw_view(9, 9, Augmentation(), np.random.default_rng(0))
+    drawn = [begin_view(np.zeros((9, 9, 3), np.uint8), 32, view)]
     canvases = np.empty((1, 64, 64, 3), np.uint8)
     views = lay_out(drawn, canvases)
     whole = filled(BegunBatch(canvases, np.ones(1, np.int64), views=views), 32)

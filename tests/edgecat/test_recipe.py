@@ -154,13 +154,13 @@ def test_a_teacher_of_other_labels_is_refused(config: TrainConfig, checkpoint: P
     [
         ({"schedule": "cosinus"}, "schedule is 'cosinus'; expected one of cosine, one-cycle"),
         ({"accumulate": 0}, "--accumulate is 0; expected 1 to"),
-        ({"optimizer": "gd", "accumulate": 2}, "gd takes one step an epoch. Leave out --acc"),
+        ({"optimizer": "gd", "accumulate": 2}, "gd makes one update per epoch. Leave out --acc"),
         ({"clip": 0.0}, "--clip is 0.0"),
         ({"erase": 1.5}, "--erase is 1.5; expected 0 to 1"),
         ({"mixup": -1.0}, "--mixup is -1.0; expected 0 to 100"),
         ({"teacher_weight": 2.0}, "--teacher-weight is 2.0; expected 0 to 1"),
         ({"progressive": "64"}, "--progressive is '64'; expected sizes from 32"),
-        ({"progressive": "64:2", "head": "dense"}, "needs a network for any size"),
+        ({"progressive": "64:2", "head": "dense"}, "needs a network that takes any size"),
         ({"ema": 1.0}, "--ema is 1.0"),
     ],
 )

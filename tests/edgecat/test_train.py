@@ -351,8 +351,8 @@ def test_options_accept_their_limits_and_nothing_beyond(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"freeze": "2"}, "--freeze keeps the weights that a run starts with. Name --weights"),
-        ({"unfreeze_at": 3}, "--unfreeze-at needs something frozen. Add --freeze features"),
+        ({"freeze": "2"}, "--freeze keeps initial weights. Give --weights"),
+        ({"unfreeze_at": 3}, "--unfreeze-at needs frozen stages. Add --freeze features"),
         ({"progressive": "31:2"}, "--progressive is '31:2'; expected sizes from 32 to 1024"),
         ({"progressive": "64:0"}, "--progressive is '64:0'"),
     ],

@@ -101,8 +101,8 @@ def test_every_official_file_has_an_architecture_and_a_hash(name: str) -> None:
         ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors checkpoint"),
         ({"freeze": "6"}, "expected features, or 0 to 5, counting the stages of vgg11"),
         ({"freeze": "-1"}, "expected features, or 0 to 5"),
-        ({"freeze": "features", "weights": ""}, "Name --weights too"),
-        ({"unfreeze_at": 2}, "--unfreeze-at needs something frozen"),
+        ({"freeze": "features", "weights": ""}, "Give --weights too"),
+        ({"unfreeze_at": 2}, "--unfreeze-at needs frozen stages"),
         ({"lr_decay": 0.0}, "--lr-decay is 0.0; expected 0.01 to 1"),
     ],
 )
