@@ -136,7 +136,8 @@ class Loader:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.pictures))
         rank, processes = self.part
         if self.even:
-            order = np.resize(order, -(-len(order) // self.steps // processes) * self.steps)
+            share = -(-len(order) // (self.steps * processes))
+            order = np.resize(order, share * self.steps * processes)
         for indices in np.array_split(order, self.steps)[start:]:
             mine = np.array_split(indices, processes)[rank].tolist()
             yield [(index, self.pictures.pictures[index]) for index in mine]

@@ -144,7 +144,7 @@ def test_a_teacher_of_other_labels_is_refused(config: TrainConfig, checkpoint: P
     model, card = load_checkpoint(checkpoint)
     path = checkpoint.with_name("other.safetensors")
     save_checkpoint(path, model, replace(card, labels=("ant", "bee")))
-    with pytest.raises(UserError, match="answers ant, bee; expected the labels of the pictures"):
+    with pytest.raises(UserError, match="has the labels ant, bee; expected those of the images"):
         train(replace(config, teacher=str(path)))
     assert not Path(config.output).exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shlex
 import shutil
@@ -195,7 +196,7 @@ def _odd_config(folder: Path) -> None:
     [
         (_finished, "is finished: there is nothing to resume"),
         (_other_pictures, "the images are not those"),
-        (_torn_state, "is no state of this run"),
+        (_torn_state, "is not a state of this run"),
         (_no_config, "is not a run of edgecat train"),
         (_odd_config, "unknown fields epoxies"),
     ],
@@ -255,7 +256,7 @@ def test_broken_pictures_are_named_once(config: TrainConfig, tmp_path: Path) -> 
     [
         (2, False, None),
         (1, False, "is left to train on"),
-        (4, True, r"none of \d pictures could be decoded|no training pictures are left"),
+        (4, True, r"none of \d pictures could be decoded|no training images are left"),
     ],
 )
 def test_few_pictures(
@@ -371,6 +372,31 @@ def test_size_and_frozen_stages_of_each_epoch() -> None:
     still = TrainConfig(data=("x",), size=48, weights="w.pth", freeze="3")
     assert (still.size_at(7), still.frozen_at(7)) == (48, "3")
     assert TrainConfig(data=("x",), lr=0.5).peak_rate == 0.5
+
+
+def test_a_run_keeps_the_rules_it_was_started_with(config: TrainConfig) -> None:
+    assert config.version == 2
+    values = json.loads(config.to_json())
+    assert values.pop("version") == 2
+    old = TrainConfig.from_json(json.dumps(values), "config.json")
+    assert old == replace(config, version=1)
+    with pytest.raises(UserError, match="was written by a newer edgecat. Upgrade edgecat"):
+        TrainConfig.from_json(json.dumps({**values, "version": 3}), "config.json")
+
+
+def test_a_run_of_version_1_is_resumed_bit_for_bit(config: TrainConfig) -> None:
+    """From a folder as an older edgecat left it: without a version in its configuration."""
+    config = replace(config, epochs=2, version=1)
+    whole = train(replace(config, name="whole"))
+    with pytest.raises(Interrupted):
+        train(config, watcher=InterruptedAt(7))
+    path = Path(config.output) / config.name / "config.json"
+    values = json.loads(path.read_text())
+    del values["version"]
+    path.write_text(json.dumps(values))
+    _same(train(read_config(path.parent), resume=path.parent).folder, whole.folder)
+    new = train(replace(config, name="new", version=2))
+    assert new.checkpoint.read_bytes() != whole.checkpoint.read_bytes()
 
 
 def test_the_configuration_survives_its_file(config: TrainConfig) -> None:
