@@ -2,7 +2,7 @@
 
     python benchmarks/train_check.py [--seconds 70] [--device cuda]
 
-augment    frames augmented on the GPU are those of the CPU, within two levels of 255
+augment    frames augmented on the GPU, cached or not, are the CPU's, within two levels of 255
 waits      where a training step makes the processor wait for the GPU, by PyTorch's own count
 speed      images per second of the steps alone, on frames that lie in the host's memory
 precision  fp32, bf16 and fp16 train with finite losses
@@ -34,6 +34,7 @@ from edgecat.models.checkpoint import load_checkpoint
 from edgecat.pets.synthetic import write_pets
 from edgecat.training.assembly import assemble
 from edgecat.training.augment import Augmentation
+from edgecat.training.cache import fill_cache
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.interruption import Interrupted
@@ -95,25 +96,21 @@ class Place:
 
 
 def augment(place: Place) -> str:
-    """Compare the frames of both ways of augmenting."""
+    """Compare the frames of all ways of augmenting."""
     pictures, _ = split(scan([place.folder / "pets"]), val=0.1, seed=1)
+    memory = fill_cache(pictures, workers=2, pinned=place.cuda)
+    caches = [memory, memory.to(place.device)] if place.cuda else [memory]
     worst = 0
     for size in (64, 96):
-        here, there = (
-            Loader(
-                *(pictures, size, 64, 1),
-                augmentation=Augmentation(),
-                workers=2,
-                on_device=flag,
-                pinned=flag and place.cuda,
-            )
-            for flag in (False, True)
-        )
-        for one, two in zip(here.batches(0), there.batches(0), strict=True):
-            frames, labels = on_device(two, place.device)
-            _ensure((labels.cpu().numpy() == one.labels).all(), "the labels differ")
-            apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
-            worst = max(worst, int(apart.max()))
+        here = Loader(pictures, size, 64, 1, augmentation=Augmentation(), workers=2)
+        there = replace(here, on_device=True, pinned=place.cuda)
+        for cache in (None, *caches):
+            batches = replace(there, cache=cache).batches(0)
+            for one, two in zip(here.batches(0), batches, strict=True):
+                frames, labels = on_device(two, place.device)
+                _ensure((labels.cpu().numpy() == one.labels).all(), "the labels differ")
+                apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
+                worst = max(worst, int(apart.max()))
     _ensure(worst <= LEVELS, f"{worst} levels apart; at most {LEVELS} are allowed")
     return f"at most {worst} levels apart"
 

@@ -141,6 +141,15 @@ def test_images_that_do_not_fit_are_refused_before_they_are_decoded(
     assert fill_cache(images, workers=1).pixels.numel() == needed
 
 
+def test_images_that_do_not_fit_on_a_gpu_are_refused(
+    images: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = fill_cache(images, workers=1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (cache.pixels.numel(), 9))
+    with pytest.raises(UserError, match="--cache needs .* of GPU memory for 19 decoded images"):
+        cache.to(torch.device("cuda"))
+
+
 def test_an_image_unlike_its_header_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

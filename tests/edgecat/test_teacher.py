@@ -50,7 +50,5 @@ def test_frames_of_another_size_are_resized(checkpoint) -> None:
 
 
 def test_other_labels_are_refused(checkpoint) -> None:
-    with pytest.raises(
-        UserError, match=r"has the labels cat, dog; expected .*: ant, bee\. T"
-    ):
+    with pytest.raises(UserError, match=r"has the labels cat, dog; expected .*: ant, bee\. T"):
         load_teacher(str(checkpoint), ("ant", "bee"), CPU, temperature=1, weight=1)

@@ -16,6 +16,7 @@ from edgecat.models.checkpoint import load_checkpoint  # noqa: E402
 from edgecat.pets.synthetic import write_pets  # noqa: E402
 from edgecat.training.assembly import assemble  # noqa: E402
 from edgecat.training.augment import Augmentation  # noqa: E402
+from edgecat.training.cache import fill_cache  # noqa: E402
 from edgecat.training.config import TrainConfig  # noqa: E402
 from edgecat.training.device_augment import on_device  # noqa: E402
 from edgecat.training.loader import Loader  # noqa: E402
@@ -85,6 +86,27 @@ def test_augmentation_on_the_gpu_is_that_of_the_cpu(pets: Path, size: int) -> No
         np.testing.assert_array_equal(labels.cpu().numpy(), one.labels)
         apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
         assert apart.max() <= 2
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_cached_images_are_cropped_on_the_gpu_as_on_the_cpu(pets: Path, size: int) -> None:
+    pictures, _ = split(scan([pets]), val=0.2, seed=1)
+    here = Loader(pictures, size, 16, 1, augmentation=Augmentation())
+    cuda = torch.device("cuda")
+    memory = fill_cache(pictures, workers=2, pinned=True)
+    for cache in (memory, memory.to(cuda)):
+        there = replace(here, cache=cache, on_device=True)
+        for one, two in zip(here.batches(0), there.batches(0), strict=True):
+            frames, labels = on_device(two, cuda)
+            np.testing.assert_array_equal(labels.cpu().numpy(), one.labels)
+            apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
+            assert apart.max() <= 2
+
+
+@pytest.mark.parametrize("cache", ["memory", "device"])
+def test_a_cached_run_learns(config: TrainConfig, cache: str) -> None:
+    result = train(replace(config, cache=cache, epochs=4))
+    assert result.history[-1].train_loss < result.history[0].train_loss
 
 
 def test_normalising_waits_for_nothing(config: TrainConfig) -> None:
