@@ -24,7 +24,12 @@ LEARNING_RATES = {
 }
 VERSION = 2
 SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
-_CHOICES = {
+# The table is in `edgecat.models.registry`, which imports torch; a test keeps the two equal.
+ARCHITECTURES = (
+    *("alexnet", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50"),
+    *("vgg11", "vgg13", "vgg16", "vgg19"),
+)
+CHOICES = {
     "head": ("dense", "gap"),
     "activation": ("relu", "leaky_relu", "sigmoid", "tanh", "gelu"),
     "fit": ("crop", "letterbox", "stretch"),
@@ -40,79 +45,79 @@ _CHOICES = {
 class TrainConfig:
     """One training run; saved as `config.json` in its folder and read back by `--resume`.
 
-    The defaults train well on two CPU cores.
+    The defaults train well on two CPU cores. The first sentence of each attribute is also the help
+    of the option of `edgecat train`, which adds the choices.
 
     Attributes:
-        data: folders of class folders, and tar files with the same inside.
-        name: the run's folder inside `output`; empty for architecture, date and time.
-        output: folder of the runs.
-        arch: name of the architecture.
-        size: height and width of the network's input in pixels, when validated and served.
-        progressive: sizes and epochs to train at, `64:10,96:8,128:5` for ten epochs at 64 x 64 and
-            so on, the last size to the end; empty for `size` throughout. Training slightly smaller
-            than serving helps, since random crops enlarge (https://arxiv.org/abs/1906.06423).
-        width: channel multiplier.
-        head: `gap` (global average pooling) or `dense`, as published.
-        batch_norm: normalise after each convolution.
-        dropout: rate in the head; None for the published rate, or 0 with a head other than the
-            published one.
-        activation: of the hidden layers: `relu`, `leaky_relu`, `sigmoid`, `tanh` or `gelu`.
-        fit: how images are fitted to the input when served: `crop`, `letterbox` or `stretch`.
-        epochs: passes over the training images.
-        batch_size: largest number of images per batch; an epoch's batches are of even size.
-        accumulate: batches per update, whose gradients are averaged, for larger batches than fit
-            into memory; `gd` takes a whole epoch.
-        optimizer: `nag` (stochastic gradient descent with Nesterov momentum), `gd`, `sgd`,
-            `momentum`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw` or `nadam`.
-        lr: peak learning rate; None for the optimiser's default.
-        schedule: learning rate after the warm-up: half a `cosine` or a `linear` fall to 0, a tenth
-            after each `step` (at half and three quarters of the run), `constant`; or `one-cycle`,
-            a cosine up and a deeper one down.
-        clip: clip the gradient norm to this value; None never clips.
-        weight_decay: of weights, but not of biases and batch norm.
-        warmup: fraction of updates used for learning-rate warm-up, 0..1.
-        label_smoothing: 0..1.
-        ema: decay of the weights' moving average, which is then validated and saved; 0 for none.
-        augment: random resized crop, flip and colour change; turn off to fit a few images.
-        erase: probability that a rectangle of an image becomes noise, 0..1.
-        mixup: strength (alpha of the Beta distribution) of blending images in pairs, or 0.
-        cutmix: strength of pasting a rectangle of one image into another, or 0; with `mixup` as
-            well, each batch gets one of the two.
-        teacher: a checkpoint with the same labels whose predictions are learned too; empty for
-            none.
-        teacher_temperature: softens both models' predictions before they are compared.
-        teacher_weight: weight of the teacher's predictions in the loss, 0..1; the rest is the
-            labels'.
-        weights: initial weights: `imagenet` for the official ones, a `.pth` file of them, or a
-            `.safetensors` checkpoint, which then decides widths, head, batch norm, activation and
-            normalisation; empty for random weights.
-        freeze: stages that keep their initial weights: a number of stages, counted from the input,
-            or `features` for all but the head.
-        unfreeze_at: epoch, from 1, at which frozen stages start to learn; None for never.
-        lr_decay: learning rate of each stage relative to the next one towards the head, 0..1.
-        val: fraction of each class to validate on, if the data has no `val/` folder.
-        seed: of weights, split, order, augmentation and dropout.
-        patience: stop after this many epochs without improvement; None never stops early.
-        tensorboard: write TensorBoard event files into the run's folder.
-        threads: CPU threads for PyTorch; None for one per core.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
-        precision: `fp32`, `bf16`, `fp16`, or `auto` for the fastest that the device supports.
-        augment_on: where images are resized, mirrored and recoloured: on the `cpu`, by the threads
-            that decode them; a batch at a time on the `device`; or `auto`: on a GPU if there is
-            one.
-        compiled: run training steps through `torch.compile`; all batches of an epoch are then the
+        data: folders of class folders, or .tar files with the same layout.
+        name: name of the run's folder (default: architecture, date and time).
+        output: folder that holds the runs.
+        arch: network architecture.
+        size: height and width of the network's input in pixels. This is the size for validation
+            and serving; `progressive` sets other sizes for training.
+        progressive: train at several sizes in turn, as SIZE:EPOCHS, such as 64:10,96:8,128:5. The
+            last size is used until the end; empty trains at `size` throughout. Training slightly
+            smaller than serving pays off, since random crops enlarge objects
+            (https://arxiv.org/abs/1906.06423).
+        width: multiply the number of channels by this factor.
+        head: classifier head (gap: global average pooling). `dense` is the published one.
+        batch_norm: use batch normalisation after each convolution.
+        dropout: dropout rate in the head (default: as published, or 0 if the head is not the
+            published one).
+        activation: activation function of the hidden layers.
+        fit: how to fit an image into the input when serving.
+        epochs: number of passes over the training images.
+        batch_size: number of images per batch. An epoch's batches are of even size, at most this.
+        accumulate: number of batches whose gradients are averaged per step. This allows larger
+            batches than fit into memory; `gd` takes the whole epoch.
+        optimizer: optimiser (nag: SGD with Nesterov momentum). `gd` uses the whole training set
+            per step.
+        lr: peak learning rate (default: depends on the optimiser).
+        schedule: learning-rate schedule after the warm-up. `cosine` and `linear` decay to 0, `step`
+            divides the rate by ten at half and at three quarters of the run, and `one-cycle` is a
+            cosine up and a deeper one down.
+        clip: clip the gradient norm to this value (default: no clipping).
+        weight_decay: weight decay. Biases and batch normalisation are excluded.
+        warmup: fraction of steps used for learning-rate warm-up.
+        label_smoothing: label smoothing, from 0 to 0.9.
+        ema: decay of the exponential moving average of the weights; 0 disables it. If enabled, the
+            average is what is validated and saved.
+        augment: augment training images with random resized crops, flips and colour changes.
+            Disable it to overfit a few images.
+        erase: probability that a random rectangle of an image is replaced with noise.
+        mixup: mixup strength (alpha of the Beta distribution), such as 0.2; 0 disables it.
+        cutmix: CutMix strength (alpha of the Beta distribution), such as 1; 0 disables it. With
+            `mixup` as well, each batch uses one of the two.
+        teacher: distil from this checkpoint, which must have the same labels.
+        teacher_temperature: distillation temperature, applied to both teacher and student.
+        teacher_weight: weight of the distillation loss, from 0 to 1. The labels have the rest.
+        weights: initial weights: imagenet, a .pth file or a .safetensors checkpoint (default:
+            random). A checkpoint's widths, head, batch norm, activation and normalisation take
+            precedence over those given here.
+        freeze: freeze this many stages, counted from the input, or 'features' for all but the head.
+        unfreeze_at: unfreeze the frozen stages in this epoch, counted from 1 (default: never).
+        lr_decay: learning rate of each stage relative to the next one towards the head.
+        val: fraction of each class to validate on if the data has no val/ folder.
+        seed: random seed for weights, split, order, augmentation and dropout.
+        patience: stop after this many epochs without improvement (default: never).
+        tensorboard: also write TensorBoard event files.
+        threads: number of PyTorch threads (default: one per core).
+        device: device to train on: auto, cpu, cuda, cuda:1, ...
+        precision: arithmetic precision (auto: the fastest that the device supports).
+        augment_on: where to augment images (auto: on the device if it is a GPU). `cpu` means the
+            threads that decode images; `device` handles whole batches.
+        compiled: compile the training step with torch.compile. All batches of an epoch are then the
             same size.
-        stream: `data` are shards, opened when their turn comes; their own `val` shards validate.
-        cache: decode all images once and keep them in `memory`, or on the GPU (`device`; without a
-            GPU the same as `memory`); `none` decodes them in every epoch.
-        version: of the rules by which data is split and views are drawn. Not an option: a run
-            keeps the version it was started with, 1 if its `config.json` has none. In version 1 the
-            split depends on the names of tars and data folders, and each view has a generator of
-            its own; in version 2 the split depends on names inside tars and data folders alone, and
-            the views of a batch are drawn at once.
+        stream: open shards only when their turn comes. Validation then needs `val` shards.
+        cache: where to keep all images decoded. They are decoded once, into an array in `memory` or
+            on the GPU (`device`; without a GPU the same as `memory`), or in every epoch (`none`).
+        version: version of the rules by which data is split and views are drawn. A run keeps the
+            one it was started with, 1 if its `config.json` has none. In version 1 the split depends
+            on the names of tars and data folders, and every view has a generator of its own; in
+            version 2 it depends on names inside them alone, and a batch's views are drawn at once.
 
     Raises:
-        UserError: a value out of its range.
+        UserError: a value is out of range.
     """
 
     data: tuple[str, ...]
@@ -163,11 +168,11 @@ class TrainConfig:
     version: int = field(default=VERSION, metadata={"option": False})
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 wanted = ", ".join(allowed)
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {wanted}")
-        for name, least, most in _RANGES:
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and least <= value <= most):
                 raise UserError(f"{_option(name)} is {value}; expected {least:g} to {most:g}")
@@ -245,31 +250,31 @@ class TrainConfig:
             raise UserError(f"{name} is not a configuration of edgecat train ({error})") from error
 
 
-_RANGES = (
-    ("size", 32, 1024),
-    ("width", 0.01, 8),
-    ("dropout", 0, 0.95),
-    ("epochs", 1, 100_000),
-    ("batch_size", 2, 65_536),
-    ("accumulate", 1, 65_536),
-    ("lr", 1e-8, 100),
-    ("clip", 1e-6, 1e6),
-    ("weight_decay", 0, 10),
-    ("warmup", 0, 1),
-    ("label_smoothing", 0, 0.9),
-    ("ema", 0, 0.99999),
-    ("erase", 0, 1),
-    ("mixup", 0, 100),
-    ("cutmix", 0, 100),
-    ("teacher_temperature", 0.1, 100),
-    ("teacher_weight", 0, 1),
-    ("unfreeze_at", 2, 100_000),
-    ("lr_decay", 0.01, 1),
-    ("seed", 0, 2**32 - 1),
-    ("patience", 1, 100_000),
-    ("threads", 1, 1024),
-    ("version", 1, VERSION),
-)
+RANGES: dict[str, tuple[float, float]] = {
+    "size": (32, 1024),
+    "width": (0.01, 8),
+    "dropout": (0, 0.95),
+    "epochs": (1, 100_000),
+    "batch_size": (2, 65_536),
+    "accumulate": (1, 65_536),
+    "lr": (1e-8, 100),
+    "clip": (1e-6, 1e6),
+    "weight_decay": (0, 10),
+    "warmup": (0, 1),
+    "label_smoothing": (0, 0.9),
+    "ema": (0, 0.99999),
+    "erase": (0, 1),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "teacher_temperature": (0.1, 100),
+    "teacher_weight": (0, 1),
+    "unfreeze_at": (2, 100_000),
+    "lr_decay": (0.01, 1),
+    "seed": (0, 2**32 - 1),
+    "patience": (1, 100_000),
+    "threads": (1, 1024),
+    "version": (1, VERSION),
+}
 
 
 def _sane(size: int, epochs: int) -> bool:
