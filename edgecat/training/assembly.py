@@ -157,10 +157,10 @@ def _settled(config: TrainConfig, device: torch.device, world: World) -> TrainCo
 
 
 def _learner(config: TrainConfig, model: nn.Module, device: torch.device, world: World) -> Learner:
-    model = world.prepared(model, device).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    shared = world.setup(model, device, compile_steps=config.compiled)
+    model = shared.module
     learner = Learner(
-        model=model,
+        shared=shared,
         optimizer=make_optimizer(
             model,
             config.optimizer,
@@ -169,10 +169,7 @@ def _learner(config: TrainConfig, model: nn.Module, device: torch.device, world:
             foreach=True if device.type == "cuda" else None,
         ),
         scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
-        device=device,
         average=WeightAverage(model, config.ema) if config.ema else None,
-        compile=config.compiled,
-        world=world,
     )
     set_stage_rates(learner.optimizer, model, config.lr_decay)
     return learner

@@ -19,11 +19,11 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from edgecat.data.batches import Batch
 from edgecat.data.folder import PictureSet
 from edgecat.scores import Evaluation
+from edgecat.training.shared_model import SharedModel
 from edgecat_runtime.errors import DeviceError, UserError
 
 Value = TypeVar("Value")
@@ -105,28 +105,23 @@ class World:
                 "the same names on every machine"
             )
 
-    def prepared(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Synchronise batch norm over the processes where PyTorch can: on GPUs."""
-        if self.size == 1 or device.type != "cuda":
-            return model
-        convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
-        return convert(model)
+    def setup(
+        self, model: nn.Module, device: torch.device, *, compile_steps: bool = False
+    ) -> SharedModel:
+        """Move a model to its device and let the processes share its gradients.
 
-    def wrapped(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The module to call in training: it shares `model`'s weights and averages gradients."""
-        if self.size == 1:
-            return model
-        devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+        On GPUs batch norm sees the whole batch, on CPUs the process's part of it.
 
-    def average_gradients(self, model: nn.Module) -> None:
-        """Average gradients that were accumulated without reduction, so that they can be saved."""
-        if self.size == 1:
-            return
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.size
+        Args:
+            model: from `build_model`.
+            device: of this process.
+            compile_steps: run training steps through `torch.compile`.
+        """
+        if self.size > 1 and device.type == "cuda":
+            convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+            model = convert(model)
+        model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return SharedModel(model, device, processes=self.size, compile_steps=compile_steps)
 
     def seed_dropout(self, *key: int) -> None:
         """Seed dropout per rank and step, so that a resumed run is identical.

@@ -3,49 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from edgecat.training.average import WeightAverage
-from edgecat.training.compiled import compiled
-from edgecat.training.distributed import ALONE, World
 from edgecat.training.optim import set_learning_rate
+from edgecat.training.shared_model import SharedModel
 from edgecat.training.transfer import freeze
 
 
-@dataclass
+@dataclass(frozen=True)
 class Learner:
     """Everything that a gradient step changes.
 
     Attributes:
-        model: in channels-last layout.
+        shared: the model, in channels-last layout, and what shares its gradients.
         optimizer: over the model's parameters.
         scaler: scales the loss in fp16; does nothing in other precisions.
-        device: where the model is.
         average: moving average of the weights, or None.
-        compile: run training steps through `torch.compile`.
-        world: the processes that share the gradients.
-        forward: what a training step calls: the model or its DDP wrapper, compiled if requested.
     """
 
-    model: nn.Module
+    shared: SharedModel
     optimizer: Optimizer
     scaler: GradScaler
-    device: torch.device
     average: WeightAverage | None = None
-    compile: bool = False
-    world: World = ALONE
-    forward: nn.Module = field(init=False)
-    _shared: nn.Module = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._wrap()
+    @property
+    def model(self) -> nn.Module:
+        """The model itself."""
+        return self.shared.module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.shared.device
 
     @property
     def served(self) -> nn.Module:
@@ -61,17 +57,7 @@ class Learner:
     def freeze(self, stages: int) -> None:
         """Freeze the first stages of the model, which is in training mode, and no others."""
         if freeze(self.model, stages):
-            self._wrap()
-
-    def accumulating(self, wanted: bool) -> AbstractContextManager[object]:
-        """While a backward pass runs: keep its gradients in this process if `wanted`.
-
-        The last backward pass of an update, outside this context, then averages the sum of all of
-        them over the processes at once.
-        """
-        if wanted and isinstance(self._shared, DistributedDataParallel):
-            return self._shared.no_sync()
-        return nullcontext()
+            self.shared.rebuild()
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those that are already there."""
@@ -98,11 +84,6 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
             self.average.update(self.model, number)
-
-    def _wrap(self) -> None:
-        """Rebuild `forward`: the model or its DDP wrapper, compiled if requested."""
-        self._shared = self.world.wrapped(self.model, self.device)
-        self.forward = compiled(self._shared) if self.compile else self._shared
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Trainer:
         totals = torch.zeros(3, device=self.learner.device)
         last = run.closes_group(state.step)
         if len(batch.labels) > 1 or self.world.size > 1:  # batch norm needs two
-            with self.learner.accumulating(not last):
+            with self.learner.shared.accumulating(not last):
                 totals += self._backward(batch)
         if last:
             update = run.update_at(state.epoch, state.step)
@@ -167,7 +167,7 @@ class Trainer:
         frames = mix.frames(frames) if mix else frames
         self.world.seed_dropout(config.seed, state.epoch, state.step)
         with autocast(config.precision, device):
-            output = self.learner.forward(input_from_frames(frames, run.card))
+            output = self.learner.shared(input_from_frames(frames, run.card))
             entropy = partial(cross_entropy, label_smoothing=config.label_smoothing)
             of_labels = partial(mix.loss, entropy) if mix else entropy
             loss, logits = training_loss(output, lambda logits: of_labels(logits, labels))
@@ -182,7 +182,7 @@ class Trainer:
         """Save the epoch as far as it has come, and end the run."""
         self.state.totals = self.world.summed(totals).tolist()
         self.state.seconds = time.perf_counter() - started
-        self.world.average_gradients(self.learner.model)
+        self.learner.shared.average_gradients()
         self.world.broadcast(self.save)
         raise Interrupted(self.folder.path, number)
 

@@ -39,7 +39,7 @@ import os, signal, sys, time
 from pathlib import Path
 import torch
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-from edgecat.training import distributed
+from edgecat.training import shared_model
 from edgecat.training.config import TrainConfig
 from edgecat.training.interruption import Interrupted
 from edgecat.training.loop import train
@@ -56,7 +56,7 @@ def counted(state, bucket):
         print("gradients reduced", file=sys.stderr)
     return allreduce_hook(None, bucket)
 
-class Counted(distributed.DistributedDataParallel):
+class Counted(shared_model.DistributedDataParallel):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.register_comm_hook(None, counted)
@@ -73,7 +73,7 @@ def step(trainer, batch):
     print("dropout from", torch.initial_seed(), file=sys.stderr)
     return totals
 
-Trainer.step, distributed.DistributedDataParallel = step, Counted
+Trainer.step, shared_model.DistributedDataParallel = step, Counted
 try:
     train(TrainConfig.from_json((folder / "config.json").read_text(), ""))
 except EdgecatError as error:
