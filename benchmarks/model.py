@@ -4,8 +4,9 @@
 
 Trains on `train-*.tar` from random weights (or takes up the run where it stands), sets temperature
 and energy threshold on the run's own validation photographs, writes the three files of
-`edgecat/pretrained`, and judges each on `test.tar`, which nothing before has seen. Prints Markdown.
-`--forms` writes the fp16 and int8 forms of the checkpoint again, and nothing else.
+`edgecat/pretrained`, and judges each on `test.tar`, which nothing before has seen. Prints Markdown,
+with the run's own configuration. `--forms` writes the fp16 and int8 forms of the checkpoint again,
+and nothing else; it needs the run's folder too, which says which photographs were trained on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,17 @@ from edgecat.data.folder import PictureSet, scan, split
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat.training import run_folder as run
+from edgecat.training.config import TrainConfig
 from edgecat_runtime import Classifier
 from edgecat_runtime.system.machine import this_machine
 
-VALIDATED, SEED, CALIBRATED = 0.05, 1, 256
+CALIBRATED = 256
+OWN = ("data", "name", "output", "threads", "device", "precision", "augment_on", "version")
+NAMES = {"compiled": "compile"}
 RECIPE = (
     *("--arch", "vgg16", "--width", 0.5, "--head", "gap", "--batch-norm"),
     *("--size", 160, "--progressive", "64:12,96:9,128:6", "--epochs", 27),
-    *("--batch-size", 64, "--lr", 0.05, "--ema", 0.998, "--val", VALIDATED, "--seed", SEED),
+    *("--batch-size", 64, "--lr", 0.05, "--ema", 0.998, "--val", 0.05, "--seed", 1),
 )
 
 
@@ -51,7 +56,7 @@ def main() -> None:
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
     tars = sorted(photos.glob("train-*.tar"))
     if options.forms:
-        ship_forms(tars)
+        ship_forms(options.run, tars)
         return
     if not options.judge:
         ship(trained(options.run, tars), options.run, tars)
@@ -79,16 +84,18 @@ def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
     edgecat("evaluate", checkpoint, "--calibrate", folder, "--output", calibrated)
     model, card = load_checkpoint(calibrated)
     save_checkpoint(CHECKPOINT, model, card, half=True)
-    ship_forms(tars)
+    ship_forms(folder, tars)
 
 
-def ship_forms(tars: list[Path]) -> None:
+def ship_forms(run_folder: Path, tars: list[Path]) -> None:
     """Write the fp16 and int8 forms of the checkpoint.
 
     Int8 is calibrated on photographs that the network was trained on; both forms are judged on the
     photographs that its training was validated on.
     """
-    training, validation = split(scan(tars), val=VALIDATED, seed=SEED)
+    config = run.read_config(run_folder)
+    found = scan(tars)
+    training, validation = split(found, val=config.val, seed=config.seed, version=config.version)
     with tempfile.TemporaryDirectory() as folder:
         calibrate, gate = Path(folder) / "calibrate", Path(folder) / "gate"
         unpack(training, calibrate, CALIBRATED)
@@ -110,12 +117,27 @@ def unpack(photographs: PictureSet, folder: Path, count: int) -> None:
 
 
 def print_history(folder: Path) -> None:
-    """The run's epochs."""
-    config = json.loads((folder / run.CONFIG).read_text())
-    keys = ("seed", "batch_size", "optimizer", "precision", "threads", "device")
-    print("`edgecat train train-*.tar", *map(str, RECIPE), end="`\n\n")
-    print(", ".join(f"{key} {config[key]}" for key in keys), end=".\n\n```\n")
+    """The run's configuration and epochs."""
+    config = run.read_config(folder)
+    print(f"`{command_of(config)}`\n")
+    keys = ("batch_size", "optimizer", "precision", "threads", "device", "version")
+    print(", ".join(f"{key} {getattr(config, key)}" for key in keys), end=".\n\n```\n")
     print((folder / run.METRICS).read_text(), end="```\n\n")
+
+
+def command_of(config: TrainConfig) -> str:
+    """The command that a run was started with, by its configuration."""
+    found = ["edgecat train train-*.tar"]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        name = NAMES.get(field.name, field.name).replace("_", "-")
+        if field.name in OWN or value == field.default:
+            continue
+        if isinstance(value, bool):
+            found.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            found.append(f"--{name} {value}")
+    return " ".join(found)
 
 
 def judge(test: Path) -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/train_check.py [--seconds 70] [--device cuda]
 
-augment    frames augmented on the GPU are those of the CPU, within two levels of 255
+augment    frames augmented on the GPU, cached or not, are the CPU's, within two levels of 255
 waits      where a training step makes the processor wait for the GPU, by PyTorch's own count
 speed      images per second of the steps alone, on frames that lie in the host's memory
 precision  fp32, bf16 and fp16 train with finite losses
@@ -34,13 +34,14 @@ from edgecat.models.checkpoint import load_checkpoint
 from edgecat.pets.synthetic import write_pets
 from edgecat.training.assembly import assemble
 from edgecat.training.augment import Augmentation
+from edgecat.training.cache import fill_cache
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.interruption import Interrupted
-from edgecat.training.job import Job
 from edgecat.training.loader import Loader
-from edgecat.training.loop import step, train
+from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
+from edgecat.training.trainer import Trainer
 from edgecat.training.watcher import Watcher
 
 LEVELS = 2
@@ -81,12 +82,12 @@ class Place:
         )
         return replace(base, **changes)  # type: ignore[arg-type]
 
-    def job(self, name: str, **changes: object) -> Job:
+    def trainer(self, name: str, **changes: object) -> Trainer:
         """A run that is ready to take steps."""
-        job = assemble(self.config(name, **changes), watcher=Watcher())
-        job.rate = lambda update: 1e-3
-        job.model.train()
-        return job
+        config = self.config(name, **changes)
+        trainer = assemble(config, watcher=Watcher(), rate=lambda update: 1e-3)
+        trainer.learner.model.train()
+        return trainer
 
     def wait(self) -> None:
         """Until the GPU has nothing left to do."""
@@ -95,25 +96,21 @@ class Place:
 
 
 def augment(place: Place) -> str:
-    """Compare the frames of both ways of augmenting."""
+    """Compare the frames of all ways of augmenting."""
     pictures, _ = split(scan([place.folder / "pets"]), val=0.1, seed=1)
+    memory = fill_cache(pictures, workers=2, pinned=place.cuda)
+    caches = [memory, memory.to(place.device)] if place.cuda else [memory]
     worst = 0
     for size in (64, 96):
-        here, there = (
-            Loader(
-                *(pictures, size, 64, 1),
-                how=Augmentation(),
-                workers=2,
-                on_device=flag,
-                pinned=flag and place.cuda,
-            )
-            for flag in (False, True)
-        )
-        for one, two in zip(here.batches(0), there.batches(0), strict=True):
-            frames, labels = on_device(two, place.device)
-            _ensure((labels.cpu().numpy() == one.labels).all(), "the labels differ")
-            apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
-            worst = max(worst, int(apart.max()))
+        here = Loader(pictures, size, 64, 1, augmentation=Augmentation(), workers=2)
+        there = replace(here, on_device=True, pinned=place.cuda)
+        for cache in (None, *caches):
+            batches = replace(there, cache=cache).batches(0)
+            for one, two in zip(here.batches(0), batches, strict=True):
+                frames, labels = on_device(two, place.device)
+                _ensure((labels.cpu().numpy() == one.labels).all(), "the labels differ")
+                apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
+                worst = max(worst, int(apart.max()))
     _ensure(worst <= LEVELS, f"{worst} levels apart; at most {LEVELS} are allowed")
     return f"at most {worst} levels apart"
 
@@ -134,12 +131,12 @@ def waits(place: Place) -> str:
     """Find what in a step waits for the GPU."""
     if not place.cuda:
         return "needs a GPU"
-    job, batch = place.job("waits", precision="bf16", ema=0.99), _batch(64, 64)
+    trainer, batch = place.trainer("waits", precision="bf16", ema=0.99), _batch(64, 64)
     for _ in range(5):
-        step(job, batch)
-        job.state.step += 1
+        trainer.step(batch)
+        trainer.state.step += 1
     place.wait()
-    found = synchronisations(lambda: step(job, batch))
+    found = synchronisations(lambda: trainer.step(batch))
     places = sorted({f"{Path(w.filename).name}:{w.lineno}" for w in found})
     return f"{len(found)} in one step: {', '.join(places) or 'none'}"
 
@@ -150,17 +147,17 @@ def speed(place: Place) -> str:
     warm, group = (8, 10) if place.cuda else (2, 1)
     said = []
     for size, batch in sizes:
-        job = place.job("speed", batch_size=batch, ema=0.99, precision="auto")
+        trainer = place.trainer("speed", batch_size=batch, ema=0.99, precision="auto")
         one = _batch(size, batch)
         for _ in range(warm):
-            step(job, one)
-            job.state.step += 1
+            trainer.step(one)
+            trainer.state.step += 1
         place.wait()
         start, count = time.perf_counter(), 0
         while time.perf_counter() - start < 1.5:
             for _ in range(group):
-                step(job, one)
-                job.state.step += 1
+                trainer.step(one)
+                trainer.state.step += 1
             count += group
             place.wait()
         rate = count * batch / (time.perf_counter() - start)

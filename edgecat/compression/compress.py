@@ -115,7 +115,9 @@ def _figures(model: nn.Module, card: ModelCard) -> Figures:
 
 def _validation(recipe: TrainConfig, card: ModelCard, checkpoint: Path) -> PictureSet:
     """The pictures that the trainer will validate on."""
-    training, validation = split(scan(recipe.data), val=recipe.val, seed=recipe.seed)
+    training, validation = split(
+        scan(recipe.data), val=recipe.val, seed=recipe.seed, version=recipe.version
+    )
     if training.labels != card.labels:
         raise UserError(
             f"{checkpoint} tells {', '.join(card.labels)} apart; the pictures show "

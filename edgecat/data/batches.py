@@ -1,11 +1,11 @@
-"""Batches of pictures, decoded by threads while the model works (OpenCV frees the GIL)."""
+"""Batches of images, decoded by threads while the model works (OpenCV releases the GIL)."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,17 +23,21 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures for a model.
+    """Images for a model.
 
     Attributes:
-        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded.
+        frames: uint8 (n, height, width, 3), BGR; n is 0 if no image could be decoded.
         labels: int64 (n,).
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a sentence for each image that could not be decoded.
     """
 
     frames: NDArray[np.uint8]
     labels: NDArray[np.int64]
     skipped: tuple[str, ...] = ()
+
+    def repeated(self, times: int) -> Batch:
+        """Each image `times` times."""
+        return replace(self, frames=self.frames.repeat(times, 0), labels=self.labels.repeat(times))
 
 
 def served_batches(
@@ -43,12 +47,12 @@ def served_batches(
     batch_size: int,
     workers: int = 2,
 ) -> Iterator[Batch]:
-    """Yield every picture once, in order, as a device would prepare it.
+    """Yield every image once, in order, as a device would prepare it.
 
     Args:
-        pictures: what to load.
+        pictures: the images.
         prepare: `preprocess` with a model's input size and fit.
-        batch_size: pictures a batch, at most.
+        batch_size: largest number of images per batch.
         workers: threads.
     """
     starts = range(0, len(pictures), batch_size)
@@ -67,19 +71,15 @@ def load_batch(
     *,
     pinned: bool = False,
 ) -> Batch:
-    """Read, decode and prepare pictures; those that cannot be decoded are named and left out.
+    """Read, decode and prepare images; those that cannot be decoded are reported and left out.
 
     Args:
         pictures: the set.
-        indices: which of it.
-        prepare: makes a frame from a decoded picture, uint8 (h, w, 3) BGR, and its index.
-        pinned: put the frames where a GPU can copy from on its own.
+        indices: of the images to load.
+        prepare: makes a frame from a decoded image, uint8 (h, w, 3) BGR, and its index.
+        pinned: put the frames into memory that a GPU can copy from by itself.
     """
-    frames, labels, skipped = decoded(pictures, indices, prepare)
-    if not frames:
-        return Batch(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), tuple(skipped))
-    room = empty_frames((len(frames), *frames[0].shape), pinned=pinned)
-    return Batch(np.stack(frames, out=room), np.array(labels, np.int64), tuple(skipped))
+    return stacked(*decoded(pictures, indices, prepare), pinned=pinned)
 
 
 def decoded(
@@ -87,7 +87,7 @@ def decoded(
     indices: Iterable[int],
     prepare: Callable[[NDArray[np.uint8], int], Result],
 ) -> tuple[list[Result], list[int], list[str]]:
-    """Prepare pictures: results, labels, and sentences about those that cannot be decoded."""
+    """Prepare images: results, labels, and sentences about those that cannot be decoded."""
     results, labels, skipped = [], [], []
     for index in indices:
         picture = pictures[index]
@@ -99,8 +99,22 @@ def decoded(
     return results, labels, skipped
 
 
+def stacked(
+    frames: Sequence[NDArray[np.uint8]],
+    labels: Sequence[int],
+    skipped: Sequence[str],
+    *,
+    pinned: bool = False,
+) -> Batch:
+    """Make a batch of what `decoded` returns: frames of one size."""
+    if not frames:
+        return Batch(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), tuple(skipped))
+    stack = empty_frames((len(frames), *frames[0].shape), pinned=pinned)
+    return Batch(np.stack(frames, out=stack), np.array(labels, np.int64), tuple(skipped))
+
+
 def empty_frames(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
-    """Room for frames of a shape; `pinned`: where a GPU can copy from on its own."""
+    """An uninitialised array; if `pinned`, in memory that a GPU can copy from by itself."""
     if not pinned:
         return np.empty(shape, np.uint8)
     import torch
@@ -111,7 +125,7 @@ def empty_frames(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
 def prefetched(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int = _AHEAD
 ) -> Iterator[Result]:
-    """Map in threads, in order, with at most a few results waiting; errors reach the caller."""
+    """Map in threads, in order, a few results ahead; errors are raised in the caller."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, initializer=cv2_module().setNumThreads, initargs=(1,)) as pool:
         try:

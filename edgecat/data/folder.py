@@ -24,6 +24,7 @@ class Picture:
         offset: First byte, 0 for a picture's own file.
         size: Bytes.
         split: `train`, `val` or `test` by the folder it lies under, else empty.
+        inside: its name inside the folder or tar, such as `cat/1.jpg`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Picture:
     offset: int
     size: int
     split: str
+    inside: str = ""
 
     def read(self) -> bytes:
         """Read the encoded picture; safe from any thread and after a fork.
@@ -149,18 +151,21 @@ def scan(
 
 
 def split(
-    pictures: PictureSet, *, val: float = 0.1, seed: int = 0
+    pictures: PictureSet, *, val: float = 0.1, seed: int = 0, version: int = 2
 ) -> tuple[PictureSet, PictureSet]:
     """Split into pictures to train on and pictures to validate on.
 
     Pictures under `val/` are the second part where there are any; else a share `val` of each
-    label is. Which ones is decided by SHA-256 of `seed/name`, smallest first: the same on every
-    machine, in whatever order the files are found. Pictures under `test/` are in neither part.
+    label is. Which ones is decided by SHA-256 of `seed/name`, smallest first, where the name is
+    that inside the folder or tar: the same on every machine, wherever the files lie and in
+    whatever order they are found. Pictures under `test/` are in neither part.
 
     Args:
         pictures: What `scan` found.
         val: Share of each label to validate on, above 0 and below 1; at least one picture.
         seed: Another seed, another split.
+        version: 1 for the names that were hashed before, which begin with the name of the tar or
+            data folder (`TrainConfig.version`).
 
     Raises:
         UserError: `val` out of range, or a label without a picture to train on.
@@ -171,7 +176,7 @@ def split(
     if any(p.split == "val" for p in usable):
         held = {p for p in usable if p.split == "val"}
     else:
-        held = set(_drawn(usable, val, seed))
+        held = set(_drawn(usable, val, seed, version))
     parts = (
         replace(pictures, pictures=tuple(p for p in usable if (p in held) is wanted))
         for wanted in (False, True)
@@ -186,15 +191,22 @@ def split(
     return training, validation
 
 
-def _drawn(pictures: Sequence[Picture], share: float, seed: int) -> Iterator[Picture]:
+def _drawn(pictures: Sequence[Picture], share: float, seed: int, version: int) -> Iterator[Picture]:
     """Yield the same share of each label's pictures, at least one, by a hash of their names."""
-    by_label: dict[int, list[tuple[bytes, str, int, Picture]]] = {}
-    for p in pictures:
-        digest = hashlib.sha256(f"{seed}/{p.name}".encode()).digest()
-        by_label.setdefault(p.label, []).append((digest, str(p.path), p.offset, p))
+
+    def order(picture: Picture) -> tuple[bytes, int, str, str, int]:
+        name = picture.name if version == 1 else picture.inside or picture.name
+        size = 0 if version == 1 else picture.size  # of the same name in several tars
+        place = "" if version == 1 else picture.name
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        return digest, size, place, str(picture.path), picture.offset
+
+    by_label: dict[int, list[Picture]] = {}
+    for picture in pictures:
+        by_label.setdefault(picture.label, []).append(picture)
     for group in by_label.values():
         count = max(1, int(share * len(group) + 0.5))
-        yield from (entry[-1] for entry in sorted(group, key=lambda entry: entry[:3])[:count])
+        yield from sorted(group, key=order)[:count]
 
 
 def _refuse_ambiguous(source: Source) -> None:

@@ -31,6 +31,7 @@ class Found(NamedTuple):
     offset: int
     size: int
     split: str
+    inside: str
 
 
 class _Placed(NamedTuple):
@@ -82,7 +83,7 @@ class Source:
             if problem or not label:
                 skipped.append(f"{name} {problem or 'is not in a class folder'}")
             else:
-                yield Found(name, label, entry.path, entry.offset, entry.size, part)
+                yield Found(name, label, entry.path, entry.offset, entry.size, part, inside)
 
     def empty_folders(self) -> tuple[set[str], set[str]]:
         """Name the folders beside class folders that hold no image at any depth.

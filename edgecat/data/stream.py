@@ -1,6 +1,7 @@
-"""Shards too many to look into: how many pictures each holds is known from `index.json` alone.
+"""Shards too numerous to scan: `index.json` alone says how many images each of them holds.
 
-`edgecat data shard` writes it, and WebDataset's `widsindex`. A shard is opened when its turn comes.
+`edgecat data shard` writes it, and so does WebDataset's `widsindex`. A shard is opened when its
+turn comes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from edgecat_runtime.model.class_names import check_labels
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar file of `pictures` pictures."""
+    """One tar file of `pictures` images."""
 
     path: Path
     pictures: int
@@ -35,39 +36,39 @@ class Shard:
 
     @property
     def split(self) -> str:
-        """What comes before the number says it: `val-000000.tar` is for validation."""
+        """From the part of the name before the number: `val-000000.tar` is for validation."""
         return split_of(self.path.stem.rpartition("-")[0])
 
 
 @dataclass(frozen=True)
 class ShardSet:
-    """Labelled pictures that nobody has looked at yet, in shards."""
+    """Labelled images in shards that have not been opened."""
 
     labels: tuple[str, ...]
     shards: tuple[Shard, ...]
     skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return sum(shard.pictures for shard in self.shards)
 
     def __str__(self) -> str:
-        """Sum up: `1,281,167 pictures, streamed from 1,282 shards`."""
+        """Sum up: `1,281,167 images, streamed from 1,282 shards`."""
         number = len(self.shards)
-        return f"{len(self):,} pictures, streamed from {number:,} shard{'s' * (number > 1)}"
+        return f"{len(self):,} images, streamed from {number:,} shard{'s' * (number > 1)}"
 
     def keys(self) -> Iterator[str]:
-        """What two sets of the same pictures have in common."""
+        """Keys that are equal for two sets of the same images."""
         for shard in self.shards:
             yield f"{shard.name}\0{shard.path.stat().st_size}\0{shard.pictures}\0"
 
     def reader(self, order: Sequence[int]) -> ShardReader:
-        """Read the shards in an order of one's own."""
+        """Read the shards in the given order."""
         return ShardReader(self, order)
 
 
 class ShardReader:
-    """The pictures of shards, one shard after another, as if they were one long sequence."""
+    """The images of shards, one shard after another, as one long sequence."""
 
     def __init__(self, shards: ShardSet, order: Sequence[int]) -> None:
         """Read `shards` in `order`, a permutation of their indices."""
@@ -78,13 +79,13 @@ class ShardReader:
         self._open: dict[int, tuple[Picture, ...]] = {}
 
     def read(self, begin: int, end: int) -> list[tuple[int, Picture]]:
-        """Find the pictures at `begin` .. `end` - 1 of the sequence, and have them fetched.
+        """Find the images at `begin` .. `end` - 1 of the sequence, and start reading them ahead.
 
         Returns:
-            Each picture's number in the set, whatever the order, and where it lies.
+            Each image's number in the set, which does not depend on the order, and its place.
 
         Raises:
-            UserError: a shard is missing, damaged, or not what `index.json` says.
+            UserError: a shard is missing, damaged, or differs from `index.json`.
         """
         first, last = np.searchsorted(self._begins, (begin, end - 1), side="right") - 1
         turns = range(int(first), int(last) + 1)
@@ -103,21 +104,21 @@ class ShardReader:
         pictures = scan(shard.path, labels=self._shards.labels).pictures
         if len(pictures) != shard.pictures:
             raise UserError(
-                f"{shard.path} holds {len(pictures)} pictures; {INDEX} says {shard.pictures}. "
-                "Write the shards anew with edgecat data shard"
+                f"{shard.path} holds {len(pictures)} images; {INDEX} says {shard.pictures}. "
+                "Write the shards again with edgecat data shard"
             )
         return pictures
 
 
 def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
-    """Find shards to train on, unopened, and the pictures of those to validate on.
+    """Find shards to train on, unopened, and the images of those to validate on.
 
     Args:
         paths: folders that hold `index.json`, or shards in such folders.
 
     Raises:
-        UserError: no index or no `classes.txt`, a shard that is missing or not listed, other
-            classes in another folder, or none to train or to validate on.
+        UserError: no index or no `classes.txt`, a shard that is missing or not listed, different
+            classes in different folders, or no shards to train or to validate on.
     """
     shards: dict[Path, Shard] = {}
     named: dict[Path, tuple[str, ...]] = {}
@@ -138,7 +139,7 @@ def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
         if not some:
             raise UserError(
                 f"no shards to {kind} on in {', '.join(map(str, named)) or 'nothing'}; expected "
-                "shard-*.tar or train-*.tar, and val-*.tar. Divide the pictures with edgecat data "
+                "shard-*.tar or train-*.tar, and val-*.tar. Divide the images with edgecat data "
                 "split, and pack them with edgecat data shard"
             )
     return ShardSet(labels, training), scan(validation, labels=labels)
@@ -153,8 +154,8 @@ def _listed(folder: Path) -> dict[Path, Shard]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} {error}"
         raise UserError(
-            f"{path} cannot be read ({reason}); --stream goes by it. Give a folder that edgecat "
-            "data shard wrote, or leave out --stream"
+            f"cannot read {path} ({reason}); --stream needs it. Give a folder written by edgecat "
+            "data shard, or leave out --stream"
         ) from error
     for shard in shards:
         if not shard.path.is_file():
@@ -173,9 +174,9 @@ def _agreed(named: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _fetch(pictures: Sequence[Picture]) -> None:
-    """Ask the system to read ahead, in order and on its own: the pictures are soon drawn at random.
+    """Ask the system to read images ahead, in order, before they are needed in random order.
 
-    Systems without the call read them when they are decoded.
+    Without this call, systems read them when they are decoded.
     """
     if not (pictures and hasattr(os, "posix_fadvise")):
         return

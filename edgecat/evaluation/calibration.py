@@ -92,7 +92,8 @@ def photographs_to_calibrate(
         raise UserError(f"--calibrate got {len(paths)} paths; expected one run's folder, or data")
     if runs:
         config = read_config(runs[0])
-        fitting, held = split(scan(config.data, labels=labels), val=config.val, seed=config.seed)
+        found = scan(config.data, labels=labels)
+        fitting, held = split(found, val=config.val, seed=config.seed, version=config.version)
     else:
         fitting, held = split(scan(paths, labels=labels), val=0.5)
     if len(held) < LEAST:

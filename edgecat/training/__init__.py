@@ -1,1 +1,1 @@
-"""Training: pictures in, a checkpoint out."""
+"""Training: from images to a checkpoint."""

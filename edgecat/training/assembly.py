@@ -1,4 +1,4 @@
-"""Makes what a run works with from its configuration, or takes an interrupted run up."""
+"""Builds a trainer from a configuration, or restores an interrupted one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from edgecat.data.folder import PictureSet, scan, split
@@ -17,66 +18,77 @@ from edgecat.models.devices import choose_device
 from edgecat.models.weights import IMAGENET, described
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
+from edgecat.training.cache import ImageCache, fill_cache
 from edgecat.training.compiled import check_compiler
 from edgecat.training.config import TrainConfig
 from edgecat.training.distributed import ALONE, World
-from edgecat.training.history import write_metrics
-from edgecat.training.job import Job
+from edgecat.training.learner import Learner
 from edgecat.training.loader import Loader
 from edgecat.training.optim import choose_precision, make_optimizer
-from edgecat.training.run_folder import CONFIG, CONFUSION, METRICS, STATE, digest_of, new_folder
+from edgecat.training.run_folder import STATE, RunFolder, digest_of, new_folder
 from edgecat.training.schedule import learning_rate
-from edgecat.training.state import RunState, load_state
+from edgecat.training.state import RunState
 from edgecat.training.teacher import Teacher, load_teacher
 from edgecat.training.tensorboard import EventLog, require_tensorboard
-from edgecat.training.transfer import begin, spread
+from edgecat.training.trainer import Trainer
+from edgecat.training.training_run import TrainingRun, updates_per_epoch
+from edgecat.training.transfer import load_initial_weights, set_stage_rates
 from edgecat.training.watcher import Watcher, Watchers
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.machine import cores
+
+Rate = Callable[[int], float]
 
 
 def prepare(
     config: TrainConfig, *, resume: Path | None, watcher: Watcher, world: World = ALONE
-) -> Job:
-    """Split the pictures, build the model, and make the run's folder or take up where it stands.
+) -> Trainer:
+    """Build a trainer and create the run's folder, or restore the run that it holds.
 
     Raises:
-        UserError: the pictures, the options or the folder cannot be used.
-        DeviceError: the device is not there.
+        UserError: the images, the options or the folder cannot be used.
+        DeviceError: the device is missing.
     """
     if config.tensorboard:
         require_tensorboard()
     fresh = resume is None or not (resume / STATE).exists()
-    job = assemble(config, watcher=watcher, world=world, fresh=fresh)
-    job.folder = resume or world.led(partial(new_folder, job.config))
-    _take_up(job) if resume else None
-    world.check_same(job.state.pictures)
-    if world.leader:
-        atomic_write(job.folder / CONFIG, job.config.to_json())
-        write_metrics(job.folder / METRICS, job.state.history)
-        if config.tensorboard:
-            job.watcher = Watchers(watcher, _event_log(job))
-    job.save()
-    watcher.started(job.folder, job.loader.pictures, job.validation)
-    return job
+    trainer = assemble(config, watcher=watcher, world=world, fresh=fresh)
+    run = trainer.run
+    path = resume or world.broadcast(partial(new_folder, run.config))
+    trainer.folder = RunFolder(path, run.config.arch, writes=world.leader)
+    if resume:
+        images = trainer.state.pictures
+        trainer.state = trainer.folder.load_state(trainer.learner, images) or trainer.state
+    world.check_same(trainer.state.pictures)
+    trainer.folder.begin(run.config, trainer.state.history)
+    if config.tensorboard and world.leader:
+        trainer.watcher = Watchers(watcher, _event_log(trainer))
+    trainer.save()
+    watcher.started(path, run.loader.pictures, run.validation)
+    return trainer
 
 
 def assemble(
-    config: TrainConfig, *, watcher: Watcher, world: World = ALONE, fresh: bool = True
-) -> Job:
-    """Split the pictures and build the model; nothing is written, and the folder is nowhere.
+    config: TrainConfig,
+    *,
+    watcher: Watcher,
+    world: World = ALONE,
+    fresh: bool = True,
+    rate: Rate | None = None,
+) -> Trainer:
+    """Split the images and build the model; nothing is written, and the trainer has no folder.
 
     Args:
         config: of the run.
-        watcher: told of the weights that it starts from.
+        watcher: receives the progress.
         world: the processes of the run.
-        fresh: load these weights; not where the state of an interrupted run follows.
+        fresh: load the initial weights; False if the state of an interrupted run follows.
+        rate: learning rate of each update; None for the configuration's schedule.
 
     Raises:
-        UserError: the pictures or the options cannot be used.
-        DeviceError: the device is not there.
+        UserError: the images or the options cannot be used.
+        DeviceError: the device is missing.
     """
     device = world.device(choose_device(config.device))
     config = _settled(config, device, world)
@@ -84,52 +96,38 @@ def assemble(
         check_compiler(device)
     torch.set_num_threads(config.threads or 1)
     torch.manual_seed(config.seed)
-    training, validation = _pictures(config)
+    training, validation = _images(config)
     card = card_of(config, training.labels)
     if config.weights:
         card = described(config.weights, card)
     model = build_model(card)
     if fresh:
-        begin(config, model, card, watcher)
-    model = world.prepared(model, device).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    job = Job(
+        load_initial_weights(config, model, card, watcher)
+    learner = _learner(config, model, device, world)
+    loader = _loader(config, training, world, watcher)
+    run = TrainingRun(
         config=config,
-        folder=Path(),
-        device=device,
         card=card,
-        model=model,
-        optimizer=make_optimizer(
-            model, config.optimizer, lr=config.peak_rate, weight_decay=config.weight_decay
-        ),
-        average=WeightAverage(model, config.ema) if config.ema else None,
-        teacher=_teacher(config, card.labels, device) if config.teacher else None,
-        scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
-        loader=_loader(config, training, world),
+        loader=loader,
         validation=validation,
-        rate=lambda update: 0.0,
-        state=RunState(digest_of(training, validation)),
-        watcher=watcher,
-        forward=model,
-        world=world,
+        rate=rate or _rate(config, config.epochs * updates_per_epoch(config, loader.steps)),
+        teacher=_teacher(config, card.labels, device) if config.teacher else None,
     )
-    job.wrap()
-    spread(job.optimizer, model, config.lr_decay)
-    job.rate = _rate(config, config.epochs * job.updates)
-    return job
+    state = RunState(digest_of(training, validation))
+    return Trainer(run, learner, state, watcher=watcher, world=world)
 
 
 def card_of(config: TrainConfig, labels: tuple[str, ...]) -> ModelCard:
     """Describe the model that a configuration asks for.
 
     Raises:
-        UserError: an unknown architecture, an input too small for it, or a head that it has not.
+        UserError: unknown architecture, an input too small for it, or a head it does not have.
     """
     known = architecture(config.arch)
     least = min([config.size, *(size for size, _ in config.stages)])
     if least < known.smallest:
         raise UserError(
-            f"the input has {least} pixels a side; {config.arch} needs at least {known.smallest}. "
+            f"the input is {least} pixels wide; {config.arch} needs at least {known.smallest}. "
             "Give a larger --size, and larger sizes in --progressive"
         )
     return known.card(
@@ -145,7 +143,7 @@ def card_of(config: TrainConfig, labels: tuple[str, ...]) -> ModelCard:
 
 
 def _settled(config: TrainConfig, device: torch.device, world: World) -> TrainConfig:
-    """The configuration with what `auto` and None stand for filled in."""
+    """Replace `auto` and None by what they mean on this machine."""
     return replace(
         config,
         data=tuple(str(Path(path).absolute()) for path in config.data),
@@ -158,7 +156,26 @@ def _settled(config: TrainConfig, device: torch.device, world: World) -> TrainCo
     )
 
 
-def _rate(config: TrainConfig, updates: int) -> Callable[[int], float]:
+def _learner(config: TrainConfig, model: nn.Module, device: torch.device, world: World) -> Learner:
+    shared = world.setup(model, device, compile_steps=config.compiled)
+    model = shared.module
+    learner = Learner(
+        shared=shared,
+        optimizer=make_optimizer(
+            model,
+            config.optimizer,
+            lr=config.peak_rate,
+            weight_decay=config.weight_decay,
+            foreach=True if device.type == "cuda" else None,
+        ),
+        scaler=GradScaler(device.type, enabled=config.precision == "fp16"),
+        average=WeightAverage(model, config.ema) if config.ema else None,
+    )
+    set_stage_rates(learner.optimizer, model, config.lr_decay)
+    return learner
+
+
+def _rate(config: TrainConfig, updates: int) -> Rate:
     return partial(
         learning_rate,
         steps=updates,
@@ -172,30 +189,53 @@ def _absolute(weights: str) -> str:
     return weights if weights in ("", IMAGENET) else str(Path(weights).absolute())
 
 
-def _pictures(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
-    """Those to train on, and those to validate on."""
+def _images(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
+    """The training and the validation images."""
     if config.stream:
         return find_shards(config.data)
-    return split(scan(config.data), val=config.val, seed=config.seed)
+    return split(scan(config.data), val=config.val, seed=config.seed, version=config.version)
 
 
 def _augment_on(chosen: str, device: torch.device) -> str:
     return ("device" if device.type == "cuda" else "cpu") if chosen == "auto" else chosen
 
 
-def _loader(config: TrainConfig, training: PictureSet | ShardSet, world: World) -> Loader:
+def _loader(
+    config: TrainConfig, training: PictureSet | ShardSet, world: World, watcher: Watcher
+) -> Loader:
     return Loader(
         training,
         config.size,
         config.batch_size,
         config.seed,
-        how=Augmentation() if config.augment else None,
+        augmentation=Augmentation() if config.augment else None,
         fit=config.fit,
         workers=world.cores(cores()),
         part=world.part,
         on_device=config.augment_on == "device",
         pinned=config.device.startswith("cuda"),
+        even=config.compiled and config.version >= 2,
+        cache=_cache(config, training, world, watcher),
+        version=config.version,
     )
+
+
+def _cache(
+    config: TrainConfig, training: PictureSet | ShardSet, world: World, watcher: Watcher
+) -> ImageCache | None:
+    """Decode the training images, if the configuration asks for it, and put them where it says."""
+    if config.cache == "none" or isinstance(training, ShardSet):
+        return None
+    device = torch.device(config.device)
+    on_gpu = device.type == "cuda" and config.augment and config.augment_on == "device"
+    cache = fill_cache(
+        training,
+        workers=world.cores(cores()),
+        pinned=on_gpu and config.cache == "memory",
+        processes=world.local_size,
+    )
+    watcher.on_message(f"cached {cache}")
+    return cache.to(device) if on_gpu and config.cache == "device" else cache
 
 
 def _teacher(config: TrainConfig, labels: tuple[str, ...], device: torch.device) -> Teacher:
@@ -208,26 +248,11 @@ def _teacher(config: TrainConfig, labels: tuple[str, ...], device: torch.device)
     )
 
 
-def _take_up(job: Job) -> None:
-    """Load the state of an interrupted run, if it got so far as to write one."""
-    path = job.folder / STATE
-    if (job.folder / CONFUSION).exists() and not path.exists():
-        raise UserError(f"{job.folder} is finished: there is nothing to resume. Start a new run")
-    if path.exists():
-        state = load_state(path, job.models, job.optimizer, job.scaler, device=job.device)
-        if state.pictures != job.state.pictures:
-            raise UserError(
-                f"the pictures are not those that {job.folder} was started with; expected the same "
-                "files. Put them back, or start a new run"
-            )
-        job.state = state
-
-
-def _event_log(job: Job) -> EventLog:
-    steps, state = job.loader.steps, job.state
+def _event_log(trainer: Trainer) -> EventLog:
+    steps, state = trainer.run.steps, trainer.state
     return EventLog(
-        job.folder / "events",
+        trainer.folder.path / "events",
         steps=steps,
         done=state.epoch * steps + state.step,
-        groups=job.optimizer.param_groups,
+        groups=trainer.learner.optimizer.param_groups,
     )

@@ -1,8 +1,7 @@
-"""Augmentation: a random crop with aspect, a flip and a change of colour, in three OpenCV calls."""
+"""Augmentation: a random crop with aspect, a flip and a colour change, in three OpenCV calls."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,17 +12,15 @@ from edgecat_runtime.model.preprocess import halved, shrink
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 
-_LUMA = np.array([0.114, 0.587, 0.299])  # of blue, green, red: ITU-R BT.601
-
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training picture is changed.
+    """How far a training image is changed.
 
     Attributes:
-        area: least and most share of the picture's area that the crop covers.
+        area: smallest and largest fraction of the image's area that the crop covers.
         aspect: the crop's width over height lies between 1 / aspect and aspect.
-        flip: chance of a left-right flip.
+        flip: probability of a left-right flip.
         brightness: values are scaled by 1 - brightness to 1 + brightness.
         contrast: likewise, around mid-grey.
         saturation: likewise, around each pixel's own grey.
@@ -39,14 +36,14 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """What one draw decides: rectangle to cut out, in pixels, mirroring, and change of colour.
+    """One augmented view of an image: the crop in pixels, the flip and the colour change.
 
     Attributes:
         top: first row of the crop.
         left: first column.
         height: rows.
         width: columns.
-        flip: left and right change places.
+        flip: swap left and right.
         colour: float32 (3, 4), an affine map of BGR values.
     """
 
@@ -60,11 +57,11 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """What is left to do to the crops of a batch: resize, mirror, change colour.
+    """The views of a batch.
 
     Attributes:
-        crops: int64 (n, 2), height and width of each crop.
-        flips: bool (n,): left and right change places.
+        crops: int64 (n, 4), top, left, height and width of each crop, in pixels.
+        flips: bool (n,): swap left and right.
         colours: float32 (n, 3, 4), affine maps of BGR values.
     """
 
@@ -72,8 +69,18 @@ class Views:
     flips: NDArray[np.bool_]
     colours: NDArray[np.float32]
 
+    @classmethod
+    def of(cls, views: Sequence[View]) -> Views:
+        """Stack single views."""
+        crops = [(view.top, view.left, view.height, view.width) for view in views]
+        return cls(
+            np.array(crops, np.int64).reshape(-1, 4),
+            np.array([view.flip for view in views], np.bool_),
+            np.array([view.colour for view in views], np.float32).reshape(-1, 3, 4),
+        )
+
     def repeated(self, times: int) -> Views:
-        """Each of them so many times."""
+        """Each view `times` times."""
         return Views(
             self.crops.repeat(times, 0),
             self.flips.repeat(times, 0),
@@ -81,88 +88,51 @@ class Views:
         )
 
 
-def draw_view(height: int, width: int, how: Augmentation, random: np.random.Generator) -> View:
-    """Draw the view of a picture of `height` by `width` pixels; arguments as for `augment`."""
-    crop = random_crop(height, width, how, random)
-    return View(*crop, flip=random.random() < how.flip, colour=colour_matrix(how, random))
-
-
-def augment(image: Image, size: int, how: Augmentation, random: np.random.Generator) -> Image:
-    """Draw one training view of a picture.
+def augment(image: Image, size: int, view: View) -> Image:
+    """Make one view of an image.
 
     Args:
         image: uint8 (h, w, 3), BGR.
-        size: height and width of the view.
-        how: how far it may differ.
-        random: where the draws come from; the same state gives the same view.
+        size: height and width of the result.
+        view: drawn for the image's height and width.
 
     Returns:
         uint8 (size, size, 3), BGR.
     """
-    drawn = draw_view(image.shape[0], image.shape[1], how, random)
-    view = shrink(_cut(image, drawn), size, size)
-    if drawn.flip:
-        view = cv2_module().flip(view, 1)
-    return np.asarray(cv2_module().transform(view, drawn.colour), np.uint8)
+    frame = shrink(_cut(image, view), size, size)
+    if view.flip:
+        frame = cv2_module().flip(frame, 1)
+    return np.asarray(cv2_module().transform(frame, view.colour), np.uint8)
 
 
-def begin_view(
-    image: Image, size: int, how: Augmentation, random: np.random.Generator
-) -> tuple[Image, View]:
-    """Do the part of `augment` that makes the picture smaller, and leave the rest to the device.
+def begin_view(image: Image, size: int, view: View) -> tuple[Image, View]:
+    """Do the part of `augment` that makes the image smaller, and leave the rest to the device.
 
     Returns:
-        uint8 (below 2 size, below 2 size, 3), BGR: the crop, shrunk by halvings; and the view,
-        whose flip and change of colour are still to come, after a linear resize.
+        uint8 (below 2 size, below 2 size, 3), BGR: the crop, reduced by halving; and the view,
+        whose flip and colour change still have to follow a linear resize.
     """
-    drawn = draw_view(image.shape[0], image.shape[1], how, random)
-    return halved(_cut(image, drawn), size, size), drawn
+    return halved(_cut(image, view), size, size), view
 
 
 def lay_out(begun: Sequence[tuple[Image, View]], canvases: Image) -> Views:
-    """Lay the crops of `begin_view` into the upper left corners of canvases, black elsewhere.
+    """Copy the crops of `begin_view` into the upper left corners of canvases, black elsewhere.
 
     Args:
-        begun: crops of different sizes and their views.
+        begun: crops of different sizes, and their views.
         canvases: uint8 (n, 2 size, 2 size, 3), written to.
+
+    Returns:
+        The views, whose crops are now those of the canvases.
     """
     canvases[:] = 0
-    for canvas, (crop, _) in zip(canvases, begun, strict=True):
-        canvas[: crop.shape[0], : crop.shape[1]] = crop
-    return Views(
-        np.array([crop.shape[:2] for crop, _ in begun], np.int64).reshape(-1, 2),
-        np.array([view.flip for _, view in begun], np.bool_),
-        np.array([view.colour for _, view in begun], np.float32).reshape(-1, 3, 4),
-    )
+    views = Views.of([view for _, view in begun])
+    for number, (crop, _) in enumerate(begun):
+        height, width = crop.shape[:2]
+        canvases[number, :height, :width] = crop
+        views.crops[number] = 0, 0, height, width
+    return views
 
 
-def random_crop(
-    height: int, width: int, how: Augmentation, random: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """Draw a crop of random area, aspect and place: top, left, height and width in pixels.
-
-    Source: Szegedy et al., 2014 (https://arxiv.org/abs/1409.4842), section 6, with the crop cut to
-    the picture where it would stick out.
-    """
-    area = height * width * random.uniform(*how.area)
-    aspect = math.exp(random.uniform(-1, 1) * math.log(how.aspect))
-    crop_height = min(height, max(1, round(math.sqrt(area / aspect))))
-    crop_width = min(width, max(1, round(math.sqrt(area * aspect))))
-    top = int(random.integers(height - crop_height + 1))
-    left = int(random.integers(width - crop_width + 1))
-    return top, left, crop_height, crop_width
-
-
-def _cut(image: Image, drawn: View) -> Image:
-    return image[drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width]
-
-
-def colour_matrix(how: Augmentation, random: np.random.Generator) -> NDArray[np.float32]:
-    """Draw brightness, contrast and saturation as one affine map: float32 (3, 4) on BGR values."""
-    brightness, contrast, saturation = (
-        1 + strength * random.uniform(-1, 1)
-        for strength in (how.brightness, how.contrast, how.saturation)
-    )
-    mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
-    offset = np.full((3, 1), 127.5 * (1 - contrast))
-    return np.hstack([brightness * contrast * mix, offset]).astype(np.float32)
+def _cut(image: Image, view: View) -> Image:
+    return image[view.top : view.top + view.height, view.left : view.left + view.width]

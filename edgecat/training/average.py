@@ -1,4 +1,4 @@
-"""The moving average of a model's weights, which often answers better than the weights do."""
+"""The moving average of a model's weights, which often predicts better than the weights do."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ class WeightAverage:
 
     Attributes:
         module: a copy of the model that holds the average.
-        decay: share of the old average that stays at each step, 0..1; early steps keep less.
+        decay: fraction of the old average kept at each update, 0..1; early updates keep less.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from the model's present weights."""
+        """Start from the model's current weights."""
         self.module = copy.deepcopy(model).requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's weights after step `step`, counted from 0."""
+        """Move towards the model's weights after update `step`, counted from 0."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         averages = self.module.state_dict().values()
-        for average, value in zip(averages, model.state_dict().values(), strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, share)
-            else:
-                average.copy_(value)
+        pairs = list(zip(averages, model.state_dict().values(), strict=True))
+        moved = [pair for pair in pairs if pair[0].is_floating_point()]
+        counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        torch._foreach_lerp_([pair[0] for pair in moved], [pair[1] for pair in moved], share)
+        for average, value in counts:
+            average.copy_(value)

@@ -1,4 +1,4 @@
-"""`torch.compile`: a training step whose kernels are fused for the device, first of all on GPUs."""
+"""`torch.compile`: fused kernels for the training step, mainly on GPUs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def compiled(model: nn.Module) -> nn.Module:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Compile a line, to say at once where that cannot be done.
+    """Compile one line, so that a missing compiler is reported at once.
 
     Raises:
-        BackendMissing: no compiler, or a Python that torch cannot compile for.
+        BackendMissing: no compiler, or a Python version that torch cannot compile for.
     """
     try:
         torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=device))

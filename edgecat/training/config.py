@@ -1,10 +1,10 @@
-"""Everything that decides what a training run gives, in one frozen dataclass."""
+"""Everything that decides the result of a training run, in one frozen dataclass."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
@@ -22,6 +22,7 @@ LEARNING_RATES = {
     "adamw": 0.001,
     "nadam": 0.001,
 }
+VERSION = 2
 SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
 # The table is in `edgecat.models.registry`, which imports torch; a test keeps the two equal.
 ARCHITECTURES = (
@@ -36,6 +37,7 @@ CHOICES = {
     "schedule": SCHEDULES,
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "augment_on": ("auto", "cpu", "device"),
+    "cache": ("none", "memory", "device"),
 }
 
 
@@ -104,8 +106,15 @@ class TrainConfig:
         precision: arithmetic precision (auto: the fastest that the device supports).
         augment_on: where to augment images (auto: on the device if it is a GPU). `cpu` means the
             threads that decode images; `device` handles whole batches.
-        compiled: compile the training step with torch.compile.
+        compiled: compile the training step with torch.compile. All batches of an epoch are then the
+            same size.
         stream: open shards only when their turn comes. Validation then needs `val` shards.
+        cache: where to keep all images decoded. They are decoded once, into an array in `memory` or
+            on the GPU (`device`; without a GPU the same as `memory`), or in every epoch (`none`).
+        version: version of the rules by which data is split and views are drawn. A run keeps the
+            one it was started with, 1 if its `config.json` has none. In version 1 the split depends
+            on the names of tars and data folders, and every view has a generator of its own; in
+            version 2 it depends on names inside them alone, and a batch's views are drawn at once.
 
     Raises:
         UserError: a value is out of range.
@@ -160,6 +169,8 @@ class TrainConfig:
     augment_on: str = "auto"
     compiled: bool = False
     stream: bool = False
+    cache: str = "none"
+    version: int = field(default=VERSION, metadata={"option": False})
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -172,20 +183,24 @@ class TrainConfig:
                 raise UserError(f"{_option(name)} is {value}; expected {least:g} to {most:g}")
         if self.name and Path(self.name).name != self.name:
             raise UserError(
-                f"--name is {self.name!r}; expected a plain name. Use --output for where"
+                f"--name is {self.name!r}; expected a plain name. Use --output for the folder"
             )
-        if self.stages and self.head == "dense":
-            raise UserError("--progressive needs a network for any size. Use --head gap")
-        if self.optimizer == "gd" and self.accumulate > 1:
-            raise UserError("gd takes one step an epoch. Leave out --accumulate, or use sgd")
+        self._check_combinations()
 
+    def _check_combinations(self) -> None:
+        if self.stages and self.head == "dense":
+            raise UserError("--progressive needs a network that takes any size. Use --head gap")
+        if self.optimizer == "gd" and self.accumulate > 1:
+            raise UserError("gd makes one update per epoch. Leave out --accumulate, or use sgd")
+        if self.cache != "none" and self.stream:
+            raise UserError("--stream never holds all images, and --cache does. Leave one out")
         if self.freeze != "0" and not self.weights:
-            raise UserError("--freeze keeps the weights that a run starts with. Name --weights too")
+            raise UserError("--freeze keeps initial weights. Give --weights too")
         if self.unfreeze_at and self.freeze == "0":
-            raise UserError("--unfreeze-at needs something frozen. Add --freeze features")
+            raise UserError("--unfreeze-at needs frozen stages. Add --freeze features")
 
     def frozen_at(self, epoch: int) -> str:
-        """The stages frozen in an epoch, counted from 0; as in `freeze`."""
+        """The stages frozen in an epoch, counted from 0, as in `freeze`."""
         return self.freeze if self.unfreeze_at is None or epoch + 1 < self.unfreeze_at else "0"
 
     @property
@@ -195,7 +210,7 @@ class TrainConfig:
 
     @property
     def stages(self) -> tuple[tuple[int, int], ...]:
-        """Sizes in pixels and for how many epochs, from `progressive`."""
+        """Pairs of a size in pixels and a number of epochs, from `progressive`."""
         try:
             stages = [tuple(map(int, s.split(":"))) for s in self.progressive.split(",") if s]
             return tuple((size, epochs) for size, epochs in stages if _sane(size, epochs))
@@ -206,7 +221,7 @@ class TrainConfig:
             ) from error
 
     def size_at(self, epoch: int) -> int:
-        """Height and width in pixels to train at in an epoch, counted from 0."""
+        """Height and width in pixels of the training images in an epoch, counted from 0."""
         for size, epochs in self.stages:
             if epoch < epochs:
                 return size
@@ -219,23 +234,25 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str, name: str) -> TrainConfig:
-        """Read what `to_json` gave.
+        """Read the result of `to_json`.
 
         Args:
             text: the JSON.
             name: of the file, for the message.
 
         Raises:
-            UserError: no JSON, unknown fields or values out of range.
+            UserError: not JSON, unknown fields or values out of range.
         """
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
             if unknown := sorted(values.keys() - known):
                 raise UserError(f"{name} has unknown fields {', '.join(unknown)}. Upgrade edgecat")
-            return cls(**{**values, "data": tuple(values["data"])})
+            if (version := values.get("version", 1)) > VERSION:
+                raise UserError(f"{name} was written by a newer edgecat. Upgrade edgecat")
+            return cls(**{**values, "data": tuple(values["data"]), "version": version})
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise UserError(f"{name} is no configuration of edgecat train ({error})") from error
+            raise UserError(f"{name} is not a configuration of edgecat train ({error})") from error
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -261,6 +278,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "patience": (1, 100_000),
     "threads": (1, 1024),
+    "version": (1, VERSION),
 }
 
 

@@ -1,11 +1,17 @@
-"""The end of the augmentation, for a whole batch on its device: resize, mirror, change colour.
+"""The augmentation of a whole batch on its device.
 
-The threads decode, crop and halve; what is left is what `augment` does in its last three calls,
-with the same draws: the frames differ by rounding, at most two levels.
+Without a cache, threads decode, crop and halve, and the device resizes, mirrors and recolours;
+cached images are cropped and halved on the device too. The frames are those of `augment`, with the
+same draws, but for rounding: they differ by at most two levels of 255.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,17 +19,21 @@ from torch.nn.functional import grid_sample
 
 from edgecat.data.batches import Batch
 from edgecat.training.augment import Views
-from edgecat.training.loader import BegunBatch
+from edgecat.training.loader import BegunBatch, CachedBatch
+
+Read = Callable[[Tensor, Tensor], Tensor]
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Copy a batch to a device, without waiting where its memory is pinned, and finish its views.
+    """Copy a batch to a device, without waiting if its memory is pinned, and finish its views.
 
     Returns:
         Frames, uint8 (n, size, size, 3), BGR, and labels, int64 (n,).
     """
-    frames = torch.from_numpy(batch.frames).to(device, non_blocking=True)
     labels = torch.from_numpy(batch.labels).to(device, non_blocking=True)
+    if isinstance(batch, CachedBatch):
+        return _from_cache(batch, device), labels
+    frames = torch.from_numpy(batch.frames).to(device, non_blocking=True)
     if isinstance(batch, BegunBatch):
         frames = finished(frames, batch.views)
     return frames, labels
@@ -42,7 +52,7 @@ def finished(canvases: Tensor, views: Views) -> Tensor:
     """
     size, device = canvases.shape[1] // 2, canvases.device
     crops, flips, colours = (
-        _moved(array, device) for array in (views.crops, views.flips, views.colours)
+        _moved(array, device) for array in (views.crops[:, 2:], views.flips, views.colours)
     )
     grid = _grid(crops, flips, size)
     pixels = canvases.permute(0, 3, 1, 2).float()
@@ -52,10 +62,96 @@ def finished(canvases: Tensor, views: Views) -> Tensor:
     return frames.view(-1, 3, size, size).permute(0, 2, 3, 1).contiguous()
 
 
+def _from_cache(batch: CachedBatch, device: torch.device) -> Tensor:
+    pixels, offsets = batch.cache.bytes_of(batch.numbers, device)
+    widths = batch.cache.sizes[batch.numbers, 1]
+    canvases, views = cropped(pixels, offsets, widths, batch.views, batch.size)
+    return finished(canvases, views)
+
+
+@torch.no_grad()
+def cropped(
+    pixels: Tensor,
+    offsets: NDArray[np.int64],
+    widths: NDArray[np.int64],
+    views: Views,
+    size: int,
+) -> tuple[Tensor, Views]:
+    """Cut crops out of images and halve them while twice too large, as `begin_view` does.
+
+    Args:
+        pixels: uint8 (bytes,), the rows of BGR values of all images.
+        offsets: int64 (n,), where each image begins.
+        widths: int64 (n,), of the images.
+        views: of the images.
+        size: height and width of the frames to come.
+
+    Returns:
+        Canvases, uint8 (n, 2 size, 2 size, 3), and the views of the crops in their corners.
+    """
+    tops, lefts, *sides = views.crops.T
+    starts = offsets + 3 * (tops * widths + lefts)
+    place = [_moved(array, pixels.device)[:, None, None] for array in (starts, widths)]
+    read: Read = partial(_read_flat, pixels, *place)
+    heights, columns = sides
+    while True:
+        down, across = (np.where(side >= 2 * size, 2, 1) for side in (heights, columns))
+        heights, columns = heights // down, columns // across
+        halved = _averaged(read, (down, across), (heights, columns), pixels.device)
+        if (np.maximum(heights, columns) < 2 * size).all():
+            break
+        read = partial(_read_canvases, halved)
+    canvases = halved.new_zeros((len(offsets), 2 * size, 2 * size, 3))
+    canvases[:, : halved.shape[1], : halved.shape[2]] = halved
+    corners = np.stack([0 * heights, 0 * heights, heights, columns], 1)
+    return canvases, replace(views, crops=corners)
+
+
+def _averaged(
+    read: Read,
+    factors: tuple[NDArray[np.int64], NDArray[np.int64]],
+    sides: tuple[NDArray[np.int64], NDArray[np.int64]],
+    device: torch.device,
+) -> Tensor:
+    """Average blocks of 1 or 2 by 1 or 2 pixels, as each image needs: uint8 (n, rows, columns, 3).
+
+    Rows and columns beyond an image's own repeat its last ones. Halves are rounded as OpenCV does:
+    up for four pixels, to even for two.
+    """
+    positions = []
+    for factor, side in zip(factors, sides, strict=True):
+        steps = torch.arange(int(side.max()), device=device)
+        own = torch.minimum(steps, _moved(side, device)[:, None] - 1)
+        wide = _moved(factor, device)[:, None]
+        inside = range(int(factor.max()))
+        positions.append([own * wide + (wide - 1).clamp(max=offset) for offset in inside])
+    taps = [
+        read(row[:, :, None], column[:, None]).int()
+        for row in positions[0]
+        for column in positions[1]
+    ]
+    area = _moved(factors[0] * factors[1], device)[:, None, None, None]
+    total = torch.stack(taps).sum(0) * area // len(taps)
+    half = torch.where(area == 4, 2, torch.where(area == 2, total // 2 % 2, 0))
+    return ((total + half) // area).to(torch.uint8)
+
+
+def _read_flat(
+    pixels: Tensor, starts: Tensor, widths: Tensor, rows: Tensor, columns: Tensor
+) -> Tensor:
+    first = starts + 3 * (rows * widths + columns)
+    return pixels[first[..., None] + torch.arange(3, device=pixels.device)]
+
+
+def _read_canvases(canvases: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    images = torch.arange(len(canvases), device=canvases.device)[:, None, None]
+    return canvases[images, rows, columns]
+
+
 def _grid(crops: Tensor, flips: Tensor, size: int) -> Tensor:
     """Where each pixel comes from, as `cv2.resize` places it: float32 (n, size, size, 2), -1..1.
 
-    Positions outside of a crop are moved to its border, so that nothing of the canvas mixes in.
+    Positions outside a crop are moved to its border, so that nothing else of the canvas mixes in.
     """
     steps = torch.arange(size, device=crops.device) + 0.5
     rows, columns = (
@@ -69,4 +165,4 @@ def _grid(crops: Tensor, flips: Tensor, size: int) -> Tensor:
 
 
 def _moved(array: NDArray, device: torch.device) -> Tensor:  # type: ignore[type-arg]
-    return torch.from_numpy(array).to(device, non_blocking=True)
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)

@@ -1,10 +1,10 @@
-"""One run in several processes, on one machine or many: `torchrun` starts them, `World` joins them.
+"""One run in several processes, on one machine or more: `torchrun` starts them, `World` joins them.
 
     torchrun --nproc-per-node 4 -m edgecat train photos/
 
-Every process takes its part of the same batches, so the batch size is that of the whole run, and
-without batch norm and dropout the losses are those of one process. Only the leader, rank 0, writes
-files and prints.
+Every process trains on its part of the same batches, so the batch size is that of the whole run,
+and without batch norm and dropout the losses equal those of a single process. Only the leader,
+rank 0, writes files and prints.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from edgecat.data.batches import Batch
 from edgecat.data.folder import PictureSet
 from edgecat.scores import Evaluation
-from edgecat.training.loader import BegunBatch
+from edgecat.training.shared_model import SharedModel
 from edgecat_runtime.errors import DeviceError, UserError
 
 Value = TypeVar("Value")
@@ -33,14 +32,30 @@ _PATIENCE = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
-class World:
-    """The processes of a run; the default is one process alone, for which nothing here costs.
+class Share:
+    """A process's part of a batch, ready for a step that every process takes.
 
     Attributes:
-        rank: this process, 0 .. size - 1.
-        size: processes, over all machines.
-        local_rank: this process among those on its machine.
-        local_size: processes on this machine.
+        batch: with at least two images in a run of several processes.
+        images: number of images that were really there.
+        weight: factor for this process's mean loss, so that the mean of the processes' gradients
+            is the gradient of the whole batch.
+    """
+
+    batch: Batch
+    images: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run. The default is a single process, for which every method is free.
+
+    Attributes:
+        rank: of this process, 0 to size - 1.
+        size: number of processes, over all machines.
+        local_rank: rank among the processes of this machine.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
@@ -55,11 +70,11 @@ class World:
 
     @property
     def part(self) -> tuple[int, int]:
-        """This process and the number of them, as loaders take it."""
+        """Rank and number of processes, as loaders take them."""
         return self.rank, self.size
 
     def device(self, chosen: torch.device) -> torch.device:
-        """Give each process on a machine a GPU of its own.
+        """Give each process on a machine its own GPU.
 
         Raises:
             UserError: more processes than GPUs.
@@ -69,63 +84,73 @@ class World:
         if self.local_size > torch.cuda.device_count():
             raise UserError(
                 f"{self.local_size} processes were started for {torch.cuda.device_count()} GPUs; "
-                f"expected one for each. Use --nproc-per-node {torch.cuda.device_count()}"
+                f"expected one per GPU. Use --nproc-per-node {torch.cuda.device_count()}"
             )
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)
 
     def cores(self, available: int) -> int:
-        """This process's fair part of its machine's cores."""
+        """This process's share of the machine's cores."""
         return max(1, available // self.local_size)
 
     def check_same(self, digest: str) -> None:
-        """Refuse to start where the processes found other pictures, as machines may.
+        """Refuse to start if the processes, on different machines, found different images.
 
         Raises:
-            UserError: `digest`, of the pictures, is not the same in every process.
+            UserError: `digest`, of the images, is not the same in every process.
         """
         if len(set(self.gathered(digest))) > 1:
             raise UserError(
-                "the processes of this run found different pictures; expected the same files under "
+                "the processes of this run found different images; expected the same files under "
                 "the same names on every machine"
             )
 
-    def prepared(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Let batch norm see the whole batch, where it can: on GPUs."""
-        if self.size == 1 or device.type != "cuda":
-            return model
-        convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
-        return convert(model)
+    def setup(
+        self, model: nn.Module, device: torch.device, *, compile_steps: bool = False
+    ) -> SharedModel:
+        """Move a model to its device and let the processes share its gradients.
 
-    def wrapped(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The module to call in training: it shares `model`'s weights and averages gradients."""
-        if self.size == 1:
-            return model
-        devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
-
-    def apart(self, *key: int) -> None:
-        """Let each process drop out neurons of its own, and the same ones after a resume.
+        On GPUs batch norm sees the whole batch, on CPUs the process's part of it.
 
         Args:
-            key: of the step: seed, epoch and number. One process alone goes on as it was.
+            model: from `build_model`.
+            device: of this process.
+            compile_steps: run training steps through `torch.compile`.
+        """
+        if self.size > 1 and device.type == "cuda":
+            convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+            model = convert(model)
+        model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return SharedModel(model, device, processes=self.size, compile_steps=compile_steps)
+
+    def seed_dropout(self, *key: int) -> None:
+        """Seed dropout per rank and step, so that a resumed run is identical.
+
+        Args:
+            key: of the step: seed, epoch and number. A single process keeps its generator.
         """
         if self.size > 1:
             seed = np.random.SeedSequence((*key, self.rank)).generate_state(1, np.uint64)
             torch.manual_seed(int(seed[0]))
 
-    def weight(self, pictures: int) -> float:
-        """What this process's mean loss counts, so that the gradients' average is the batch's."""
+    def share(self, batch: Batch, size: int) -> Share:
+        """Make this process's part of a batch ready for a step, which every process takes.
+
+        Args:
+            batch: this process's part.
+            size: height and width of the frames.
+        """
+        images = len(batch.labels)
         if self.size == 1:
-            return 1.0
-        return pictures * self.size / max(self._sum(pictures), 1.0)
+            return Share(batch, images)
+        return Share(filled(batch, size), images, images * self.size / max(self._sum(images), 1.0))
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
+        """Whether the flag is set in any process."""
         return flag if self.size == 1 else self._sum(flag) > 0
 
     def summed(self, values: Tensor) -> Tensor:
-        """The processes' values added up."""
+        """The sum of the processes' values."""
         if self.size > 1:
             values = values.clone()
             distributed.all_reduce(values)
@@ -139,8 +164,8 @@ class World:
         distributed.all_gather_object(values, value)
         return cast("list[Value]", values)
 
-    def led(self, function: Callable[[], Value]) -> Value:
-        """Let the leader do something and tell every process what came out."""
+    def broadcast(self, function: Callable[[], Value]) -> Value:
+        """Call a function in the leader and return its result in every process."""
         if self.size == 1:
             return function()
         values = [function() if self.leader else None]
@@ -148,23 +173,23 @@ class World:
         return cast("Value", values[0])
 
     def evaluated(
-        self, pictures: PictureSet, run: Callable[[PictureSet], Evaluation], model: nn.Module
+        self, images: PictureSet, run: Callable[[PictureSet], Evaluation], model: nn.Module
     ) -> Evaluation:
-        """Evaluate a part of the pictures in each process and add up.
+        """Evaluate a part of the images in each process and combine the results.
 
         Args:
-            pictures: all of them.
+            images: all of them.
             run: evaluates some of them.
-            model: what `run` evaluates; every process takes over the leader's running statistics.
+            model: what `run` evaluates; every process takes the leader's running statistics.
 
         Raises:
-            UserError: no picture could be decoded.
+            UserError: no image could be decoded.
         """
         if self.size == 1:
-            return run(pictures)
+            return run(images)
         for buffer in model.buffers():
             distributed.broadcast(buffer, 0)
-        mine = replace(pictures, pictures=pictures.pictures[self.rank :: self.size])
+        mine = replace(images, pictures=images.pictures[self.rank :: self.size])
         return _merged(self.gathered(_tried(run, mine)))
 
     def _sum(self, value: float) -> float:
@@ -181,10 +206,10 @@ def joined(device: str) -> Iterator[World]:
     """Join the processes that `torchrun` started, if it did.
 
     Args:
-        device: what the run computes on, as in its configuration.
+        device: of the run, as in its configuration.
 
     Raises:
-        DeviceError: another process of the run ended, or cannot be reached.
+        DeviceError: another process of the run ended or cannot be reached.
     """
     world = started_by_torchrun()
     if world.size == 1:
@@ -201,13 +226,13 @@ def joined(device: str) -> Iterator[World]:
             raise
         raise DeviceError(
             f"another of the {world.size} processes of this run ended or cannot be reached. "
-            "Look for its message; then start all of them again, with --resume and the run's folder"
+            "Check its message, then start all of them again with --resume and the run's folder"
         ) from error
     distributed.destroy_process_group()
 
 
 def started_by_torchrun() -> World:
-    """This process's place among those that `torchrun` started; alone without it."""
+    """This process's place among those that `torchrun` started; a single process without it."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     try:
         return World(*(int(os.environ[name]) for name in names))
@@ -216,33 +241,30 @@ def started_by_torchrun() -> World:
 
 
 def filled(batch: Batch, size: int) -> Batch:
-    """Give a process whose part of a batch is empty, or one picture, two frames to step with.
+    """Fill up a process's part of a batch to two images.
 
-    Every process has to take every step, and batch norm needs two values. The one picture is
-    doubled, which leaves the mean loss alone; black frames stand in for none, and weigh nothing.
+    Every process has to take every step, and batch norm needs two values. A single image is
+    doubled, which leaves the mean loss unchanged; for none, black frames are used with weight 0.
     """
     if len(batch.labels) > 1:
         return batch
     if len(batch.labels) == 1:
-        frames, labels = batch.frames.repeat(2, 0), batch.labels.repeat(2)
-        if isinstance(batch, BegunBatch):
-            return BegunBatch(frames, labels, batch.skipped, views=batch.views.repeated(2))
-        return replace(batch, frames=frames, labels=labels)
+        return batch.repeated(2)
     black = np.zeros((2, size, size, 3), np.uint8)
     return Batch(black, np.zeros(2, np.int64), batch.skipped)
 
 
 def _tried(
-    run: Callable[[PictureSet], Evaluation], pictures: PictureSet
+    run: Callable[[PictureSet], Evaluation], images: PictureSet
 ) -> Evaluation | UserError | None:
     try:
-        return run(pictures) if len(pictures) else None
+        return run(images) if len(images) else None
     except UserError as error:
         return error
 
 
 def _merged(parts: list[Evaluation | UserError | None]) -> Evaluation:
-    """Add up evaluations of parts of a set."""
+    """Combine evaluations of parts of a set."""
     whole = [part for part in parts if isinstance(part, Evaluation)]
     if not whole:
         raise next(part for part in parts if isinstance(part, UserError))

@@ -1,4 +1,4 @@
-"""The learning-rate finder: how the loss answers to a rate that climbs from far too low."""
+"""The learning-rate finder: how the loss responds to a learning rate that rises exponentially."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import torch
 from edgecat.training import plots
 from edgecat.training.assembly import assemble
 from edgecat.training.config import LEARNING_RATES, TrainConfig
-from edgecat.training.job import Job
-from edgecat.training.loop import step
+from edgecat.training.trainer import Trainer
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import atomic_write
@@ -32,13 +31,13 @@ _SETTLED = 10
 
 @dataclass(frozen=True)
 class RateSweep:
-    """What a climbing learning rate did to the loss.
+    """The loss over a rising learning rate.
 
     Attributes:
-        rates: the rate of each step, climbing.
-        losses: of each step's batch, in nats, before the step.
+        rates: the learning rate of each update, rising.
+        losses: of each update's images, in nats, before the update.
         smoothed: the losses' moving average.
-        suggestion: a peak rate to train with.
+        suggestion: a peak learning rate to train with.
     """
 
     rates: tuple[float, ...]
@@ -55,30 +54,33 @@ def find_learning_rate(
     steps: int = 100,
     on_step: Callable[[], None] = lambda: None,
 ) -> RateSweep:
-    """Train a model that is thrown away at a rate that climbs exponentially.
+    """Train a throw-away model at an exponentially rising learning rate.
 
-    It ends early where the smoothed loss is twice its least.
+    Stops early when the smoothed loss is twice its minimum.
 
     Args:
-        config: of the run to find a rate for; its `lr` and `schedule` do not count.
-        lowest: the first rate; None for a thousandth of the optimiser's own.
-        highest: the last one; None for a hundred times the optimiser's own.
-        steps: from the one to the other, 2 or more.
-        on_step: told of each.
+        config: of the run to find a learning rate for; its `lr` and `schedule` are ignored.
+        lowest: first learning rate; None for a thousandth of the optimiser's default.
+        highest: last learning rate; None for a hundred times the optimiser's default.
+        steps: updates from the first to the last, 2 or more.
+        on_step: called after each update.
 
     Raises:
-        UserError: the pictures or the options cannot be used, or the loss climbed at once.
-        DeviceError: the device is not there.
+        UserError: the images or the options cannot be used, or the loss rose from the start.
+        DeviceError: the device is missing.
 
     Source: Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
-    job = assemble(config, watcher=Watcher())
     first = lowest or LEARNING_RATES[config.optimizer] / 1000
     last = highest or LEARNING_RATES[config.optimizer] * 100
-    job.rate = lambda update: first * (last / first) ** (update / (steps - 1))
+    trainer = assemble(
+        config,
+        watcher=Watcher(),
+        rate=lambda update: first * (last / first) ** (update / (steps - 1)),
+    )
     rates: list[float] = []
     losses: list[float] = []
-    for rate, loss in islice(_climb(job), steps):
+    for rate, loss in islice(_rising(trainer), steps):
         rates.append(rate)
         losses.append(loss)
         on_step()
@@ -89,7 +91,7 @@ def find_learning_rate(
 
 
 def smoothed(losses: Sequence[float]) -> tuple[float, ...]:
-    """The exponential moving average, without the bias of its start."""
+    """The exponential moving average, corrected for the bias of its start."""
     averages, average = [], 0.0
     for i, loss in enumerate(losses, 1):
         average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
@@ -98,18 +100,18 @@ def smoothed(losses: Sequence[float]) -> tuple[float, ...]:
 
 
 def suggested(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """A third of the highest rate at which the smoothed loss was still low, with two digits.
+    """A third of the highest learning rate at which the smoothed loss was still low, in two digits.
 
-    Low is within five standard errors of its least, before it first climbs ten above it. Smith's
-    upper bound is where the loss stops falling; the average lags ten steps, half a decade, behind.
+    Low means within five standard errors of the minimum, before the loss first rises ten above it.
+    Smith's upper bound is where the loss stops falling; the average lags ten steps, half a decade.
 
     Raises:
-        UserError: the loss climbed at once.
+        UserError: the loss rose from the start.
     """
     if len(losses) <= _SETTLED:
         raise UserError(
-            f"the loss climbed at once, from a rate of {rates[0]:.2g} on; expected it to fall "
-            "first. Look at the pictures and their labels"
+            f"the loss rose from the start, at a learning rate of {rates[0]:.2g}; expected it to "
+            "fall first. Check the images and their labels"
         )
     averages = smoothed(losses)
     early = losses[: max(_SETTLED, len(losses) // 4)]
@@ -140,27 +142,29 @@ def save_sweep(sweep: RateSweep, folder: Path) -> None:
     plots.draw_rates(sweep.rates, sweep.losses, sweep.smoothed, sweep.suggestion, folder / PLOT)
 
 
-def _climb(job: Job) -> Iterator[tuple[float, float]]:
-    """Train on and on; yield rate and loss of every update until the loss is no number."""
-    job.model.train()
-    job.hold()
-    loader = replace(job.loader, size=job.config.size_at(0))
-    totals = torch.zeros(3, device=job.device)
+def _rising(trainer: Trainer) -> Iterator[tuple[float, float]]:
+    """Train on; yield learning rate and loss of every update until the loss is not finite."""
+    run, state = trainer.run, trainer.state
+    trainer.learner.model.train()
+    trainer.freeze_for_epoch()
+    loader = replace(run.loader, size=run.config.size_at(0))
+    totals = torch.zeros(3, device=trainer.learner.device)
     for epoch in count():
-        job.state.epoch, job.state.step = epoch, 0
-        learnt = False
+        state.epoch, state.step = epoch, 0
+        learned = False
         for batch in loader.batches(epoch):
-            rate = job.rate(job.update)
-            totals += step(job, batch)
-            job.state.step += 1
-            if job.state.step % job.group and job.state.step < loader.steps:
+            rate = run.rate(run.update_at(epoch, state.step))
+            totals += trainer.step(batch)
+            closed = run.closes_group(state.step)
+            state.step += 1
+            if not closed:
                 continue
             loss, _, n = totals.tolist()
             totals.zero_()
             if n and not math.isfinite(loss):
                 return
             if n:
-                learnt = True
+                learned = True
                 yield rate, loss / n
-        if not learnt:
-            raise UserError("no training pictures are left: none could be decoded")
+        if not learned:
+            raise UserError("no training images are left: none could be decoded")

@@ -1,4 +1,4 @@
-"""What a model scored: loss, accuracy and confusion; and the table of a run's epochs."""
+"""A run's epochs: loss, accuracy and speed, and their table."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Epoch:
     Attributes:
         epoch: from 1.
         lr: learning rate of its last step.
-        train_loss: mean over its augmented pictures, label smoothing included.
+        train_loss: mean over the augmented training images, label smoothing included.
         train_accuracy: likewise, 0..1.
-        val_loss: mean cross entropy of the validation pictures.
+        val_loss: mean cross entropy over the validation images.
         val_accuracy: 0..1.
         seconds: of training and validation.
         images_per_second: while training.
-        data_wait: share of that time in which the loop waited for pictures, 0..1; an upper bound of
-            a GPU's, which may have work left meanwhile.
+        data_wait: fraction of that time in which the loop waited for images, 0..1; an upper bound
+            for a GPU, which may still be working meanwhile.
     """
 
     epoch: int
@@ -47,7 +47,7 @@ class Epoch:
 
 
 def write_metrics(path: Path, history: Sequence[Epoch]) -> None:
-    """Write the whole table; raises UserError where it cannot."""
+    """Write the whole table; raises UserError if it cannot be written."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
@@ -56,7 +56,7 @@ def write_metrics(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def append_metrics(path: Path, epoch: Epoch) -> None:
-    """Add one row to the table; raises UserError where it cannot."""
+    """Add one row to the table; raises UserError if it cannot be written."""
     try:
         with path.open("a", newline="") as file:
             csv.DictWriter(file, list(asdict(epoch)), lineterminator="\n").writerow(_row(epoch))

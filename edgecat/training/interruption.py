@@ -1,4 +1,4 @@
-"""How Ctrl-C and SIGTERM end a training run."""
+"""Ctrl-C and SIGTERM end a training run in an orderly way."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM while training: all is saved in `folder`, ready to go on.
+    """Ctrl-C or SIGTERM while training: everything is saved in `folder`, ready to be resumed.
 
     Attributes:
         folder: of the run.
-        exit_code: what a shell expects of a process that the signal ended.
+        exit_code: the one that shells expect of a process ended by the signal.
     """
 
     def __init__(self, folder: Path, number: int = signal.SIGINT) -> None:
         place = shlex.quote(str(folder))
-        super().__init__(f"interrupted; saved. Go on with: edgecat train --resume {place}")
+        super().__init__(f"interrupted; saved. Continue with: edgecat train --resume {place}")
         self.folder = folder
-        self.exit_code = 128 + (number or signal.SIGINT)  # 0: it came to another process
+        self.exit_code = 128 + (number or signal.SIGINT)  # 0: another process received it
 
 
 @contextmanager
 def signals_wait(*, patient: bool = False) -> Iterator[Callable[[], int]]:
-    """Only note the first Ctrl-C or SIGTERM; a second one raises KeyboardInterrupt.
+    """Record the first Ctrl-C or SIGTERM; a second one raises KeyboardInterrupt.
 
     Args:
-        patient: note them all: `torchrun` passes on what the terminal has sent already, and ends a
-            process that takes too long by itself.
+        patient: record all of them: `torchrun` forwards signals that the terminal has already sent,
+            and itself kills a process that takes too long.
 
     Yields:
-        A function that gives the signal's number once one came, before that 0.
+        A function that returns the number of the first signal, or 0 before it.
     """
     came: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Changes to a whole batch: mixup and cutmix of its pictures in pairs, and random erasing."""
+"""Augmentation of whole batches: mixup and cutmix of pairs of images, and random erasing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Mix:
-    """How each picture of a batch is mixed with another one of it.
+    """How the images of a batch are mixed in pairs.
 
     Attributes:
-        partner: int64 (n,): whom each picture is mixed with.
-        share: of the picture itself, 0..1; the rest is the partner's.
-        box: top, bottom, left and right in pixels of what is the partner's; None: all is blended.
+        partner: int64 (n,): the image that each image is mixed with.
+        share: of the image itself, 0..1; the rest is the partner's.
+        box: top, bottom, left and right of the partner's rectangle in pixels; None blends the
+            images.
     """
 
     partner: NDArray[np.int64]
@@ -29,7 +30,7 @@ class Mix:
     box: tuple[int, int, int, int] | None = None
 
     def frames(self, frames: Tensor) -> Tensor:
-        """Mix frames (n, height, width, 3) of values 0..255; blended ones are float32."""
+        """Mix frames (n, height, width, 3) of values 0..255; the result of blending is float32."""
         others = frames[torch.from_numpy(self.partner).to(frames.device)]
         if self.box is None:
             return others.float().lerp(frames.float(), self.share)
@@ -39,12 +40,12 @@ class Mix:
         return mixed
 
     def loss(self, loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
-        """Weigh the loss of both labels by their shares."""
+        """The losses for both labels, weighted by their shares."""
         others = self._others(labels)
         return self.share * loss(logits, labels) + (1 - self.share) * loss(logits, others)
 
     def labels(self, labels: Tensor) -> Tensor:
-        """What each mixed picture shows most of."""
+        """The label with the larger share of each mixed image."""
         return labels if self.share >= 0.5 else self._others(labels)
 
     def _others(self, labels: Tensor) -> Tensor:
@@ -54,14 +55,14 @@ class Mix:
 def draw_mix(
     n: int, size: int, *, mixup: float, cutmix: float, random: np.random.Generator
 ) -> Mix | None:
-    """Draw how to mix a batch; None where neither is asked for.
+    """Draw how to mix a batch; None if neither is enabled.
 
     Args:
-        n: pictures in the batch.
+        n: images in the batch.
         size: their height and width in pixels.
-        mixup: alpha of the Beta distribution that the share is drawn from; 0: no mixup.
-        cutmix: likewise for the area of the rectangle. Of the two, each batch has either.
-        random: where the draws come from.
+        mixup: alpha of the Beta distribution that the share is drawn from; 0 for no mixup.
+        cutmix: likewise for the area of the rectangle. With both, each batch gets one of them.
+        random: source of the draws.
 
     Sources: Zhang et al., 2017, https://arxiv.org/abs/1710.09412, equation 1; Yun et al., 2019,
     https://arxiv.org/abs/1905.04899, equations 1 and 2.
@@ -83,15 +84,15 @@ def draw_mix(
 
 
 def erased(frames: Tensor, chance: float, random: np.random.Generator) -> Tensor:
-    """Overwrite a rectangle of 2 % to 40 % of some pictures with noise.
+    """Overwrite a rectangle of 2 % to 40 % of some images with noise.
 
     Args:
-        frames: uint8 (n, height, width, 3); left as they are.
-        chance: of each picture, 0..1.
-        random: where the draws come from.
+        frames: uint8 (n, height, width, 3); not changed.
+        chance: probability for each image, 0..1.
+        random: source of the draws.
 
-    Source: Zhong et al., 2017, https://arxiv.org/abs/1708.04896, algorithm 1, with the rectangle
-    cut to the picture where it would stick out.
+    Source: Zhong et al., 2017, https://arxiv.org/abs/1708.04896, algorithm 1; rectangles that
+    would exceed the image are cut to it.
     """
     frames = frames.clone()
     height, width = frames.shape[1:3]

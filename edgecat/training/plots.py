@@ -1,4 +1,4 @@
-"""A run's pictures: learning curves and the confusion matrix."""
+"""A run's plots: learning curves, confusion matrix and learning-rate sweep."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def draw_curves(history: Sequence[Epoch], path: Path) -> None:
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
-    """Draw the confusion matrix as a PNG: rows are what pictures show, shares of each row shaded.
+    """Draw the confusion matrix as a PNG: rows are true classes, shaded by fractions of each row.
 
     Args:
-        evaluation: the counted answers.
+        evaluation: the counted predictions.
         path: the file.
 
     Raises:
@@ -63,9 +63,9 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(classes), evaluation.labels, rotation=0 if classes < 5 else 90)
     axes.set_yticks(range(classes), evaluation.labels)
-    axes.set_xlabel("answered")
-    axes.set_ylabel("shown")
-    axes.set_title(f"{evaluation.accuracy:.2%} of {evaluation.n:,} pictures", fontsize=11)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"{evaluation.accuracy:.2%} of {evaluation.n:,} images", fontsize=11)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if classes <= 20:
@@ -83,13 +83,13 @@ def draw_rates(
     suggestion: float,
     path: Path,
 ) -> None:
-    """Draw what a climbing learning rate did to the loss as a PNG.
+    """Draw the loss over a rising learning rate as a PNG.
 
     Args:
-        rates: climbing.
-        losses: at each rate.
+        rates: rising.
+        losses: at each learning rate.
         smoothed: their moving average.
-        suggestion: the rate to mark.
+        suggestion: the learning rate to mark.
         path: the file.
 
     Raises:
@@ -98,14 +98,14 @@ def draw_rates(
     """
     figure = _figure(6.4, 3.8)
     axes = figure.subplots()
-    axes.plot(rates, losses, _GREY, linewidth=0.8, alpha=0.6, label="each step")
+    axes.plot(rates, losses, _GREY, linewidth=0.8, alpha=0.6, label="each update")
     axes.plot(rates, smoothed, _BLUE, label="smoothed")
     axes.axvline(suggestion, color=_ORANGE, linewidth=1, linestyle=":")
     axes.set_xscale("log")
     least = min(smoothed)
     fall = max(smoothed[0] - least, 0.01)
     axes.set_ylim(least - 0.2 * fall, least + 1.6 * fall)
-    axes.set_title(f"Loss: suggested rate {suggestion:g}", fontsize=11, loc="left")
+    axes.set_title(f"Loss: suggested learning rate {suggestion:g}", fontsize=11, loc="left")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("nats")
     axes.grid(alpha=0.25)

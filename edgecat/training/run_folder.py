@@ -1,22 +1,30 @@
-"""A run's folder, who watches it, and how Ctrl-C and SIGTERM end it."""
+"""A run's folder: its files, and who writes them."""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
+from torch import nn
+
 from edgecat.data.folder import PictureSet
 from edgecat.data.stream import ShardSet
+from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.report.page import data_url
 from edgecat.scores import Evaluation
+from edgecat.training import plots
 from edgecat.training.config import TrainConfig
-from edgecat.training.history import Epoch
+from edgecat.training.history import Epoch, append_metrics, write_metrics
+from edgecat.training.learner import Learner
+from edgecat.training.state import RunState, load_state, save_state
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.system.atomic import write_error
+from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.atomic import atomic_write, write_error
 
 STATE = "resume.state"
 CONFIG = "config.json"
@@ -27,15 +35,15 @@ CONFUSION = "confusion.png"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run gave; it stands for its checkpoint wherever a path is expected (`os.fspath`).
+    """The result of a run; it stands for its checkpoint wherever a path is expected (`os.fspath`).
 
     Attributes:
         folder: the run's folder.
         checkpoint: the best epoch's checkpoint.
         best: the best epoch.
         history: every epoch.
-        evaluation: the checkpoint's answers to the validation pictures.
-        skipped: a sentence for each file that is no picture or could not be decoded.
+        evaluation: of the checkpoint on the validation images.
+        skipped: a sentence for each file that is not an image or could not be decoded.
 
     Example:
         >>> run = edgecat.train("photos/", epochs=12)  # doctest: +SKIP
@@ -64,11 +72,93 @@ class TrainResult:
         return f"<p>{escape(repr(self))}</p>{shown}"
 
 
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run; without arguments, of a run that leaves none.
+
+    Attributes:
+        path: the folder.
+        arch: the architecture, which names the checkpoint.
+        writes: False in every process of a run but one, whose writes do nothing.
+    """
+
+    path: Path = Path()
+    arch: str = ""
+    writes: bool = False
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best epoch's checkpoint."""
+        return self.path / f"{self.arch}.safetensors"
+
+    def begin(self, config: TrainConfig, history: Sequence[Epoch]) -> None:
+        """Write the configuration and the table of the epochs so far."""
+        if self.writes:
+            atomic_write(self.path / CONFIG, config.to_json())
+            write_metrics(self.path / METRICS, history)
+
+    def save_state(self, state: RunState, learner: Learner) -> None:
+        """Write what the next step depends on; raises as `save_state`."""
+        if self.writes:
+            modules, device = learner.modules, learner.device
+            path = self.path / STATE
+            save_state(path, state, modules, learner.optimizer, learner.scaler, device=device)
+
+    def load_state(self, learner: Learner, images: str) -> RunState | None:
+        """Restore the state of an interrupted run.
+
+        Args:
+            learner: gets its weights, optimiser state and random generators back.
+            images: digest of the images that were found.
+
+        Returns:
+            The progress; None if the run was interrupted before its first state.
+
+        Raises:
+            UserError: the run is finished, its state does not fit, or the images are others.
+        """
+        path = self.path / STATE
+        if not path.exists():
+            if (self.path / CONFUSION).exists():
+                raise UserError(
+                    f"{self.path} is finished: there is nothing to resume. Start a new run"
+                )
+            return None
+        modules, device = learner.modules, learner.device
+        state = load_state(path, modules, learner.optimizer, learner.scaler, device=device)
+        if state.pictures != images:
+            raise UserError(
+                f"the images are not those that {self.path} was started with; expected the same "
+                "files. Put them back, or start a new run"
+            )
+        return state
+
+    def save_checkpoint(self, model: nn.Module, card: ModelCard) -> None:
+        """Write the best checkpoint so far."""
+        if self.writes:
+            save_checkpoint(self.checkpoint, model, card)
+
+    def append_metrics(self, row: Epoch) -> None:
+        """Add an epoch to the table."""
+        if self.writes:
+            append_metrics(self.path / METRICS, row)
+
+    def load_model(self) -> nn.Module:
+        """Read the best checkpoint's model."""
+        return load_checkpoint(self.checkpoint)[0]
+
+    def finish(self, history: Sequence[Epoch], evaluation: Evaluation) -> None:
+        """Draw the plots and remove the state."""
+        plots.draw_curves(history, self.path / CURVES)
+        plots.draw_confusion(evaluation, self.path / CONFUSION)
+        (self.path / STATE).unlink(missing_ok=True)
+
+
 def new_folder(config: TrainConfig) -> Path:
-    """Make the folder of a new run.
+    """Create the folder of a new run.
 
     Raises:
-        UserError: a run of that name exists, or it cannot be made.
+        UserError: a run of that name exists, or the folder cannot be created.
     """
     name = config.name or f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
     folder = Path(config.output) / name
@@ -77,7 +167,7 @@ def new_folder(config: TrainConfig) -> Path:
     except FileExistsError as error:
         place = shlex.quote(str(folder))
         raise UserError(
-            f"{folder} exists. Choose another --name, or go on with --resume {place}"
+            f"{folder} exists. Choose another --name, or continue it with --resume {place}"
         ) from error
     except OSError as error:
         raise write_error(folder, error) from error
@@ -88,24 +178,24 @@ def read_config(folder: Path) -> TrainConfig:
     """Read the configuration of the run in `folder`.
 
     Raises:
-        UserError: there is no run.
+        UserError: the folder has no run.
     """
     path = folder / CONFIG
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{folder} is no run of edgecat train: {CONFIG} cannot be read. "
+            f"{folder} is not a run of edgecat train: cannot read {CONFIG}. "
             "Give the folder of an interrupted run, such as runs/vgg16-20261123-184500"
         ) from error
     return TrainConfig.from_json(text, str(path))
 
 
 def digest_of(*parts: PictureSet | ShardSet) -> str:
-    """SHA-256 over the pictures' names, sizes and labels, or the shards', in order."""
+    """SHA-256 over the names, sizes and labels of images or shards, in order."""
     hashed = hashlib.sha256()
     for part in parts:
-        for key in part.keys():  # noqa: SIM118 - no mapping
+        for key in part.keys():  # noqa: SIM118 - not a mapping
             hashed.update(key.encode())
         hashed.update(b"\1")
     return hashed.hexdigest()

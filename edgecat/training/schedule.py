@@ -1,4 +1,4 @@
-"""The learning rate's course over a run."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _DROPS = (0.5, 0.75)
 def learning_rate(
     step: int, steps: int, *, peak: float, warmup: float, schedule: str = "cosine"
 ) -> float:
-    """Climb to the peak, then follow the schedule.
+    """Warm up to the peak, then follow the schedule.
 
-    `cosine` climbs linearly and falls to zero along half a cosine (Loshchilov and Hutter, 2016,
+    `cosine` rises linearly and falls to zero along half a cosine (Loshchilov and Hutter, 2016,
     https://arxiv.org/abs/1608.03983); `linear` falls along a line; `step` falls to a tenth at half
     and at three quarters of the run (He et al., 2015, https://arxiv.org/abs/1512.03385, section
-    4.2); `constant` stays. `one-cycle` climbs from a 25th of the peak and falls to a ten-thousandth
+    4.2); `constant` stays. `one-cycle` rises from a 25th of the peak and falls to a ten-thousandth
     of it, both along a cosine (Smith and Topin, 2017, https://arxiv.org/abs/1708.07120; the rate
     alone, momentum stays).
 
     Args:
         step: 0 .. steps - 1.
-        steps: of the whole run.
+        steps: in the whole run.
         peak: the highest rate.
-        warmup: share of the steps that climb, 0..1.
+        warmup: fraction of the steps used for warm-up, 0..1.
         schedule: one of those above.
     """
     climbing = warmup * steps

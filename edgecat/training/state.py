@@ -1,4 +1,4 @@
-"""Where a run stands, saved as one file so that it can go on bit for bit: safetensors and JSON.
+"""A run's state, saved as one file so that it can be resumed bit for bit: safetensors and JSON.
 
 The tensors (model, optimiser, random generators) are safetensors; the rest is JSON in the file's
 metadata. One file and one rename: a `kill -9` leaves the old state or the new one.
@@ -31,17 +31,17 @@ _KEY = "edgecat.run"
 
 @dataclass
 class RunState:
-    """How far a run has come.
+    """A run's progress.
 
     Attributes:
-        pictures: digest of the pictures it trains and validates on.
-        epoch: the epoch to go on with, from 0.
-        step: the batch of that epoch to go on with.
-        totals: summed loss, right answers and pictures of that epoch so far.
+        pictures: digest of the training and validation images.
+        epoch: the epoch to continue with, from 0.
+        step: the batch of that epoch to continue with.
+        totals: summed loss, correct predictions and images of that epoch so far.
         seconds: spent on that epoch so far.
-        history: the epochs that are done.
+        history: the finished epochs.
         best: the best of them.
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a sentence for each image that could not be decoded.
     """
 
     pictures: str
@@ -54,7 +54,7 @@ class RunState:
     skipped: list[str] = field(default_factory=list)
 
     def next_epoch(self, row: Epoch) -> bool:
-        """Close the epoch with its row; True where it is the best so far."""
+        """Finish the epoch with its row; True if it is the best so far."""
         better = row.beats(self.best)
         self.best = row if better else self.best
         self.history.append(row)
@@ -77,15 +77,15 @@ def save_state(
 ) -> None:
     """Write everything that the next step depends on.
 
-    Gradients are there where batches are accumulated and the step is still to come.
+    That includes accumulated gradients whose update is still to come.
 
     Args:
         path: the file.
-        state: how far the run has come.
+        state: progress.
         models: by their names in the file.
-        optimizer: of the first of them.
+        optimizer: of the first model.
         scaler: of the gradients.
-        device: where the run computes: its random generator is saved beside the CPU's.
+        device: of the run: its random generator is saved beside the CPU's.
 
     Raises:
         UserError: the file cannot be written.
@@ -125,10 +125,10 @@ def load_state(
     *,
     device: torch.device,
 ) -> RunState:
-    """Put back what `save_state` wrote, and say how far the run had come.
+    """Restore what `save_state` wrote, and return the progress.
 
     Raises:
-        UserError: no such file, or one that does not fit this run.
+        UserError: the file is missing or does not fit this run.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -141,7 +141,7 @@ def load_state(
         scaler.load_state_dict(values["scaler"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"{path} is no state of this run ({error}). Start the training anew, without --resume"
+            f"{path} is not a state of this run ({error}). Start again without --resume"
         ) from error
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and device.type == "cuda":

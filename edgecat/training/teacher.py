@@ -1,4 +1,4 @@
-"""Knowledge distillation: learning a larger model's answers beside the labels."""
+"""Knowledge distillation: learning a larger model's predictions beside the labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Teacher:
         model: in evaluation mode.
         card: the model's.
         temperature: divides the logits of both before their softmax.
-        weight: of the teacher's answers in the loss, 0..1.
+        weight: of the teacher's predictions in the loss, 0..1.
     """
 
     model: nn.Module
@@ -33,8 +33,8 @@ class Teacher:
     weight: float
 
     @torch.no_grad()
-    def answers(self, frames: Tensor) -> Tensor:
-        """Logits (n, classes) for frames (n, height, width, 3), resized where it takes others."""
+    def logits(self, frames: Tensor) -> Tensor:
+        """Logits (n, classes) for frames (n, height, width, 3), resized to its input if needed."""
         images = input_from_frames(frames, self.card)
         size = (self.card.height, self.card.width)
         if images.shape[2:] != size:
@@ -43,30 +43,30 @@ class Teacher:
         return logits.float()
 
     def loss(self, labelled: Tensor, logits: Tensor, frames: Tensor) -> Tensor:
-        """Mix the labels' loss with the divergence from the teacher's answers.
+        """Mix the labels' loss with the divergence from the teacher's predictions.
 
-        The divergence counts squared temperature times, so that its gradients are as large as the
-        labels' at any temperature.
+        The divergence is scaled by the squared temperature, so that its gradients are as large as
+        the labels' at any temperature.
         """
         soft = log_softmax(logits / self.temperature, 1)
-        wanted = log_softmax(self.answers(frames) / self.temperature, 1)
-        apart = kl_div(soft, wanted, reduction="batchmean", log_target=True)
-        return (1 - self.weight) * labelled + self.weight * self.temperature**2 * apart
+        target = log_softmax(self.logits(frames) / self.temperature, 1)
+        divergence = kl_div(soft, target, reduction="batchmean", log_target=True)
+        return (1 - self.weight) * labelled + self.weight * self.temperature**2 * divergence
 
 
 def load_teacher(
     path: str, labels: tuple[str, ...], device: torch.device, *, temperature: float, weight: float
 ) -> Teacher:
-    """Read a checkpoint as a teacher.
+    """Load a checkpoint as a teacher.
 
     Raises:
-        UserError: it answers other labels than the pictures have, or is no checkpoint.
+        UserError: its labels are not those of the images, or it is not a checkpoint.
     """
     model, card = load_checkpoint(path)
     if card.labels != labels:
         raise UserError(
-            f"the teacher {path} answers {', '.join(card.labels)}; expected the labels of the "
-            f"pictures: {', '.join(labels)}. Train a teacher on pictures with these labels"
+            f"the teacher {path} has the labels {', '.join(card.labels)}; expected those of the "
+            f"images: {', '.join(labels)}. Train a teacher on images with these labels"
         )
     model.requires_grad_(False).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

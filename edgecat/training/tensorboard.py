@@ -1,4 +1,4 @@
-"""A run's course for TensorBoard: event files in its folder."""
+"""Event files for TensorBoard in a run's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY = 50
 
 
 def require_tensorboard() -> None:
-    """Make sure that event files can be written.
+    """Check that event files can be written.
 
     Raises:
         BackendMissing: tensorboardX is not installed.
@@ -31,14 +31,14 @@ def require_tensorboard() -> None:
 class EventLog(Watcher):
     """Writes scalars over the steps of a run: the loss every 50 steps, the rest every epoch.
 
-    Made anew when a run is resumed, it withdraws what was written after the state was saved. What
-    it writes is in the file at once: tensorboardX's `SummaryWriter` would write from a thread.
+    When a run is resumed, a new log discards what was written after the state was saved. Events
+    are in the file at once; tensorboardX's `SummaryWriter` would write from a thread.
 
     Args:
         folder: of the event files.
-        steps: in an epoch.
+        steps: per epoch.
         done: steps done before, over the whole run.
-        groups: of the optimiser; the first one's `lr` is noted.
+        groups: of the optimiser; the first one's `lr` is logged.
 
     Raises:
         BackendMissing: tensorboardX is not installed.
@@ -56,14 +56,14 @@ class EventLog(Watcher):
         self._writer = EventsWriter(str(folder), f".{done}")
         self._write(self._step + 1, session_log=SessionLog(status=SessionLog.START))
 
-    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
-        """Note the epoch's mean loss so far and the learning rate, now and then."""
+    def stepped(self, images: int, loss: Callable[[], float]) -> None:
+        """Log the epoch's mean loss so far and the learning rate, every 50 steps."""
         self._step += 1
         if self._step % _EVERY == 0:
             self._scalars({"loss/so_far": loss(), "learning_rate": self._groups[0]["lr"]})
 
     def epoch_finished(self, row: Epoch, *, best: bool) -> None:
-        """Note the epoch's row."""
+        """Log the epoch's row."""
         self._step = row.epoch * self._steps
         self._scalars(
             {

@@ -1,4 +1,4 @@
-"""Transfer: starting from other weights, frozen stages, and smaller steps far from the head.
+"""Transfer learning: initial weights, frozen stages, and lower learning rates far from the head.
 
 Source: Howard and Ruder, 2018, https://arxiv.org/abs/1801.06146, sections 3.2 and 3.3:
 discriminative fine-tuning and gradual unfreezing.
@@ -26,46 +26,48 @@ _COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a model took from weights made elsewhere.
+class LoadedWeights:
+    """What a model took from another model's weights.
 
     Attributes:
         name: of the weights.
-        taken: number of tensors.
-        anew: modules whose weights stay as they were drawn.
-        left: modules in the weights that the model does not have, or has with other classes.
+        tensors: number of tensors loaded.
+        initialised: modules that keep their random initial weights.
+        ignored: modules in the weights that the model does not have, or has for other classes.
     """
 
     name: str
-    taken: int
-    anew: tuple[str, ...]
-    left: tuple[str, ...]
+    tensors: int
+    initialised: tuple[str, ...]
+    ignored: tuple[str, ...]
 
     def __str__(self) -> str:
-        parts = [f"{self.taken} tensors taken from {self.name}"]
-        parts += [f"drawn anew: {', '.join(self.anew)}"] if self.anew else []
-        parts += [f"left out: {', '.join(self.left)}"] if self.left else []
+        parts = [f"loaded {self.tensors} tensors from {self.name}"]
+        parts += [f"new: {', '.join(self.initialised)}"] if self.initialised else []
+        parts += [f"ignored: {', '.join(self.ignored)}"] if self.ignored else []
         return "; ".join(parts)
 
 
-def begin(config: TrainConfig, model: nn.Module, card: ModelCard, watcher: Watcher) -> None:
+def load_initial_weights(
+    config: TrainConfig, model: nn.Module, card: ModelCard, watcher: Watcher
+) -> None:
     """Load the weights that a run starts from, if it names any, and check what it freezes.
 
     Raises:
-        UserError: weights that cannot be had or do not fit, or more stages than there are.
+        UserError: weights that are unavailable or do not fit, or more stages than there are.
     """
     frozen_stages(model, config.freeze, config.arch)
     if config.weights:
         weights = read_weights(config.weights, card, on_progress=watcher.fetching)
-        watcher.on_message(str(take(weights, model, card)))
+        watcher.on_message(str(load_matching(weights, model, card)))
 
 
-def take(weights: Weights, model: nn.Module, card: ModelCard) -> Taken:
-    """Load weights into a model, all but what belongs to other classes.
+def load_matching(weights: Weights, model: nn.Module, card: ModelCard) -> LoadedWeights:
+    """Load weights into a model, except a head for other classes.
 
     Args:
-        weights: what to start from.
-        model: what `build_model(card)` gave; left as it is where the weights do not fit.
+        weights: to start from.
+        model: from `build_model(card)`; unchanged if the weights do not fit.
         card: of the model.
 
     Raises:
@@ -79,21 +81,21 @@ def take(weights: Weights, model: nn.Module, card: ModelCard) -> Taken:
         for name, tensor in wanted.items()
         if name in given and given[name].shape == tensor.shape and _module(name) not in last
     }
-    anew = [name for name in wanted if name not in fitting and not name.endswith(_COUNTER)]
-    left = [name for name in given if name not in fitting]
-    for name in (*anew, *left):
+    new = [name for name in wanted if name not in fitting and not name.endswith(_COUNTER)]
+    ignored = [name for name in given if name not in fitting]
+    for name in (*new, *ignored):
         if not _HEAD.match(name):
             raise UserError(_misfit(name, weights, model, card))
     model.load_state_dict(fitting, strict=False)
-    return Taken(weights.name, len(fitting), _modules(anew), _modules(left))
+    return LoadedWeights(weights.name, len(fitting), _modules(new), _modules(ignored))
 
 
 def stages_of(model: nn.Module) -> list[list[nn.Module]]:
-    """Split a model where its maps become smaller.
+    """Split a model where its feature maps become smaller.
 
     Returns:
-        The modules of each stage, the one at the input first; the head is the last. A VGG has five
-        and the head, a ResNet its stem, four and the head.
+        The modules of each stage, from the input to the head. A VGG has five stages and the head,
+        a ResNet the stem, four stages and the head.
     """
     stages: dict[str, list[nn.Module]] = {}
     pools = 0
@@ -106,7 +108,7 @@ def stages_of(model: nn.Module) -> list[list[nn.Module]]:
 
 
 def frozen_stages(model: nn.Module, freeze: str, name: str) -> int:
-    """How many stages `--freeze` means.
+    """Number of stages that `--freeze` means.
 
     Args:
         model: the network.
@@ -114,7 +116,7 @@ def frozen_stages(model: nn.Module, freeze: str, name: str) -> int:
         name: of the architecture.
 
     Raises:
-        UserError: there are not so many, or it is no number.
+        UserError: neither a number nor `features`, or more stages than there are.
     """
     most = len(stages_of(model)) - 1
     if freeze == FEATURES:
@@ -122,22 +124,22 @@ def frozen_stages(model: nn.Module, freeze: str, name: str) -> int:
     if freeze.isdecimal() and int(freeze) <= most:
         return int(freeze)
     raise UserError(
-        f"--freeze is {freeze!r}; expected features, or 0 to {most}, the stages of {name} from the "
-        "input on"
+        f"--freeze is {freeze!r}; expected features, or 0 to {most}, counting the stages of {name} "
+        "from the input"
     )
 
 
 def freeze(model: nn.Module, count: int) -> bool:
-    """Hold the first stages of a model in training mode still.
+    """Freeze the first stages of a model.
 
-    Their weights take no gradient, and their batch norm keeps its statistics.
+    Their weights get no gradient, and their batch norm keeps its statistics.
 
     Args:
         model: in training mode.
-        count: of stages from the input.
+        count: number of stages, from the input.
 
     Returns:
-        Whether weights that moved before stand still now, or the other way round.
+        Whether this changed which weights are trained.
     """
     changed = False
     for number, parts in enumerate(stages_of(model)):
@@ -150,11 +152,11 @@ def freeze(model: nn.Module, count: int) -> bool:
     return changed
 
 
-def spread(optimizer: Optimizer, model: nn.Module, decay: float) -> None:
-    """Let each stage learn at `decay` times the rate of the one behind it, the head at the full.
+def set_stage_rates(optimizer: Optimizer, model: nn.Module, decay: float) -> None:
+    """Train each stage at `decay` times the learning rate of the next one; the head at the full.
 
-    The groups of the optimiser, which has not stepped yet, are split by stage; `share` is what a
-    group takes of the rate (`set_learning_rate`).
+    The parameter groups of the optimiser, which has not stepped yet, are split by stage; `share`
+    is a group's factor of the learning rate (see `set_learning_rate`).
     """
     if decay == 1:
         return

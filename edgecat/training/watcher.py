@@ -1,4 +1,4 @@
-"""Who watches a training run."""
+"""Callbacks that receive a training run's progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgecat.training.history import Epoch
 
 
 class Watcher:
-    """What a run tells while it goes; the command line draws it, others override what they like.
+    """Receives a run's progress; override what you need, as the command line does.
 
     Example:
         >>> class Losses(Watcher):
@@ -20,68 +20,68 @@ class Watcher:
     """
 
     def fetching(self, done: int, total: int | None) -> None:
-        """So many bytes of the weights to start from are there, of so many where that is known."""
+        """`done` bytes of the initial weights are downloaded, of `total` if that is known."""
 
     def on_message(self, sentence: str) -> None:
-        """Something worth a line, such as which weights the run starts from."""
+        """A message to show, such as which weights the run starts from."""
 
     def started(
         self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
     ) -> None:
-        """The pictures are split, the model is built."""
+        """The images are split and the model is built."""
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
         """Epoch `epoch`, from 1, begins; `done` of its steps were done before an interruption."""
 
-    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
-        """A step of so many pictures is done; `loss()` is the epoch's mean so far."""
+    def stepped(self, images: int, loss: Callable[[], float]) -> None:
+        """A step over `images` images is done; `loss()` is the epoch's mean so far."""
 
     def epoch_finished(self, row: Epoch, *, best: bool) -> None:
         """An epoch is trained and validated."""
 
     def skipped(self, sentence: str) -> None:
-        """A picture could not be decoded; said once for each."""
+        """An image could not be decoded; called once per image."""
 
 
 class Watchers(Watcher):
-    """Tells several watchers, in order."""
+    """Passes everything on to several watchers, in order."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers
 
     def fetching(self, done: int, total: int | None) -> None:
-        """Pass it on."""
+        """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.fetching(done, total)
 
     def on_message(self, sentence: str) -> None:
-        """Pass it on."""
+        """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.on_message(sentence)
 
     def started(
         self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
     ) -> None:
-        """Pass it on."""
+        """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.started(folder, training, validation)
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
-        """Pass it on."""
+        """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.epoch_started(epoch, steps, done)
 
-    def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
-        """Pass it on."""
+    def stepped(self, images: int, loss: Callable[[], float]) -> None:
+        """Forward to every watcher."""
         for watcher in self._watchers:
-            watcher.stepped(pictures, loss)
+            watcher.stepped(images, loss)
 
     def epoch_finished(self, row: Epoch, *, best: bool) -> None:
-        """Pass it on."""
+        """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.epoch_finished(row, best=best)
 
     def skipped(self, sentence: str) -> None:
-        """Pass it on."""
+        """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.skipped(sentence)

@@ -95,7 +95,7 @@ def test_a_signal_saves_and_names_the_way_on(
         (["ALBUM", "--optimizer", "sgdm"], "optimizer is 'sgdm'; expected one of gd, sgd"),
         (["ALBUM", "--teacher", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--resume", "taken", "--find-lr"], "leave out find_lr"),
-        (["--resume", "nowhere"], "nowhere is no run of edgecat train"),
+        (["--resume", "nowhere"], "nowhere is not a run of edgecat train"),
         (["--resume", "taken", "--epochs", "3"], "leave out epochs"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from edgecat.training import assembly, job
+from edgecat.training import assembly, shared_model
 from edgecat.training.config import TrainConfig
 from edgecat.training.loop import train
 
@@ -24,7 +24,7 @@ def test_compiled_steps_learn_the_same(
         compiled.append(torch.compile(model, backend="aot_eager"))
         return compiled[-1]
 
-    monkeypatch.setattr(job, "compiled", traced)
+    monkeypatch.setattr(shared_model, "compiled", traced)
     monkeypatch.setattr(assembly, "check_compiler", lambda device: None)
     tiny = replace(config, epochs=1, batch_size=18, batch_norm=False)
     plain, fused = (train(replace(tiny, name=str(flag), compiled=flag)) for flag in (False, True))

@@ -26,6 +26,7 @@ from edgecat.training.augment import Augmentation, begin_view, lay_out
 from edgecat.training.config import TrainConfig
 from edgecat.training.device_augment import on_device
 from edgecat.training.distributed import ALONE, World, filled, started_by_torchrun
+from edgecat.training.draws import draw_view
 from edgecat.training.loader import BegunBatch
 from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
@@ -37,16 +38,30 @@ RANK = """
 import os, signal, sys, time
 from pathlib import Path
 import torch
-from edgecat.training import loop
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from edgecat.training import shared_model
 from edgecat.training.config import TrainConfig
+from edgecat.training.interruption import Interrupted
+from edgecat.training.loop import train
+from edgecat.training.trainer import Trainer
 from edgecat_runtime.errors import EdgecatError
 
 sys.stderr = (folder / f"rank-{rank}.txt").open("w", buffering=1)
 names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 os.environ.update(zip(names, map(str, (rank, rank, 2, 2, "127.0.0.1", port))))
-steps, taken = loop.step, []
+steps, taken = Trainer.step, []
 
-def step(job, batch):
+def counted(state, bucket):
+    if bucket.is_last():
+        print("gradients reduced", file=sys.stderr)
+    return allreduce_hook(None, bucket)
+
+class Counted(shared_model.DistributedDataParallel):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.register_comm_hook(None, counted)
+
+def step(trainer, batch):
     taken.append(1)
     if len(taken) == 7 and killed:
         os.kill(os.getpid(), signal.SIGKILL) if rank else None
@@ -54,17 +69,17 @@ def step(job, batch):
         (folder / f"ready-{rank}").touch()
         while not (folder / "go").exists():
             time.sleep(0.01)
-    totals = steps(job, batch)
+    totals = steps(trainer, batch)
     print("dropout from", torch.initial_seed(), file=sys.stderr)
     return totals
 
-loop.step = step
+Trainer.step, shared_model.DistributedDataParallel = step, Counted
 try:
-    loop.train(TrainConfig.from_json((folder / "config.json").read_text(), ""))
+    train(TrainConfig.from_json((folder / "config.json").read_text(), ""))
 except EdgecatError as error:
     print("error:", error, file=sys.stderr)
     sys.exit(error.exit_code)
-except loop.Interrupted as interrupted:
+except Interrupted as interrupted:
     print(interrupted, file=sys.stderr)
     sys.exit(interrupted.exit_code)
 """
@@ -144,7 +159,12 @@ def _losses(folder: Path) -> list[float]:
     return [float(row[name]) for row in rows for name in ("train_loss", "val_loss")]
 
 
-def test_two_processes_are_one_and_go_on_after_ctrl_c(config: TrainConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("accumulate", "reductions"), [(1, 7), (3, 2)])
+def test_two_processes_are_one_and_go_on_after_ctrl_c(
+    config: TrainConfig, tmp_path: Path, accumulate: int, reductions: int
+) -> None:
+    """The signals come after 7 batches, of 5 per epoch: within a group of 3."""
+    config = replace(config, accumulate=accumulate, lr=0.1 * accumulate)
     processes = _two(config, tmp_path)
     one = train(replace(config, name="one"))
     deadline = time.monotonic() + 120
@@ -157,7 +177,9 @@ def test_two_processes_are_one_and_go_on_after_ctrl_c(config: TrainConfig, tmp_p
         time.sleep(0.1)
     (tmp_path / "go").touch()
     assert _ended(processes) == [130, 130]
-    assert "interrupted; saved" in (tmp_path / "rank-0.txt").read_text()
+    told = (tmp_path / "rank-0.txt").read_text()
+    assert "interrupted; saved" in told
+    assert told.count("gradients reduced") == reductions
     folder = Path(config.output) / "two"
     assert len(_losses(folder)) == 2
 
@@ -188,12 +210,12 @@ def test_each_process_drops_out_its_own() -> None:
     state = torch.get_rng_state()
     drawn = []
     for rank, step in ((0, 4), (1, 4), (1, 5), (1, 4)):
-        World(rank=rank, size=2).apart(0, 1, step)
+        World(rank=rank, size=2).seed_dropout(0, 1, step)
         drawn.append(torch.rand(4).tolist())
     assert drawn[1] == drawn[3]
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
     torch.set_rng_state(state)
-    ALONE.apart(0, 1, 4)
+    ALONE.seed_dropout(0, 1, 4)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -224,9 +246,8 @@ def test_a_short_part_is_filled(pictures: int, labels: list[int]) -> None:
 
 
 def test_a_view_is_doubled_with_its_picture() -> None:
-    drawn = [
-        begin_view(np.zeros((9, 9, 3), np.uint8), 32, Augmentation(), np.random.default_rng(0))
-    ]
+    view = draw_view(9, 9, Augmentation(), np.random.default_rng(0))
+    drawn = [begin_view(np.zeros((9, 9, 3), np.uint8), 32, view)]
     canvases = np.empty((1, 64, 64, 3), np.uint8)
     views = lay_out(drawn, canvases)
     whole = filled(BegunBatch(canvases, np.ones(1, np.int64), views=views), 32)

@@ -72,16 +72,35 @@ def test_batches_are_even(pictures: PictureSet, batch_size: int, sizes: list[int
     assert loader.steps == len(sizes)
 
 
+@pytest.mark.parametrize(("batch_size", "processes"), [(64, 1), (8, 1), (6, 2), (8, 3), (2, 1)])
+def test_batches_for_a_compiled_model_are_all_of_one_size(
+    pictures: PictureSet, batch_size: int, processes: int
+) -> None:
+    parts = [
+        _loader(pictures, batch_size=batch_size, even=True, part=(rank, processes))
+        for rank in range(processes)
+    ]
+    batches = [list(part._chosen(1, 0)) for part in parts]
+    assert {len(part) for part in batches} == {parts[0].steps}
+    assert len({len(batch) for part in batches for batch in part}) == 1
+    seen = [number for part in batches for batch in part for number, _ in batch]
+    assert set(seen) == set(range(19))
+    assert len(seen) < 19 + parts[0].steps * processes
+    assert list(parts[0]._chosen(1, 1)) == batches[0][1:]
+
+
 def test_threads_and_interruptions_change_nothing(pictures: PictureSet) -> None:
-    whole = list(_loader(pictures, how=Augmentation()).batches(2))
-    assert _same(list(_loader(pictures, how=Augmentation(), workers=5).batches(2)), whole)
-    assert _same(list(_loader(pictures, how=Augmentation()).batches(2, start=1)), whole[1:])
+    whole = list(_loader(pictures, augmentation=Augmentation()).batches(2))
+    assert _same(list(_loader(pictures, augmentation=Augmentation(), workers=5).batches(2)), whole)
+    assert _same(
+        list(_loader(pictures, augmentation=Augmentation()).batches(2, start=1)), whole[1:]
+    )
 
 
 def test_seeds_and_epochs_change_order_and_views(pictures: PictureSet) -> None:
-    first = list(_loader(pictures, how=Augmentation()).batches(0))
-    assert not _same(list(_loader(pictures, how=Augmentation()).batches(1)), first)
-    assert not _same(list(_loader(pictures, how=Augmentation(), seed=4).batches(0)), first)
+    first = list(_loader(pictures, augmentation=Augmentation()).batches(0))
+    assert not _same(list(_loader(pictures, augmentation=Augmentation()).batches(1)), first)
+    assert not _same(list(_loader(pictures, augmentation=Augmentation(), seed=4).batches(0)), first)
 
 
 def test_served_batches_keep_order_and_preprocess(pictures: PictureSet) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from edgecat.models.devices import choose_device
 from edgecat.training.config import LEARNING_RATES, SCHEDULES
+from edgecat.training.learner import fastest_convolutions
 from edgecat.training.optim import (
     autocast,
     choose_precision,
@@ -116,3 +117,28 @@ def test_devices_and_precisions() -> None:
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         with autocast(precision, cpu):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_convolutions_are_timed_on_gpus_alone() -> None:
+    before = torch.backends.cudnn.benchmark
+    for name, benchmark in (("cpu", before), ("cuda", True)):
+        with fastest_convolutions(torch.device(name)):
+            assert torch.backends.cudnn.benchmark is benchmark
+        assert torch.backends.cudnn.benchmark is before
+
+
+@pytest.mark.parametrize("name", sorted(LEARNING_RATES))
+def test_optimisers_step_all_parameters_at_once_alike(name: str) -> None:
+    """As on GPUs, where it saves thousands of small kernels."""
+    found = []
+    for foreach in (None, True):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+        rate = LEARNING_RATES[name]
+        optimizer = make_optimizer(model, name, lr=rate, weight_decay=1e-3, foreach=foreach)
+        for _ in range(5):
+            model(torch.ones(3, 4)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        found.append(model.state_dict())
+    torch.testing.assert_close(*found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ from torch.nn.functional import cross_entropy
 from edgecat.data.batches import Batch
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
-from edgecat.training import loop
 from edgecat.training.assembly import assemble
 from edgecat.training.config import LEARNING_RATES, TrainConfig
 from edgecat.training.finder import RateSweep, find_learning_rate, save_sweep, suggested
-from edgecat.training.job import Job
+from edgecat.training.learner import Learner
 from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
+from edgecat.training.trainer import Trainer
 from edgecat.training.watcher import Watcher
 from edgecat_runtime import UserError
 
@@ -58,24 +59,24 @@ def test_the_last_incomplete_group_of_an_epoch_makes_its_own_update(
 ) -> None:
     """Six batches of six images, accumulate 4: one update over 24 images, then one over 12."""
     options = {**PLAIN, "batch_size": 6, "accumulate": 4, "schedule": "constant", "warmup": 0.0}
-    job = assemble(replace(config, weight_decay=0.0, **options), watcher=Watcher())
-    by_hand = copy.deepcopy(job.model).train()
-    batches = list(job.loader.batches(0, 0))
+    trainer = assemble(replace(config, weight_decay=0.0, **options), watcher=Watcher())
+    model = trainer.learner.model.train()
+    by_hand = copy.deepcopy(model)
+    batches = list(trainer.run.loader.batches(0, 0))
     assert [len(batch.labels) for batch in batches] == [6] * 6
-    job.model.train()
     for batch in batches:
-        loop.step(job, batch)
-        job.state.step += 1
+        trainer.step(batch)
+        trainer.state.step += 1
     for group in (batches[:4], batches[4:]):
         frames = torch.from_numpy(np.concatenate([batch.frames for batch in group]))
         labels = torch.from_numpy(np.concatenate([batch.labels for batch in group]))
-        logits = by_hand(input_from_frames(frames, job.card))
+        logits = by_hand(input_from_frames(frames, trainer.run.card))
         loss = cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         weights = list(by_hand.parameters())
         with torch.no_grad():
             for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
                 weight -= 0.05 * gradient
-    torch.testing.assert_close(job.model.state_dict(), by_hand.state_dict())
+    torch.testing.assert_close(model.state_dict(), by_hand.state_dict())
 
 
 def test_a_clipped_step_is_as_long_as_asked(
@@ -83,14 +84,15 @@ def test_a_clipped_step_is_as_long_as_asked(
 ) -> None:
     norms = []
 
-    def noted(job: Job) -> None:
-        before = [parameter.detach().clone() for parameter in job.model.parameters()]
-        update(job)
-        moved = [p.detach() - b for p, b in zip(job.model.parameters(), before, strict=True)]
+    def noted(learner: Learner, rate: float, **options: Any) -> None:
+        weights = list(learner.model.parameters())
+        before = [weight.detach().clone() for weight in weights]
+        update(learner, rate, **options)
+        moved = [w.detach() - b for w, b in zip(weights, before, strict=True)]
         norms.append(torch.cat([m.flatten() for m in moved]).norm().item())
 
-    update = loop._update
-    monkeypatch.setattr(loop, "_update", noted)
+    update = Learner.update
+    monkeypatch.setattr(Learner, "update", noted)
     options = {**PLAIN, "clip": 1e-3, "lr": 0.5, "schedule": "constant", "warmup": 0.0}
     train(replace(config, weight_decay=0.0, **options))
     assert norms == pytest.approx([0.5e-3] * 5, rel=1e-2)
@@ -115,12 +117,12 @@ def test_progressive_sizes_reach_the_model(
 ) -> None:
     sizes = []
 
-    def noted(job: Job, batch: Batch) -> torch.Tensor:
+    def noted(trainer: Trainer, batch: Batch) -> torch.Tensor:
         sizes.append(batch.frames.shape[1])
-        return step(job, batch)
+        return step(trainer, batch)
 
-    step = loop.step
-    monkeypatch.setattr(loop, "step", noted)
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", noted)
     result = train(replace(config, progressive="40:1,48:1", size=32, batch_size=18))
     assert sizes == [40, 40, 48, 48, 48, 48]
     assert load_checkpoint(result.checkpoint)[1].height == 32
@@ -142,7 +144,7 @@ def test_a_teacher_of_other_labels_is_refused(config: TrainConfig, checkpoint: P
     model, card = load_checkpoint(checkpoint)
     path = checkpoint.with_name("other.safetensors")
     save_checkpoint(path, model, replace(card, labels=("ant", "bee")))
-    with pytest.raises(UserError, match="answers ant, bee; expected the labels of the pictures"):
+    with pytest.raises(UserError, match="has the labels ant, bee; expected those of the images"):
         train(replace(config, teacher=str(path)))
     assert not Path(config.output).exists()
 
@@ -152,13 +154,13 @@ def test_a_teacher_of_other_labels_is_refused(config: TrainConfig, checkpoint: P
     [
         ({"schedule": "cosinus"}, "schedule is 'cosinus'; expected one of cosine, one-cycle"),
         ({"accumulate": 0}, "--accumulate is 0; expected 1 to"),
-        ({"optimizer": "gd", "accumulate": 2}, "gd takes one step an epoch. Leave out --acc"),
+        ({"optimizer": "gd", "accumulate": 2}, "gd makes one update per epoch. Leave out --acc"),
         ({"clip": 0.0}, "--clip is 0.0"),
         ({"erase": 1.5}, "--erase is 1.5; expected 0 to 1"),
         ({"mixup": -1.0}, "--mixup is -1.0; expected 0 to 100"),
         ({"teacher_weight": 2.0}, "--teacher-weight is 2.0; expected 0 to 1"),
         ({"progressive": "64"}, "--progressive is '64'; expected sizes from 32"),
-        ({"progressive": "64:2", "head": "dense"}, "needs a network for any size"),
+        ({"progressive": "64:2", "head": "dense"}, "needs a network that takes any size"),
         ({"ema": 1.0}, "--ema is 1.0"),
     ],
 )
@@ -192,7 +194,7 @@ def test_the_suggested_rate_is_a_third_of_where_the_loss_was_still_low(
 
 
 def test_a_loss_that_climbs_at_once_is_no_sweep() -> None:
-    with pytest.raises(UserError, match="the loss climbed at once, from a rate of 0.1 on"):
+    with pytest.raises(UserError, match="the loss rose from the start, at a learning rate of 0.1"):
         suggested([0.1, 0.2, 0.3], [0.7, 1.0, 3.0])
 
 

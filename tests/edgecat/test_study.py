@@ -327,7 +327,7 @@ def photographs(tmp_path: Path) -> Path:
         folder.mkdir(parents=True)
         for i in range(24):
             cv2.imwrite(str(folder / f"{i:02}.png"), rng.integers(0, 256, (20, 24, 3), np.uint8))
-    (tmp_path / "photos" / "cat" / "bad.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "photos" / "cat" / "damaged.jpg").write_bytes(b"\xff\xd8 torn")
     return tmp_path / "photos"
 
 

@@ -45,10 +45,10 @@ def test_frames_of_another_size_are_resized(checkpoint) -> None:
     teacher = replace(teacher, card=replace(teacher.card, height=48, width=40))
     seen = []
     teacher.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
-    assert teacher.answers(_frames(32)).shape == (3, 2)
+    assert teacher.logits(_frames(32)).shape == (3, 2)
     assert seen == [(3, 3, 48, 40)]
 
 
 def test_other_labels_are_refused(checkpoint) -> None:
-    with pytest.raises(UserError, match=r"answers cat, dog; expected .* pictures: ant, bee\. T"):
+    with pytest.raises(UserError, match=r"has the labels cat, dog; expected .*: ant, bee\. T"):
         load_teacher(str(checkpoint), ("ant", "bee"), CPU, temperature=1, weight=1)

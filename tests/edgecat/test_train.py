@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shlex
 import shutil
@@ -194,9 +195,9 @@ def _odd_config(folder: Path) -> None:
     ("spoil", "sentence"),
     [
         (_finished, "is finished: there is nothing to resume"),
-        (_other_pictures, "the pictures are not those"),
-        (_torn_state, "is no state of this run"),
-        (_no_config, "is no run of edgecat train"),
+        (_other_pictures, "the images are not those"),
+        (_torn_state, "is not a state of this run"),
+        (_no_config, "is not a run of edgecat train"),
         (_odd_config, "unknown fields epoxies"),
     ],
 )
@@ -216,7 +217,9 @@ def test_what_cannot_be_resumed(
 
 def test_a_run_is_never_overwritten(config: TrainConfig, tmp_path: Path) -> None:
     (tmp_path / "runs" / "run").mkdir(parents=True)
-    with pytest.raises(UserError, match="exists. Choose another --name, or go on with --resume"):
+    with pytest.raises(
+        UserError, match="exists. Choose another --name, or continue it with --resume"
+    ):
         train(config)
     assert list((tmp_path / "runs" / "run").iterdir()) == []
 
@@ -253,7 +256,7 @@ def test_broken_pictures_are_named_once(config: TrainConfig, tmp_path: Path) -> 
     [
         (2, False, None),
         (1, False, "is left to train on"),
-        (4, True, r"none of \d pictures could be decoded|no training pictures are left"),
+        (4, True, r"none of \d pictures could be decoded|no training images are left"),
     ],
 )
 def test_few_pictures(
@@ -277,7 +280,7 @@ def test_few_pictures(
 
 
 def test_a_diverged_loss_says_so(config: TrainConfig) -> None:
-    with pytest.raises(UserError, match="diverged. Start anew with a lower --lr than 100"):
+    with pytest.raises(UserError, match="diverged. Start again with a lower --lr than 100"):
         train(replace(config, lr=100.0, warmup=0.0, batch_norm=False, epochs=5))
 
 
@@ -349,8 +352,8 @@ def test_options_accept_their_limits_and_nothing_beyond(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"freeze": "2"}, "--freeze keeps the weights that a run starts with. Name --weights"),
-        ({"unfreeze_at": 3}, "--unfreeze-at needs something frozen. Add --freeze features"),
+        ({"freeze": "2"}, "--freeze keeps initial weights. Give --weights"),
+        ({"unfreeze_at": 3}, "--unfreeze-at needs frozen stages. Add --freeze features"),
         ({"progressive": "31:2"}, "--progressive is '31:2'; expected sizes from 32 to 1024"),
         ({"progressive": "64:0"}, "--progressive is '64:0'"),
     ],
@@ -369,6 +372,31 @@ def test_size_and_frozen_stages_of_each_epoch() -> None:
     still = TrainConfig(data=("x",), size=48, weights="w.pth", freeze="3")
     assert (still.size_at(7), still.frozen_at(7)) == (48, "3")
     assert TrainConfig(data=("x",), lr=0.5).peak_rate == 0.5
+
+
+def test_a_run_keeps_the_rules_it_was_started_with(config: TrainConfig) -> None:
+    assert config.version == 2
+    values = json.loads(config.to_json())
+    assert values.pop("version") == 2
+    old = TrainConfig.from_json(json.dumps(values), "config.json")
+    assert old == replace(config, version=1)
+    with pytest.raises(UserError, match="was written by a newer edgecat. Upgrade edgecat"):
+        TrainConfig.from_json(json.dumps({**values, "version": 3}), "config.json")
+
+
+def test_a_run_of_version_1_is_resumed_bit_for_bit(config: TrainConfig) -> None:
+    """From a folder as an older edgecat left it: without a version in its configuration."""
+    config = replace(config, epochs=2, version=1)
+    whole = train(replace(config, name="whole"))
+    with pytest.raises(Interrupted):
+        train(config, watcher=InterruptedAt(7))
+    path = Path(config.output) / config.name / "config.json"
+    values = json.loads(path.read_text())
+    del values["version"]
+    path.write_text(json.dumps(values))
+    _same(train(read_config(path.parent), resume=path.parent).folder, whole.folder)
+    new = train(replace(config, name="new", version=2))
+    assert new.checkpoint.read_bytes() != whole.checkpoint.read_bytes()
 
 
 def test_the_configuration_survives_its_file(config: TrainConfig) -> None:

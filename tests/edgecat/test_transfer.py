@@ -23,7 +23,7 @@ from edgecat.training.interruption import Interrupted
 from edgecat.training.loop import train
 from edgecat.training.optim import make_optimizer, set_learning_rate
 from edgecat.training.run_folder import read_config
-from edgecat.training.transfer import freeze, spread, stages_of, take
+from edgecat.training.transfer import freeze, load_matching, set_stage_rates, stages_of
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
 
@@ -100,11 +100,11 @@ def test_every_official_file_has_an_architecture_and_a_hash(name: str) -> None:
         ({"arch": "alexnet", "size": 64}, "no official weights of alexnet with batch norm"),
         ({"weights": "there.pth"}, "there.pth: No such file"),
         ({"weights": "there.safetensors"}, "there.safetensors"),
-        ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors file"),
-        ({"freeze": "6"}, "expected features, or 0 to 5, the stages of vgg11"),
+        ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors checkpoint"),
+        ({"freeze": "6"}, "expected features, or 0 to 5, counting the stages of vgg11"),
         ({"freeze": "-1"}, "expected features, or 0 to 5"),
-        ({"freeze": "features", "weights": ""}, "Name --weights too"),
-        ({"unfreeze_at": 2}, "--unfreeze-at needs something frozen"),
+        ({"freeze": "features", "weights": ""}, "Give --weights too"),
+        ({"unfreeze_at": 2}, "--unfreeze-at needs frozen stages"),
         ({"lr_decay": 0.0}, "--lr-decay is 0.0; expected 0.01 to 1"),
     ],
 )
@@ -118,16 +118,19 @@ def test_imagenet_weights_are_fetched_once_and_taken(
     site: Any, album: Path, tmp_path: Path
 ) -> None:
     lines = Lines()
-    job = assemble(config(album, tmp_path, weights="imagenet"), watcher=lines)
+    trainer = assemble(config(album, tmp_path, weights="imagenet"), watcher=lines)
     assert site.asked == [(f"/{site.name}", "")]
-    assert (job.card.mean, job.card.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    for name, tensor in job.model.state_dict().items():
+    assert (trainer.run.card.mean, trainer.run.card.std) == (
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    )
+    for name, tensor in trainer.learner.model.state_dict().items():
         if name in site.tensors and name.startswith("features"):
             assert torch.equal(tensor, site.tensors[name])
     (line,) = lines.said
     assert line == (
-        f"48 tensors taken from {site.name}; drawn anew: classifier.1; "
-        "left out: classifier.0, classifier.3, classifier.6"
+        f"loaded 48 tensors from {site.name}; new: classifier.1; "
+        "ignored: classifier.0, classifier.3, classifier.6"
     )
     assemble(config(album, tmp_path, weights="imagenet"), watcher=Watcher())
     assert len(site.asked) == 1
@@ -138,7 +141,7 @@ def test_a_dense_head_keeps_all_but_its_last_layer(site: Any, album: Path, tmp_p
     source = str(site.folder / site.name)
     assemble(config(album, tmp_path, weights=source, head="dense"), watcher=lines)
     assert lines.said == [
-        f"52 tensors taken from {site.name}; drawn anew: classifier.6; left out: classifier.6"
+        f"loaded 52 tensors from {site.name}; new: classifier.6; ignored: classifier.6"
     ]
 
 
@@ -232,17 +235,18 @@ def test_weights_are_taken_as_training_scripts_save_them(
 def test_a_checkpoint_decides_the_network(checkpoint: Path, album: Path, tmp_path: Path) -> None:
     lines = Lines()
     model, card = load_checkpoint(checkpoint)
-    job = assemble(config(album, tmp_path, arch="vgg16", weights=str(checkpoint)), watcher=lines)
-    assert job.card.layers == card.layers
+    wanted = config(album, tmp_path, arch="vgg16", weights=str(checkpoint))
+    trainer = assemble(wanted, watcher=lines)
+    assert trainer.run.card.layers == card.layers
     for name, tensor in model.state_dict().items():
-        assert torch.equal(job.model.state_dict()[name], tensor), name
-    assert lines.said == [f"93 tensors taken from {checkpoint.name}"]
+        assert torch.equal(trainer.learner.model.state_dict()[name], tensor), name
+    assert lines.said == [f"loaded 93 tensors from {checkpoint.name}"]
 
 
 def test_other_labels_draw_the_head_anew(checkpoint: Path) -> None:
     card = replace(load_checkpoint(checkpoint)[1], labels=("dog", "cat"))
-    taken = take(read_weights(str(checkpoint), card), build_model(card), card)
-    assert taken.anew == taken.left == ("classifier.1",)
+    loaded = load_matching(read_weights(str(checkpoint), card), build_model(card), card)
+    assert loaded.initialised == loaded.ignored == ("classifier.1",)
 
 
 def test_a_checkpoint_of_another_architecture(checkpoint: Path) -> None:
@@ -288,12 +292,12 @@ def test_frozen_stages_stand_still_and_the_rest_learns(
 
 def test_thawed_stages_learn(checkpoint: Path, album: Path, tmp_path: Path) -> None:
     options = {"weights": str(checkpoint), "freeze": "features", "unfreeze_at": 2}
-    job = assemble(config(album, tmp_path, arch="vgg16", **options), watcher=Watcher())
-    features = job.model.get_submodule("features")
+    trainer = assemble(config(album, tmp_path, arch="vgg16", **options), watcher=Watcher())
+    features = trainer.learner.model.get_submodule("features")
     learns = []
-    for job.state.epoch in range(3):
-        job.model.train()
-        job.hold()
+    for trainer.state.epoch in range(3):
+        trainer.learner.model.train()
+        trainer.freeze_for_epoch()
         learns.append((features[0].weight.requires_grad, features[1].training))
     assert learns == [(False, False), (True, True), (True, True)]
 
@@ -312,7 +316,7 @@ def test_each_stage_takes_its_share_of_the_rate() -> None:
     with torch.device("meta"):
         model = build_model(architecture("vgg11").card(LABELS))
     optimizer = make_optimizer(model, "nag", lr=1.0, weight_decay=0.1)
-    spread(optimizer, model, 0.5)
+    set_stage_rates(optimizer, model, 0.5)
     set_learning_rate(optimizer, 0.8)
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     expected = [0.8 * 0.5**depth for depth in (5, 4, 3, 2, 1, 0)]

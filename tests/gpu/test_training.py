@@ -16,10 +16,11 @@ from edgecat.models.checkpoint import load_checkpoint  # noqa: E402
 from edgecat.pets.synthetic import write_pets  # noqa: E402
 from edgecat.training.assembly import assemble  # noqa: E402
 from edgecat.training.augment import Augmentation  # noqa: E402
+from edgecat.training.cache import fill_cache  # noqa: E402
 from edgecat.training.config import TrainConfig  # noqa: E402
 from edgecat.training.device_augment import on_device  # noqa: E402
 from edgecat.training.loader import Loader  # noqa: E402
-from edgecat.training.loop import step, train  # noqa: E402
+from edgecat.training.loop import train  # noqa: E402
 from edgecat.training.state import load_state, save_state  # noqa: E402
 from edgecat.training.watcher import Watcher  # noqa: E402
 from train_check import synchronisations  # noqa: E402
@@ -69,7 +70,14 @@ def test_augmentation_on_the_gpu_is_that_of_the_cpu(pets: Path, size: int) -> No
     pictures, _ = split(scan([pets]), val=0.2, seed=1)
     here, there = (
         Loader(
-            pictures, size, 16, 1, how=Augmentation(), workers=2, on_device=flag, pinned=flag
+            pictures,
+            size,
+            16,
+            1,
+            augmentation=Augmentation(),
+            workers=2,
+            on_device=flag,
+            pinned=flag,
         ).batches(0)
         for flag in (False, True)
     )
@@ -80,18 +88,39 @@ def test_augmentation_on_the_gpu_is_that_of_the_cpu(pets: Path, size: int) -> No
         assert apart.max() <= 2
 
 
+@pytest.mark.parametrize("size", [32, 64])
+def test_cached_images_are_cropped_on_the_gpu_as_on_the_cpu(pets: Path, size: int) -> None:
+    pictures, _ = split(scan([pets]), val=0.2, seed=1)
+    here = Loader(pictures, size, 16, 1, augmentation=Augmentation())
+    cuda = torch.device("cuda")
+    memory = fill_cache(pictures, workers=2, pinned=True)
+    for cache in (memory, memory.to(cuda)):
+        there = replace(here, cache=cache, on_device=True)
+        for one, two in zip(here.batches(0), there.batches(0), strict=True):
+            frames, labels = on_device(two, cuda)
+            np.testing.assert_array_equal(labels.cpu().numpy(), one.labels)
+            apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
+            assert apart.max() <= 2
+
+
+@pytest.mark.parametrize("cache", ["memory", "device"])
+def test_a_cached_run_learns(config: TrainConfig, cache: str) -> None:
+    result = train(replace(config, cache=cache, epochs=4))
+    assert result.history[-1].train_loss < result.history[0].train_loss
+
+
 def test_normalising_waits_for_nothing(config: TrainConfig) -> None:
     """`input_from_frames` copied its constants in every step, and each copy waited."""
-    job = assemble(replace(config, precision="fp32"), watcher=Watcher())
-    job.rate = lambda update: 1e-3
-    job.model.train()
+    config = replace(config, precision="fp32")
+    trainer = assemble(config, watcher=Watcher(), rate=lambda update: 1e-3)
+    trainer.learner.model.train()
     random = np.random.default_rng(0)
     frames = random.integers(0, 256, (16, 64, 64, 3), np.uint8)
     batch = Batch(frames, random.integers(0, 2, 16).astype(np.int64))
     for _ in range(3):
-        step(job, batch)
+        trainer.step(batch)
     torch.cuda.synchronize()
-    waits = synchronisations(lambda: step(job, batch))
+    waits = synchronisations(lambda: trainer.step(batch))
     assert not [w for w in waits if Path(w.filename).name == "frames.py"]
 
 
@@ -107,10 +136,11 @@ def test_the_state_brings_the_second_gpus_generator_back(
 
 
 def _check_generator(config: TrainConfig, folder: Path, device: torch.device) -> None:
-    job = assemble(replace(config, device=str(device)), watcher=Watcher())
-    arguments = (job.models, job.optimizer, job.scaler)
+    trainer = assemble(replace(config, device=str(device)), watcher=Watcher())
+    learner = trainer.learner
+    arguments = (learner.modules, learner.optimizer, learner.scaler)
     torch.rand(7, device=device)
-    save_state(folder / "state", job.state, *arguments, device=device)
+    save_state(folder / "state", trainer.state, *arguments, device=device)
     expected = torch.rand(7, device=device)
     torch.cuda.manual_seed_all(99)
     load_state(folder / "state", *arguments, device=device)
