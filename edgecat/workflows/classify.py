@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -121,11 +122,8 @@ class Predictions(Sequence[ImagePrediction]):
         return "\n".join(map(str, self.items))
 
     def __repr__(self) -> str:
-        counts: dict[str, int] = {}
-        for item in self.items:
-            shown = item.prediction.displayed
-            counts[shown] = counts.get(shown, 0) + 1
-        said = ", ".join(f"{count} {label}" for label, count in counts.items())
+        counts = Counter(item.prediction.displayed for item in self.items).most_common()
+        said = ", ".join(f"{count} {label}" for label, count in counts)
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"{type(self).__name__}({len(self)} images: {said}{skipped})"
 

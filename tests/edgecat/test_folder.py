@@ -328,8 +328,7 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a class named as a status": (
         lambda t: plant_folder(t / "p", contents("cat/1.jpg", "unsure/1.jpg")),
-        "a class is named 'unsure'; expected any name but waiting, no signal, unsure, stopped, "
-        "which are shown where there is no label. Rename its folder",
+        "the class folders: class name 'unsure' is a reserved word",
     ),
     "empty class": (
         lambda t: plant_folder(t / "p", contents(*PAIR, "fox/")),

@@ -78,7 +78,7 @@ def unsure_class(tiny_onnx: Path, tmp_path: Path) -> Path:
 def test_a_model_with_such_a_class_is_served_under_other_names(unsure_class: Path) -> None:
     assert read_card(unsure_class).labels == ("cat", "unsure"), "inspect still reads it"
     for verify in (True, False):
-        with pytest.raises(UserError, match=r"named 'unsure'.*labels file \(--labels\)"):
+        with pytest.raises(UserError, match=r"'unsure' is a reserved.*labels file \(--labels\)"):
             Classifier.open(unsure_class, verify=verify)
     Classifier.open(unsure_class, labels=["cat", "neither"]).close()
 

@@ -69,6 +69,11 @@ class BackendEntry:
         open: called with the path, its card and the number of threads (None: the default).
         present: returns whether the installed library was built for the device.
         numbered: whether there may be several of the device; `open` then takes `gpu=`, its number.
+
+    Example:
+        >>> entry = BackendEntry("mine", "cpu", (".onnx",), "numpy", lambda path, card, threads: ...)
+        >>> entry.name, entry.device
+        ('mine', 'cpu')
     """
 
     name: str

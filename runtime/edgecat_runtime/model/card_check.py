@@ -84,7 +84,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
                 "Export the model again"
             )
     try:
-        check_labels(values["labels"], "the model card")
+        check_labels(values["labels"], "the model card", reserved=False)
     except UserError as error:
         raise CardError(str(error)) from error
     height, width = values["height"], values["width"]

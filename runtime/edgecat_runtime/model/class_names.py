@@ -25,12 +25,13 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
 
 
-def check_class_name(name: object, where: str) -> str:
+def check_class_name(name: object, where: str, *, reserved: bool = True) -> str:
     """Check one class name.
 
     Args:
         name: anything.
         where: what it comes from, as the beginning of a message: `the model card`.
+        reserved: also refuse the words for a status; a card that has one can still be inspected.
 
     Returns:
         The name.
@@ -41,18 +42,22 @@ def check_class_name(name: object, where: str) -> str:
     """
     if not isinstance(name, str):
         raise UserError(f"{where}: class name {_shown(name)} is not text; expected a string")
-    fault = _fault(name)
+    fault = _fault(name) or (_clash(name) if reserved else "")
     if fault:
-        raise UserError(f"{where}: class name {_shown(name)} {fault}. Rename the class")
+        raise UserError(
+            f"{where}: class name {_shown(name)} {fault}. Rename the class, for "
+            "a model with a labels file (--labels)"
+        )
     return name
 
 
-def check_labels(labels: Sequence[object], where: str) -> tuple[str, ...]:
+def check_labels(labels: Sequence[object], where: str, *, reserved: bool = True) -> tuple[str, ...]:
     """Check all class names of a model or a data set.
 
     Args:
         labels: anything in a sequence.
         where: as for `check_class_name`.
+        reserved: likewise.
 
     Returns:
         The names.
@@ -65,7 +70,7 @@ def check_labels(labels: Sequence[object], where: str) -> tuple[str, ...]:
         raise UserError(f"{where}: there are no class names; expected at least one")
     if len(labels) > MOST_CLASSES:
         raise UserError(f"{where}: {len(labels)} class names; expected at most {MOST_CLASSES}")
-    names = tuple(check_class_name(name, where) for name in labels)
+    names = tuple(check_class_name(name, where, reserved=reserved) for name in labels)
     first: dict[str, int] = {}
     for number, name in enumerate(names):
         before = first.setdefault(unicodedata.normalize("NFC", name), number)
@@ -87,6 +92,10 @@ def _fault(name: str) -> str:
         return f"takes {len(name.encode())} bytes; expected at most {MOST_BYTES}"
     if name in (".", "..") or "/" in name or "\\" in name:
         return "is not a single path component (no / or \\, not . or ..)"
+    return ""
+
+
+def _clash(name: str) -> str:
     if name.strip().casefold() in RESERVED:
         return f"is a reserved word ({', '.join(sorted(RESERVED))})"
     return ""

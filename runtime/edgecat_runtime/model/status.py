@@ -15,6 +15,10 @@ class Status(str, Enum):
         UNSURE: frames are arriving, and show none of the classes.
         ENDED: the source has ended.
         STOPPED: the loop is not running.
+
+    Example:
+        >>> Status.NO_SIGNAL == "no signal"
+        True
     """
 
     WAITING = "waiting"
