@@ -71,7 +71,7 @@ class BackendEntry:
         numbered: whether there may be several of the device; `open` then takes `gpu=`, its number.
 
     Example:
-        >>> entry = BackendEntry("mine", "cpu", (".onnx",), "numpy", lambda path, card, threads: ...)
+        >>> entry = BackendEntry("mine", "cpu", (".onnx",), "numpy", lambda path, *_: ...)
         >>> entry.name, entry.device
         ('mine', 'cpu')
     """
