@@ -1,9 +1,9 @@
-"""The model that ships, made by one command: trained, calibrated, exported, judged.
+"""Make the shipped model with one command: train, calibrate, export, evaluate.
 
     EDGECAT_PHOTOS=cats-dogs python benchmarks/model.py [--run runs/shipped] > docs/results/model.md
 
-Trains on `train-*.tar` from random weights (or takes up the run where it stands), sets temperature
-and energy threshold on the run's own validation photographs, writes the three files of
+Trains on `train-*.tar` from random weights (or resumes the run), fits temperature
+and energy threshold on the run's own validation photos, writes the three files of
 `edgecat/pretrained`, and judges each on `test.tar`, which nothing before has seen. Prints Markdown,
 with the run's own configuration. `--forms` writes the fp16 and int8 forms of the checkpoint again,
 and nothing else; it needs the run's folder too, which says which photographs were trained on.
@@ -47,11 +47,11 @@ RECIPE = (
 
 
 def main() -> None:
-    """Make the model and print what it scores."""
-    parser = argparse.ArgumentParser(description="Make the model that ships with edgecat.")
+    """Make the model and print its scores."""
+    parser = argparse.ArgumentParser(description="Make the model shipped with edgecat.")
     parser.add_argument("--run", type=Path, default=Path("runs/shipped"))
-    parser.add_argument("--judge", action="store_true", help="only judge what was made before")
-    parser.add_argument("--forms", action="store_true", help="only make fp16 and int8 again")
+    parser.add_argument("--judge", action="store_true", help="only evaluate the existing files")
+    parser.add_argument("--forms", action="store_true", help="only rewrite fp16 and int8")
     options = parser.parse_args()
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
     tars = sorted(photos.glob("train-*.tar"))
@@ -60,7 +60,7 @@ def main() -> None:
         return
     if not options.judge:
         ship(trained(options.run, tars), options.run, tars)
-    print("# The model that ships, judged\n\nWritten by `benchmarks/model.py`.\n")
+    print("# Evaluation of the shipped model\n\nWritten by `benchmarks/model.py`.\n")
     versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     print(f"{this_machine()}. Python {platform.python_version()}, {versions}.\n")
     print_history(options.run)
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def trained(folder: Path, tars: list[Path]) -> Path:
-    """Train, go on with an interrupted run, or take a finished one."""
+    """Train, resume an interrupted run, or use a finished one."""
     if (folder / run.STATE).exists():
         edgecat("train", "--resume", folder)
     elif not folder.exists():
@@ -88,10 +88,10 @@ def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
 
 
 def ship_forms(run_folder: Path, tars: list[Path]) -> None:
-    """Write the fp16 and int8 forms of the checkpoint.
+    """Write the fp16 and int8 versions of the checkpoint.
 
-    Int8 is calibrated on photographs that the network was trained on; both forms are judged on the
-    photographs that its training was validated on.
+    Int8 is calibrated on training photos; both versions are evaluated on the
+    validation photos.
     """
     config = run.read_config(run_folder)
     found = scan(tars)
@@ -106,7 +106,7 @@ def ship_forms(run_folder: Path, tars: list[Path]) -> None:
 
 
 def unpack(photographs: PictureSet, folder: Path, count: int) -> None:
-    """Write `count` of the photographs, as many of each class, into folders per class."""
+    """Write `count` photos, balanced by class, into class folders."""
     for index, label in enumerate(photographs.labels):
         (folder / label).mkdir(parents=True)
         group = [picture for picture in photographs.pictures if picture.label == index]
@@ -141,10 +141,8 @@ def command_of(config: TrainConfig) -> str:
 
 
 def judge(test: Path) -> None:
-    """Each form's answers to every test photograph."""
-    print(
-        "| file | MB | backend | test photographs right | | 95 % | answered | calibration error |"
-    )
+    """Evaluate each version on all test photos."""
+    print("| file | MB | backend | test accuracy | | 95 % | answered | calibration error |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for path in (CHECKPOINT, FP16, INT8):
         backend = ("--backend", "pytorch" if path == CHECKPOINT else "onnxruntime")
@@ -160,7 +158,7 @@ def judge(test: Path) -> None:
 
 
 def print_speed(rounds: int = 5, seconds: float = 3.0) -> None:
-    """Frames a second from a 1280 x 720 frame to the answer, batch 1."""
+    """Measure frames per second from a 1280 x 720 frame to the prediction, batch 1."""
     frame = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
     with Classifier.open(INT8) as classifier:
         rates = []
@@ -171,18 +169,18 @@ def print_speed(rounds: int = 5, seconds: float = 3.0) -> None:
                 count += 1
             rates.append(count / (time.perf_counter() - start))
         print(
-            f"\n{INT8.name} on {classifier.backend}, from a 1280x720 frame to the answer, batch 1: "
+            f"\n{INT8.name} on {classifier.backend}, 1280x720 frame to prediction, batch 1: "
             f"**{statistics.median(rates):.0f} frames/s** (median of {rounds} rounds; "
             f"{min(rates):.0f} to {max(rates):.0f})."
         )
 
 
 def edgecat(*arguments: object) -> Any:
-    """Run a command of edgecat's; its JSON, where asked for."""
+    """Run an edgecat command; return its JSON if requested."""
     command = [sys.executable, "-m", "edgecat", *map(str, arguments)]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ran.returncode:
-        sys.exit(f"edgecat {arguments[0]} ended with {ran.returncode}")
+        sys.exit(f"edgecat {arguments[0]} exited with code {ran.returncode}")
     return json.loads(ran.stdout) if "--json" in arguments else None
 
 

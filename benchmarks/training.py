@@ -36,9 +36,9 @@ WAITING = 0.1
 
 
 def main() -> int:
-    """Measure, print, and return 1 where the bar is missed."""
+    """Measure, print, and return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", help="tars or folders of photographs")
+    parser.add_argument("data", nargs="+", help="tars or folders of photos")
     parser.add_argument("--cache", choices=("memory", "device", "none"), default="memory")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=32, help="per round")

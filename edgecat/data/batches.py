@@ -53,7 +53,7 @@ def served_batches(
         pictures: the images.
         prepare: `preprocess` with a model's input size and fit.
         batch_size: largest number of images per batch.
-        workers: threads.
+        workers: number of decoding threads.
     """
     starts = range(0, len(pictures), batch_size)
 

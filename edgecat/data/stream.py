@@ -114,7 +114,7 @@ def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
     """Find shards to train on, unopened, and the images of those to validate on.
 
     Args:
-        paths: folders that hold `index.json`, or shards in such folders.
+        paths: folders that contain `index.json`, or shards in these folders.
 
     Raises:
         UserError: no index or no `classes.txt`, a shard that is missing or not listed, different
@@ -124,11 +124,13 @@ def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
     named: dict[Path, tuple[str, ...]] = {}
     for path in expanded(paths):
         if not path.exists():
-            raise UserError(f"{path} does not exist; expected a folder of shards, or one of them")
+            raise UserError(f"{path} does not exist; expected a folder of shards, or a shard")
         folder = path if path.is_dir() else path.parent
         listed = _listed(folder)
         if path != folder and path.resolve() not in listed:
-            raise UserError(f"{path} is not listed in {folder / INDEX}; expected one of its shards")
+            raise UserError(
+                f"{path} is not listed in {folder / INDEX}; expected a shard listed there"
+            )
         shards |= listed if path == folder else {path.resolve(): listed[path.resolve()]}
         named[folder] = class_names(folder)
     labels = _agreed(named)
@@ -140,7 +142,7 @@ def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
             raise UserError(
                 f"no shards to {kind} on in {', '.join(map(str, named)) or 'nothing'}; expected "
                 "shard-*.tar or train-*.tar, and val-*.tar. Divide the images with edgecat data "
-                "split, and pack them with edgecat data shard"
+                "split, then pack them with edgecat data shard"
             )
     return ShardSet(labels, training), scan(validation, labels=labels)
 
@@ -168,7 +170,7 @@ def _agreed(named: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
         if not labels or labels != next(iter(named.values())):
             raise UserError(
                 f"{folder / CLASSES} names {', '.join(labels) or 'no classes'}; expected the same "
-                "classes, one a line, in every folder of shards"
+                "classes, one per line, in every folder of shards"
             )
     return next(iter(named.values()), ())
 

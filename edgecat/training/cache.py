@@ -104,7 +104,7 @@ def fill_cache(
 
     Args:
         images: all of them.
-        workers: threads.
+        workers: number of decoding threads.
         pinned: use memory that a GPU can copy from by itself.
         processes: on this machine that do the same.
 

@@ -92,7 +92,7 @@ class Loader:
         seed: of order and augmentation.
         augmentation: None gives each image as it will be served.
         fit: how an image is fitted to the frame when served.
-        workers: threads.
+        workers: number of decoding threads.
         part: rank of this process and number of processes that share each batch.
         on_device: leave the end of the augmentation to the device.
         pinned: put frames into memory that a GPU can copy from by itself.

@@ -59,7 +59,7 @@ def draw_mix(
 
     Args:
         n: images in the batch.
-        size: their height and width in pixels.
+        size: height and width of the images in pixels.
         mixup: alpha of the Beta distribution that the share is drawn from; 0 for no mixup.
         cutmix: likewise for the area of the rectangle. With both, each batch gets one of them.
         random: source of the draws.

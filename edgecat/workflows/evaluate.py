@@ -1,4 +1,4 @@
-"""How good a model is on labelled pictures, and how far it can be believed."""
+"""Evaluate a model on labelled images, and calibrate it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from edgecat.evaluation.robustness import Hardship
     from edgecat_runtime import Classifier
 
-_HARDER = 400  # pictures that are tried under every change
+_HARDER = 400  # images per corruption
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A checkpoint that was calibrated.
+    """A calibrated checkpoint.
 
     Attributes:
-        checkpoint: the file that holds the result.
-        found: what was set, and what it changes.
+        checkpoint: the file written.
+        found: the fitted values and their effect.
 
     Example:
         >>> result = calibrate("vgg16.safetensors", "photos/")  # doctest: +SKIP
@@ -51,18 +51,18 @@ class CalibrationResult:
         return f"{name}({str(self.checkpoint)!r}, {figures})"
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures for `--json`."""
+        """The output for `--json`."""
         return {"checkpoint": str(self.checkpoint), **self.found.to_dict()}
 
 
 @dataclass(frozen=True)
 class Page:
-    """The report on an evaluation.
+    """The report of an evaluation.
 
     Attributes:
-        path: of the HTML file.
-        hardships: accuracy under each change of the pictures.
-        outliers: drawn frames that show no class, by kind.
+        path: the HTML file.
+        hardships: accuracy under each image corruption.
+        outliers: drawn frames that show none of the classes, by kind.
     """
 
     path: Path
@@ -72,14 +72,14 @@ class Page:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A model's answers to labelled pictures.
+    """A model's predictions on labelled images.
 
     Attributes:
-        model: as it was named.
-        backend: that answered.
-        answers: to every picture that could be decoded.
-        skipped: a sentence for each file that is no picture or could not be decoded.
-        page: the report, where one was asked for.
+        model: the path as given.
+        backend: the backend used.
+        answers: predictions for every image that could be decoded.
+        skipped: a message for each file that is not an image or could not be decoded.
+        page: the report, if requested.
 
     Example:
         >>> result = evaluate("vgg16.onnx", "photos/")  # doctest: +SKIP
@@ -95,7 +95,7 @@ class EvaluationResult:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, 0..1."""
+        """Fraction of correct predictions, 0..1."""
         return self.answers.evaluation.accuracy
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class EvaluationResult:
         return f"<p>{escape(repr(self))}</p>{table(header, rows, left=(0,))}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures for `--json`."""
+        """The output for `--json`."""
         figures = {"model": self.model, "backend": self.backend, **self.answers.to_dict()}
         if self.page is not None:
             figures |= {
@@ -133,7 +133,7 @@ def calibrate(
     output: StrPath | None = None,
     reporter: Reporter = SILENT,
 ) -> CalibrationResult:
-    """Set a checkpoint's temperature, and the energy above which it answers unsure.
+    """Fit a checkpoint's temperature, and the energy limit above which it answers unsure.
 
     Args:
         checkpoint: to calibrate, as a path or a `TrainResult`.
@@ -156,8 +156,8 @@ def calibrate(
     if checkpoint.suffix != ".safetensors":
         read_card(checkpoint)
         raise UserError(
-            f"--calibrate writes into a checkpoint; {checkpoint} is exported already. Calibrate "
-            "its .safetensors file and export that again"
+            f"--calibrate writes to a checkpoint; {checkpoint} is already exported. Calibrate "
+            "its .safetensors file and export it again"
         )
     labels = read_card(checkpoint).labels
     fitting, validation = calibration.photographs_to_calibrate(data, labels)
@@ -185,7 +185,7 @@ def evaluate(
     verbose: bool = False,
     reporter: Reporter = SILENT,
 ) -> EvaluationResult:
-    """Evaluate a model on labelled pictures.
+    """Evaluate a model on labelled images.
 
     Args:
         model: a checkpoint, an exported model, a `TrainResult` or an `ExportResult`.
@@ -241,7 +241,7 @@ def _page(
     pictures: PictureSet,
     reporter: Reporter,
 ) -> Page:
-    """Try the model under changes and on what shows no class, and write the report."""
+    """Evaluate the model on corrupted images and on outliers, and write the report."""
     from edgecat.evaluation.outliers import FRAMES, outliers
     from edgecat.evaluation.report import Report, write_report
     from edgecat.evaluation.robustness import CASES, evenly, hardships
@@ -249,7 +249,7 @@ def _page(
 
     card, some = classifier.card, evenly(pictures, _HARDER)
     total = len(CASES) * len(some) + len(KINDS) * FRAMES
-    with reporter.progress(total, "making it harder") as advance:
+    with reporter.progress(total, "evaluating robustness") as advance:
         rows = hardships(some, classifier.infer, card, on_batch=advance)
         drawn = outliers(classifier.infer, card, on_batch=advance)
     write_report(

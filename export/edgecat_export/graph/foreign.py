@@ -1,7 +1,7 @@
-"""Foreign classifiers: any single-input ONNX image classifier gets edgecat's interface and card.
+"""Foreign classifiers: give any single-input ONNX image classifier edgecat's interface and card.
 
-The reference is the foreign file itself: its answers to the golden frames, normalised as its card
-says, travel in the card.
+The reference is the foreign file itself: its logits for the golden frames, normalised as the card
+specifies, are stored in the card.
 """
 
 from __future__ import annotations
@@ -74,9 +74,11 @@ def card_for_foreign(
     fixed = (source.height, source.width)
     height, width = size or fixed
     if not height or not width:
-        raise UserError(f"{name} takes any size, so say which to serve it at: --size 224")
+        raise UserError(f"{name} accepts any size; choose one to serve it at: --size 224")
     if any(own and own != asked for own, asked in zip(fixed, (height, width), strict=True)):
-        raise UserError(f"{name} takes {fixed[0]}x{fixed[1]}; --size asks for {height}x{width}")
+        raise UserError(
+            f"{name} has a fixed size of {fixed[0]}x{fixed[1]}; got --size {height}x{width}"
+        )
     mean, std = _colours(source, mean, std)
     labels = check_labels(labels, "the labels")
     if len(labels) == 1:
@@ -140,7 +142,7 @@ def onnx_from_foreign(payload: bytes, card: ModelCard, *, colour: Colour | None 
 
 
 def normalised(frames: Frames, card: ModelCard) -> NDArray[np.float32]:
-    """Frames (n, h, w, 3) BGR as float32 (n, 3, h, w) RGB by the card's mean and std."""
+    """Convert frames (n, h, w, 3) BGR to float32 (n, 3, h, w) RGB, normalised as in the card."""
     source = ForeignInput("", 1, 0, 0, 0, channels_last=False, channels=3)
     return source.frames(frames, card, "rgb")
 
@@ -271,7 +273,7 @@ def _colours(
     assert mean is not None
     assert std is not None
     if min(std) <= 0:
-        raise UserError(f"--std {std} divides the colours; expected three numbers above 0")
+        raise UserError(f"--std is {std}; expected three numbers above 0")
     if min(mean) < 0:
         raise UserError(f"--mean {mean} is below 0; expected three numbers in 0..1")
     return mean, std

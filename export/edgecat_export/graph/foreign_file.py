@@ -56,11 +56,9 @@ def parsed(payload: bytes) -> Any:
     try:
         model = onnx.load_from_string(payload)
     except DecodeError as error:
-        raise UserError(
-            "this is not an ONNX model, or only a part of one. Copy it again"
-        ) from error
+        raise UserError("this is not an ONNX model, or it is truncated. Copy it again") from error
     if not model.graph.node:
-        raise UserError("this is not an ONNX model: it holds no graph. Export it again")
+        raise UserError("this is not an ONNX model: it contains no graph. Export it again")
     return model
 
 

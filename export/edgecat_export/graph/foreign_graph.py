@@ -1,4 +1,4 @@
-"""Rewriting a foreign classifier's graph: the deployed interface around what is there."""
+"""Graph rewriting for foreign classifiers: adds the deployed interface."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def wrap(
     flat: bool,
     head: list[Any],
 ) -> None:
-    """Put the deployed interface around a graph, in place.
+    """Add the deployed interface to a graph, in place.
 
     Args:
         model: with one image input and one output.
@@ -187,9 +187,9 @@ def _rename(graph: Any, old: str, new: str) -> None:
 
 
 def _preprocessing(model: Any, source: ForeignInput, card: ModelCard, colour: Colour) -> list[Any]:
-    """Nodes from uint8 BGR frames to what the foreign graph takes.
+    """Nodes from uint8 BGR frames to the input of the foreign graph.
 
-    The cast comes before the transpose: TensorRT refuses uint8 in a shuffle.
+    The cast comes before the transpose: TensorRT does not support uint8 in a shuffle.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -271,7 +271,7 @@ def _free_batch(graph: Any, source: ForeignInput) -> None:
             continue
         target = numpy_helper.to_array(constants[node.input[1]]).copy()
         if len(target) > 1 and target[0] == source.batch:
-            target[0] = -1 if -1 not in target else 0  # 0: as the input has it, by default
+            target[0] = -1 if -1 not in target else 0  # 0: copied from the input
             kept = [item for item in node.attribute if item.name != "allowzero"]
             node.ClearField("attribute")
             node.attribute.extend(kept)

@@ -20,7 +20,7 @@ _RAW = {2: "uint8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64"}
 
 @dataclass(frozen=True)
 class ForeignInput:
-    """What a foreign graph takes.
+    """The input of a foreign graph.
 
     Attributes:
         name: of its one input.
@@ -65,7 +65,7 @@ class ForeignInput:
 
 
 def foreign_inputs(model: Any) -> list[ForeignInput]:
-    """Find out what a foreign graph takes.
+    """Determine the input of a foreign graph.
 
     Returns:
         One reading of its input; several, the likeliest first, where its shape leaves it open.
