@@ -90,22 +90,22 @@ def _common(
 
 
 def main() -> None:
-    """Run the command line; every error that edgecat foresees is one line and an exit code.
+    """Run the command line; every anticipated error becomes one line and an exit code.
 
-    Exit codes: 0 done, 1 the user's mistake, 2 wrong usage of the command line, 3 a gate or
-    self-test failed, 4 the device failed, 130 interrupted.
+    Exit codes: 0 success, 1 user error, 2 command-line usage error, 3 failed gate or self-test,
+    4 device failure, 130 interrupted.
     """
-    # torch's threads wait for one another spinning, for milliseconds by default: beside any other
-    # program on the same cores that makes training several times slower. About 0.1 ms is enough.
+    # torch's threads busy-wait for one another, for milliseconds by default. While another program
+    # uses the same cores, that makes training several times slower. About 0.1 ms is enough.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where a closed pipe is caught, not when Python ends
+            sys.stdout.flush()  # here, where a closed pipe is caught, not at interpreter exit
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except SystemExit as end:  # Typer's end on Ctrl-C is silent
+    except SystemExit as end:  # Typer exits silently on Ctrl-C
         if end.__context__ and type(end.__context__.__cause__) is KeyboardInterrupt:
             _fail("interrupted", 130)
         raise
@@ -120,7 +120,7 @@ def main() -> None:
 
 
 def _foreseen(error: Exception) -> tuple[str, int] | None:
-    """The sentence and the exit code of an error that edgecat foresees."""
+    """The message and the exit code of an anticipated error."""
     from edgecat_runtime.errors import EdgecatError
     from edgecat_runtime.system.atomic import write_error
 

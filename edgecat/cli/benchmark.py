@@ -66,23 +66,23 @@ def benchmark(
         results = measure(subjects, batch=batch, seconds=seconds, advance=advance)
     for result in results:
         if not result.steady:
-            warn(f"{result.model} on {result.backend} never became steady: close other programs")
+            warn(f"{result.model} on {result.backend} did not stabilise: close other programs")
     if json:
         print_json([result.to_dict() for result in results])
     else:
         _print(results)
-    if plot is not None:  # last: a full disk must not cost the figures
+    if plot is not None:  # last: a full disk must not lose the results
         _draw(results, plot)
 
 
 def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequence[BackendEntry]:
-    """The ways of running a model that one `--backend` means."""
+    """The places to run a model that one `--backend` value stands for."""
     from edgecat.cli.terminal.console import warn
     from edgecat.workflows.models import openable_backends
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends import backend_entries
 
-    openable_backends(path)  # says what is wrong with the path, and knows checkpoints
+    openable_backends(path)  # validates the path, and supports checkpoints
     name, _, its_device = name.partition(":")
     wanted, device = ("auto" if name == "all" else name), its_device or device
     entries = backend_entries(path, name=wanted, device=device)
@@ -116,21 +116,22 @@ def _print(results: Sequence[Result]) -> None:
 
 
 def _check_plot(path: Path) -> None:
-    """Say what is wrong with `--plot` before minutes of measuring."""
+    """Validate `--plot` before minutes of measuring."""
     from edgecat_runtime.errors import BackendMissing, UserError
 
     if path.suffix != ".png":
-        raise UserError(f"--plot {path} has no .png ending; expected a .png file")
+        raise UserError(f"--plot {path} does not end in .png; expected a .png file")
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise BackendMissing(
-            f"--plot needs matplotlib, which does not load ({error}): pip install 'edgecat[report]'"
+            f"--plot needs matplotlib, which cannot be loaded ({error}): pip install "
+            "'edgecat[report]'"
         ) from error
 
 
 def _draw(results: Sequence[Result], path: Path) -> None:
-    """Cumulative distributions of latency, one line a result."""
+    """Cumulative latency distributions, one line per result."""
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -143,8 +144,8 @@ def _draw(results: Sequence[Result], path: Path) -> None:
         label = f"{result.model}, {result.backend}: {result.fps:.1f} frames/s"
         axes.step(times, 100 * np.arange(1, len(times) + 1) / len(times), where="post", label=label)
     axes.set_xscale("log")
-    axes.set_xlabel(f"latency, host to host, of a batch of {results[0].batch} (ms)")
-    axes.set_ylabel("answered within (%)")
+    axes.set_xlabel(f"end-to-end latency of a batch of {results[0].batch} (ms)")
+    axes.set_ylabel("batches completed (%)")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
     axes.set_title(results[0].device, fontsize=8)

@@ -131,7 +131,7 @@ def camera(
 def _opener(
     engine: Path | None, backend: str, device: str, labels: Path | None, *, rebuild: bool
 ) -> Callable[..., Classifier]:
-    """What opens the model, at the start (`verbose=`) and when it has failed (`quiet=`)."""
+    """The function that opens the model, at startup (`verbose=`) or after a failure (`quiet=`)."""
     from edgecat.cli.terminal.console import TERMINAL
     from edgecat.workflows.models import models_to_serve
     from edgecat.workflows.serving import open_classifier
@@ -158,13 +158,13 @@ def _run(pipeline: Pipeline, *, json: bool) -> None:
     finally:
         summary = pipeline.summary
         print_json(summary.to_dict()) if json else say(str(summary))
-    if summary.failures:  # each was reported when it happened
+    if summary.failures:  # each one has been reported already
         raise typer.Exit(1)
 
 
 @contextmanager
 def _status_line() -> Iterator[Callable[[Answer], None]]:
-    """Yield what shows an answer on one line of the terminal; silent without a terminal."""
+    """Yield a function that shows a result on one terminal line; silent without a terminal."""
     if not sys.stderr.isatty():
         yield lambda answer: None
         return

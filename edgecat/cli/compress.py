@@ -67,8 +67,8 @@ def compress(
         recipe = TrainConfig(data=tuple(map(str, data)), **options)
     else:
         warn(
-            "no pictures are named: the network is pruned but neither fine-tuned nor checked, "
-            "and will answer worse"
+            "no images given: the network is pruned but neither fine-tuned nor evaluated, "
+            "and its accuracy will drop"
         )
     with EpochLines(options["epochs"], silent=json) as lines, progress(0, "evaluating") as advance:
         done = run_compression(
@@ -90,9 +90,9 @@ def _check_output(output: Path, checkpoint: Path) -> None:
     from edgecat_runtime.errors import UserError
 
     if output.suffix != ".safetensors":
-        raise UserError(f"--output {output} has no .safetensors ending; expected a checkpoint")
+        raise UserError(f"--output {output} does not end in .safetensors; expected a checkpoint")
     if output.resolve() == checkpoint.resolve():
-        raise UserError(f"--output {output} is the checkpoint itself. Name another file")
+        raise UserError(f"--output {output} is the checkpoint itself. Choose another file")
 
 
 def _show(done: Compressed) -> None:
@@ -101,12 +101,12 @@ def _show(done: Compressed) -> None:
     before, after = done.before, done.after
     rows = [
         ["parameters", f"{before.parameters:,}", f"{after.parameters:,}"],
-        ["MMACs a frame", f"{before.macs / 1e6:,.1f}", f"{after.macs / 1e6:,.1f}"],
+        ["MMACs per frame", f"{before.macs / 1e6:,.1f}", f"{after.macs / 1e6:,.1f}"],
     ]
     if before.accuracy is not None and after.accuracy is not None:
         rows.append(["accuracy", f"{before.accuracy:.2%}", f"{after.accuracy:.2%}"])
     table(["", "before", "after"], rows)
     say()
     say(f"widths {' '.join(map(str, done.layers))}")
-    checked = f"  checked on {done.n:,} validation pictures" if done.n else ""
+    checked = f"  evaluated on {done.n:,} validation images" if done.n else ""
     say(f"{done.output}{checked}")

@@ -27,7 +27,7 @@ def doctor(
     from edgecat_runtime.errors import GateError
 
     findings = diagnose()
-    if can_serve(findings):  # after the others, which would disturb its clock
+    if can_serve(findings):  # last: the other checks would disturb its timings
         findings.append(check_shipped())
     if json:
         print_json(
@@ -43,4 +43,4 @@ def doctor(
             if found.fix:
                 say(f"     {'':<14} -> {found.fix}")
     if not can_serve(findings):
-        raise GateError("no model can be served here; see the lines marked fix")
+        raise GateError("no model can be served on this machine; see the lines marked fix")

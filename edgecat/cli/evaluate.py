@@ -84,7 +84,7 @@ def evaluate(
         figures |= evaluated.to_dict()
         if not json:
             _show(evaluated)
-            say(f"{report} shows it") if report else None
+            say(f"report: {report}") if report else None
     if json:
         print_json(figures)
 
@@ -96,18 +96,18 @@ def _check_request(
     output: Path | None,
     report: Path | None,
 ) -> None:
-    """Refuse what does not go together, before anything takes time."""
+    """Reject incompatible options before any long work starts."""
     from edgecat_runtime.errors import UserError
 
     if not data and not calibrate:
         raise UserError(
-            "no pictures named. Give folders of class folders or .tar files: edgecat evaluate "
+            "no images given. Give folders of class folders or .tar files: edgecat evaluate "
             f"{model} photos/"
         )
     if report and not data:
-        raise UserError("--report needs labelled pictures to report on; name them after the model")
+        raise UserError("--report needs labelled images; give them after the model")
     if output and not calibrate:
-        raise UserError("--output is where --calibrate writes; give --calibrate DATA with it")
+        raise UserError("--output is the output of --calibrate; add --calibrate DATA")
 
 
 def _show(evaluated: Evaluated) -> None:
@@ -123,7 +123,7 @@ def _show(evaluated: Evaluated) -> None:
             [label, str(sum(row)), _share(row[i], sum(row)), *map(str, row)]
             for i, (label, row) in enumerate(zip(labels, counted.confusion.tolist(), strict=True))
         ]
-        table(["shown", "n", "right", *(f"said {label}" for label in labels)], rows)
+        table(["actual", "n", "correct", *(f"predicted {label}" for label in labels)], rows)
     say()
     low, high = answers.interval
     curves = answers.rocs()
@@ -131,16 +131,16 @@ def _show(evaluated: Evaluated) -> None:
     if len(curves) > _MATRIX_CLASSES:
         areas = f"{sum(curve.auc for curve in curves.values()) / len(curves):.4f} on average"
     say(
-        f"{name}: {counted.accuracy:.2%} of {counted.n:,} pictures "
+        f"{name}: {counted.accuracy:.2%} of {counted.n:,} images "
         f"(95 % confidence: {low:.2%} to {high:.2%}), loss {counted.loss:.4f}"
     )
     say(f"calibration error {answers.ece():.2%}" + (f"; area under ROC: {areas}" if areas else ""))
     if answers.energy_limit is not None:
-        say(f"answered {answers.answered:.2%}, the others are unsure")
+        say(f"coverage {answers.answered:.2%}, the rest is unsure")
 
 
 def _show_worst(labels: Sequence[str], confusion: NDArray[np.int64]) -> None:
-    """The classes that are recognised least, each with the class that it is most often taken for.
+    """The classes with the lowest recall, each with the class it is most often confused with.
 
     Args:
         labels: of n classes.
@@ -158,7 +158,7 @@ def _show_worst(labels: Sequence[str], confusion: NDArray[np.int64]) -> None:
         taken = f"{labels[others.argmax()]} ({others.max()})" if others.any() else "-"
         right = _share(int(confusion[i, i]), int(totals[i]))
         rows.append([labels[i], str(totals[i]), right, taken])
-    table(["shown", "n", "right", "most often taken for"], rows)
+    table(["actual", "n", "correct", "most often predicted as"], rows)
     if len(labels) > len(order):
         say(f"The {len(order)} weakest of {len(labels)} classes; --json has the whole matrix.")
 
@@ -175,14 +175,14 @@ def _show_calibration(calibrated: Calibrated) -> None:
         [kind, f"{found.plain[kind]:.1%}", f"{share:.1%}", f"{found.unseen[kind]:.1%}"]
         for kind, share in found.unsure.items()
     ]
-    table(["unsure about", "plain energy", "now", "kind never seen"], rows)
+    table(["unsure", "plain energy", "fitted energy", "kind left out of the fit"], rows)
     say()
     say(
-        f"temperature {found.temperature:.3f}: loss {found.loss[0]:.4f} to {found.loss[1]:.4f}, "
-        f"calibration error {found.ece[0]:.2%} to {found.ece[1]:.2%}"
+        f"temperature {found.temperature:.3f}: loss {found.loss[0]:.4f} -> {found.loss[1]:.4f}, "
+        f"calibration error {found.ece[0]:.2%} -> {found.ece[1]:.2%}"
     )
     say(
         f"energy limit {found.energy_limit:.3f}: {found.answered:.2%} of {found.n:,} validation "
-        f"photographs are answered; fitted on {found.fitted:,} others"
+        f"photographs are within it; fitted on {found.fitted:,} others"
     )
-    say(f"{calibrated.checkpoint} is calibrated; what was exported from it before is not")
+    say(f"{calibrated.checkpoint} is calibrated; export it again to update existing exports")

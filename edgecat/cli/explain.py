@@ -56,9 +56,7 @@ def explain(
     from edgecat_runtime.errors import UserError
 
     if (image is None) == (pets is None):
-        raise UserError(
-            "name one picture, or give --pets N for drawn ones: edgecat explain cat.jpg"
-        )
+        raise UserError("give one image, or --pets N for drawn ones: edgecat explain cat.jpg")
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
     if image is not None:
@@ -80,9 +78,9 @@ def _explain(
 
     number = None if label is None else _number(label, probe.card.labels)
     if image.is_dir():
-        raise UserError(f"{image} is a folder; expected one picture")
+        raise UserError(f"{image} is a folder; expected one image")
     picture = read_picture(image)
-    with progress(occlusions(probe), "hiding parts") as advance:
+    with progress(occlusions(probe), "occluding patches") as advance:
         found = explained(probe, picture, number, on_frames=advance)
     results = Results(checkpoint, probe.card)
     written = write_explanation(found, probe.card, results, str(image), output)
@@ -121,17 +119,17 @@ def _look(probe: Probe, pets: int, *, json: bool) -> None:
     from edgecat.cli.terminal.console import print_json, progress, say, table
     from edgecat.deepvis.looking import looking_at_pets
 
-    with progress(pets, "looking at pets") as advance:
+    with progress(pets, "explaining drawn pets") as advance:
         found = looking_at_pets(probe, pets, on_pet=advance)
     if json:
         print_json(_measured(found))
         return
     say(
-        f"{found.pets} drawn pets, {found.accuracy:.1%} answered right; the animal takes "
+        f"{found.pets} drawn pets, {found.accuracy:.1%} classified correctly; the animal covers "
         f"{found.area} of the frame"
     )
     table(
-        ("attribution", "on the animal", "on another picture's"),
+        ("attribution", "on the animal", "on another image's animal"),
         [(name, str(share), str(found.elsewhere[name])) for name, share in found.inside.items()],
     )
 

@@ -9,7 +9,7 @@ import typer
 
 from edgecat.cli.options.common import Json
 
-_GATE = "Precision and its gate"
+_GATE = "Precision and accuracy gate"
 _FOREIGN = "Foreign ONNX models"
 _ENGINE = "TensorRT engines"
 
@@ -180,7 +180,7 @@ def _three(text: str, option: str) -> tuple[float, float, float] | None:
         red, green, blue = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(
-            f"{option} {text}; expected three numbers, of red, green and blue in "
+            f"{option} {text}; expected three numbers for red, green and blue in "
             f"0..1, such as {option} 0.5,0.5,0.5"
         ) from error
     return red, green, blue
@@ -198,14 +198,12 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def _batches(text: str) -> dict[str, int]:
-    """Read `1,1,8`: the smallest, the usual and the largest batch."""
+    """Parse `1,1,8`: the minimum, optimal and maximum batch size."""
     from edgecat_runtime.errors import UserError
 
     parts = text.split(",")
     if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        raise UserError(
-            f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
-        )
+        raise UserError(f"--batch {text}; expected minimum, optimal and maximum, such as 1,1,8")
     return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
 
 
@@ -215,5 +213,5 @@ def _gpu(device: str) -> int:
     from edgecat_runtime.errors import UserError
 
     if device != "auto" and split_device(device)[0] != "cuda":
-        raise UserError(f"--device is {device!r}; engines are built on auto, cuda, cuda:1, ...")
+        raise UserError(f"--device is {device!r}; expected auto, cuda, cuda:1, ...")
     return gpu_number(device)

@@ -66,7 +66,7 @@ def study(
         return
     for sentence in outcome.finding:
         say(sentence)
-    say(f"{files[0]} shows it")
+    say(f"report: {files[0]}")
 
 
 def _list(*, as_json: bool) -> None:

@@ -112,33 +112,31 @@ def _checked_data(context: typer.Context, data: list[Path] | None) -> tuple[str,
     data = data or (context.default_map or {}).get("data")  # Click before 8.3 leaves it out
     if not data:
         raise UserError(
-            "no pictures named. Give folders of class folders or .tar files: edgecat train photos/"
+            "no images given. Give folders of class folders or .tar files: edgecat train photos/"
         )
     return tuple(map(str, data))
 
 
 def _check_resume(context: typer.Context) -> None:
-    """Refuse options beside `--resume`: a resumed run goes on as it was started."""
+    """Reject options given with `--resume`: a resumed run keeps its configuration."""
     from edgecat_runtime.errors import UserError
 
     given = [
         name for name in context.params if name not in ("resume", "json") and _given(context, name)
     ]
     if given:
-        raise UserError(
-            f"--resume goes on as the run was started; leave out {', '.join(sorted(given))}"
-        )
+        raise UserError(f"--resume keeps the run's configuration; omit {', '.join(sorted(given))}")
 
 
 def _check_weights(context: typer.Context, weights: str) -> None:
-    """Refuse options that describe the network beside a checkpoint, which does so itself."""
+    """Reject network options given with a checkpoint, which defines the network itself."""
     from edgecat_runtime.errors import UserError
 
     described = ("width", "head", "batch_norm", "activation")
     given = [name for name in described if _given(context, name)]
     if given and weights.endswith(".safetensors"):
         names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise UserError(f"{weights} says itself what network it holds. Leave out {names}")
+        raise UserError(f"{weights} already defines the network. Omit {names}")
 
 
 def _given(context: typer.Context, name: str) -> bool:
@@ -147,7 +145,7 @@ def _given(context: typer.Context, name: str) -> bool:
 
 
 def _find_rate(config: TrainConfig, *, as_json: bool) -> None:
-    """Sweep the learning rate, print the suggestion, and leave table and plot in a folder."""
+    """Sweep the learning rate, print the suggestion, and write a table and a plot to a folder."""
     from datetime import datetime
 
     from edgecat.cli.terminal.console import print_json, progress, say
@@ -172,7 +170,7 @@ def _find_rate(config: TrainConfig, *, as_json: bool) -> None:
 
 
 def _report(result: TrainResult, *, as_json: bool) -> None:
-    """Print what a run gave."""
+    """Print the result of a run."""
     from edgecat.cli.terminal.console import print_json, say
 
     if as_json:
@@ -188,8 +186,8 @@ def _report(result: TrainResult, *, as_json: bool) -> None:
         print_json(figures)
         return
     if count := len(result.skipped):
-        say("1 file was left out" if count == 1 else f"{count:,} files were left out")
+        say("1 file was skipped" if count == 1 else f"{count:,} files were skipped")
     say(
         f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
-        f"validation pictures (epoch {result.best.epoch})"
+        f"validation images (epoch {result.best.epoch})"
     )

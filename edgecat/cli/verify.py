@@ -59,17 +59,17 @@ def verify(
         found.write_page(report)
     if not found:
         raise GateError(
-            "the models do not give the same answer; see the pairs that failed above"
+            "the models do not give the same predictions; see the failed pairs above"
             + ("" if layers else _advice(model))
         )
 
 
 def _advice(models: list[Path]) -> str:
     if len(models) > 1:
-        return ". Add --layers to see where they part"
+        return ". Add --layers to see where they diverge"
     return (
-        ". Name the checkpoint or the ONNX file that it was made from first, and add --layers to "
-        "see where they part"
+        ". Put the checkpoint or ONNX file it was made from first, and add --layers to "
+        "see where they diverge"
     )
 
 
@@ -83,7 +83,7 @@ def _show(found: Verification) -> None:
         say(f"{drift.candidate} on {drift.backend} against {drift.reference}, layer by layer")
         if ".safetensors" in (found.reference.suffix, found.compared[i].path.suffix):
             say(
-                "(the checkpoint stands in as its ONNX form, so an exporter's fault does not show "
+                "(the checkpoint is represented by its ONNX export, so export errors do not show "
                 "here; the pairs above compare with PyTorch itself)"
             )
         lines = [

@@ -1,4 +1,4 @@
-"""Pictures read, decoded and fingerprinted, and which show the same."""
+"""Reads, decodes and fingerprints images, and groups duplicates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _CHUNK = 32
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture, looked at.
+    """One inspected image.
 
     Attributes:
-        problem: why it is corrupt; empty where it is well, and the rest is there.
-        digest: of its bytes.
+        problem: why it is corrupt; empty for a good image, which has all other fields.
+        digest: digest of its bytes.
         size: height and width.
         print: its fingerprint.
-        frame: for the judge.
+        frame: the judge's input frame.
     """
 
     problem: str = ""
@@ -37,7 +37,7 @@ class Seen:
 def look(
     pictures: Sequence[Picture], prepare: Callable[[Image], Image] | None = None
 ) -> Iterator[list[Seen]]:
-    """Read, decode and fingerprint pictures on all cores, in order, 32 at a time."""
+    """Read, decode and fingerprint images on all cores, in order, in batches of 32."""
     chunks = (pictures[i : i + _CHUNK] for i in range(0, len(pictures), _CHUNK))
     return prefetched(
         lambda chunk: [_seen(picture, prepare) for picture in chunk],
@@ -47,7 +47,7 @@ def look(
 
 
 def same_pictures(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
-    """Group what shows the same: the same bytes, or alike fingerprints."""
+    """Group duplicates: identical bytes, or matching fingerprints."""
     whole = [i for i, one in enumerate(seen) if one.print is not None]
     first: dict[bytes, int] = {}
 

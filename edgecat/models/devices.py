@@ -1,4 +1,4 @@
-"""Where PyTorch computes: `cpu`, `cuda`, `cuda:1`."""
+"""PyTorch devices: `cpu`, `cuda`, `cuda:1`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ log = logging.getLogger("edgecat")
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1`, ... into a device that works.
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1`, ... into a working device.
 
     Raises:
-        UserError: no such kind of device.
-        DeviceError: this machine has none of it.
+        UserError: unknown kind of device.
+        DeviceError: this machine does not have this device.
     """
     if name == "auto":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,11 +32,11 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(
-            f"device {name} does not work here ({reason}). Try --device cpu"
+            f"device {name} is not usable on this machine ({reason}). Try --device cpu"
         ) from error
     return device
 
 
 def selected(device: torch.device) -> AbstractContextManager[object]:
-    """Make a GPU the thread's current one meanwhile, for what takes the current one unasked."""
+    """Make a GPU current on this thread, for libraries that use the current device implicitly."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -41,7 +41,7 @@ class RunState:
         seconds: spent on that epoch so far.
         history: the epochs that are done.
         best: the best of them.
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a message for each image that could not be decoded.
     """
 
     pictures: str

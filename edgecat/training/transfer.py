@@ -111,7 +111,7 @@ def frozen_stages(model: nn.Module, freeze: str, name: str) -> int:
     Args:
         model: the network.
         freeze: a number of stages, from the input, or `features` for all but the head.
-        name: of the architecture.
+        name: name of the architecture.
 
     Raises:
         UserError: there are not so many, or it is no number.

@@ -77,7 +77,7 @@ def test_goes_on_by_itself_where_the_connection_breaks(web: Any) -> None:
 
 def test_a_connection_that_keeps_breaking_leaves_the_part(web: Any) -> None:
     web.breaks_after = 1000
-    with pytest.raises(UserError, match=r"broke off after 0\.0 MB .*goes on from there"):
+    with pytest.raises(UserError, match=r"interrupted after 0\.0 MB .*to resume it"):
         fetch(f"{web.address}/a.bin", digest=RIGHT)
     assert part().read_bytes() == DATA[:3000]
 
@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_the_part(web: Any) -> None:
 
 def test_other_bytes_are_deleted(web: Any) -> None:
     wrong = "sha256:" + "0" * 8
-    with pytest.raises(UserError, match=rf"sha256 {RIGHT[7:15]}; expected 00000000.*is deleted"):
+    with pytest.raises(UserError, match=rf"sha256 {RIGHT[7:15]}; expected 00000000.*was deleted"):
         fetch(f"{web.address}/a.bin", digest=wrong)
     assert list(cache_folder().iterdir()) == []
 
@@ -107,19 +107,19 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(web: Any) -> None:
 
 @pytest.mark.parametrize(
     ("status", "sentence"),
-    [(404, "answered 404 Not Found. Fetch http"), (503, "the server answered 503")],
+    [(404, "responded with 404 Not Found. Download http"), (503, "the server responded with 503")],
 )
 def test_refusals(web: Any, status: int, sentence: str) -> None:
     web.fails_with = status
     with pytest.raises(UserError, match=sentence) as refusal:
         fetch(f"{web.address}/a.bin", digest=RIGHT, advice="Or name it with --weights FILE")
-    assert f"put it at {cache_folder() / 'a.bin'}. Or name it with" in str(refusal.value)
+    assert f"manually to {cache_folder() / 'a.bin'}. Or name it with" in str(refusal.value)
 
 
 def test_without_a_network_says_what_to_do(web: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UserError, match=r"cannot be fetched \(.*refused\)\. Fetch http.* by hand"):
+    with pytest.raises(UserError, match=r"cannot download .*refused\)\. Download http.* manually"):
         fetch(f"http://127.0.0.1:{port}/a.bin", digest=RIGHT)
 
 

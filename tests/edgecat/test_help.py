@@ -84,15 +84,15 @@ def test_help_is_plain_english(
 @pytest.mark.parametrize(
     ("text", "phrase"),
     [
-        ("Of torch; default: one a core.", "'Of'"),
+        ("PyTorch threads; default: one per core.", "'Of'"),
         ("End after so many frames.", "'so many'"),
         ("Open the engine anew when its file changes.", "'anew'"),
         ("Say what is in pictures.", "'pictures'"),
         ("x is no picture that can be read.", "'is no'"),
-        ("Pictures, or folders of them.", "'Pictures'"),
+        ("Images, or folders of images.", "'Pictures'"),
         ("--threads <int>   Of the CPU; default: the backend's.", "'Of'"),
         ("Names: text, one a line.", "'one a line'"),
-        ("Share of each class to judge it by.", "'Share'"),
+        ("Fraction of each class for testing.", "'Share'"),
     ],
 )
 def test_strange_phrases_are_found(text: str, phrase: str) -> None:

@@ -269,5 +269,7 @@ def test_bad_requests(probe: Probe, picture: np.ndarray, call: object, message: 
 
 
 def test_exported_models_need_their_checkpoint(exported: Path) -> None:
-    with pytest.raises(UserError, match=r"is exported and cannot be looked into.*\.safetensors"):
+    with pytest.raises(
+        UserError, match=r"is an exported model and cannot be inspected.*\.safetensors"
+    ):
         open_probe(exported)

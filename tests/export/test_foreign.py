@@ -141,7 +141,7 @@ def test_a_wrapped_classifier_converts(plain: bytes, precision: str) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"size": (64, 64)}, "takes 32x32; --size asks for 64x64"),
+        ({"size": (64, 64)}, "has a fixed size of 32x32; got --size 64x64"),
         ({"std": (0.2, 0.0, 0.2)}, "expected three numbers above 0"),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_a_sentence(plain: bytes, options: dict, sentence: 
 
 def test_another_number_of_labels_is_refused(plain: bytes) -> None:
     card = card_for_foreign(plain, name="net", labels=LABELS[:3], **COLOURS)
-    with pytest.raises(CardError, match="5 classes and 3 labels"):
+    with pytest.raises(CardError, match="5 classes; got 3 labels"):
         onnx_from_foreign(plain, card)
 
 

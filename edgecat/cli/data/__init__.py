@@ -1,4 +1,4 @@
-"""`edgecat data`: one file per sub-command, heavy imports inside the one that needs them."""
+"""`edgecat data`: one file per subcommand, heavy imports inside the one that needs them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgecat.curation.gather import Album, Trigger
     from edgecat_runtime.camera.camera import Camera
 
-_GIVE_UP = 10.0  # seconds without a camera
+_GIVE_UP = 10.0  # seconds
 
 
 def capture(
@@ -53,7 +53,7 @@ def capture(
     from edgecat.curation.gather import Album, gather
     from edgecat_runtime.camera.source import SourceOptions
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
     album = Album(output, label)
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())
@@ -78,7 +78,7 @@ def _counts(album: Album) -> dict[str, int]:
 
 
 def _trigger(camera: Camera, stack: ExitStack, *, every: float, window: bool) -> Trigger:
-    """The window's space bar, where a live camera has one; else the time."""
+    """The window's space bar for a live camera with a window; otherwise a timer."""
     from edgecat.cli.data.viewfinder import viewfinder
     from edgecat.cli.terminal.console import warn
     from edgecat.curation.gather import Every
@@ -87,12 +87,12 @@ def _trigger(camera: Camera, stack: ExitStack, *, every: float, window: bool) ->
     if window and camera.source.live:
         if not (reason := why_no_window()):
             return stack.enter_context(viewfinder("edgecat data capture"))
-        warn(f"no window: {reason}; a picture is taken every {every:g} s")
+        warn(f"no window: {reason}; capturing an image every {every:g} s")
     return Every(every, camera.fps, camera.source.stills)
 
 
 def _shown(album: Album, stack: ExitStack) -> Callable[[], None]:
-    """What shows the counts on one line of the terminal; silent without a terminal."""
+    """A function that shows the counts on one terminal line; silent without a terminal."""
     if not sys.stderr.isatty():
         return lambda: None
     from rich.console import Console

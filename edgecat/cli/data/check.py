@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NAMED = 10
 
-_COLUMNS = 10  # classes that fit on a terminal beside each other
+_COLUMNS = 10  # classes that fit side by side on a terminal
 
 
 def check(
@@ -60,7 +60,7 @@ def check(
     from edgecat_runtime.errors import GateError, UserError
 
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--report {report} has no .html ending; expected a .html file")
+        raise UserError(f"--report {report} does not end in .html; expected a .html file")
     pictures = scan(data)
     with ExitStack() as stack:
         judge = _judge(model, pictures, stack, verbose=verbose) if doubts or model else None
@@ -70,13 +70,13 @@ def check(
     if report is not None:
         _write(report, findings, silent=json)
     if strict and findings.faults:
-        raise GateError(f"the pictures have faults: {'; '.join(findings.faults)}")
+        raise GateError(f"the dataset has problems: {'; '.join(findings.faults)}")
 
 
 def _judge(
     path: Path | None, pictures: PictureSet, stack: ExitStack, *, verbose: bool
 ) -> Judge | None:
-    """Open the model that doubts labels; where none was named, one that does not fit is left."""
+    """Open the model that checks labels; the default one is skipped if its classes do not match."""
     from edgecat.cli.terminal.console import TERMINAL, warn
     from edgecat.curation.checks import Judge
     from edgecat.workflows.models import models_to_serve
@@ -89,13 +89,13 @@ def _judge(
         )
         if unknown := sorted(set(pictures.labels) - set(model.labels)):
             raise UserError(
-                f"{model.path} knows {', '.join(model.labels)}; the pictures also show "
-                f"{', '.join(unknown)}. Name a model with --model that was trained on them"
+                f"{model.path} has the classes {', '.join(model.labels)}; the images also have "
+                f"{', '.join(unknown)}. Choose a model trained on them with --model"
             )
     except EdgecatError as error:
         if path is not None:
             raise
-        warn(f"no label is doubted: {error}")
+        warn(f"labels are not checked: {error}")
         return None
     name = model.path.name if model.path else ""
     return Judge(name, tuple(model.labels), model.preprocess, model.infer, model.card.temperature)
@@ -113,7 +113,7 @@ def _show_extremes(findings: Findings) -> None:
 
 
 def _show(findings: Findings) -> None:
-    """Print what was found, the first few of each kind by name."""
+    """Print the findings, listing the first few of each kind by name."""
     from edgecat.cli.terminal.console import say, table
 
     pictures, labels = findings.pictures.pictures, findings.pictures.labels
@@ -126,9 +126,9 @@ def _show(findings: Findings) -> None:
         ]
         table(["", *labels], rows)
     _list("corrupt", [sentence for _, sentence in findings.corrupt])
-    _list("no pictures", list(findings.pictures.skipped))
+    _list("not images", list(findings.pictures.skipped))
     _list(
-        "copies",
+        "duplicates",
         [
             f"{' = '.join(pictures[i].name for i in group.members)}{_notes(group.notes)}"
             for group in findings.copies
@@ -137,7 +137,7 @@ def _show(findings: Findings) -> None:
     _list(
         "doubtful labels",
         [
-            f"{pictures[d.picture].name}: {findings.model} says {d.said}, and gives "
+            f"{pictures[d.picture].name}: {findings.model} predicts {d.said} and gives "
             f"{labels[pictures[d.picture].label]} {d.given:.2%}"
             for d in findings.doubts
         ],
@@ -146,7 +146,7 @@ def _show(findings: Findings) -> None:
     for sentence in findings.problems:
         say(sentence)
     if not findings.problems:
-        say(f"nothing wrong with {findings.pictures}")
+        say(f"no problems found in {findings.pictures}")
 
 
 def _notes(notes: tuple[str, ...]) -> str:
@@ -161,7 +161,7 @@ def _list(title: str, lines: list[str]) -> None:
     for line in lines[:_NAMED]:
         say(f"  {line}")
     if len(lines) > _NAMED:
-        say(f"  and {len(lines) - _NAMED:,} more: --report or --json names all")
+        say(f"  and {len(lines) - _NAMED:,} more: --report or --json lists all")
 
 
 def _write(path: Path, findings: Findings, *, silent: bool) -> None:
@@ -170,4 +170,4 @@ def _write(path: Path, findings: Findings, *, silent: bool) -> None:
 
     write_report(path, findings)
     if not silent:
-        say(f"the pictures are on {path}")
+        say(f"see the images in {path}")

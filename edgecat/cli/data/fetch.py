@@ -41,7 +41,7 @@ def fetch(
 
     found = collection(name)
     if breeds and name != "oxford-pets":
-        raise UserError(f"{name} names no breeds; --breeds is for oxford-pets. Leave it away")
+        raise UserError(f"{name} has no breed labels; --breeds is for oxford-pets. Omit it")
     check_output(output)
     warn(f"{found.title}\n{found.page}\nterms: {found.terms}")
     archives = [_fetched(found, number) for number in range(len(found.archives))]
@@ -53,15 +53,15 @@ def fetch(
         print_json({**answer, "skipped": done.skipped})
         return
     for sentence in done.skipped[:_NAMED]:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     if len(done.skipped) > _NAMED:
-        warn(f"left out: {len(done.skipped) - _NAMED} more; --json names all")
+        warn(f"skipped: {len(done.skipped) - _NAMED} more; --json lists all")
     each = ", ".join(f"{count:,} {label}" for label, count in counts.items())
-    say(f"{output}: {done.counts.total():,} pictures ({each})")
+    say(f"{output}: {done.counts.total():,} images ({each})")
 
 
 def _fetched(found: Collection, number: int) -> Path:
-    """One archive of the set, from the cache or the network."""
+    """One archive of the dataset, from the cache or the network."""
     from edgecat.cli.terminal.downloading import download_bar
     from edgecat.curation.catalog import MIRROR
     from edgecat.download import fetch
@@ -73,6 +73,6 @@ def _fetched(found: Collection, number: int) -> Path:
             archive.url,
             digest=archive.digest,
             cache=cache_folder() / "data" / found.name,
-            advice=f"Or name a mirror that has {archive.name} in {MIRROR}",
+            advice=f"Or set {MIRROR} to a mirror that has {archive.name}",
             on_progress=show,
         )

@@ -34,7 +34,7 @@ def shard(
 
     pictures = scan(data)
     for sentence in pictures.skipped:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     with progress(len(pictures), "writing") as advance:
         shards = write_shards(
             pictures, output, shard_size=shard_size, seed=seed, on_picture=advance

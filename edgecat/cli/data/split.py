@@ -39,12 +39,12 @@ def split(
     from edgecat.data.folder import scan
 
     pictures = scan(data)
-    with progress(2 * len(pictures), "looking for copies") as advance:
+    with progress(2 * len(pictures), "looking for duplicates") as advance:
         division = divide(pictures, val=val, test=test, seed=seed, on_batch=advance)
         advance(0, "writing")
         write_division(division, output, link=link, on_picture=advance)
     for sentence in division.corrupt:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     counts = division.counts()
     if json:
         print_json(
@@ -60,4 +60,4 @@ def split(
         ["", *pictures.labels],
         [[side, *(f"{count:,}" for count in row.values())] for side, row in counts.items()],
     )
-    say(f"{output}: {division.copies:,} copies kept on the side of what they are copies of")
+    say(f"{output}: {division.copies:,} duplicates kept on the same side as their originals")

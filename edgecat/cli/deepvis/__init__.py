@@ -1,4 +1,4 @@
-"""`edgecat deepvis`: the live look, and one file per sub-command."""
+"""`edgecat deepvis`: the live view, and one file per subcommand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edgecat deepvis` itself: the live look."""
+"""`edgecat deepvis` itself: the live view."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def live(
     if context.invoked_subcommand is not None:
         return
     with stopped_by_signals() as stop, warnings_shown():
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
         source_options = sources.source_options(options, realtime=True)
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)
@@ -81,14 +81,14 @@ def live(
 
 
 def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, list[Path]]:
-    """Part a source that is pictures from one that moves; raises UserError where there is none."""
+    """Separate still images from a moving source; raises UserError if there is neither."""
     from edgecat.deepvis.live.stage import find_pictures
     from edgecat_runtime.camera.source import SOURCES
     from edgecat_runtime.errors import UserError
 
     stills = find_pictures(pictures) if pictures is not None else []
     if pictures is not None and not stills:
-        raise UserError(f"--pictures {pictures} holds no pictures; expected a folder or a glob")
+        raise UserError(f"--pictures {pictures} contains no images; expected a folder or a glob")
     if source == "":  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if source is None:
@@ -98,21 +98,21 @@ def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, lis
 
 
 def _window_wanted(*, headless: bool, web: str | None) -> bool:
-    """Whether there is to be a window; raises UserError where nobody would see anything."""
+    """Whether to open a window; raises UserError if there is neither a window nor a page."""
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.errors import UserError
     from edgecat_runtime.system.display import why_no_window
 
     reason = "--headless" if headless else why_no_window()
     if reason and web is None:
-        raise UserError(f"no window ({reason}) and no page: nobody would see it. Add --web 8080")
+        raise UserError(f"no window ({reason}) and no web page. Add --web 8080")
     if reason and not headless:
         warn(f"no window: {reason}")
     return not reason
 
 
 def _run(live: Live, page: Sink | None, stop: Event, *, window: bool, may_quit: bool) -> None:
-    """Run the loop, with the faces that are wanted, and print its summary."""
+    """Run the loop with the requested window and page, and print its summary."""
     from edgecat.cli.terminal.console import say
     from edgecat_runtime.outputs.systemd import Systemd
 

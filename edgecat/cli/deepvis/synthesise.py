@@ -77,7 +77,7 @@ def synthesise(
     )
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
-    # The last layers first: theirs are the most telling.
+    # The last layers first: they are the most informative.
     chosen = chosen_units(units, probe.chosen(layers)[::-1])
     results = Results(checkpoint, probe.card)
     count = sum(len(some) for _, some in chosen)

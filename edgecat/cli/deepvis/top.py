@@ -40,7 +40,7 @@ def top(
     chosen = tuple(chosen_units(units, probe.chosen(layers)))
     pictures = scan(data)
     for sentence in pictures.skipped:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     results = Results(checkpoint, probe.card)
     search = TopPictures(probe, results, Request(pictures, chosen, batch_size(probe)))
     with progress(len(pictures), "searching") as advance:

@@ -1,4 +1,4 @@
-"""The options of `edgecat camera` for what it decides, and where that goes."""
+"""The options of `edgecat camera` for smoothing and outputs."""
 
 from __future__ import annotations
 
@@ -96,18 +96,18 @@ Leave = Annotated[
 
 
 def thresholds(enter: float | None, leave: float | None, *, smooth: bool | None) -> Thresholds:
-    """Return what the options say.
+    """Return the thresholds that the options specify.
 
     Raises:
-        UserError: --leave is above --enter, or either is given where nothing is decided by it.
+        UserError: --leave is above --enter, or either is given although smoothing is off.
     """
     from edgecat_runtime.errors import UserError
     from edgecat_runtime.loop.decision import Thresholds
 
     if smooth is False and (enter, leave) != (None, None):
         raise UserError(
-            "--enter and --leave are for decisions over frames; with --no-smooth each frame "
-            "answers for itself. Leave that out"
+            "--enter and --leave configure smoothing; with --no-smooth each frame "
+            "is classified on its own. Omit them"
         )
     usual = Thresholds()
     enter = max(usual.enter, leave or 0.0) if enter is None else enter
@@ -125,7 +125,7 @@ def sinks(
     others: Sequence[str],
     window: bool,
 ) -> list[Sink]:
-    """Open what the answers go to; raises UserError where that cannot be done."""
+    """Open the requested outputs; raises UserError if one cannot be opened."""
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.outputs.systemd import Systemd
     from edgecat_runtime.system.display import why_no_window
@@ -158,7 +158,7 @@ def sinks(
 
 
 def _pictures(frames: Camera, output: Path | None, *, window: bool) -> Iterator[Sink]:
-    """Yield what shows one camera's pictures: each camera has a file and a window of its own."""
+    """Yield the sinks that show one camera's images: each camera has its own file and window."""
     from edgecat_runtime.outputs.recorder import Recorder
     from edgecat_runtime.outputs.window import Window
 
@@ -176,11 +176,13 @@ def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
 
 
 def refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
-    """Raise UserError where an output would overwrite what is being read, or another output."""
+    """Raise UserError if an output would overwrite a source or another output."""
     from edgecat_runtime.errors import UserError
 
     taken = [Path(text).resolve() for text in texts if Path(text).is_file()]
     for output in outputs:
         if output is not None and output.resolve() in taken:
-            raise UserError(f"{output} is named twice: it would be overwritten. Name another file")
+            raise UserError(
+                f"{output} is given twice and would be overwritten. Choose another file"
+            )
         taken += [output.resolve()] if output is not None else []

@@ -73,7 +73,7 @@ def source_options_of(*, after: str, without: Collection[str] = ()) -> Callable[
 
 
 def source_options(options: Mapping[str, Any], **others: Any) -> SourceOptions:
-    """Return what the options say; raises UserError where `--roi` makes no sense."""
+    """Return the source options; raises UserError if `--roi` is invalid."""
     from edgecat_runtime.camera.view import ROTATIONS, Region
 
     roi = options["roi"]
@@ -88,11 +88,11 @@ def source_options(options: Mapping[str, Any], **others: Any) -> SourceOptions:
 def open_cameras(
     sources: Sequence[str], options: SourceOptions, *, give_up: float | None, wait: bool
 ) -> Iterator[list[Camera]]:
-    """Open every source, and close them all at the end; raises as `Camera.open`."""
+    """Open every source and close them all at the end; raises as `Camera.open`."""
     import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
     from edgecat_runtime.camera.camera import Camera
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
     with ExitStack() as stack:
         yield [
             stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))
@@ -101,7 +101,7 @@ def open_cameras(
 
 
 def show_sources(*, json: bool) -> None:
-    """Print the cameras that were found and the kinds of source, with what stands in their way."""
+    """Print the cameras found and the source types, with what prevents their use."""
     import edgecat.pets.camera  # noqa: F401
     from edgecat.cli.terminal.console import print_json, say
     from edgecat_runtime.camera.listing import find_cameras, source_kinds
@@ -117,7 +117,7 @@ def show_sources(*, json: bool) -> None:
         return
     for camera in cameras:
         say(str(camera))
-    say("no camera was found" if not cameras else "")
+    say("no camera found" if not cameras else "")
     width = max(len(kind.example) for kind in kinds)
     for kind in kinds:
         say(f"{kind.example:<{width}}  {'yes' if kind.works else f'no: {kind.reason}'}")

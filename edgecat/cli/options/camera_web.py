@@ -46,25 +46,25 @@ WebSource = Annotated[
 def web_page(
     address: str | None, control: bool, texts: Sequence[str], others: Sequence[str] | None
 ) -> WebPage | None:
-    """Open the page and say where, once; None where no address is given.
+    """Start the page and print its URL once; None if no address is given.
 
     Args:
         address: `[HOST:]PORT`.
-        control: whether viewers may stop and switch.
-        texts: the sources that are read.
-        others: that viewers may switch to.
+        control: whether viewers may stop the camera and switch its source.
+        texts: the sources in use.
+        others: sources that viewers may switch to.
 
     Raises:
-        UserError: an option needs another, or the address cannot be served at.
+        UserError: an option requires another one, or the address cannot be bound.
     """
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.errors import UserError
 
     if others and not control:
-        raise UserError("--web-source is for switching, which viewers may not. Add --web-control")
+        raise UserError("--web-source needs permission to switch sources. Add --web-control")
     if address is None:
         if control:
-            raise UserError("--web-control is for the web page. Add --web 8080")
+            raise UserError("--web-control needs the web page. Add --web 8080")
         return None
     from edgecat_runtime.web import WebPage
 

@@ -1,4 +1,4 @@
-"""What commands that run until they are told to stop share."""
+"""Signal handling and warnings of commands that run until they are stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Event]:
-    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one ends at once."""
+    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one exits immediately."""
     stop = Event()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}

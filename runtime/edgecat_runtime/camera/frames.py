@@ -16,7 +16,7 @@ class Fitted(NamedTuple):
     Attributes:
         pixels: uint8 (height, width, 3), BGR.
         fit: how it met that size.
-        seconds: that it took.
+        seconds: duration.
     """
 
     pixels: Image

@@ -12,5 +12,5 @@ _JUNK = frozenset(
 
 
 def is_junk(name: str) -> bool:
-    """Tell files that operating systems scatter (`.DS_Store`, `._x.jpg`) and hidden ones."""
+    """Whether a file is hidden or operating-system metadata (`.DS_Store`, `._x.jpg`)."""
     return name.startswith(".") or name in _JUNK

@@ -215,7 +215,7 @@ class Application:
 
     async def _stop(self, request: web.Request) -> web.StreamResponse:
         if self._controls.stop is None:
-            return error_reply(403, "the operator has not allowed it with --web-control")
+            return error_reply(403, "not permitted: the operator did not set --web-control")
         self._controls.stop()
         return json_reply({"state": "stopped"})
 
