@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Condition
 from time import perf_counter
 from types import TracebackType
+from weakref import finalize
 
 from edgecat_runtime.camera.frames import Fitted, Frame, Signal
 from edgecat_runtime.camera.opening import open_source
@@ -56,6 +57,7 @@ class Camera:
     ) -> None:
         self._options = options
         self._reader = Reader(source, reopen, options, give_up)
+        finalize(self, self._reader.close, 0.0).atexit = False  # the reader does that itself
 
     @classmethod
     def open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from time import perf_counter
 from typing import Literal
+from weakref import WeakSet
 
 from edgecat_runtime.camera.frames import Fitted, Frame, Signal
 from edgecat_runtime.camera.recovery import Recovery, Reopen
@@ -21,6 +23,8 @@ from edgecat_runtime.types import Image
 log = logging.getLogger("edgecat_runtime")
 
 _ABANDONED = 2  # hung threads after which no other is started
+_CLOSE_SECONDS = 2.0  # a hung driver must not hang the program
+_running: WeakSet[Reader] = WeakSet()
 
 
 class Reader:
@@ -101,6 +105,7 @@ class Reader:
         """
         self._turn += 1
         self.recovery.wait()
+        _running.add(self)
         self._thread = Thread(
             target=self._capture, args=(source, self._turn), name="edgecat-camera", daemon=True
         )
@@ -133,8 +138,12 @@ class Reader:
         else:
             before.close()
 
-    def close(self) -> None:
-        """Stop reading and close the source; calling it twice is harmless."""
+    def close(self, wait: float = _CLOSE_SECONDS) -> None:
+        """Stop reading and close the source; calling it twice is harmless.
+
+        Args:
+            wait: seconds for its thread to end.
+        """
         with self.changed:
             if self.closed:
                 return
@@ -145,7 +154,12 @@ class Reader:
             self.source.close()
         else:
             self.source.cancel()
-            self._thread.join(timeout=2.0)  # a hung driver must not hang the program
+            self.join(wait)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread of a closed reader."""
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     # In the thread.
 
@@ -262,3 +276,13 @@ def _close(source: Source | None) -> None:
             source.close()
     except Exception as error:
         log.debug("%s could not be closed: %s", source.name if source else "", error)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close cameras that were left open: a thread that is still in C++ at the end aborts Python."""
+    readers = list(_running)
+    for reader in readers:
+        reader.close(wait=0)
+    for reader in readers:
+        reader.join(_CLOSE_SECONDS)

@@ -1,7 +1,7 @@
 """The built-in sources, each opened by `(text, options)`."""
 
 from edgecat_runtime.camera.source import SourceOpener
-from edgecat_runtime.camera.sources.files import open_file
+from edgecat_runtime.camera.sources.files import has_files, open_file
 from edgecat_runtime.camera.sources.gstreamer import open_csi, open_gstreamer
 from edgecat_runtime.camera.sources.mjpeg import open_http
 from edgecat_runtime.camera.sources.rtsp import open_rtsp
@@ -19,4 +19,4 @@ SCHEMES: dict[str, SourceOpener] = {
 }
 WORDS: dict[str, SourceOpener] = {"screen": open_screen}
 
-__all__ = ["SCHEMES", "WORDS", "open_file", "open_webcam"]
+__all__ = ["SCHEMES", "WORDS", "has_files", "open_file", "open_webcam"]

@@ -18,6 +18,8 @@ from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
 
 log = logging.getLogger("edgecat_runtime")
 
+_NUMBER = re.compile(r"%0?(\d*)d")
+
 
 class Pictures(Source):
     """Image files, one after the other; broken ones are logged, skipped and counted."""
@@ -93,21 +95,38 @@ def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
     return Realtime(source) if options.realtime else source
 
 
+def has_files(text: str) -> bool:
+    """Whether a text is the path of a file or folder, or a pattern of some."""
+    return Path(text).exists() or next(_matches(text) or iter(()), None) is not None
+
+
 def _open_file(text: str) -> Source:
     path = Path(text)
     if path.is_dir():
         found = (Path(root) / file for root, _, files in os.walk(path) for file in files)
         return _open_pictures(found, f"the folder {text}")
     if not path.exists():
-        if re.search(r"[*?\[]", text):
-            found = (Path(file) for file in glob.glob(text, recursive=True))  # noqa: PTH207
-            return _open_pictures(found, f"the pattern {text}")
+        if (matches := _matches(text)) is not None:
+            return _open_pictures(matches, f"the pattern {text}")
         raise UserError(
             f"source {redacted(text)} does not exist; expected {SOURCES}. Check the path"
         )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Pictures([path], text)
     return VideoFile(path)
+
+
+def _matches(text: str) -> Iterator[Path] | None:
+    """The files of a pattern, `*.png` or FFmpeg's `img_%03d.png`; None if it is none."""
+    if re.search(r"[*?\[]", text):
+        return (Path(file) for file in glob.iglob(text, recursive=True))  # noqa: PTH207
+    path = Path(text)
+    if (number := _NUMBER.search(path.name)) is None or not path.parent.is_dir():
+        return None
+    before, after = path.name[: number.start()], path.name[number.end() :]
+    digits = rf"\d{{{number[1] or 1},}}"
+    numbered = re.compile(f"{re.escape(before)}{digits}{re.escape(after)}")
+    return (file for file in path.parent.iterdir() if numbered.fullmatch(file.name))
 
 
 def _open_pictures(found: Iterator[Path], name: str) -> Pictures:

@@ -20,6 +20,7 @@ from edgecat_runtime.camera.sources.capture import stated_fps
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.quiet import quiet_stderr
 from edgecat_runtime.types import Image
 
@@ -127,14 +128,15 @@ def _is_interlaced(path: Path) -> bool:
         return False
     environment = {**os.environ, "OPENCV_FFMPEG_LOGLEVEL": "16", "PYTHONPATH": ":".join(sys.path)}
     try:
-        ran = subprocess.run(
-            [sys.executable, "-c", _PROBE, str(path)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_PROBE_SECONDS,
-        )
+        with native_path(path) as name:
+            ran = subprocess.run(
+                [sys.executable, "-c", _PROBE, name],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=_PROBE_SECONDS,
+            )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return _REFUSAL.encode() in ran.stdout
@@ -152,8 +154,8 @@ def _open_video(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     capture = None
     if not _is_text(head):
-        with quiet_stderr():
-            capture = cv2.VideoCapture(str(path))
+        with quiet_stderr(), native_path(path) as name:
+            capture = cv2.VideoCapture(name)
     if capture is None or not capture.isOpened():
         raise UserError(
             f"{path} is {'empty' if not head else 'not a video that OpenCV can read'}; expected a "
