@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,10 +24,12 @@ from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.study import study
-from edgecat.cli.terminal.console import say
+from edgecat.cli.terminal.console import say, warn
+from edgecat.cli.terminal.streams import prepare_streams, settle_streams
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
+UNFORESEEN = 70
 _EXTRAS = {
     "torch": "train",
     "safetensors": "train",
@@ -75,11 +79,20 @@ def main() -> None:
     """Run the command line; every error that edgecat foresees is one line and an exit code.
 
     Exit codes: 0 done, 1 the user's mistake, 2 wrong usage of the command line, 3 a gate or
-    self-test failed, 4 the device failed, 130 interrupted.
+    self-test failed, 4 the device failed, 70 a fault of edgecat itself, with its traceback (the
+    EX_SOFTWARE of sysexits.h), 130 interrupted.
     """
     # torch's threads wait for one another spinning, for milliseconds by default: beside any other
     # program on the same cores that makes training several times slower. About 0.1 ms is enough.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    prepare_streams()
+    try:
+        _run()
+    finally:
+        settle_streams()
+
+
+def _run() -> None:
     try:
         try:
             app()
@@ -92,12 +105,13 @@ def main() -> None:
             _fail("interrupted", 130)
         raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         foreseen = _foreseen(error)
         if foreseen is None:
-            raise
+            with suppress(OSError):
+                traceback.print_exc()
+            sys.exit(UNFORESEEN)
         _fail(*foreseen)
 
 
@@ -118,5 +132,5 @@ def _foreseen(error: Exception) -> tuple[str, int] | None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    warn(f"error: {message}")
     sys.exit(code)

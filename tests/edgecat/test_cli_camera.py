@@ -293,12 +293,14 @@ main()
 """
 
 
-def _start(tiny_onnx: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+def _start(
+    tiny_onnx: Path, folder: Path, *options: str, before: str = "env"
+) -> subprocess.Popen[str]:
     """Start an endless run and wait until it has recorded something."""
     arguments = ["--engine", str(tiny_onnx), "--headless", "--output", str(folder / "clip.mkv")]
     arguments += ["--events", str(folder / "events.jsonl"), *options]
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS, *arguments],
+        [before, sys.executable, "-c", ENDLESS, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -311,7 +313,7 @@ def _start(tiny_onnx: Path, folder: Path, *options: str) -> subprocess.Popen[str
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_it_finishes_and_sums_up(
     tiny_onnx: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -324,6 +326,16 @@ def test_asked_to_stop_it_finishes_and_sums_up(
     assert _labels(tmp_path / "events.jsonl")[0]["frame"] == 0
     last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
     assert (last["event"], last["reason"]) == ("stopped", "stop requested")
+
+
+def test_nohup_is_respected(tiny_onnx: Path, tmp_path: Path) -> None:
+    process = _start(tiny_onnx, tmp_path, "--json", before="nohup")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.terminate()
+    assert process.communicate(timeout=60)[0]
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("changes", [2, 6])

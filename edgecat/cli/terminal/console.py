@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from edgecat.workflows.reporter import Advance
@@ -49,8 +49,9 @@ def say(text: str = "") -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr)  # noqa: T201
+    """Print a line on standard error, if anyone still reads it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)  # noqa: T201
 
 
 class Terminal:
@@ -75,7 +76,8 @@ TERMINAL = Terminal()
 
 def print_json(value: Any) -> None:
     """Print `value` as the only thing on standard output."""
-    say(json.dumps(value, ensure_ascii=False, indent=2))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    say(json.dumps(value, ensure_ascii=not unicode, indent=2))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,0 +1,38 @@
+"""Standard input, output and error, whatever the caller made of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def prepare_streams() -> None:
+    """Make the standard streams usable: none closed, and none that fails on a character.
+
+    A closed descriptor (`>&-`) would be given to the next file that is opened, and what a library
+    prints would end up in it. A character that the output's encoding lacks is shown as an escape.
+    """
+    for number, (name, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: PTH123, SIM115
+        if mode == "w" and hasattr(stream := getattr(sys, name), "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def settle_streams() -> None:
+    """Write what is left; where nobody reads it any more, let Python end without an error."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
