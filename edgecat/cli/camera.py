@@ -36,6 +36,7 @@ def camera(
     realtime: sources.Realtime = False,
     transport: sources.TransportOption = "tcp",
     stall: sources.Stall = 5.0,
+    frozen: sources.Frozen = 60.0,
     give_up: sources.GiveUp = None,
     wait: sources.Wait = False,
     engine: Engine = None,
@@ -86,7 +87,7 @@ def camera(
         from edgecat_runtime.pipeline import Pipeline
 
         options = sources.source_options(
-            width, height, fps, rotate, flip, roi, realtime, transport, stall
+            width, height, fps, rotate, flip, roi, realtime, transport, stall, frozen
         )
         outputs.refuse_overwriting(texts, output, events)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)

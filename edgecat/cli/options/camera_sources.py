@@ -51,6 +51,14 @@ Stall = Annotated[
     float,
     typer.Option(min=0.5, help="Seconds without a frame after which a live source is lost."),
 ]
+Frozen = Annotated[
+    float,
+    typer.Option(
+        "--frozen",
+        min=0,
+        help="Seconds after which a camera that repeats one image is reported; 0: never.",
+    ),
+]
 GiveUp = Annotated[
     float | None,
     typer.Option(
@@ -75,6 +83,7 @@ def source_options(
     realtime: bool,
     transport: Literal["tcp", "udp"],
     stall: float,
+    frozen: float = 60.0,
 ) -> SourceOptions:
     """Return what the options say; raises UserError where `--roi` makes no sense."""
     from edgecat_runtime.camera.source import SourceOptions
@@ -90,6 +99,7 @@ def source_options(
         realtime=realtime,
         transport=transport,
         stall=stall,
+        frozen=frozen,
     )
 
 

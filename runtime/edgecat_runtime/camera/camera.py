@@ -103,6 +103,11 @@ class Camera:
         return self._reader.recovery.state
 
     @property
+    def frozen(self) -> bool:
+        """Whether a live source has delivered one image for `options.frozen` seconds."""
+        return self._reader.freeze.frozen
+
+    @property
     def losses(self) -> int:
         """Number of times a source that had delivered frames was lost."""
         return self._reader.recovery.losses

@@ -49,7 +49,18 @@ class Frame:
     fitted: Fitted | None = None
 
 
-News = Literal["started", "lost", "back", "switched", "reopened", "reloaded", "refused", "stopped"]
+News = Literal[
+    "started",
+    "lost",
+    "back",
+    "frozen",
+    "moving",
+    "switched",
+    "reopened",
+    "reloaded",
+    "refused",
+    "stopped",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +68,16 @@ class Signal:
     """A status event of a source or of the loop.
 
     Attributes:
-        state: the loop `started`; a live source was `lost` or is `back`; the camera was `switched`
-            to another source; the engine failed and was `reopened`; the model file was replaced,
-            and the new one was `reloaded` or `refused`; the loop `stopped`.
+        state: the loop `started`; a live source was `lost`, is `back`, has `frozen`, is `moving`
+            again; the camera was `switched` to another source; the engine failed and was
+            `reopened`; the model file was replaced, and the new one was `reloaded` or `refused`;
+            the loop `stopped`.
         source: name of the source.
         camera: index of the camera among several.
         time: Unix time in seconds.
         reason: why.
-        seconds: if the source is back, how long it delivered no frame.
+        seconds: if the source is back, how long it delivered no frame; if it has frozen or is
+            moving, for how long its image has not changed.
         before: the camera's previous label or status: a label, `unsure`, `waiting` for a frame, `no
             signal` or `stopped`.
         age: seconds since the capture of the last classified frame; 0 if there was none.

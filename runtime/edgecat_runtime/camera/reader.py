@@ -13,6 +13,7 @@ from typing import Literal
 from weakref import WeakSet
 
 from edgecat_runtime.camera.frames import Fitted, Frame, Signal
+from edgecat_runtime.camera.freezing import Freeze
 from edgecat_runtime.camera.recovery import Recovery, Reopen
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.view import View
@@ -22,6 +23,7 @@ from edgecat_runtime.types import Image
 
 log = logging.getLogger("edgecat_runtime")
 
+_Change = Literal["lost", "back", "switched", "frozen", "moving"]
 _ABANDONED = 2  # hung threads after which no other is started
 _CLOSE_SECONDS = 2.0  # a hung driver must not hang the program
 _running: WeakSet[Reader] = WeakSet()
@@ -51,6 +53,7 @@ class Reader:
         signals: its status events not consumed yet, oldest first.
         clock: durations of the source's `read`.
         fit: as for the camera.
+        freeze: whether it delivers one image again and again.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Reader:
         self.signals: deque[Signal] = deque(maxlen=64)
         self.clock = Clock()
         self.fit: Callable[[Image], Fitted] | None = None
+        self.freeze = Freeze(options.frozen)
         self.recovery = Recovery(
             reopen if source.live and source.reopens else None,
             stall=options.stall,
@@ -129,6 +133,7 @@ class Reader:
             self._count_gone(before)
             self.source, self.slot, self.error = source, None, None
             self.recovery.replace(reopen if source.live and source.reopens else None)
+            self.freeze = Freeze(self._options.frozen)
             self._note("switched", f"the previous source was {before.name}")
             if started:
                 self.start(source)
@@ -216,6 +221,9 @@ class Reader:
             frame = Frame(image, self._count, now, time.time(), shot.name, name, number, fitted)
             self._count += 1
             self.recovery.alive(name, now)
+            if self.source.may_freeze and (change := self.freeze.see(shot.image, now)):
+                log.warning("%s: %s", name, change.reason)
+                self._note(*change)
             if not self.source.live:
                 self.changed.wait_for(lambda: self.slot is None or not self._is_current(turn))
                 if not self._is_current(turn):
@@ -262,9 +270,7 @@ class Reader:
         self._dropped += source.dropped
         self._skipped += source.skipped
 
-    def _note(
-        self, state: Literal["lost", "back", "switched"], reason: str, seconds: float = 0.0
-    ) -> None:
+    def _note(self, state: _Change, reason: str, seconds: float = 0.0) -> None:
         name = self.source.name
         self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
 

@@ -67,7 +67,7 @@ class Channel:
         signal = replace(signal, before=self.said, age=age)
         if signal.state == "reloaded":
             self.smoother.reset()  # other logits now; the label is held until they contradict it
-        elif signal.state not in ("reopened", "refused"):
+        elif signal.state not in ("reopened", "refused", "frozen", "moving"):
             self.forget()
             self.status = signal.after
         return signal

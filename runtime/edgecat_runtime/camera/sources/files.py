@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, SourceOptions
@@ -98,6 +99,14 @@ def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
 def has_files(text: str) -> bool:
     """Whether a text is the path of a file or folder, or a pattern of some."""
     return Path(text).exists() or next(_matches(text) or iter(()), None) is not None
+
+
+def open_file_address(text: str, options: SourceOptions) -> Source:
+    """Open `file:///path`; raises as `open_file`."""
+    parts = urlsplit(text)
+    if parts.netloc not in ("", "localhost"):
+        raise UserError(f"source {redacted(text)} is on another machine; expected file:///path")
+    return open_file(unquote(parts.path), options)
 
 
 def _open_file(text: str) -> Source:
