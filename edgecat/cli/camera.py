@@ -16,6 +16,7 @@ from edgecat.cli.options import camera_outputs as outputs
 from edgecat.cli.options import camera_sources as sources
 from edgecat.cli.options import camera_web
 from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
+from edgecat.cli.terminal.console import json_text, say, warn
 from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def camera(
                 thresholds=thresholds,
                 reload=reload,
             )
-            _run(pipeline, json=json)
+            _run(pipeline, json=json, tell=warn if str(events) == "-" else say)
     return None
 
 
@@ -140,17 +141,15 @@ def _opener(
     )
 
 
-def _run(pipeline: Pipeline, *, json: bool) -> None:
-    """Run the loop and print its summary, however it ends."""
-    from edgecat.cli.terminal.console import print_json, say
-
+def _run(pipeline: Pipeline, *, json: bool, tell: Callable[[str], None]) -> None:
+    """Run the loop and print its summary with `tell`, however it ends."""
     try:
         with _status_line() as show:
             for answer in pipeline:
                 show(answer)
     finally:
         summary = pipeline.summary
-        print_json(summary.to_dict()) if json else say(str(summary))
+        tell(json_text(summary.to_dict()) if json else str(summary))
     if summary.failures:  # each was reported when it happened
         raise typer.Exit(1)
 

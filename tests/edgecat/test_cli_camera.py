@@ -129,6 +129,25 @@ def test_the_decision_is_smoothed_unless_told(
     assert [event["frame"] for event in _labels(events)] == changes
 
 
+@pytest.mark.parametrize("summary", [[], ["--json"]])
+def test_events_on_standard_output_are_all_there_is(
+    tiny_onnx: Path, clip: Path, tmp_path: Path, summary: list[str]
+) -> None:
+    command = [sys.executable, "-m", "edgecat", "camera", "--source", clip, "--engine", tiny_onnx]
+    command += ["--headless", "--events", "-", *summary]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    kinds = [json.loads(line)["event"] for line in ran.stdout.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("started", "stopped")
+    assert json.loads(ran.stderr)["frames"] > 0 if summary else " frames in " in ran.stderr
+    assert not list(tmp_path.iterdir())
+    piped = subprocess.run(
+        ["bash", "-c", '"$@" | head -1', "bash", *command], capture_output=True, text=True
+    )
+    assert json.loads(piped.stdout)["event"] == "started"
+    assert "Traceback" not in piped.stderr
+
+
 def test_without_a_display_it_is_headless_without_being_told(
     cli: Cli, tiny_onnx: Path, clip: Path
 ) -> None:

@@ -27,7 +27,8 @@ Output = Annotated[
 EventsFile = Annotated[
     Path | None,
     typer.Option(
-        help="Add a JSON line for every change of label or signal to this file.",
+        help="Add a JSON line for every change of label or signal to this file; - is standard "
+        "output, and the summary then goes to standard error.",
         rich_help_panel=_OUTPUTS,
     ),
 ]

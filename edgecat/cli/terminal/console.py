@@ -76,8 +76,13 @@ TERMINAL = Terminal()
 
 def print_json(value: Any) -> None:
     """Print `value` as the only thing on standard output."""
+    say(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as JSON that the encoding of the standard output can take."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    say(json.dumps(value, ensure_ascii=not unicode, indent=2))
+    return json.dumps(value, ensure_ascii=not unicode, indent=2)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
