@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -74,6 +75,8 @@ def test_only_loopback_needs_no_token(guard: Callable[..., Guard]) -> None:
     assert far.url_with_token == f"{far.url}?token={far.token}"
     assert not far.url.startswith("http://0.0.0.0"), "not an address a browser can open"
     assert guard(token="mine").url_with_token.endswith("/?token=mine")
+    odd = guard(token="a b&c=d#e+f%/é").url_with_token
+    assert dict(parse_qsl(urlsplit(odd).query)) == {"token": "a b&c=d#e+f%/é"}
     assert near.cookie == f"edgecat-{near.port}"
 
 

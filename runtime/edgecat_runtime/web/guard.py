@@ -9,7 +9,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from edgecat_runtime.errors import UserError
 
@@ -104,7 +104,7 @@ class Guard:
     @property
     def url_with_token(self) -> str:
         """The URL, with its token, that the operator opens."""
-        return f"{self.url}?token={self.token}" if self.token else self.url
+        return f"{self.url}?token={quote(self.token, safe='')}" if self.token else self.url
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header is this server's own.

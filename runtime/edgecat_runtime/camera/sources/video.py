@@ -68,7 +68,11 @@ class VideoFile(Source):
         """Decode two frames; equal ones are what unwritten memory looks like."""
         self._ahead.extend(image for image in (self._next(), self._next()) if image is not None)
         if not self._ahead:
-            raise UserError(f"{self.name} contains no decodable frame. Copy it again")
+            raise UserError(
+                f"{self.name} contains no frame that the FFmpeg of OpenCV "
+                f"{cv2_module().__version__} can decode (codec {_codec(self._capture)}). "
+                "If it plays elsewhere, convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4; if not, it is damaged: copy it again"
+            )
         first, last = self._ahead[0], self._ahead[-1]
         if np.array_equal(first, last) and _is_interlaced(self._path):
             raise UserError(
@@ -120,6 +124,12 @@ def _turns(capture: Any) -> int:
     old = tuple(map(int, re.findall(r"\d+", cv2.__version__)[:2])) < (4, 7)
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0 if old else 1)
     return -int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) // 90 % 4 if old else 0
+
+
+def _codec(capture: Any) -> str:
+    code = int(capture.get(cv2_module().CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    name = code.to_bytes(4, "little").decode("ascii", "replace").strip()
+    return name if name.isprintable() and name.isascii() else f"0x{code:08x}"
 
 
 def _is_interlaced(path: Path) -> bool:
