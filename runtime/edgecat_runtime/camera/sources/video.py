@@ -71,7 +71,8 @@ class VideoFile(Source):
             raise UserError(
                 f"{self.name} contains no frame that the FFmpeg of OpenCV "
                 f"{cv2_module().__version__} can decode (codec {_codec(self._capture)}). "
-                "If it plays elsewhere, convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4; if not, it is damaged: copy it again"
+                "If it plays elsewhere, convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4; "
+                "if not, it is damaged: copy it again"
             )
         first, last = self._ahead[0], self._ahead[-1]
         if np.array_equal(first, last) and _is_interlaced(self._path):
