@@ -64,6 +64,7 @@ def camera(
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
     web_source: camera_web.WebSource = None,
+    web_name: camera_web.WebName = None,
     max_frames: Annotated[
         int | None, typer.Option(min=1, help="End after so many frames.", show_default=False)
     ] = None,
@@ -92,7 +93,7 @@ def camera(
         )
         outputs.refuse_overwriting(texts, output, events)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
-        page = camera_web.web_page(web, web_control, texts, web_source)
+        page = camera_web.web_page(web, web_control, texts, web_source, web_name)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
             sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from edgecat_runtime.errors import UserError
 from edgecat_runtime.web.guard import (
     Address,
     Guard,
@@ -20,12 +21,14 @@ from edgecat_runtime.web.guard import (
 
 @pytest.fixture
 def guard() -> Iterator[Callable[..., Guard]]:
-    """`guard(host, named=, token=)` on a listening socket with a free port."""
+    """`guard(host, named=, token=, names=)` on a listening socket with a free port."""
     listening: list[socket.socket] = []
 
-    def make(host: str = "127.0.0.1", *, named: str = "", token: str = "") -> Guard:
+    def make(
+        host: str = "127.0.0.1", *, named: str = "", token: str = "", names: tuple[str, ...] = ()
+    ) -> Guard:
         listening.append(listen(Address(host, 0)))
-        return Guard(Address(named or host, 0), listening[-1], token)
+        return Guard(Address(named or host, 0), listening[-1], token, names)
 
     yield make
     for each in listening:
@@ -64,6 +67,29 @@ def test_host_headers(
 def test_the_configured_host_name_is_accepted(guard: Callable[..., Guard]) -> None:
     assert guard(named="MyCam").knows_host("mycam:1")
     assert not guard().knows_host("mycam:1")
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "known"),
+    [
+        (("Cam.Example",), "cam.example", True),
+        (("cam.example.",), "CAM.example:8443", True),
+        (("a", "b-c"), "b-c:1", True),
+        (("cam.example",), "evil.cam.example", False),
+        (("cam.example",), "localhost", True),
+        ((), "cam.example", False),
+    ],
+)
+def test_the_page_may_have_other_names(
+    guard: Callable[..., Guard], names: tuple[str, ...], host: str, known: bool
+) -> None:
+    assert guard(names=names).knows_host(host) is known
+
+
+@pytest.mark.parametrize("name", ["", "*", "https://cam.example", "cam.example:8443", "a b", ".x"])
+def test_what_is_no_host_name_is_said(guard: Callable[..., Guard], name: str) -> None:
+    with pytest.raises(UserError, match="--web-name is .*expected a host name, such as"):
+        guard(names=(name,))
 
 
 def test_only_loopback_needs_no_token(guard: Callable[..., Guard]) -> None:

@@ -29,10 +29,22 @@ WebSource = Annotated[
     list[str] | None,
     typer.Option(help="Another source that viewers may switch to; repeatable.", show_default=False),
 ]
+WebName = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Another host name under which the page may be opened, such as that of a proxy; "
+        "repeatable.",
+        show_default=False,
+    ),
+]
 
 
 def web_page(
-    address: str | None, control: bool, texts: Sequence[str], others: Sequence[str] | None
+    address: str | None,
+    control: bool,
+    texts: Sequence[str],
+    others: Sequence[str] | None,
+    names: Sequence[str] | None = None,
 ) -> WebPage | None:
     """Open the page and say where, once; None where no address is given.
 
@@ -41,6 +53,7 @@ def web_page(
         control: whether viewers may stop and switch.
         texts: the sources that are read.
         others: that viewers may switch to.
+        names: host names under which it may be opened.
 
     Raises:
         UserError: an option needs another, or the address cannot be served at.
@@ -51,6 +64,8 @@ def web_page(
     if others and not control:
         raise UserError("--web-source is for switching, which viewers may not. Add --web-control")
     if address is None:
+        if names:
+            raise UserError("--web-name is for the web page. Add --web 8080")
         if control:
             raise UserError("--web-control is for the web page. Add --web 8080")
         return None
@@ -58,6 +73,6 @@ def web_page(
 
     sources = list(dict.fromkeys([*texts, *others])) if others else []
     token = os.environ.get(TOKEN_VARIABLE, "")
-    page = WebPage(address, control=control, sources=sources, token=token)
+    page = WebPage(address, control=control, sources=sources, token=token, names=names or ())
     warn(f"web page: {page.url}")
     return page

@@ -115,6 +115,7 @@ class Application:
         self.doorman.extend(request, ANSWER_SECONDS)
         if (refusal := self._entrance.refusal(request)) is not None:
             return refusal
+        self.doorman.admit(request)
         try:
             response = await handler(request)
         except self._web.HTTPException as error:
