@@ -17,8 +17,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         help="A camera number, /dev/videoN, a video file, a picture, folder or glob of pictures, "
-        "rtsp://, http:// (MJPEG), csi://0, gst:PIPELINE, screen or synthetic://pets. Give several "
-        "to answer them in batches. Default: 0.",
+        "rtsp://, http:// (MJPEG or single images), udp://, csi://0, gst:PIPELINE, screen or "
+        "synthetic://pets. Give several to answer them in batches. Default: 0.",
         show_default=False,
     ),
 ]
