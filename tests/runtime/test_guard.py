@@ -88,7 +88,9 @@ def test_the_page_may_have_other_names(
 
 @pytest.mark.parametrize("name", ["", "*", "https://cam.example", "cam.example:8443", "a b", ".x"])
 def test_what_is_no_host_name_is_said(guard: Callable[..., Guard], name: str) -> None:
-    with pytest.raises(UserError, match="--web-name is .*expected a host name without scheme and port"):
+    with pytest.raises(
+        UserError, match="--web-name is .*expected a host name without scheme and port"
+    ):
         guard(names=(name,))
 
 

@@ -200,3 +200,23 @@ def test_a_camera_that_is_forgotten_is_closed(tmp_path: Path) -> None:
     assert reader.closed
     assert reader._thread is not None
     assert not reader._thread.is_alive()
+
+
+ABANDONED = """
+import sys
+from edgecat_runtime import Camera, Classifier, Pipeline, Recorder
+camera = Camera.open(sys.argv[1])
+classifier = Classifier.open(sys.argv[2], backend="onnxruntime")
+answers = iter(Pipeline(camera, classifier, [Recorder(sys.argv[3], fps=camera.fps)]))
+for _ in range(5):
+    next(answers)
+"""
+
+
+def test_a_loop_that_is_left_open_finishes_its_recording(tmp_path: Path, tiny_onnx: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    clip = film(tmp_path / "clip.avi", 60, (1920, 1080))
+    ran = run(ABANDONED, clip, tiny_onnx, tmp_path / "out.mp4")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    with Camera.open(tmp_path / "out.mp4") as camera:
+        assert sum(1 for _ in camera) == 5
