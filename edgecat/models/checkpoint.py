@@ -18,6 +18,7 @@ from edgecat_runtime.model.artifact import read_card, seal_safetensors
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.paths import native_path
 
 
 def save_checkpoint(
@@ -75,7 +76,8 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
     card = read_card(path)
     model = build_model(card)
     try:
-        tensors = load_file(path)
+        with native_path(path) as name:
+            tensors = load_file(name)
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (SafetensorError, RuntimeError) as error:
         raise CardError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -135,3 +136,12 @@ def test_where_none_can_be_written(
 def test_golden_logits_cover_at_most_16_classes(checkpoint: Path) -> None:
     card = replace(read_card(checkpoint), labels=tuple(map(str, range(20))), golden=())
     assert [len(row) for row in golden_logits(build_model(card), card)] == [16] * 4
+
+
+def test_a_checkpoint_whose_name_is_not_utf8(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9 \xff.safetensors")
+    try:
+        path.write_bytes(checkpoint.read_bytes())
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no names that are not UTF-8")
+    assert load_checkpoint(path)[1] == load_checkpoint(checkpoint)[1]
