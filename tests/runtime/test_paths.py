@@ -13,7 +13,7 @@ import pytest
 
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.opening import open_source
-from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
 from edgecat_runtime.system.paths import native_path
 
 NOT_TEXT = os.fsdecode(b"\xff\xfe caf\xe9")
@@ -170,6 +170,15 @@ def test_what_is_not_there_under_dev_is_a_device(text: str, kind: type[Exception
     if kind is DeviceError:
         with Camera.open(text, wait=True) as camera, pytest.raises(TimeoutError):
             camera.read(timeout=0.2)
+
+
+def test_a_text_that_is_too_long_for_a_path_is_none() -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        open_source("x" * 5000)
+    with pytest.raises((BackendMissing, DeviceError)):
+        open_source(f"gst:videotestsrc name={'x' * 300} ! no_such_element")
+    with pytest.raises(UserError, match="does not exist"):
+        open_source("x/" * 3000 + "img_%d.png")
 
 
 LEFT_OPEN = """

@@ -160,8 +160,9 @@ def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
 def refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
     """Raise UserError where an output would overwrite what is being read, or another output."""
     from edgecat_runtime.errors import UserError
+    from edgecat_runtime.system.paths import exists
 
-    taken = [Path(text).resolve() for text in texts if Path(text).is_file()]
+    taken = [Path(text).resolve() for text in texts if exists(text) and Path(text).is_file()]
     for output in outputs:
         if output is not None and output.resolve() in taken:
             raise UserError(f"{output} is named twice: it would be overwritten. Name another file")

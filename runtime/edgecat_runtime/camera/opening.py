@@ -15,6 +15,7 @@ from edgecat_runtime.camera.source import (
     SourceOptions,
 )
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.paths import exists
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
 _MEMORY = ("/dev/shm/", "/dev/fd/")  # files
@@ -66,7 +67,7 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
     if re.fullmatch(r"[0-9]+", text) or _is_device(Path(text)):
         return sources.open_webcam(text, options)
     match = _SCHEME.match(text)
-    if text in sources.WORDS and not Path(text).exists():
+    if text in sources.WORDS and not exists(text):
         return sources.WORDS[text](text, options)
     if match is None or ("://" not in text and sources.has_files(text)):
         return sources.open_file(text, options)
@@ -82,7 +83,7 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
 
 def _is_device(path: Path) -> bool:
     """Whether a path is a device, or the place of one that is not connected now."""
-    if path.exists():
+    if exists(path):
         return path.is_char_device()
     absolute = os.path.abspath(path)  # noqa: PTH100
     return absolute.startswith("/dev/") and not absolute.startswith(_MEMORY)
@@ -91,7 +92,7 @@ def _is_device(path: Path) -> bool:
 def _from_environment(text: str) -> str:
     """Return the source that `env:NAME` stands for; command lines are seen by every user."""
     scheme, _, name = text.partition(":")
-    if scheme.lower() != "env" or Path(text).exists():
+    if scheme.lower() != "env" or exists(text):
         return text
     if not (found := os.environ.get(name, "").strip()):
         raise UserError(

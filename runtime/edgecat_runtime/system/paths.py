@@ -38,6 +38,11 @@ def native_path(path: str | os.PathLike[str]) -> Iterator[str]:
         yield str(link)
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether a path exists; False for a text that cannot be one, such as a long pipeline."""
+    return os.path.exists(path)  # noqa: PTH110  (which raises for a name that is too long)
+
+
 def _is_text(name: str) -> bool:
     try:
         name.encode()

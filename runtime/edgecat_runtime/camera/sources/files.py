@@ -16,6 +16,7 @@ from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, Sou
 from edgecat_runtime.camera.sources.video import VideoFile
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.system.paths import exists
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -98,7 +99,7 @@ def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
 
 def has_files(text: str) -> bool:
     """Whether a text is the path of a file or folder, or a pattern of some."""
-    return Path(text).exists() or next(_matches(text) or iter(()), None) is not None
+    return exists(text) or next(_matches(text) or iter(()), None) is not None
 
 
 def open_file_address(text: str, options: SourceOptions) -> Source:
@@ -111,10 +112,10 @@ def open_file_address(text: str, options: SourceOptions) -> Source:
 
 def _open_file(text: str) -> Source:
     path = Path(text)
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         found = (Path(root) / file for root, _, files in os.walk(path) for file in files)
         return _open_pictures(found, f"the folder {text}")
-    if not path.exists():
+    if not exists(path):
         if (matches := _matches(text)) is not None:
             return _open_pictures(matches, f"the pattern {text}")
         raise UserError(
@@ -130,12 +131,12 @@ def _matches(text: str) -> Iterator[Path] | None:
     if re.search(r"[*?\[]", text):
         return (Path(file) for file in glob.iglob(text, recursive=True))  # noqa: PTH207
     path = Path(text)
-    if (number := _NUMBER.search(path.name)) is None or not path.parent.is_dir():
+    if (number := _NUMBER.search(path.name)) is None or not exists(path.parent):
         return None
     before, after = path.name[: number.start()], path.name[number.end() :]
     digits = rf"\d{{{number[1] or 1},}}"
     numbered = re.compile(f"{re.escape(before)}{digits}{re.escape(after)}")
-    return (file for file in path.parent.iterdir() if numbered.fullmatch(file.name))
+    return (file for file in path.parent.glob("*") if numbered.fullmatch(file.name))
 
 
 def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
