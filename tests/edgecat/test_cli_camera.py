@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -345,6 +346,21 @@ def test_asked_to_stop_it_finishes_and_sums_up(
     assert _labels(tmp_path / "events.jsonl")[0]["frame"] == 0
     last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
     assert (last["event"], last["reason"]) == ("stopped", "stop requested")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_while_a_source_opens_it_ends(number: signal.Signals) -> None:
+    """The server accepts the connection, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        command = [sys.executable, "-m", "edgecat", "camera", "--source", address, "--headless"]
+        process = subprocess.Popen([*command, "--stall", "600"], stderr=subprocess.PIPE)
+        client, _ = server.accept()
+        with client:
+            client.recv(4096)
+            process.send_signal(number)
+            assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == 0
 
 
 def test_nohup_is_respected(tiny_onnx: Path, tmp_path: Path) -> None:

@@ -109,13 +109,16 @@ def open_cameras(
 ) -> Iterator[list[Camera]]:
     """Open every source, and close them all at the end; raises as `Camera.open`."""
     import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
+    from edgecat.cli.terminal.signals import ended_by_signals
     from edgecat_runtime.camera.camera import Camera
 
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))
-            for text in sources
-        ]
+        with ended_by_signals():
+            cameras = [
+                stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))
+                for text in sources
+            ]
+        yield cameras
 
 
 def show_sources(*, json: bool) -> None:

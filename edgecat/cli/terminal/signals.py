@@ -38,6 +38,26 @@ def stopped_by_signals() -> Iterator[Event]:
 
 
 @contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the signals that would stop a loop end the command, with 0: it has not begun yet.
+
+    Used inside `stopped_by_signals`, while something may take long to open.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(0)
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def warnings_shown() -> Iterator[None]:
     """Print what the runtime reports on the way, such as a skipped picture or a full disk."""
     from edgecat.cli.terminal.console import warn
