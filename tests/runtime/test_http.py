@@ -23,7 +23,9 @@ import pytest
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.source import SourceOptions
+from edgecat_runtime.camera.sources import mjpeg
 from edgecat_runtime.camera.sources.http_auth import Credentials, challenges
+from edgecat_runtime.camera.sources.rtsp import open_ffmpeg
 from edgecat_runtime.errors import DeviceError, UserError
 
 PATIENCE = 20.0
@@ -301,6 +303,31 @@ def test_a_certificate_is_checked_unless_chosen_otherwise(
     assert read_levels(f"https+insecure://{place}") == [7]
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert read_levels(f"https://{place}") == [7]
+
+
+def test_ffmpeg_checks_the_certificate_too(
+    serve: Callable[..., Web],
+    self_signed: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    context, certificate = self_signed
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48)
+    )
+    for level in range(5):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    body = (tmp_path / "clip.avi").read_bytes()
+    web = serve(lambda handler: send(handler, 200, body, Content_Type="video/avi"), context)
+    address = f"https://127.0.0.1:{web.port}/clip.avi"
+    settings = mjpeg._verified()
+    with pytest.raises(DeviceError, match="delivers no stream"):
+        open_ffmpeg(address, SourceOptions(), settings)
+    assert web.paths == []
+    assert len(read_levels(address.replace("https", "https+insecure"))) == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert len(read_levels(address)) == 1
 
 
 def test_no_password_leaves_encryption(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from time import perf_counter
@@ -16,7 +17,7 @@ from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.http import INSECURE, HttpClient, reason
 from edgecat_runtime.camera.sources.jpeg_stream import JpegStream
 from edgecat_runtime.camera.sources.polled import PolledImages
-from edgecat_runtime.camera.sources.rtsp import open_ffmpeg
+from edgecat_runtime.camera.sources.rtsp import SETTINGS, open_ffmpeg
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
 
@@ -135,4 +136,14 @@ def open_http(text: str, options: SourceOptions) -> Source:
             f"{name} is {kind}; expected a stream: multipart/x-mixed-replace, an image, or a video "
             "that FFmpeg can read. Look up the camera's stream URL"
         )
-    return open_ffmpeg(text.replace(INSECURE, "https", 1), options)
+    scheme, _, rest = text.partition(":")
+    if scheme.lower() == INSECURE:
+        return open_ffmpeg(f"https:{rest}", options)
+    return open_ffmpeg(text, options, _verified() if scheme.lower() == "https" else SETTINGS)
+
+
+def _verified() -> str:
+    """FFmpeg's options to check a certificate, which it does not do by itself."""
+    authorities = ssl.get_default_verify_paths().cafile
+    file = f"|ca_file;{authorities}" if authorities else ""
+    return f"{SETTINGS}|tls_verify;1{file}"

@@ -21,7 +21,7 @@ _LOCK = Lock()
 _openings: list[str] = []
 _ours: dict[str, str] = {}
 # The size is known at once; probing the frame rate as well would delay the first image.
-_SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
+SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
 _DECODERS = 2  # each further one delays output by a frame
 _LATE = 0.9  # of the timeout
 _PROBE_SECONDS = 1.0
@@ -58,10 +58,10 @@ def open_rtsp(text: str, options: SourceOptions) -> LiveCapture:
         DeviceError: there is no response in time, or no stream that FFmpeg can decode.
         UserError: a size or rate is requested.
     """
-    return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{_SETTINGS}")
+    return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{SETTINGS}")
 
 
-def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) -> LiveCapture:
+def open_ffmpeg(text: str, options: SourceOptions, settings: str = SETTINGS) -> LiveCapture:
     """Open an address with FFmpeg, its own timeouts set; raises as `open_rtsp`."""
     name = redacted(text)
     options.refuse(name, "width", "height", "fps", instead="set it where the stream is sent")
