@@ -388,6 +388,28 @@ def test_an_image_is_requested_again_and_again(serve: Callable[..., Web]) -> Non
     assert open_source(f"http://127.0.0.1:{web.port}/").fps == 5
 
 
+@pytest.mark.parametrize("stated", [{}, {"Content_Type": "application/octet-stream"}])
+@pytest.mark.parametrize("kind", ["image", "images", "parts"])
+def test_what_is_stated_badly_is_recognised(
+    serve: Callable[..., Web], stated: dict[str, str], kind: str
+) -> None:
+    def answer(handler: Any) -> None:
+        if kind == "image":
+            return send(handler, 200, jpeg(7), **stated)
+        handler.send_response(200)
+        for name, value in stated.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        begin = b"--b\r\nContent-Type: image/jpeg\r\n\r\n" if kind == "parts" else b""
+        while True:
+            handler.wfile.write(begin + jpeg(7) + b"\r\n" * len(begin))
+            time.sleep(0.02)
+
+    web = serve(answer)
+    assert read_levels(f"http://127.0.0.1:{web.port}/", 3) == [7, 7, 7]
+    assert (len(web.paths) > 2) is (kind == "image")
+
+
 def test_a_busy_camera_and_a_torn_image_are_passed_over(serve: Callable[..., Web]) -> None:
     count = 0
 

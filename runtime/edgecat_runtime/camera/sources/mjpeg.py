@@ -22,6 +22,7 @@ from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
 
 _CHUNK = 1 << 16
+_PEEKED = 16
 _PASSED_OVER = 64  # images at most, if a server sends faster than they can be decoded
 
 
@@ -119,7 +120,7 @@ def open_http(text: str, options: SourceOptions) -> Source:
     options.refuse(name, "width", "height", instead=fixed)
     client = HttpClient(text, name, options.stall)
     response = client.get()
-    kind = response.headers.get_content_type()
+    kind = _kind(response)
     if kind.startswith("image/"):
         response.close()
         return PolledImages(client, options.fps, options.stall)
@@ -140,6 +141,22 @@ def open_http(text: str, options: SourceOptions) -> Source:
     if scheme.lower() == INSECURE:
         return open_ffmpeg(f"https:{rest}", options)
     return open_ffmpeg(text, options, _verified() if scheme.lower() == "https" else SETTINGS)
+
+
+def _kind(response: HTTPResponse) -> str:
+    """Return the media type; of content that has no telling one, by its first bytes."""
+    stated: str = response.headers.get_content_type()
+    if stated not in ("application/octet-stream", "text/plain"):  # the latter also if it is absent
+        return stated
+    try:
+        start = response.peek(_PEEKED)
+    except (OSError, HTTPException, ValueError):
+        start = b""
+    if start.startswith(b"--"):
+        return "multipart/x-mixed-replace"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "video/x-motion-jpeg" if response.length is None else "image/jpeg"
+    return stated
 
 
 def _verified() -> str:
