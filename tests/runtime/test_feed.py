@@ -103,6 +103,7 @@ def test_answers_are_counted_by_camera(feed: Feed, answer: Callable[..., Answer]
         "dropped": 3,
         "skipped": 4,
         "losses": 2,
+        "frozen": False,
         "changes": 2,
         "frame": 7,
         "time": 1.5,
