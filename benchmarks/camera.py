@@ -1,16 +1,16 @@
-"""What the camera loop costs beside its network: `python benchmarks/camera.py`.
+"""Measure the overhead of the camera loop: `python benchmarks/camera.py`.
 
-The shipped int8 model answers 1280x720 frames with ONNX Runtime. Bars:
+The shipped int8 model classifies 1280x720 frames with ONNX Runtime. Limits:
 
-- everything beside capture decoding and the network (hand-over from the capture thread, resize,
-  smoothing and decision, overlay, hand-over to the outputs) takes 1.5 ms a frame at the median;
-- without a window, a file is answered at 0.95 of the rate of the bare engine, which answers one and
-  the same input while the same decoder runs beside it;
-- and faster than by the plain loop of OpenCV and ONNX Runtime: read, resize, run, softmax.
+- everything except video decoding and the network (hand-over from the capture thread, resize,
+  smoothing and decision, overlay, hand-over to the outputs) takes a median of 1.5 ms per frame;
+- without a window, a file is processed at 0.95 of the rate of the bare engine, which classifies the
+  same input repeatedly while the same decoder runs in parallel;
+- and faster than by a plain loop of OpenCV and ONNX Runtime: read, resize, run, softmax.
 
-The three take turns, in an order that changes; medians of the rounds' ratios are compared. The bars
-are for a network that leaves one core to the capture thread. One that takes all cores is measured
-beside it: then there is no idle core to win, and the plain loop is about as fast.
+The three are interleaved in changing order; medians of per-round ratios are compared. The limits
+are for a network that leaves one core to the capture thread. A network on all cores is measured
+as well: then no idle core is left, and the plain loop is about as fast.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ _WARM = 10
 
 
 def main() -> int:
-    """Print the figures; 1 where a bar is missed."""
+    """Print the figures; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", type=Path, default=INT8)
-    parser.add_argument("--threads", type=int, help="of the network; default: one core is left")
-    parser.add_argument("--frames", type=int, default=200, help="of the clip")
+    parser.add_argument(
+        "--threads", type=int, help="threads of the network; default: all cores but one"
+    )
+    parser.add_argument("--frames", type=int, default=200, help="frames in the clip")
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
     print(
@@ -68,16 +70,16 @@ def main() -> int:
         clip = Path(folder) / "clip.mkv"
         write_clip(clip, given.frames)
         threads = given.threads or max(1, cores() - 1)
-        print(f"\nthe network on {threads} of {cores()} cores (bars: {RATE_BAR}, and over 1):")
+        print(f"\nnetwork on {threads} of {cores()} cores (limits: {RATE_BAR}, and over 1):")
         to_bare, to_plain = _rates(given.engine, clip, threads, given.rounds)
         if given.threads is None:
-            print("\nthe network on all cores:")
+            print("\nnetwork on all cores:")
             _rates(given.engine, clip, None, given.rounds)
     return int(overhead > OVERHEAD_BAR or to_bare < RATE_BAR or to_plain <= 1)
 
 
 def _overhead(classifier: Classifier, frames: int) -> float:
-    """Print where the time goes; return the median of all beside the network, in ms."""
+    """Print a breakdown of the time; return the median overhead beyond the network, in ms."""
     timed = Timed(classifier)
     with Camera(Paced(drawn_frames(), fps=25)) as camera:
         pipeline = Pipeline(camera, timed, [Shown()], max_frames=frames + _WARM)
@@ -93,18 +95,18 @@ def _overhead(classifier: Classifier, frames: int) -> float:
     overhead = statistics.median(costs[_WARM:]) * 1e3
     processor = statistics.median(worked[_WARM:]) * 1e3
     print(
-        f"beside decoder and network: {overhead:.2f} ms a frame (bar {OVERHEAD_BAR}), of which the "
-        f"loop's thread computes for {processor:.2f}"
+        f"overhead: {overhead:.2f} ms per frame (limit {OVERHEAD_BAR}), of which the "
+        f"loop's thread spends {processor:.2f} computing"
     )
     print(
-        f"  from capture to loop {stages['wait']:.2f}, resize {stages['preprocess']:.2f}, overlay "
-        f"and hand-over {stages['output']:.2f}; the network {statistics.median(network) * 1e3:.2f}"
+        f"  capture to loop {stages['wait']:.2f}, resize {stages['preprocess']:.2f}, overlay "
+        f"and hand-over {stages['output']:.2f}; network {statistics.median(network) * 1e3:.2f}"
     )
     return overhead
 
 
 def _rates(engine: Path, clip: Path, threads: int | None, rounds: int) -> tuple[float, float]:
-    """Print the frame rates; return those of the pipeline over the bare engine and plain loop."""
+    """Print the frame rates; return the pipeline's relative to the bare engine and plain loop."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(str(engine), options, providers=["CPUExecutionProvider"])
@@ -119,13 +121,13 @@ def _rates(engine: Path, clip: Path, threads: int | None, rounds: int) -> tuple[
         print(f"{name}: {statistics.median(measured):.1f} frames/s")
     to_bare = _ratio(rates["pipeline"], rates["bare engine"])
     to_plain = _ratio(rates["pipeline"], rates["plain loop"])
-    print(f"pipeline over bare engine: {to_bare:.3f}")
-    print(f"pipeline over plain loop: {to_plain:.3f}")
+    print(f"pipeline / bare engine: {to_bare:.3f}")
+    print(f"pipeline / plain loop: {to_plain:.3f}")
     return to_bare, to_plain
 
 
 def interleaved(ways: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
-    """Return the rates of each way that returns how often it did it, one a round."""
+    """Return the rates of each variant, one per round; a variant returns its number of frames."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
@@ -149,7 +151,7 @@ def _pipeline(classifier: Classifier, clip: Path) -> int:
 
 
 def _bare(session: Any, classifier: Classifier, clip: Path) -> int:
-    """Run the network once for each frame that a thread decodes, on an input that is there."""
+    """Run the network on a fixed input, once per frame that a thread decodes."""
     capture = cv2.VideoCapture(str(clip))
     there, taken = threading.Semaphore(0), threading.Semaphore(1)
     ended = False
@@ -177,7 +179,7 @@ def _bare(session: Any, classifier: Classifier, clip: Path) -> int:
 
 
 def _plain(session: Any, classifier: Classifier, clip: Path) -> int:
-    """The loop as people write it."""
+    """A typical hand-written loop."""
     size = classifier.card.width, classifier.card.height
     capture = cv2.VideoCapture(str(clip))
     count = 0
@@ -195,14 +197,14 @@ def _plain(session: Any, classifier: Classifier, clip: Path) -> int:
 
 
 class Timed(Classifier):
-    """A classifier that says how long its network took last, and how long this thread worked."""
+    """A classifier that records its last network time and this thread's CPU time."""
 
     def __init__(self, inner: Classifier) -> None:
         super().__init__(inner._backend, inner.card)
         self.seconds = self.worked = 0.0
 
     def infer(self, frames: Image) -> NDArray[np.float32]:
-        """Answer a batch."""
+        """Classify a batch."""
         start, worked = perf_counter(), thread_time()
         logits = super().infer(frames)
         self.seconds, self.worked = perf_counter() - start, thread_time() - worked
@@ -210,16 +212,16 @@ class Timed(Classifier):
 
 
 class Shown(Sink):
-    """An output that wants the overlay, as a window does."""
+    """An output that requests the overlay, as a window does."""
 
     wants_picture = True
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Take it."""
+        """Discard it."""
 
 
 class Paced(Source):
-    """Decoded frames at a steady rate, as a live camera gives them."""
+    """Decoded frames at a steady rate, as from a live camera."""
 
     name, live = "drawn pets", True
 
@@ -242,7 +244,7 @@ def drawn_frames(count: int = 8) -> list[Image]:
 
 
 def write_clip(path: Path, frames: int) -> None:
-    """Write a video in which pets move, in MPEG-4, which every OpenCV writes."""
+    """Write a video of moving pets, in MPEG-4, which every OpenCV can write."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, SIZE)
     for index, frame in zip(range(frames), _moving(drawn_frames()), strict=False):
         writer.write(np.roll(frame, 4 * index, axis=1))

@@ -1,6 +1,6 @@
-"""How soon the command line answers: `python benchmarks/cli.py`. Bar: `edgecat --help` in 0.3 s.
+"""Measure command-line start-up: `python benchmarks/cli.py`. Limit: `edgecat --help` in 0.3 s.
 
-On a busy machine judge by the processor's time, which is printed as well.
+On a busy machine, judge by the CPU time, which is printed as well.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _COMMANDS = {
 
 
 def main() -> int:
-    """Print the figures; 1 where the bar is missed."""
+    """Print the figures; return 1 if the limit is missed."""
     print(f"Python {platform.python_version()}, {this_machine()}")
-    print(f"{'s, of ' + str(_ROUNDS):<26} fastest  median  processor")
+    print(f"{'s, of ' + str(_ROUNDS):<26} fastest  median  CPU time")
     medians = []
     for name, arguments in _COMMANDS.items():
         times, spent = _measured([sys.executable, *arguments])
@@ -37,8 +37,8 @@ def main() -> int:
 
 
 def _measured(command: list[str]) -> tuple[list[float], float]:
-    """Seconds of each run, and the processor's time of one run in the mean."""
-    _run(command)  # reads the files from the disk
+    """Return the wall-clock seconds of each run, and the mean CPU seconds."""
+    _run(command)  # warms the file cache
     before, times = _children(), []
     for _ in range(_ROUNDS):
         start = perf_counter()

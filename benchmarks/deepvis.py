@@ -1,8 +1,8 @@
-"""How many pictures a second the live look shows: `python benchmarks/deepvis.py VIDEO`.
+"""Measure the frame rate of the live network view: `python benchmarks/deepvis.py VIDEO`.
 
-The shipped checkpoint looks at a video as fast as it can, while a viewer in a process of its own
-watches the page. Layer after layer is shown, without and with what costs more: a unit taken back to
-the pixels, and Grad-CAM. Bar: the maps of any layer at 10 pictures a second.
+The shipped checkpoint processes a video as fast as it can, while a viewer in its own process
+watches the page. Each layer is shown, then also with the expensive options: back-propagation of a
+unit to the pixels, and Grad-CAM. Limit: the maps of any layer at 10 images per second.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _VIEWER = (
 
 
 def main() -> int:
-    """Print the figures; 1 where the bar is missed."""
+    """Print the figures; return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each layer")
-    parser.add_argument("--kind", default="activation", help="of the layers; all: every layer")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration per layer")
+    parser.add_argument("--kind", default="activation", help="kind of the layers; all: every layer")
     given = parser.parse_args()
     probe = open_probe(CHECKPOINT)
     page, stop = WebPage("0"), threading.Event()
@@ -64,19 +64,19 @@ def main() -> int:
             stop.set()
             loop.join()
     worst = min(rates, key=lambda name: rates[name])
-    print(f"\nThe slowest is {worst}: {rates[worst]:.1f} pictures a second; bar {BAR:g}.")
+    print(f"\nThe slowest is {worst}: {rates[worst]:.1f} images per second; limit {BAR:g}.")
     return int(rates[worst] < BAR)
 
 
 def _layers(live: Live, kind: str, seconds: float) -> dict[str, float]:
-    """Print and return the rate of the maps of each layer, then print those of what costs more."""
+    """Print and return the rate for the maps of each layer, then print the expensive options."""
     rates = {}
-    print("| | pictures a second |\n| --- | --- |")
+    print("| | images per second |\n| --- | --- |")
     for number, layer in enumerate(live.looker.layers):
         if kind in ("all", layer.kind):
             live.desk.select(Unit(number, 0))
             rates[layer.name] = _row(live, f"maps of {layer.name}", seconds)
-    for action, name in (("back", "the last of these, gradient"), ("heat", "and Grad-CAM")):
+    for action, name in (("back", "the last layer with gradient"), ("heat", "and Grad-CAM")):
         live.desk.act(action)
         _row(live, name, seconds)
     return rates

@@ -1,10 +1,10 @@
-"""How well `edgecat data check` tells copies from other pictures, and how fast.
+"""Measure how reliably and how fast `edgecat data check` finds duplicates.
 
     EDGECAT_PHOTOS=photos python benchmarks/duplicates.py [--pictures 15000]
 
-Copies are made of training photographs; what is alike among the photographs themselves is listed by
-its correlation, so that the limits can be seen to lie between copies and the rest. The blur effect
-by which `edgecat data capture` refuses a picture is measured on the same. `test.tar` is not read.
+Copies are made of training photos; similar pairs among the photos themselves are listed by
+correlation, which shows that the thresholds separate copies from the rest. The blur effect
+by which `edgecat data capture` rejects an image is measured on the same. `test.tar` is not read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgecat_runtime.images import decode_picture
 from edgecat_runtime.types import Image
 
 SAMPLE = 500
-BAR = 0.95  # of the copies found, each kind but those cropped by 5 % and more
+BAR = 0.95  # fraction of the copies found, for each kind except crops of 5 % and more
 
 
 def _encoded(image: Image, quality: int) -> Image:
@@ -63,7 +63,7 @@ CHANGES: dict[str, Callable[[Image], Any]] = {
 
 
 def main() -> int:
-    """Measure, print, and return 1 where the bar is missed."""
+    """Measure, print, and return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=15_000)
     count = parser.parse_args().pictures
@@ -77,8 +77,8 @@ def main() -> int:
     looked = time.perf_counter()
     pairs = set(prints.alike_pairs(taken))
     ended = time.perf_counter()
-    print(f"{len(taken):,} pictures: looking {looked - start:.1f} s, pairs {ended - looked:.1f} s")
-    print(f"{len(pairs)} pairs are alike")
+    print(f"{len(taken):,} images: reading {looked - start:.1f} s, pairing {ended - looked:.1f} s")
+    print(f"{len(pairs)} pairs match")
     _print_nearest(taken)
 
     images = [decode_picture(p.read(), p.name) for p in pictures[:SAMPLE]]
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def _print_nearest(taken: list[prints.Fingerprint]) -> None:
-    """The correlations of what a looser search finds: copies, a gap, and other pictures."""
+    """Print the correlations from a looser search: duplicates, a gap, and other images."""
     limits = prints.DISTANCE, prints.LIKENESS
     prints.DISTANCE, prints.LIKENESS = 16, 0.85
     try:
@@ -111,7 +111,7 @@ def _print_nearest(taken: list[prints.Fingerprint]) -> None:
 
 
 def _print_blur(images: list[Image]) -> None:
-    print(f"\n| blur | refused (above {BLURRED}) |\n| --- | --- |")
+    print(f"\n| blur | rejected (above {BLURRED}) |\n| --- | --- |")
     for sigma in (0.0, 1.0, 1.5, 2.0, 3.0):
         soft = [cv2.GaussianBlur(i, (0, 0), sigma) if sigma else i for i in images]
         refused = np.mean([blur_effect(np.asarray(i, np.uint8)) > BLURRED for i in soft])

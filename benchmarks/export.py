@@ -1,10 +1,10 @@
-"""What exporting full-size networks costs: `python benchmarks/export.py [NAME...]`.
+"""Measure the export of full-size networks: `python benchmarks/export.py [NAME...]`.
 
-Without a name VGG16, and `all` for every architecture: 1,000 classes, as published, weights as
-initialised. Bars, ungated (`onnx_from_model` alone): 30 s, and 2 GB (2 x 10^9 bytes) of memory
-beyond what the model takes. The file is then sealed and held against PyTorch's golden logits on
-every backend present. Linux only: memory is read from /proc. On a busy machine judge by the
-processor's time, which is printed as well.
+Default: VGG16; `all`: every architecture, as published for 1,000 classes, with initial
+weights. Limits without the gate (`onnx_from_model` only): 30 s, and 2 GB (2 x 10^9 bytes) of memory
+beyond the model's own. The file is then sealed and compared with PyTorch's golden logits on
+every available backend. Linux only: memory is read from /proc. On a busy machine, judge by the
+CPU time, which is printed as well.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ SECONDS_BAR, BYTES_BAR = 30.0, 2e9
 
 
 def main() -> int:
-    """Print the figures; 1 where a bar is missed or a backend answers differently."""
+    """Print the figures; return 1 if a limit is missed or a backend does not match."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("names", nargs="*", default=["vgg16"], metavar="NAME", help="or all")
+    parser.add_argument(
+        "names", nargs="*", default=["vgg16"], metavar="NAME", help="an architecture, or all"
+    )
     names = parser.parse_args().names
     print(f"torch {torch.__version__}, {this_machine()}")
     results = [_exported(name) for name in (ARCHITECTURES if "all" in names else names)]
@@ -45,7 +47,7 @@ def main() -> int:
 
 
 def _exported(name: str) -> bool:
-    """Export one architecture and print what it took; whether it met the bars and was verified."""
+    """Export one architecture and print the cost; return whether it met the limits and verified."""
     torch.manual_seed(0)
     card = architecture(name).card(tuple(f"class {number}" for number in range(1000)))
     model, cost = build_model(card).eval(), cost_of(card)
@@ -59,8 +61,8 @@ def _exported(name: str) -> bool:
         f"{name}: {parameters / 1e6:.1f} M parameters, {cost.macs / 1e9:.2f} G multiply-adds at "
         f"{card.width}x{card.height}, {len(payload) / 1e6:.0f} MB"
     )
-    print(f"  time: {seconds:.1f} s (bar {SECONDS_BAR:.0f}), of the processor {spent:.1f} s")
-    print(f"  extra memory: {peak[0] / 1e9:.2f} GB (bar {BYTES_BAR / 1e9:.0f})")
+    print(f"  time: {seconds:.1f} s (limit {SECONDS_BAR:.0f}), CPU time {spent:.1f} s")
+    print(f"  extra memory: {peak[0] / 1e9:.2f} GB (limit {BYTES_BAR / 1e9:.0f})")
     card = replace(
         card,
         golden=golden_logits(model, card),
@@ -71,7 +73,7 @@ def _exported(name: str) -> bool:
 
 
 def _verified(sealed: bytes, name: str) -> bool:
-    """Hold the file against its golden logits on every backend present."""
+    """Compare the file with its golden logits on every available backend."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         path.write_bytes(sealed)
@@ -85,7 +87,7 @@ def _verified(sealed: bytes, name: str) -> bool:
 
 @contextmanager
 def _watched() -> Iterator[list[int]]:
-    """Yield a list whose one entry is the most bytes held beyond those held at the start."""
+    """Yield a list whose only entry is the peak memory in bytes above that at the start."""
     before, most, ended = _resident(), [0], threading.Event()
 
     def watch() -> None:
@@ -103,7 +105,7 @@ def _watched() -> Iterator[list[int]]:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Return this process's resident memory in bytes."""
     fields = Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()
     return int(fields[0]) * 1024
 

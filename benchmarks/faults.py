@@ -1,9 +1,9 @@
-"""What a live camera survives: `python benchmarks/faults.py [--times 50]`.
+"""Test the recovery of a live camera: `python benchmarks/faults.py [--times 50]`.
 
 Real servers on loopback, motion JPEG and RTSP, are killed and restarted, and a motion-JPEG stream
-is cut in mid-frame, stalled and filled with garbage, each so many times. Bars: every loss is
-counted, once; the first frame comes within 2 s of the stream's return; neither threads nor
-descriptors pile up.
+is cut in mid-frame, stalled and filled with garbage, each this many times. Limits: every loss is
+counted exactly once; the first frame arrives within 2 s of the stream's return; no threads or
+descriptors leak.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPTIONS = SourceOptions(stall=1.0)
 
 
 class Killed:
-    """A server in a process of its own, which is killed and started again on its port."""
+    """A server in its own process, which is killed and restarted on its port."""
 
     def __init__(self, python: str, script: str, address: str) -> None:
         self._command = [python, str(SERVERS / script)]
@@ -41,12 +41,12 @@ class Killed:
         self.address = address.format(port=self._port)
 
     def strike(self) -> None:
-        """Kill it, as `kill -9` does."""
+        """Kill it with SIGKILL."""
         self._process.kill()
         self._process.communicate()
 
     def restore(self) -> None:
-        """Start it; it is back when it says its port."""
+        """Start it and wait until it prints its port."""
         self._process = subprocess.Popen(
             [*self._command, str(self._port)], stdout=subprocess.PIPE, text=True
         )
@@ -57,7 +57,7 @@ class Killed:
 
 
 class Misbehaving:
-    """A motion-JPEG server in this process that does something wrong, and then right again."""
+    """A motion-JPEG server in this process that misbehaves, then recovers."""
 
     def __init__(self, mode: str) -> None:
         self._mode = mode
@@ -66,22 +66,22 @@ class Misbehaving:
         self.address: str = self._server.address
 
     def strike(self) -> None:
-        """Do it."""
+        """Start the fault."""
         self._server.mode = self._mode
 
     def restore(self) -> None:
-        """Serve as is right."""
+        """Serve correctly again."""
         self._server.mode = "steady"
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
         self._server.stop()
 
 
 def main() -> int:
-    """Print the figures; 1 where a bar is missed."""
+    """Print the figures; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=50, help="that each fault happens")
+    parser.add_argument("--times", type=int, default=50, help="repetitions of each fault")
     times = parser.parse_args().times
     logging.getLogger("edgecat_runtime").setLevel(logging.ERROR)
     print(f"{'fault':<28}times  losses  noticed s  back s, median  worst  threads  descriptors")
@@ -97,13 +97,13 @@ def main() -> int:
         rtsp = "rtsp://127.0.0.1:{port}/stream"
         faults.append(("RTSP, killed", lambda: Killed(python, "rtsp_server.py", rtsp)))
     else:
-        print("RTSP is left out: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
+        print("RTSP skipped: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
     passed = [_passes(name, start(), times) for name, start in faults]
     return int(not all(passed))
 
 
 def _passes(name: str, server: Killed | Misbehaving, times: int) -> bool:
-    """Do one fault again and again, print its line, and return whether the bars are held."""
+    """Repeat one fault, print its line, and return whether the limits are met."""
     noticed, back = [], []
     with Camera.open(server.address, options=OPTIONS) as camera:
         _until(camera, "live")
@@ -131,7 +131,7 @@ def _until(camera: Camera, state: str) -> None:
     deadline = perf_counter() + PATIENCE
     while camera.state != state:
         if perf_counter() > deadline:
-            raise SystemExit(f"the camera stays {camera.state} for {PATIENCE:.0f} s")
+            raise SystemExit(f"the camera has been {camera.state} for {PATIENCE:.0f} s")
         with contextlib.suppress(TimeoutError):
             camera.read(timeout=0.01)
 

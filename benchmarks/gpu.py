@@ -1,16 +1,16 @@
-"""What edgecat does on this machine's NVIDIA GPU, measured by one command.
+"""Measure edgecat on this machine's NVIDIA GPU with one command.
 
     EDGECAT_PHOTOS=cats-dogs python benchmarks/gpu.py [CHECKPOINT] [--seconds 570]
 
-In order of worth: the tests of tests/gpu; the ceilings (memory, transfers, matrix products);
-exports to ONNX and to the engines of every TensorRT that is installed; parity with PyTorch on
-photographs; the latency of edgecat's backends; and, in the same table, PyTorch eager, as a CUDA
-graph and compiled, and ONNX Runtime's CUDA provider. Each row has its share of the floor: the
+In order of priority: the tests of tests/gpu; the ceilings (memory, transfers, matrix products);
+exports to ONNX and to engines for every installed TensorRT; parity with PyTorch on
+photos; the latency of edgecat's backends; and, in the same table, PyTorch eager, as a CUDA
+graph and compiled, and ONNX Runtime's CUDA provider. Each row has its fraction of the floor: the
 larger of the times to read every weight and to do every multiply-add. gpu-<name>.md and .json are
-rewritten after each part, so that a run that is cut short leaves what it knew.
+rewritten after each part, so that an interrupted run keeps its results.
 
-Without CHECKPOINT a VGG16 with random weights is measured, without photographs drawn pets serve.
-What does not run here is listed with the reason. `--rehearse` tries the script on a CPU.
+Without CHECKPOINT a VGG16 with random weights is measured; without photos, drawn pets are used.
+What cannot run is listed with the reason. `--rehearse` tries the script on a CPU.
 
 Exit code 3: a test or a comparison failed, or there is a GPU and no engine ran on it; 4: no GPU.
 """
@@ -28,7 +28,7 @@ from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.system.machine import this_machine
 
 ROOT = Path(__file__).parent.parent
-# Each part's share of the time that it and the later ones have.
+# Each part's fraction of the remaining time.
 SHARES = {
     "tests": 0.25,
     "ceilings": 0.05,
@@ -46,25 +46,25 @@ def main() -> int:
     )
     parser.add_argument("checkpoint", nargs="?", type=Path)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results")
-    parser.add_argument("--seconds", type=float, default=570, help="for all of it")
+    parser.add_argument("--seconds", type=float, default=570, help="total time")
     parser.add_argument("--parts", default=",".join(SHARES), help="in this order")
-    parser.add_argument("--model", default="", help="to draw: vgg16-224, vgg16-half-160")
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU")
+    parser.add_argument("--model", default="", help="random model: vgg16-224, vgg16-half-160")
+    parser.add_argument("--rehearse", action="store_true", help="try the script on the CPU")
     options = parser.parse_args()
     parts = options.parts.split(",")
     if unknown := [part for part in parts if part not in SHARES]:
         parser.error(f"--parts {','.join(unknown)}; expected some of {', '.join(SHARES)}")
     found = driver()
     if not found.devices and not options.rehearse:
-        print("There is no NVIDIA GPU that works here; edgecat doctor says why.", file=sys.stderr)
+        print("No working NVIDIA GPU found; see edgecat doctor.", file=sys.stderr)
         return 4
     with tempfile.TemporaryDirectory() as folder:
         return _measured(options, parts, Path(folder))
 
 
 def _measured(options: argparse.Namespace, parts: list[str], folder: Path) -> int:
-    """Run the parts, each in its share of the time that is left."""
-    import torch  # heavy: only where there is something to measure
+    """Run the parts, each within its fraction of the remaining time."""
+    import torch  # heavy: only if there is something to measure
 
     from on_gpu.parts import ceilings, exports, latency, parity, peers
     from on_gpu.report import Report, installed
@@ -106,9 +106,9 @@ def _measured(options: argparse.Namespace, parts: list[str], folder: Path) -> in
     for number, name in enumerate(parts):
         share = SHARES[name] / sum(SHARES[later] for later in parts[number:])
         if session.left < 3:
-            session.leave_out(f"{name}: no time was left")
+            session.leave_out(f"{name}: no time left")
             continue
-        print(f"{name}: at most {share * session.left:.0f} of {session.left:.0f} s", flush=True)
+        print(f"{name}: up to {share * session.left:.0f} of {session.left:.0f} s", flush=True)
         with session.timed(name):
             run[name](session, share * session.left)
     path = session.save()

@@ -1,10 +1,10 @@
-"""How old a frame is when it is answered: `python benchmarks/latency.py [--seconds 600]`.
+"""Measure end-to-end latency, the age of a frame at its prediction: `python benchmarks/latency.py`.
 
-A camera of 60 frames a second and a network that manages 20. Bars: the age of the frame at its
-answer stays, at the 95th percentile, under that of the network's time plus two frame periods, and
-what it has beside the network's time does not grow. Beside it a plain read loop answers the same
-stream one frame after the other, as it does behind a driver or a server that keeps what nobody has
-read: it drifts. Both go into a plot (`--plot latency.svg`, which needs matplotlib).
+A camera with 60 frames per second and a network with 20. Limits: the 95th percentile of the frame
+age at its prediction stays below that of the network time plus two frame periods, and
+its excess over the network time does not grow. For comparison, a plain read loop processes the same
+stream frame by frame, as behind a driver or server that queues unread
+frames: its latency drifts. Both go into a plot (`--plot latency.svg`, needs matplotlib).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _PARTS = 10
 
 @dataclass
 class Ages:
-    """Ages of frames at their answers, with the times of the answers, in seconds.
+    """Ages of frames at their predictions, and the times of the predictions, in seconds.
 
-    `beside` is what an age has beside the network's time.
+    `beside` is the excess of an age over the network time.
     """
 
     times: list[float] = field(default_factory=list)
@@ -47,17 +47,17 @@ class Ages:
     beside: list[float] = field(default_factory=list)
 
     def add(self, start: float, captured: float, now: float, network: float) -> None:
-        """Take one answer in, to which the network took so many seconds."""
+        """Add one prediction with its network time in seconds."""
         self.times.append(now - start)
         self.ages.append(now - captured)
         self.beside.append(now - captured - network)
 
     def p95(self) -> float:
-        """The 95th percentile of all."""
+        """Return the 95th percentile of all ages."""
         return float(np.percentile(self.ages, 95))
 
     def parts(self, count: int, of: list[float]) -> list[float]:
-        """The 95th percentile of each of so many stretches of equal length."""
+        """Return the 95th percentile for each of this many intervals of equal length."""
         place = np.minimum(np.array(self.times) / self.times[-1] * count, count - 1).astype(int)
         values = np.array(of)
         stretches = (values[place == part] for part in range(count))
@@ -65,21 +65,21 @@ class Ages:
 
 
 def main() -> int:
-    """Print the figures; 1 where a bar is missed."""
+    """Print the figures; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--plot", type=Path, help="write an SVG here")
+    parser.add_argument("--plot", type=Path, help="path of an SVG plot to write")
     given = parser.parse_args()
     print(f"{this_machine()}. Python {platform.python_version()}\n")
     ours, plain, network = measured(given.seconds)
     bar = network + 2 * PERIOD
     parts = ours.parts(_PARTS, ours.beside)
     growth = parts[-1] - parts[0]
-    print(f"network: p95 {network * 1e3:.1f} ms; source: {FPS} frames a second")
-    print(f"age at the answer: p95 {ours.p95() * 1e3:.1f} ms (bar {bar * 1e3:.1f})")
+    print(f"network: p95 {network * 1e3:.1f} ms; source: {FPS} frames per second")
+    print(f"age at the prediction: p95 {ours.p95() * 1e3:.1f} ms (limit {bar * 1e3:.1f})")
     tenths = " ".join(f"{part * 1e3:.0f}" for part in parts)
-    print(f"  beside the network, p95 of each tenth of the run: {tenths}")
-    print(f"  the last over the first: {growth * 1e3:+.1f} ms (bar {PERIOD * 1e3:.1f})")
+    print(f"  excess over the network, p95 for each tenth of the run: {tenths}")
+    print(f"  last minus first: {growth * 1e3:+.1f} ms (limit {PERIOD * 1e3:.1f})")
     print(f"a plain read loop after {given.seconds:.0f} s: {plain.ages[-1]:.1f} s")
     if given.plot is not None:
         _plot(given.plot, ours, plain, bar)
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def measured(seconds: float) -> tuple[Ages, Ages, float]:
-    """Return the ages of the pipeline and of a plain loop, and the network's p95 in seconds."""
+    """Return the ages for the pipeline and for a plain loop, and the network's p95 in seconds."""
     start = perf_counter()
     plain = Ages()
     beside = threading.Thread(target=_plain, args=(start, seconds, plain))
@@ -105,7 +105,7 @@ def measured(seconds: float) -> tuple[Ages, Ages, float]:
 
 
 def _plain(start: float, seconds: float, ages: Ages) -> None:
-    """Read, answer, read: what nobody has read yet waits."""
+    """Read and classify frame by frame: unread frames are queued."""
     kept: queue.SimpleQueue[tuple[float, Image] | None] = queue.SimpleQueue()
 
     def feed() -> None:
@@ -124,7 +124,7 @@ def _plain(start: float, seconds: float, ages: Ages) -> None:
 
 
 class Stream(Source):
-    """A camera of 60 frames a second, 1280x720."""
+    """A camera with 60 frames per second, 1280x720."""
 
     name, live = "the stream", True
 
@@ -141,7 +141,7 @@ class Stream(Source):
 
 
 class Network:
-    """A backend that takes a twentieth of a second, as one on an accelerator does."""
+    """A backend that takes 50 ms, without using the CPU, like an accelerator."""
 
     name = "none"
 
@@ -149,14 +149,14 @@ class Network:
         self.seconds: list[float] = []
 
     def infer(self, frames: Image) -> NDArray[np.float32]:
-        """Answer a batch of any size."""
+        """Classify a batch of any size."""
         start = perf_counter()
         sleep(NETWORK_SECONDS)
         self.seconds.append(perf_counter() - start)
         return np.tile(np.array([1, 0], np.float32), (len(frames), 1))
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 def _plot(path: Path, ours: Ages, plain: Ages, bar: float) -> None:
@@ -174,7 +174,7 @@ def _plot(path: Path, ours: Ages, plain: Ages, bar: float) -> None:
         times = np.linspace(0, ages.times[-1], 60)
         axes.plot(times, np.array(parts) * 1e3, label=label, color=colour)
     axes.axhline(bar * 1e3, color="#888888", lw=0.8, ls="--", label="network + two frame periods")
-    axes.set(yscale="log", xlabel="seconds", ylabel="age of the frame at its answer, p95, ms")
+    axes.set(yscale="log", xlabel="seconds", ylabel="age of the frame at its prediction, p95, ms")
     axes.grid(visible=True, color="#dddddd", lw=0.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -1,11 +1,11 @@
-"""The model that ships, made by one command: trained, calibrated, exported, judged.
+"""Make the shipped model with one command: train, calibrate, export, evaluate.
 
     EDGECAT_PHOTOS=cats-dogs python benchmarks/model.py [--run runs/shipped] > docs/results/model.md
 
-Trains on `train-*.tar` from random weights (or takes up the run where it stands), sets temperature
-and energy threshold on the run's own validation photographs, writes the three files of
-`edgecat/pretrained`, and judges each on `test.tar`, which nothing before has seen. Prints Markdown.
-`--forms` writes the fp16 and int8 forms of the checkpoint again, and nothing else.
+Trains on `train-*.tar` from random weights (or resumes the run), fits temperature
+and energy threshold on the run's own validation photos, writes the three files of
+`edgecat/pretrained`, and evaluates each on `test.tar`, unused until then. Prints Markdown.
+`--forms` only rewrites the fp16 and int8 versions of the checkpoint.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ RECIPE = (
 
 
 def main() -> None:
-    """Make the model and print what it scores."""
-    parser = argparse.ArgumentParser(description="Make the model that ships with edgecat.")
+    """Make the model and print its scores."""
+    parser = argparse.ArgumentParser(description="Make the model shipped with edgecat.")
     parser.add_argument("--run", type=Path, default=Path("runs/shipped"))
-    parser.add_argument("--judge", action="store_true", help="only judge what was made before")
-    parser.add_argument("--forms", action="store_true", help="only make fp16 and int8 again")
+    parser.add_argument("--judge", action="store_true", help="only evaluate the existing files")
+    parser.add_argument("--forms", action="store_true", help="only rewrite fp16 and int8")
     options = parser.parse_args()
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
     tars = sorted(photos.glob("train-*.tar"))
@@ -55,7 +55,7 @@ def main() -> None:
         return
     if not options.judge:
         ship(trained(options.run, tars), options.run, tars)
-    print("# The model that ships, judged\n\nWritten by `benchmarks/model.py`.\n")
+    print("# Evaluation of the shipped model\n\nWritten by `benchmarks/model.py`.\n")
     versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     print(f"{this_machine()}. Python {platform.python_version()}, {versions}.\n")
     print_history(options.run)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def trained(folder: Path, tars: list[Path]) -> Path:
-    """Train, go on with an interrupted run, or take a finished one."""
+    """Train, resume an interrupted run, or use a finished one."""
     if (folder / run.STATE).exists():
         edgecat("train", "--resume", folder)
     elif not folder.exists():
@@ -83,10 +83,10 @@ def ship(checkpoint: Path, folder: Path, tars: list[Path]) -> None:
 
 
 def ship_forms(tars: list[Path]) -> None:
-    """Write the fp16 and int8 forms of the checkpoint.
+    """Write the fp16 and int8 versions of the checkpoint.
 
-    Int8 is calibrated on photographs that the network was trained on; both forms are judged on the
-    photographs that its training was validated on.
+    Int8 is calibrated on training photos; both versions are evaluated on the
+    validation photos.
     """
     training, validation = split(scan(tars), val=VALIDATED, seed=SEED)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +99,7 @@ def ship_forms(tars: list[Path]) -> None:
 
 
 def unpack(photographs: PictureSet, folder: Path, count: int) -> None:
-    """Write `count` of the photographs, as many of each class, into folders per class."""
+    """Write `count` photos, balanced by class, into class folders."""
     for index, label in enumerate(photographs.labels):
         (folder / label).mkdir(parents=True)
         group = [picture for picture in photographs.pictures if picture.label == index]
@@ -110,7 +110,7 @@ def unpack(photographs: PictureSet, folder: Path, count: int) -> None:
 
 
 def print_history(folder: Path) -> None:
-    """The run's epochs."""
+    """Return the run's epochs."""
     config = json.loads((folder / run.CONFIG).read_text())
     keys = ("seed", "batch_size", "optimizer", "precision", "threads", "device")
     print("`edgecat train train-*.tar", *map(str, RECIPE), end="`\n\n")
@@ -119,10 +119,8 @@ def print_history(folder: Path) -> None:
 
 
 def judge(test: Path) -> None:
-    """Each form's answers to every test photograph."""
-    print(
-        "| file | MB | backend | test photographs right | | 95 % | answered | calibration error |"
-    )
+    """Evaluate each version on all test photos."""
+    print("| file | MB | backend | test accuracy | | 95 % | answered | calibration error |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for path in (CHECKPOINT, FP16, INT8):
         backend = ("--backend", "pytorch" if path == CHECKPOINT else "onnxruntime")
@@ -138,7 +136,7 @@ def judge(test: Path) -> None:
 
 
 def print_speed(rounds: int = 5, seconds: float = 3.0) -> None:
-    """Frames a second from a 1280 x 720 frame to the answer, batch 1."""
+    """Measure frames per second from a 1280 x 720 frame to the prediction, batch 1."""
     frame = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
     with Classifier.open(INT8) as classifier:
         rates = []
@@ -149,18 +147,18 @@ def print_speed(rounds: int = 5, seconds: float = 3.0) -> None:
                 count += 1
             rates.append(count / (time.perf_counter() - start))
         print(
-            f"\n{INT8.name} on {classifier.backend}, from a 1280x720 frame to the answer, batch 1: "
+            f"\n{INT8.name} on {classifier.backend}, 1280x720 frame to prediction, batch 1: "
             f"**{statistics.median(rates):.0f} frames/s** (median of {rounds} rounds; "
             f"{min(rates):.0f} to {max(rates):.0f})."
         )
 
 
 def edgecat(*arguments: object) -> Any:
-    """Run a command of edgecat's; its JSON, where asked for."""
+    """Run an edgecat command; return its JSON if requested."""
     command = [sys.executable, "-m", "edgecat", *map(str, arguments)]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ran.returncode:
-        sys.exit(f"edgecat {arguments[0]} ended with {ran.returncode}")
+        sys.exit(f"edgecat {arguments[0]} exited with code {ran.returncode}")
     return json.loads(ran.stdout) if "--json" in arguments else None
 
 

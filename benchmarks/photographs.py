@@ -1,11 +1,11 @@
-"""The main job on real photographs, shown from end to end by edgecat's own commands.
+"""Run the complete workflow on real photos, with edgecat's own commands.
 
     EDGECAT_PHOTOS=cats-dogs python benchmarks/photographs.py [CHECKPOINT] > photographs.md
 
 Evaluates a checkpoint on `test.tar`, exports it in fp32, fp16 and int8 (calibrated on
-`train-*.tar`, judged on all of `test.tar` by export's own gate), verifies every file on every
-backend present against PyTorch on 500 test photographs, and plays test photographs as a lossless
-video through the camera loop, whose raw answers must be those of `evaluate`, frame by frame.
+`train-*.tar`, checked on all of `test.tar` by the export gate), verifies every file on every
+available backend against PyTorch on 500 test photos, and plays test photos as a lossless
+video through the camera loop, whose raw predictions must equal those of `evaluate` frame by frame.
 Without CHECKPOINT it trains one first. Prints Markdown.
 """
 
@@ -39,18 +39,18 @@ from edgecat_runtime.system.machine import this_machine
 
 def main() -> None:
     """Run every step and print its rows."""
-    parser = argparse.ArgumentParser(description="Show the main job on real photographs.")
+    parser = argparse.ArgumentParser(description="Run the complete workflow on real photos.")
     parser.add_argument("checkpoint", nargs="?", type=Path)
-    parser.add_argument("--frames", type=int, default=200, help="of the video")
+    parser.add_argument("--frames", type=int, default=200, help="frames in the video")
     options = parser.parse_args()
     photos = Path(os.environ.get("EDGECAT_PHOTOS") or sys.exit("EDGECAT_PHOTOS is unset"))
-    print("# The main job on photographs\n\nWritten by `benchmarks/photographs.py`.\n")
+    print("# The complete workflow on photos\n\nWritten by `benchmarks/photographs.py`.\n")
     versions = f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
     print(f"{this_machine()}. Python {platform.python_version()}, {versions}.\n")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = options.checkpoint or _trained(photos, Path(folder))
         answer = _edgecat("evaluate", checkpoint, photos / "test.tar", "--json")
-        print(f"PyTorch: {answer['accuracy']:.2%} of {answer['n']:,} test photographs right.")
+        print(f"PyTorch: accuracy {answer['accuracy']:.2%} on {answer['n']:,} test photos.")
         models = _exported(checkpoint, photos, Path(folder))
         _verify(checkpoint, models, photos / "test.tar")
         video = Path(folder) / "photographs.avi"
@@ -80,8 +80,8 @@ def _exported(checkpoint: Path, photos: Path, folder: Path) -> list[Path]:
 
 
 def _verify(checkpoint: Path, models: list[Path], test: Path) -> None:
-    """Hold every file on every backend against PyTorch."""
-    print("\n| against PyTorch | backend | agreement | worst logit error | |")
+    """Compare every file on every backend with PyTorch."""
+    print("\n| against PyTorch | backend | agreement | largest logit error | |")
     print("| --- | --- | --- | --- | --- |")
     limited = ("--data", test, "--limit", 500, "--json")
     for pair in _edgecat("verify", checkpoint, *models, *limited)["pairs"]:
@@ -106,18 +106,18 @@ def _edgecat(*arguments: object) -> Any:
     command = [sys.executable, "-m", "edgecat", *map(str, arguments)]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ran.returncode:
-        sys.exit(f"edgecat {arguments[0]} ended with {ran.returncode}")
+        sys.exit(f"edgecat {arguments[0]} exited with code {ran.returncode}")
     return json.loads(ran.stdout) if "--json" in arguments else None
 
 
 def _spread(found: PictureSet, count: int) -> PictureSet:
-    """Choose pictures evenly, so that every class has its share."""
+    """Choose images evenly, balanced by class."""
     chosen = tuple(found.pictures[i * len(found) // count] for i in range(count))
     return replace(found, pictures=chosen)
 
 
 def _write_video(path: Path, chosen: PictureSet) -> None:
-    """Photographs as a lossless (HFYU) video, each at its own 200x200 pixels."""
+    """Write photos as a lossless (HFYU) video of 200x200 pixels."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"HFYU"), 25, (200, 200))
     if not writer.isOpened():
         sys.exit("this OpenCV cannot write HFYU video")
@@ -127,21 +127,21 @@ def _write_video(path: Path, chosen: PictureSet) -> None:
 
 
 def _compared(engine: Path, video: Path, chosen: PictureSet) -> str:
-    """Compare the camera's raw answers with evaluate's for the same photographs."""
+    """Compare the camera's raw predictions with those of `evaluate` for the same photos."""
     with Classifier.open(engine, backend="onnxruntime") as classifier, Camera.open(video) as camera:
         batches = served_batches(chosen, classifier.preprocess, batch_size=16)
         expected = np.concatenate([classifier.infer(batch.frames) for batch in batches])
         answers = [answer.raw.logits for answer in Pipeline(camera, classifier)]
     if len(answers) != len(chosen):
-        sys.exit(f"the camera answered {len(answers)} of {len(chosen)} frames")
+        sys.exit(f"the camera classified {len(answers)} of {len(chosen)} frames")
     found = np.array(answers, np.float32)
     same = int((found.argmax(1) == expected.argmax(1)).sum())
     worst = float(np.abs(found - expected).max())
     if same != len(chosen):
-        sys.exit(f"the camera agrees with evaluate on {same} of {len(chosen)} frames only")
+        sys.exit(f"the camera agrees with evaluate on only {same} of {len(chosen)} frames")
     return (
         f"agrees with `evaluate` on {same} of {len(chosen)} frames of a lossless video, before "
-        f"smoothing; the worst logit differs by {worst:.1e}"
+        f"smoothing; the largest logit difference is {worst:.1e}"
     )
 
 

@@ -1,20 +1,20 @@
-"""What each backend and precision makes of this processor.
+"""Measure how well each backend and precision uses this CPU.
 
     python benchmarks/precision.py > docs/results/precision.md
 
 VGG16 at 224x224, one image at a time on two threads: PyTorch (the better of its two memory
-layouts), ONNX Runtime and OpenVINO in float32, and the last two in int8, in the form that
-`edgecat export` writes. Each is reported as a share of the machine's own peak in its precision.
+layouts), ONNX Runtime and OpenVINO in float32, and the latter two in int8, as written by
+`edgecat export`. Each is reported as a fraction of the machine's own peak in its precision.
 
-The peak is measured in the same run, by kernels of equal layers in a row whose operands fit the
-caches, exported, quantised and run as the network is. The fastest call of any kernel in any library
-is the peak: what software gets out of two threads here, be they two cores or two hyperthreads of
-one. All take turns, and speed is compared within a round, as in `edgecat benchmark`.
+The peak is measured in the same run, with kernels of equal layers whose operands fit the
+caches, exported, quantised and run like the network. The fastest call of any kernel in any library
+is the peak: what software achieves on two threads here, whether two cores or two hyperthreads of
+one. All are interleaved, and speed is compared within a round, as in `edgecat benchmark`.
 
-Bars: ONNX Runtime's or OpenVINO's float32 reaches 0.6 of the float32 peak and is not slower than
-PyTorch; int8 reaches 0.5 of the int8 peak; where the processor adds int8 products up in 32 bits
+Limits: ONNX Runtime's or OpenVINO's float32 reaches 0.6 of the float32 peak and is not slower than
+PyTorch; int8 reaches 0.5 of the int8 peak; on CPUs that accumulate int8 products in 32 bits
 (VNNI, AMX, dot products), int8 is 3.5 times as fast as PyTorch's float32, elsewhere it is not
-slower than float32, or is not what edgecat chooses. Prints Markdown; exit code 3: a bar is missed.
+slower than float32, or edgecat does not choose it. Prints Markdown; exit code 3: a limit is missed.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ SUMS_IN_32_BITS = ("amx", "vnni", "i8mm", "dot product")
 
 @dataclass(frozen=True)
 class Network:
-    """What is exported and measured.
+    """A network to export and measure.
 
     Attributes:
-        name: in the results.
-        model: takes normalised images.
+        name: name in the results.
+        model: maps normalised images to logits.
         card: its card.
-        macs: multiply-adds for one image.
+        macs: multiply-adds per image.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Row:
-    """How the network did on one backend.
+    """The result of the network on one backend.
 
     Attributes:
         name: backend, precision and, for PyTorch, the memory layout.
@@ -83,9 +83,9 @@ class Row:
         p50: median latency in milliseconds.
         p90: its 90th percentile.
         gmacs: 10^9 multiply-adds per second at the median.
-        share: of the machine's peak in this precision, 0..1.
-        ratio: speed as a multiple of PyTorch's.
-        steady: whether its warm-up ended because the latency was steady.
+        share: fraction of the machine's peak in this precision, 0..1.
+        ratio: speed relative to PyTorch's.
+        steady: whether the latency was steady at the end of the warm-up.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar, what was measured, and whether that meets it."""
+    """A limit, the measured value, and whether it is met."""
 
     name: str
     measured: str
@@ -108,10 +108,10 @@ class Bar:
 
 
 def main() -> int:
-    """Measure, print, and return 3 where a bar is missed."""
+    """Measure, print, and return 3 if a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each, warm-up apart")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per variant, without warm-up")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     options = parser.parse_args()
     threads = options.threads
@@ -143,7 +143,7 @@ def vgg16() -> Network:
 
 
 def kernels() -> list[Network]:
-    """Classifiers of 32x32 images made of equal layers; which is fastest differs by library."""
+    """Make classifiers of 32x32 images from equal layers; the fastest differs by library."""
     return [
         kernel("3x3 convolutions", [nn.Conv2d(256, 256, 3, padding=1) for _ in range(6)], 1024),
         kernel("1x1 convolutions", [nn.Conv2d(512, 512, 1) for _ in range(16)], 1024),
@@ -152,8 +152,8 @@ def kernels() -> list[Network]:
 
 
 def kernel(name: str, layers: Sequence[nn.Conv2d | nn.Linear], places: int) -> Network:
-    """Equal layers, each weight of which is used in `places` places of an image."""
-    dense = isinstance(layers[0], nn.Linear)  # over the pixels of each channel
+    """Make a kernel of equal layers, each weight used at `places` positions of an image."""
+    dense = isinstance(layers[0], nn.Linear)  # applied to the pixels of each channel
     width = places if dense else len(layers[0].weight)
     body = [nn.Flatten(2), *layers] if dense else [*layers, nn.Flatten(2)]
     pooled = (nn.AdaptiveAvgPool1d(1), nn.Flatten())
@@ -163,7 +163,7 @@ def kernel(name: str, layers: Sequence[nn.Conv2d | nn.Linear], places: int) -> N
 
 
 def opened(network: Network, folder: Path, threads: int) -> list[Subject]:
-    """The network in PyTorch, and exported in both precisions in the libraries installed."""
+    """Return the network in PyTorch, and exported in both precisions to the installed libraries."""
     payload = onnx_from_model(network.model, network.card)
     ready = prepared(payload)
     frames = golden_frames(network.card.height, network.card.width)
@@ -187,14 +187,14 @@ def opened(network: Network, folder: Path, threads: int) -> list[Subject]:
 
 
 def laid(model: nn.Module, layout: torch.memory_format) -> nn.Module:
-    """A copy whose weights and images have one memory layout."""
+    """Return a copy with a given memory layout for weights and images."""
     copied: nn.Module = copy.deepcopy(model).to(memory_format=layout)  # type: ignore[call-overload]
     copied.register_forward_pre_hook(lambda _, images: images[0].contiguous(memory_format=layout))
     return copied
 
 
 def highest(results: Sequence[Result], macs: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """The best rate of the kernels in `macs` by precision and library, in 10^9 multiply-adds/s."""
+    """Return the best kernel rate by precision and library, in 10^9 multiply-adds/s."""
     peaks: dict[str, dict[str, float]] = {}
     for result in results:
         rate = macs.get(result.model.partition(", ")[0], 0) / min(result.samples_ms) / 1e6
@@ -207,7 +207,7 @@ def highest(results: Sequence[Result], macs: Mapping[str, int]) -> dict[str, dic
 def rows(
     results: Sequence[Result], network: Network, peaks: Mapping[str, Mapping[str, float]]
 ) -> list[Row]:
-    """What is told of each of the network's results; the kernels' are passed over."""
+    """Return the rows of the network's results, without the kernels."""
     mine = [result for result in results if result.model.partition(", ")[0] == network.name]
     pytorch = max(result.speed for result in mine if result.backend == "pytorch")
     rates = [network.macs / result.latency_ms["p50"] / 1e6 for result in mine]
@@ -227,7 +227,7 @@ def rows(
 
 
 def verdicts(table: Sequence[Row], path: str) -> list[Bar]:
-    """Hold the faster library in each precision to the bars of a processor with this int8 path."""
+    """Check the faster library in each precision against the limits for this int8 path."""
     served = [row for row in table if not row.name.startswith("pytorch")]
     fp32, int8 = (
         max((row for row in served if row.precision == name), key=lambda row: row.ratio)
@@ -241,7 +241,7 @@ def verdicts(table: Sequence[Row], path: str) -> list[Bar]:
     if path in SUMS_IN_32_BITS:
         name = f"int8 at {INT8_RATIO} times PyTorch's float32 ({path})"
         bars.append((name, int8, int8.ratio, int8.ratio >= INT8_RATIO))
-    else:  # of two forms the second is chosen where it needs less than FASTER of the first's time
+    else:  # the second form is chosen if it needs less than FASTER of the first's time
         times = int8.ratio / fp32.ratio
         name = f"int8 not slower than float32, or not chosen ({path})"
         bars.append((name, int8, times, times >= 1 or times < FASTER))
@@ -249,7 +249,7 @@ def verdicts(table: Sequence[Row], path: str) -> list[Bar]:
 
 
 def machine(threads: int) -> str:
-    """Processor, threads, physical cores behind them, and the versions of what computes."""
+    """Describe CPU, threads, physical cores, and library versions."""
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
     topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
     cores = {read_text(Path(topology.format(number))) for number in affinity} - {""}
@@ -264,7 +264,7 @@ def machine(threads: int) -> str:
 def markdown(
     where: str, peaks: Mapping[str, Mapping[str, float]], table: Sequence[Row], bars: Sequence[Bar]
 ) -> str:
-    """The figures as a page."""
+    """Return the figures as a Markdown page."""
     names = list(dict.fromkeys(name for rates in peaks.values() for name in rates))
     kernels = [
         [kind, *(f"{rates[name]:,.0f}" if name in rates else "" for name in names)]
@@ -272,7 +272,7 @@ def markdown(
     ]
     network = [
         [
-            row.name + ("" if row.steady else " (never steady)"),
+            row.name + ("" if row.steady else " (not steady)"),
             *(f"{row.p50:.1f}", f"{row.p90:.1f}", f"{row.gmacs:,.0f}"),
             *(f"{row.share:.0%}", f"{row.ratio:.2f}"),
         ]
@@ -280,12 +280,12 @@ def markdown(
     ]
     held = [[bar.name, bar.measured, "met" if bar.passed else "**missed**"] for bar in bars]
     sections = [
-        "# What each precision makes of the processor",
+        "# CPU utilisation by precision",
         "Written by `benchmarks/precision.py`: VGG16 at 224x224, one image at a time.",
         where,
-        "The peak in each precision is the best library's best kernel, in GMAC/s:",
+        "The peak in each precision is the best kernel of the best library, in GMAC/s:",
         _table(["kernels", *names], *kernels),
-        _table(["VGG16", "p50 ms", "p90 ms", "GMAC/s", "of the peak", "times PyTorch"], *network),
+        _table(["VGG16", "p50 ms", "p90 ms", "GMAC/s", "of peak", "vs PyTorch"], *network),
         _table(["bar", "measured", ""], *held),
     ]
     return "\n\n".join(sections)

@@ -1,8 +1,8 @@
-"""What the runtime costs beside the network: `python benchmarks/runtime.py`.
+"""Measure the overhead of the runtime: `python benchmarks/runtime.py`.
 
-Bars: a call costs at most 0.2 ms more than `preprocess` and the bare ONNX Runtime session together;
-`preprocess` takes a 1280x720 frame to 224x224 in 0.8 ms at most, and its pictures lie within 2 grey
-levels of INTER_AREA's in the mean. Needs torch, which makes the network: a narrow VGG16.
+Limits: a call costs at most 0.2 ms more than `preprocess` plus the bare ONNX Runtime session;
+`preprocess` resizes a 1280x720 frame to 224x224 in at most 0.8 ms, within a mean of 2 grey
+levels of INTER_AREA. Needs torch to make the network: a narrow VGG16.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ SCENE = golden_scene()
 
 
 def main() -> int:
-    """Print the figures; 1 where a bar is missed."""
+    """Print the figures; return 1 if a limit is missed."""
     milliseconds = _timed(lambda: preprocess(SCENE, _SIDE, _SIDE))
-    print(f"preprocess 1280x720 to 224: {milliseconds:.3f} ms (bar {PREPROCESS_BAR})")
+    print(f"preprocess 1280x720 to 224: {milliseconds:.3f} ms (limit {PREPROCESS_BAR})")
     worst = max(_difference(frame) for frame in _scenes())
-    print(f"  from INTER_AREA: {worst:.2f} grey levels in the mean (bar {DIFFERENCE_BAR})")
+    print(f"  mean difference to INTER_AREA: {worst:.2f} grey levels (limit {DIFFERENCE_BAR})")
     with tempfile.TemporaryDirectory() as folder:
         overhead = _overhead(_narrow_vgg(Path(folder)))
-    print(f"call over preprocess and bare session: {overhead:.3f} ms (bar {OVERHEAD_BAR})")
+    print(f"call minus preprocess and bare session: {overhead:.3f} ms (limit {OVERHEAD_BAR})")
     passed = overhead <= OVERHEAD_BAR and milliseconds <= PREPROCESS_BAR and worst <= DIFFERENCE_BAR
     return int(not passed)
 
 
 def _overhead(path: Path) -> float:
-    """Median over rounds of call minus (preprocess plus bare session), in milliseconds."""
+    """Return the median over rounds of call minus (preprocess plus bare session), in ms."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # threads that wait for each other would drown the difference
+    options.intra_op_num_threads = 1  # thread synchronisation would mask the difference
     bare = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     with Classifier.open(path, backend="onnxruntime", threads=1) as classifier:
         batch = classifier.preprocess(SCENE)[None]
@@ -64,12 +64,12 @@ def _overhead(path: Path) -> float:
         )
         rounds = [[_once(action) for action in actions] for _ in range(_ROUNDS)]
     whole, fitting, network = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"call {whole:.3f} ms = preprocess {fitting:.3f} + bare session {network:.3f} + the rest")
+    print(f"call {whole:.3f} ms = preprocess {fitting:.3f} + bare session {network:.3f} + overhead")
     return statistics.median(call - fit - net for call, fit, net in rounds)
 
 
 def _narrow_vgg(folder: Path) -> Path:
-    """Write a VGG16 of an eighth of the width, as it is initialised."""
+    """Write a VGG16 at one eighth of the width, with initial weights."""
     known = architecture("vgg16")
     card = ModelCard(
         architecture="vgg16",
@@ -92,13 +92,13 @@ def _narrow_vgg(folder: Path) -> Path:
 
 
 def _scenes() -> list[Image]:
-    """1280x720 frames: the golden one and drawn pets."""
+    """Return 1280x720 frames: the golden one and drawn pets."""
     pets = [cv2.resize(draw_pet(seed, seed % 2, 1280)[0], (1280, 720)) for seed in range(6)]
     return [SCENE, *(np.asarray(pet, np.uint8) for pet in pets)]
 
 
 def _difference(frame: Image) -> float:
-    """Mean absolute difference to the same crop resized with INTER_AREA, in grey levels."""
+    """Return the mean absolute difference to the same crop with INTER_AREA, in grey levels."""
     left = (1280 - 720) // 2
     exact = cv2.resize(frame[:, left : left + 720], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     return float(np.abs(preprocess(frame, _SIDE, _SIDE).astype(np.int16) - exact).mean())

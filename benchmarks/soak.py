@@ -1,10 +1,10 @@
-"""The loop for a long time: `python benchmarks/soak.py [--frames 1000000]`.
+"""Soak test of the loop: `python benchmarks/soak.py [--frames 1000000]`.
 
-A million drawn frames of 320x240 are replayed through a network that computes nothing, with the
-overlay drawn, an events file that gets a line for every thousandth frame, and a function as an
-output; every frame is answered. Bars: half an hour; memory grows by less than 1 % from the first to
-the last quarter of twenty looks, at their medians (a few frames are always on their way); neither
-threads nor descriptors change.
+A million drawn 320x240 frames are replayed through a dummy network, with the
+overlay drawn, an events file with one line per thousand frames, and a function as an
+output; every frame is classified. Limits: half an hour; memory grows by under 1 % from the first to
+the last quarter of twenty samples, at their medians (a few frames are always in flight); no change
+in threads or descriptors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CHANGE = 1000
 
 
 class Look(NamedTuple):
-    """The process at one moment: bytes in memory, threads, open descriptors."""
+    """A sample of the process: memory in bytes, threads, open descriptors."""
 
     memory: int
     threads: int
@@ -53,14 +53,14 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a run showed.
+    """The results of a run.
 
     Attributes:
-        frames: answered.
-        seconds: that it took.
-        looks: at the process, after each twentieth of the frames.
-        called: how often the function was.
-        events: lines in the events file.
+        frames: number of frames classified.
+        seconds: duration.
+        looks: samples of the process, after each twentieth of the frames.
+        called: number of calls of the function.
+        events: number of lines in the events file.
     """
 
     frames: int
@@ -71,30 +71,30 @@ class Soaked:
 
     @property
     def growth(self) -> float:
-        """By which share the memory grew from the first to the last quarter of the looks."""
+        """Relative memory growth from the first to the last quarter of the samples."""
         memory = [look.memory for look in self.looks]
         quarter = len(memory) // 4
         return statistics.median(memory[-quarter:]) / statistics.median(memory[:quarter]) - 1
 
     @property
     def steady(self) -> bool:
-        """Whether threads and descriptors were the same at every look."""
+        """Whether threads and descriptors were constant."""
         return len({look[1:] for look in self.looks}) == 1
 
 
 def main() -> int:
-    """Print the figures; 1 where a bar is missed."""
+    """Print the figures; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=1_000_000)
     frames = parser.parse_args().frames
     print(f"{this_machine()}. Python {platform.python_version()}, OpenCV {cv2.__version__}\n")
     run = soaked(frames)
     rate = run.frames / run.seconds
-    print(f"{run.frames:,} frames in {run.seconds:.0f} s, {rate:,.0f} a second")
+    print(f"{run.frames:,} frames in {run.seconds:.0f} s, {rate:,.0f} per second")
     print(f"memory, MB: {' '.join(f'{look.memory / 1e6:.1f}' for look in run.looks)}")
-    print(f"  grew by {run.growth:.2%} (bar {GROWTH_BAR:.0%})")
+    print(f"  grew by {run.growth:.2%} (limit {GROWTH_BAR:.0%})")
     first = run.looks[0]
-    held = "all along" if run.steady else "at first, and then others"
+    held = "throughout" if run.steady else "at the start, then changed"
     print(f"{first.threads} threads and {first.descriptors} descriptors {held}")
     complete = run.frames == run.called == frames
     in_time = run.seconds <= SECONDS_BAR * max(1.0, frames / 1e6)
@@ -102,7 +102,7 @@ def main() -> int:
 
 
 def soaked(frames: int) -> Soaked:
-    """Run the loop over so many frames and look at the process twenty times."""
+    """Run the loop over this many frames and sample the process twenty times."""
     called = 0
 
     def count(answer: Answer) -> None:
@@ -130,7 +130,7 @@ def _look() -> Look:
 
 
 class Replay(Source):
-    """Drawn pets of 320x240, again and again; each frame is an array of its own."""
+    """Drawn pets of 320x240, repeated; each frame is a new array."""
 
     name = "the replay"
 
@@ -145,7 +145,7 @@ class Replay(Source):
 
 
 class Null:
-    """A backend that changes its mind every thousand frames and computes nothing."""
+    """A dummy backend that changes its prediction every thousand frames."""
 
     name = "null"
 
@@ -153,22 +153,22 @@ class Null:
         self._count = 0
 
     def infer(self, frames: Image) -> NDArray[np.float32]:
-        """Answer a batch of one."""
+        """Classify a batch of one."""
         self._count += 1
         cat = self._count // _CHANGE % 2
         return np.array([[4 * cat, 4 - 4 * cat]], np.float32)
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 class Overlaid(Sink):
-    """An output that wants the overlay."""
+    """An output that requests the overlay."""
 
     wants_picture = True
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Take it."""
+        """Discard it."""
 
 
 if __name__ == "__main__":

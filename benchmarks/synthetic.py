@@ -1,9 +1,9 @@
-"""Measure how hard the synthetic pets are: `python benchmarks/synthetic.py`.
+"""Measure the difficulty of the synthetic pets: `python benchmarks/synthetic.py`.
 
-Colour and the arrangement of pixels must say little, shape must say all: logistic regression stays
-under 75 % on 32x32 pixels and on colour histograms of 10,000 pictures (8,000 to fit, 2,000 to judge
-by; the best of several regularisations, chosen on those 2,000 in its favour), and a quarter-width
-VGG16 with batch norm passes 97 % within 5 minutes on two cores (it is given two). Needs
+Colour and pixel layout must carry little information, shape all of it: logistic regression stays
+under 75 % on 32x32 pixels and on colour histograms of 10,000 images (8,000 to fit, 2,000 to
+test; the best of several regularisations, chosen on those 2,000 in its favour), and a quarter-width
+VGG16 with batch norm exceeds 97 % within 5 minutes on two cores (it gets two). Needs
 scikit-learn and torch.
 """
 
@@ -25,9 +25,9 @@ LINEAR_BAR, VGG_BAR, SECONDS = 0.75, 0.97, 120
 
 
 def main() -> int:
-    """Print the figures; exit with 3 where a bar is missed."""
+    """Print the figures; exit with 3 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--count", type=int, default=10_000, help="pictures for each model")
+    parser.add_argument("--count", type=int, default=10_000, help="images per model")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="training time of the VGG")
     parser.add_argument(
         "--clock",
@@ -38,19 +38,19 @@ def main() -> int:
     options = parser.parse_args()
     print_machine()
     for size in (64, 128):
-        print(f"drawing, {size}x{size}: {drawing_ms(size):.2f} ms a picture on one core")
+        print(f"drawing, {size}x{size}: {drawing_ms(size):.2f} ms per image on one core")
     pictures, labels = synthetic_pets(options.count, seed=1, size=64)
     pixels = linear_accuracy(pixel_features(pictures), labels)
-    print(f"logistic regression, 32x32 pixels: {pixels:.1%} (bar: under {LINEAR_BAR:.0%})")
+    print(f"logistic regression, 32x32 pixels: {pixels:.1%} (limit: under {LINEAR_BAR:.0%})")
     colours = linear_accuracy(histogram_features(pictures), labels)
-    print(f"logistic regression, colour histograms: {colours:.1%} (bar: under {LINEAR_BAR:.0%})")
+    print(f"logistic regression, colour histograms: {colours:.1%} (limit: under {LINEAR_BAR:.0%})")
     deep = vgg_accuracy(pictures, labels, options.seconds, options.clock)
-    print(f"quarter-width VGG16-BN, 64x64: {deep:.1%} (bar: over {VGG_BAR:.0%})")
+    print(f"quarter-width VGG16-BN, 64x64: {deep:.1%} (limit: over {VGG_BAR:.0%})")
     return 0 if max(pixels, colours) < LINEAR_BAR and deep > VGG_BAR else 3
 
 
 def print_machine() -> None:
-    """Print what the figures were measured on."""
+    """Print the measurement environment."""
     import sklearn
     import torch
 
@@ -62,7 +62,7 @@ def print_machine() -> None:
 
 
 def drawing_ms(size: int, count: int = 300) -> float:
-    """Time `draw_pet` in milliseconds of one core, both species, after a first picture."""
+    """Time `draw_pet` in milliseconds on one core, both species, after a warm-up image."""
     draw_pet(0, 0, size)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -75,19 +75,19 @@ def drawing_ms(size: int, count: int = 300) -> float:
 
 
 def pixel_features(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give the pixels at 32x32, float32 (n, 3072)."""
+    """Return the pixels at 32x32, float32 (n, 3072)."""
     small = [cv2.resize(p, (32, 32), interpolation=cv2.INTER_AREA).ravel() for p in pictures]
     return np.asarray(small, dtype=np.float32)
 
 
 def histogram_features(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give the square roots of joint histograms of 8 levels a channel, float32 (n, 512)."""
+    """Return the square roots of joint histograms, 8 levels per channel, float32 (n, 512)."""
     joint = [cv2.calcHist([p], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3).ravel() for p in pictures]
     return np.sqrt(np.asarray(joint, dtype=np.float32))
 
 
 def linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Fit logistic regression on the first four fifths; accuracy on the last fifth."""
+    """Fit logistic regression on the first four fifths; return the accuracy on the last fifth."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -103,7 +103,7 @@ def linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.int64]) ->
 def vgg_accuracy(
     pictures: NDArray[np.uint8], labels: NDArray[np.int64], seconds: float, clock: str
 ) -> float:
-    """Train a small VGG for a time on the first four fifths; accuracy on the last fifth."""
+    """Train a small VGG on the first four fifths; return the accuracy on the last fifth."""
     import torch
     from torch.nn import functional
 
@@ -139,7 +139,7 @@ def vgg_accuracy(
 
 
 class Stopwatch:
-    """Seconds since it was made: by the wall, or CPU time over two cores."""
+    """A stopwatch: wall-clock time, or CPU time divided by two."""
 
     def __init__(self, clock: str) -> None:
         """Start; `clock` is `wall` or `cpu`."""
@@ -148,7 +148,7 @@ class Stopwatch:
         self._start = self._clock()
 
     def __call__(self) -> float:
-        """Give the seconds spent."""
+        """Return the seconds elapsed."""
         return (self._clock() - self._start) / self._share
 
 

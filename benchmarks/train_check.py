@@ -1,14 +1,14 @@
-"""Training on this machine's GPU, checked on drawn pets in about a minute.
+"""Check training on this machine's GPU, with drawn pets, in about a minute.
 
     python benchmarks/train_check.py [--seconds 70] [--device cuda]
 
-augment    frames augmented on the GPU are those of the CPU, within two levels of 255
-waits      where a training step makes the processor wait for the GPU, by PyTorch's own count
-speed      images per second of the steps alone, on frames that lie in the host's memory
+augment    frames augmented on the GPU match the CPU's within two levels of 255
+waits      where a training step synchronises the CPU with the GPU, as counted by PyTorch
+speed      images per second of the steps only, on frames in host memory
 precision  fp32, bf16 and fp16 train with finite losses
-resume     an interrupted run ends as near to an uninterrupted one as a repeated run does
+resume     a resumed run ends as close to an uninterrupted one as a repeated run does
 
-`--device cpu` rehearses it. Exit code 3: a check failed; 4: PyTorch has no GPU here.
+`--device cpu` rehearses it. Exit code 3: a check failed; 4: PyTorch finds no GPU.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from edgecat.training.run_folder import read_config
 from edgecat.training.watcher import Watcher
 
 LEVELS = 2
-APART = 1e-2  # of a weight, beyond ten times what a repeated run is apart
+APART = 1e-2  # weight difference, beyond ten times that of a repeated run
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the checks work.
+    """The environment of the checks.
 
     Attributes:
-        folder: with the pets, for runs.
+        folder: with the pets; also for runs.
         device: cuda, cuda:1, ... or cpu in a rehearsal.
     """
 
@@ -61,11 +61,11 @@ class Place:
 
     @property
     def cuda(self) -> bool:
-        """Whether this is no rehearsal."""
+        """Whether this is not a rehearsal."""
         return self.device.type == "cuda"
 
     def config(self, name: str, **changes: object) -> TrainConfig:
-        """A short run."""
+        """Configure a short run."""
         base = TrainConfig(
             data=(str(self.folder / "pets"),),
             output=str(self.folder / "runs"),
@@ -82,20 +82,20 @@ class Place:
         return replace(base, **changes)  # type: ignore[arg-type]
 
     def job(self, name: str, **changes: object) -> Job:
-        """A run that is ready to take steps."""
+        """Prepare a run to take steps."""
         job = assemble(self.config(name, **changes), watcher=Watcher())
         job.rate = lambda update: 1e-3
         job.model.train()
         return job
 
     def wait(self) -> None:
-        """Until the GPU has nothing left to do."""
+        """Synchronise with the GPU."""
         if self.cuda:
             torch.cuda.synchronize(self.device)
 
 
 def augment(place: Place) -> str:
-    """Compare the frames of both ways of augmenting."""
+    """Compare the frames augmented on GPU and CPU."""
     pictures, _ = split(scan([place.folder / "pets"]), val=0.1, seed=1)
     worst = 0
     for size in (64, 96):
@@ -114,12 +114,12 @@ def augment(place: Place) -> str:
             _ensure((labels.cpu().numpy() == one.labels).all(), "the labels differ")
             apart = np.abs(frames.cpu().numpy().astype(int) - one.frames.astype(int))
             worst = max(worst, int(apart.max()))
-    _ensure(worst <= LEVELS, f"{worst} levels apart; at most {LEVELS} are allowed")
-    return f"at most {worst} levels apart"
+    _ensure(worst <= LEVELS, f"frames differ by {worst} levels; limit {LEVELS}")
+    return f"largest difference {worst} levels"
 
 
 def synchronisations(work: Callable[[], object]) -> list[warnings.WarningMessage]:
-    """Where `work` makes the processor wait for the GPU, by PyTorch's own count."""
+    """Return where `work` synchronises with the GPU, as counted by PyTorch."""
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -131,7 +131,7 @@ def synchronisations(work: Callable[[], object]) -> list[warnings.WarningMessage
 
 
 def waits(place: Place) -> str:
-    """Find what in a step waits for the GPU."""
+    """Find the synchronisations in a step."""
     if not place.cuda:
         return "needs a GPU"
     job, batch = place.job("waits", precision="bf16", ema=0.99), _batch(64, 64)
@@ -145,7 +145,7 @@ def waits(place: Place) -> str:
 
 
 def speed(place: Place) -> str:
-    """Time steps on one batch that lies in memory: what the loop can do without a loader."""
+    """Time steps on one batch in memory: the speed of the loop without a loader."""
     sizes = ((128, 64), (128, 128), (128, 256), (160, 128)) if place.cuda else ((64, 4),)
     warm, group = (8, 10) if place.cuda else (2, 1)
     said = []
@@ -181,18 +181,18 @@ def precision(place: Place) -> str:
 
 
 class Stop(Watcher):
-    """Sends this process a Ctrl-C in the middle of the second epoch."""
+    """Sends this process SIGINT in the middle of the second epoch."""
 
     def __init__(self) -> None:
         self._epoch = self._steps = 0
         self._sent = False
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
-        """Note which epoch it is."""
+        """Record the epoch."""
         self._epoch = epoch
 
     def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
-        """Count, and send it once."""
+        """Count steps, and send the signal once."""
         self._steps += 1
         if self._epoch == 2 and not self._sent and self._steps % 3 == 0:
             self._sent = True
@@ -200,7 +200,7 @@ class Stop(Watcher):
 
 
 def resume(place: Place) -> str:
-    """Compare a run that was interrupted and resumed with one that was not."""
+    """Compare an interrupted and resumed run with an uninterrupted one."""
     whole, again = train(place.config("whole")), train(place.config("whole-again"))
     try:
         train(place.config("cut"), watcher=Stop())
@@ -216,9 +216,9 @@ def resume(place: Place) -> str:
 
     repeated = apart(whole.checkpoint, again.checkpoint)
     went_on = apart(whole.checkpoint, resumed.checkpoint)
-    said = f"weights of a repeated run apart by {repeated:.1e}, of a resumed one by {went_on:.1e}"
+    said = f"weight difference of a repeated run {repeated:.1e}, of a resumed one {went_on:.1e}"
     _ensure(went_on <= 10 * repeated + APART, said)
-    return f"{said} (0 is bit for bit)"
+    return f"{said} (0: bit-identical)"
 
 
 CHECKS = (augment, waits, speed, precision, resume)
@@ -236,16 +236,16 @@ def _ensure(held: object, said: str) -> None:
 
 
 def _outcomes(place: Place, seconds: float) -> Iterator[bool]:
-    """Run each check that fits and print what it found; whether it held."""
+    """Run each check that fits in time and print its result; return whether all passed."""
     start = time.monotonic()
     for check in CHECKS:
         if time.monotonic() - start > seconds:
-            print(f"{check.__name__}: no time was left", flush=True)
+            print(f"{check.__name__}: no time left", flush=True)
             continue
         began = time.monotonic()
         try:
             said, held = f"ok: {check(place)}", True
-        except Exception as error:  # the other checks go on
+        except Exception as error:  # continue with the other checks
             traceback.print_exc()
             said, held = f"FAILED: {type(error).__name__}: {error}", False
         print(f"{check.__name__} ({time.monotonic() - began:.1f} s) {said}", flush=True)
@@ -253,16 +253,16 @@ def _outcomes(place: Place, seconds: float) -> Iterator[bool]:
 
 
 def main() -> int:
-    """Draw pets, run the checks and return the exit code."""
+    """Draw pets, run the checks, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=70, help="to start checks in")
+    parser.add_argument("--seconds", type=float, default=70, help="time limit for starting checks")
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("train_check: PyTorch has no GPU here", file=sys.stderr)
+        print("train_check: PyTorch finds no GPU", file=sys.stderr)
         return 4
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), device)

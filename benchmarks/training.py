@@ -1,11 +1,11 @@
-"""How much of the model's speed the loader leaves: training from tars against training from memory.
+"""Measure the loader's overhead: training from tars against training from memory.
 
     python benchmarks/training.py photos/train-*.tar
     python benchmarks/training.py photos/train-*.tar --size 224 --width 1 --batch-size 256 --compile
 
-Both run the same step of the same model, half-width VGG16 with batch norm and global average
-pooling at 64 x 64, in turns, so that whatever else the machine does meets both. Bars: 0.9 of the
-speed from memory; on a GPU, 10 % of the time waiting for pictures.
+Both run the same step of the same model, a half-width VGG16 with batch norm and global average
+pooling at 64 x 64, interleaved, so that other load affects both. Limits: 0.9 of the
+speed from memory; on a GPU, 10 % of the time waiting for data.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ WAITING = 0.1
 
 
 def main() -> int:
-    """Measure, print, and return 1 where the bar is missed."""
+    """Measure, print, and return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", help="tars or folders of photographs")
+    parser.add_argument("data", nargs="+", help="tars or folders of photos")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=8, help="a round")
     parser.add_argument("--size", type=int, default=64)
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def measure(job: Job, *, rounds: int, steps: int) -> dict[str, float]:
-    """Time rounds of steps, from tars and memory in turns: median images/s, share of waiting."""
+    """Time interleaved rounds from tars and memory: median images/s, fraction of waiting."""
     tars = Waited(_endless(job))
     memory = cycle(list(islice(_endless(job), 4)))
     job.model.train()

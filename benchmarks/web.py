@@ -1,9 +1,9 @@
-"""What fifty viewers cost the loop: `python benchmarks/web.py`.
+"""Measure the cost of fifty viewers: `python benchmarks/web.py`.
 
-The shipped int8 model answers a drawn 1280x720 stream on one thread, as fast as it can. Viewers in
-a process of their own watch it at 640 pixels and 10 frames a second, some of them without ever
-reading. Rounds with and without viewers alternate. Bar: with one core free the loop's frame rate
-falls by less than 5 % in the median of the rounds.
+The shipped int8 model classifies a drawn 1280x720 stream on one thread, at full speed. Viewers in
+a separate process watch it at 640 pixels and 10 frames per second, some of them without ever
+reading. Rounds with and without viewers alternate. Limit: with one free core, the loop's frame rate
+drops by less than 5 %, median over the rounds.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ _SETTLE = 1.0
 
 
 def main() -> int:
-    """Print the figures; 1 where the bar is missed."""
+    """Print the figures; return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--viewers", type=int, default=50)
-    parser.add_argument("--deaf", type=int, default=10, help="of the viewers: never read")
+    parser.add_argument("--deaf", type=int, default=10, help="number of viewers that never read")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each half of a round")
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="duration of each half of a round"
+    )
     parser.add_argument("--watch", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.watch is not None:
@@ -73,7 +75,7 @@ def _measure(viewers: int, deaf: int, rounds: int, seconds: float) -> int:
     spread = [1 - watched / alone for alone, watched in pairs]
     print(
         f"{viewers} viewers, {deaf} of them not reading, on {os.cpu_count()} cores: the loop's "
-        f"frame rate falls by {loss:.1%} (bar {BAR:.0%}; rounds {min(spread):.1%} to "
+        f"frame rate drops by {loss:.1%} (limit {BAR:.0%}; rounds {min(spread):.1%} to "
         f"{max(spread):.1%})"
     )
     return int(loss >= BAR)
@@ -82,12 +84,12 @@ def _measure(viewers: int, deaf: int, rounds: int, seconds: float) -> int:
 def _rounds(
     pipeline: Pipeline, command: list[str], rounds: int, seconds: float
 ) -> Iterator[tuple[float, float]]:
-    """Yield the frame rate alone and watched, the order changing from round to round."""
+    """Yield the frame rates without and with viewers, in alternating order."""
     for turn in range(rounds):
         rates: dict[bool, float] = {}
         for watched in (False, True) if turn % 2 else (True, False):
             rates[watched] = _rate(pipeline, command if watched else None, seconds)
-        print(f"  {rates[False]:.1f} frames/s alone, {rates[True]:.1f} watched")
+        print(f"  {rates[False]:.1f} frames/s without viewers, {rates[True]:.1f} with")
         yield rates[False], rates[True]
 
 
@@ -100,14 +102,14 @@ def _rate(pipeline: Pipeline, command: list[str] | None, seconds: float) -> floa
     try:
         if watchers is not None:
             assert watchers.stdout is not None
-            watchers.stdout.readline()  # all of them are connected
+            watchers.stdout.readline()  # all viewers are connected
         time.sleep(_SETTLE)
         before, start, busy = pipeline.clocks["infer"].count, time.perf_counter(), _server_seconds()
         time.sleep(seconds)
         passed = time.perf_counter() - start
         rate = (pipeline.clocks["infer"].count - before) / passed
         if command is not None:
-            print(f"    the server keeps {(_server_seconds() - busy) / passed:.1%} of a core busy")
+            print(f"    the server uses {(_server_seconds() - busy) / passed:.1%} of a core")
     finally:
         if watchers is not None:
             told, _ = watchers.communicate("\n")
@@ -117,7 +119,7 @@ def _rate(pipeline: Pipeline, command: list[str] | None, seconds: float) -> floa
 
 
 def _server_seconds() -> float:
-    """Processor's time of the page's threads so far; 0 where there is no /proc."""
+    """Return the CPU time of the server's threads so far; 0 without /proc."""
     ticks = 0
     for thread in threading.enumerate():
         stat = Path(f"/proc/self/task/{thread.native_id}/stat")
@@ -127,7 +129,7 @@ def _server_seconds() -> float:
 
 
 def _watch(port: int, viewers: int, deaf: int) -> int:
-    """Watch until a line comes on standard input; the deaf ones connect and never read."""
+    """Watch until a line arrives on standard input; deaf viewers connect and never read."""
     selector = selectors.DefaultSelector()
     sockets = []
     for number in range(viewers):
@@ -143,9 +145,7 @@ def _watch(port: int, viewers: int, deaf: int) -> int:
             if key.fileobj is sys.stdin:
                 seconds = time.perf_counter() - start
                 each = frames / seconds / max(1, viewers - deaf)
-                print(
-                    f"each reader {each:.1f} pictures/s, together {size / seconds / 1e6:.1f} MB/s"
-                )
+                print(f"per reader {each:.1f} images/s, in total {size / seconds / 1e6:.1f} MB/s")
                 return 0
             assert isinstance(key.fileobj, socket.socket)
             data = key.fileobj.recv(1 << 16)
@@ -156,7 +156,7 @@ def _watch(port: int, viewers: int, deaf: int) -> int:
 
 
 class _Drawn(Source):
-    """Drawn pets as fast as they are taken: not live, so that the loop sets the pace."""
+    """Drawn pets as fast as they are read: not live, so that the loop sets the pace."""
 
     name = "drawn pets"
 

@@ -27,20 +27,20 @@ from edgecat.pretrained import CHECKPOINT
 
 FIGURES = {
     "gradients": ("activations", "Gradient norms by layer and by depth"),
-    "activations": ("activations", "Loss and accuracy while learning"),
-    "batch": ("batch", "Loss by passes and by seconds"),
+    "activations": ("activations", "Loss and accuracy during training"),
+    "batch": ("batch", "Loss by epochs and by seconds"),
     "paths": ("batch", "Paths and cosines"),
-    "learning-rate": ("learning-rate", "Loss by pass, and by rate"),
+    "learning-rate": ("learning-rate", "Loss by epoch and by rate"),
     "parabola": ("learning-rate", "Steps on a parabola"),
     "optimizers": ("optimizers", "Loss and accuracy by optimiser"),
-    "dropout": ("dropout", "Accuracy on learnt and new pictures, the gap, and the loss"),
-    "occlusion": ("dropout", "Right answers by hidden area"),
-    "filters": ("convolution", "A picture under four filters, ReLU and max pooling"),
-    "shift": ("convolution", "Change of the map by the shift"),
+    "dropout": ("dropout", "Training and validation accuracy, the gap, and the loss"),
+    "occlusion": ("dropout", "Accuracy by hidden area"),
+    "filters": ("convolution", "An image after four filters, ReLU and max pooling"),
+    "shift": ("convolution", "Change of the map against the shift"),
     "weights": ("convolution", "Weights, layer by layer"),
     "receptive-fields": ("convolution", "Receptive fields of VGG16"),
     "architectures": ("architectures", "Accuracy against multiply-adds, weights and latency"),
-    "sequence": ("sequence", "Right answers by reader and kind of frame"),
+    "sequence": ("sequence", "Accuracy by reader and kind of frame"),
 }
 UNIT = "features.42", 37
 _TILE = 320

@@ -1,4 +1,4 @@
-"""What a model scored: probabilities, energy, loss, accuracy and confusion."""
+"""Scores: probabilities, energy, loss, accuracy and confusion."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgecat_runtime.types import Numbers
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers to labelled pictures, counted.
+    """A model's predictions on labelled images, summarised.
 
     Attributes:
         labels: the classes.
-        confusion: int64 (classes, classes): rows are what a picture shows, columns what was said.
+        confusion: int64 (classes, classes): rows are actual classes, columns predicted ones.
         loss: mean cross entropy in nats.
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a message for each image that could not be decoded.
     """
 
     labels: tuple[str, ...]
@@ -32,16 +32,16 @@ class Evaluation:
 
     @property
     def n(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, 0..1."""
+        """Fraction of correct predictions, 0..1."""
         return float(np.trace(self.confusion) / self.n)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `edgecat evaluate --json` prints, after the model and the backend."""
+        """The output of `edgecat evaluate --json`, after the model and the backend."""
         return {
             "n": self.n,
             "accuracy": self.accuracy,
@@ -66,17 +66,17 @@ def evaluate(
     temperature: float = 1.0,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> Evaluation:
-    """Count a model's answers.
+    """Evaluate a model on labelled images.
 
     Args:
-        infer: from frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
-        batches: the pictures, prepared as a device does (`served_batches`).
+        infer: maps frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
+        batches: the images, preprocessed as on a device (`served_batches`).
         labels: the classes, in the order of the logits.
-        temperature: divides the logits before the loss's softmax.
-        on_batch: told how many pictures each batch was given, those skipped included.
+        temperature: divides the logits before the softmax of the loss.
+        on_batch: called with the number of images in each batch, including skipped ones.
 
     Raises:
-        UserError: no picture could be decoded; the message is the first one's.
+        UserError: no image could be decoded; the message is that of the first.
     """
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     losses = 0.0
@@ -91,12 +91,12 @@ def evaluate(
     n = int(confusion.sum())
     if not n:
         first = f": {skipped[0]}" if skipped else ""
-        raise UserError(f"none of {len(skipped)} pictures could be decoded{first}")
+        raise UserError(f"none of {len(skipped)} images could be decoded{first}")
     return Evaluation(tuple(labels), confusion, losses / n, tuple(skipped))
 
 
 def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The loss of each picture in nats: float64 (n,)."""
+    """The loss of each image in nats: float64 (n,)."""
     values = logits.astype(np.float64)
     values -= values.max(1, keepdims=True)
     right = np.take_along_axis(values, labels[:, None], 1)[:, 0]
@@ -111,7 +111,7 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> Numbers:
 
 
 def energies(logits: NDArray[np.float32], temperature: float = 1.0) -> Numbers:
-    """-T log(sum(exp(logits / T))), (n,), as the runtime works it out for one frame.
+    """-T log(sum(exp(logits / T))), (n,), computed as the runtime does for one frame.
 
     Source: Liu et al. 2020, https://arxiv.org/abs/2010.03759, equation 4.
     """

@@ -141,7 +141,7 @@ def test_a_run_says_how_it_ended(script: str, failure: str, tmp_path: Path) -> N
 def test_a_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     script = ["-c", "import time; time.sleep(600)"]
     ran = Interpreter((sys.executable,), "").run(script, [], cwd=tmp_path, timeout=1)
-    assert ran.failure == "still running after 1 s"
+    assert ran.failure == "timed out after 1 s"
 
 
 def test_versions_are_those_of_the_constraints() -> None:
@@ -180,10 +180,13 @@ def test_the_same_answers_pass() -> None:
     ("changes", "remark"),
     [
         ({"refused": "0.2 off"}, "0.2 off"),
-        ({"logits": [[0.0, 1.3]] * DRAWN}, "drawn images are answered 7.5e-02 off"),
-        ({"logits": [[0.0, float("nan")]] * DRAWN}, "drawn images are answered inf off"),
-        ({"logits": [[0.1, 0.0], *[[0.0, 1.0]] * (DRAWN - 1)]}, "1 of 12 drawn images get another"),
-        ({"features": ["SSE42"]}, "sees no AVX2"),
+        ({"logits": [[0.0, 1.3]] * DRAWN}, "logits of drawn images differ by 7.5e-02"),
+        ({"logits": [[0.0, float("nan")]] * DRAWN}, "logits of drawn images differ by inf"),
+        (
+            {"logits": [[0.1, 0.0], *[[0.0, 1.0]] * (DRAWN - 1)]},
+            "1 of 12 drawn images get a different",
+        ),
+        ({"features": ["SSE42"]}, "does not see AVX2"),
         ({"features": ["AVX2", "AVX512VNNI"]}, "sees AVX512VNNI"),
     ],
 )
@@ -212,9 +215,9 @@ def test_what_must_run_fails_where_it_does_not(row: Row, backend: str, fails: bo
 @pytest.mark.parametrize(
     ("name", "remark"),
     [
-        ("float32", "the float32 network is not the same to begin with"),
-        ("payload", "another payload than natively"),
-        ("golden", "other golden logits"),
+        ("float32", "the float32 network already differs"),
+        ("payload", "payload differs from the native one"),
+        ("golden", "different golden logits"),
         ("gate", ""),
     ],
 )
@@ -235,7 +238,7 @@ def test_a_hash_that_differs_fails(name: str, remark: str) -> None:
         ("15 passed, 22 deselected in 3 s", "", ""),
         ("FAILED tests/a.py::test_b[int8] - x\n1 failed, 14 passed", "exit code 1", "test_b[int8]"),
         ("37 deselected in 3 s", "exit code 5", "exit code 5"),
-        ("", "", "no test was run"),
+        ("", "", "no test ran"),
     ],
 )
 def test_tests_must_run_and_pass(out: str, failure: str, remark: str) -> None:
@@ -247,7 +250,7 @@ def test_tests_must_run_and_pass(out: str, failure: str, remark: str) -> None:
     ("label", "share", "remark"),
     [
         ("cat", 0.9, ""),
-        ("dog", 0.9, "1 of 1 images get another label"),
+        ("dog", 0.9, "1 of 1 images get a different label"),
         ("cat", 0.8, "a probability differs by 0.10"),
     ],
 )

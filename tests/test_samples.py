@@ -21,7 +21,7 @@ SAMPLES = ROOT / "samples"
 DOCUMENTS = sorted(
     path for path in SAMPLES.rglob("*") if path.suffix in (".md", ".service", ".conf")
 )
-SCRIPTS = sorted(SAMPLES.rglob("*.py"))
+SCRIPTS = sorted(path for path in SAMPLES.rglob("*.py") if "plugin" not in path.parts)
 
 
 def shell_lines(path: Path) -> Iterator[str]:
@@ -253,10 +253,10 @@ def _vast_png() -> bytes:
 @pytest.mark.parametrize(
     ("data", "code", "sentence"),
     [
-        (b"", 400, "the picture is empty"),
-        (b"hello", 400, "cannot decode the picture"),
-        (b"\xff\xd8\xff\xe0 cut", 400, "the picture is truncated"),
-        (_vast_png(), 400, "cannot decode the picture"),
+        (b"", 400, "the image is empty"),
+        (b"hello", 400, "cannot decode the image"),
+        (b"\xff\xd8\xff\xe0 cut", 400, "the image is truncated"),
+        (_vast_png(), 400, "cannot decode the image"),
         (b"x" * 10_000_001, 413, "larger than 10,000,000 bytes"),
     ],
     ids=["empty", "text", "cut", "vast", "large"],

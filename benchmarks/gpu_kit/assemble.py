@@ -1,9 +1,9 @@
-"""Make the photographs' tars again, under their own names, from the parts that have come so far.
+"""Reassemble the photos' tars, under their original names, from the parts received so far.
 
     python assemble.py TARGET PART.tar.gz... [--limit 600]
 
-A picture's place in training or validation is a hash of its name in its tar: with the same names
-the validation photographs are the same ones there and here.
+The training/validation split hashes an image's name in its tar: with the same names
+the validation photos are the same on both machines.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ SMALL = "photos-s.tar.gz"
 
 
 def chosen(parts: list[Path]) -> list[Path]:
-    """The parts to use: one of several is worse than all of the pictures, smaller."""
+    """Choose the parts to use: all images scaled down are better than one of several full parts."""
     large = [part for part in parts if part.name != SMALL]
     small = [part for part in parts if part.name == SMALL]
     return sorted(small if small and len(large) == 1 else large or small)
 
 
 def assemble(target: Path, parts: list[Path], limit: int = 0) -> int:
-    """Write the tars, unless they are there already.
+    """Write the tars, unless they exist.
 
     Args:
-        target: the folder.
-        parts: as photos.py packs them.
-        limit: of the pictures, evenly spread; 0 for all.
+        target: output folder.
+        parts: archives from photos.py.
+        limit: maximum number of images, evenly spread; 0 for all.
 
     Returns:
-        How many pictures were written; 0 where nothing was to be done.
+        The number of images written; 0 if there was nothing to do.
     """
     wanted = " ".join(part.name for part in chosen(parts))
     done = target / "parts"
@@ -64,7 +64,7 @@ def _files(part: Path) -> list[tarfile.TarInfo]:
 
 
 def main() -> None:
-    """Assemble as the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", type=Path)
     parser.add_argument("parts", nargs="+", type=Path)
@@ -72,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     count = assemble(options.target, options.parts, options.limit)
     if count:
-        print(f"{count} photographs in {options.target}")
+        print(f"{count} photos in {options.target}")
 
 
 if __name__ == "__main__":

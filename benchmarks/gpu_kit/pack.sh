@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Packs what a GPU machine without a network needs into .gpu/ of this checkout, in parts of which each
-# fits into one call: 64 MiB with the work tree.
+# Packs what a GPU machine without network access needs into .gpu/ of this checkout, in parts that each
+# fit into one call: 64 MiB including the work tree.
 #
-#   EDGECAT_PHOTOS=cats-dogs bash benchmarks/gpu_kit/pack.sh   # the kit and the photographs
-#   bash benchmarks/gpu_kit/pack.sh kit       # the kit alone
+#   EDGECAT_PHOTOS=cats-dogs bash benchmarks/gpu_kit/pack.sh   # the kit and the photos
+#   bash benchmarks/gpu_kit/pack.sh kit       # only the kit
 #   bash benchmarks/gpu_kit/pack.sh rtx       # TensorRT-RTX's wheels, in parts .gpu/r1, .gpu/r2, ...
 #   bash benchmarks/gpu_kit/pack.sh ort       # onnxruntime-gpu's (235 MiB): .gpu/o1, ...
-#   bash benchmarks/gpu_kit/pack.sh small     # all photographs in one part .gpu/s, 176 pixels, WebP
+#   bash benchmarks/gpu_kit/pack.sh small     # all photos in one part .gpu/s, 176 pixels, WebP
 #   bash benchmarks/gpu_kit/pack.sh hide      # move big tracked files out of the work tree, BEFORE
-#   bash benchmarks/gpu_kit/pack.sh restore   # and back, AFTER the last call
-#   bash benchmarks/gpu_kit/pack.sh sizes     # what each call carries
+#   bash benchmarks/gpu_kit/pack.sh restore   # move them back, AFTER the last call
+#   bash benchmarks/gpu_kit/pack.sh sizes     # what each call uploads
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(git rev-parse --show-toplevel)
@@ -19,7 +19,7 @@ python=${PYTHON:-python3}
 limit=$((64 << 20)) margin=$((1 << 20)) big=$((1 << 20))
 mkdir -p "$gpu"
 
-# Every file of the work tree that a call carries: tracked, and untracked but not ignored.
+# Every file of the work tree that a call uploads: tracked, and untracked but not ignored.
 carried() {
   git ls-files -co --exclude-standard -z | while IFS= read -r -d '' file; do
     if [ -f "$file" ] && [ ! -L "$file" ]; then printf '%s\t%s\n' "$(stat -c %s "$file")" "$file"; fi
@@ -34,7 +34,7 @@ hide() {
     mv "$file" "$gpu/held/$file"
     echo "hidden: $file"
   done
-  echo "a call now carries $(mib "$(tree_bytes)") of the work tree. After the last one: $0 restore"
+  echo "a call now uploads $(mib "$(tree_bytes)") of the work tree. After the last call: $0 restore"
 }
 
 restore() {
@@ -45,13 +45,13 @@ restore() {
   done
   rm -rf "$gpu/held"
   if git status --short | grep -E '^ ?D'; then
-    echo "still missing; git checkout -- . brings tracked files back" >&2
+    echo "still missing; restore tracked files with git checkout -- ." >&2
     return 1
   fi
   echo "restored"
 }
 
-# The project as it lies in the work tree, without the shipped models and the pictures of docs/.
+# The project as in the work tree, without the shipped models and the images of docs/.
 kit() {
   rm -rf "$gpu/kit"; mkdir -p "$gpu/kit"
   cp "$here/remote.sh" "$gpu/kit/"
@@ -72,7 +72,7 @@ photos() { # parts | small, and the folders of the parts
   "$python" "$here/photos.py" "$what" "$EDGECAT_PHOTOS" "${targets[@]}"
 }
 
-# Wheels for the other machine's Python 3.12 on x86-64, as one archive in pieces.
+# Wheels for Python 3.12 on x86-64, as one archive in pieces.
 wheels() { # NAME PACKAGE==VERSION...
   local name=$1 folder; shift
   folder=$(mktemp -d)
@@ -85,10 +85,10 @@ wheels() { # NAME PACKAGE==VERSION...
   pieces "$name" "$gpu/$name.tar"
 }
 
-pieces() { # NAME FILE: .gpu/NAME1, NAME2, ... each with a piece that fits beside the work tree
+pieces() { # NAME FILE: .gpu/NAME1, NAME2, ... each with a piece that fits in addition to the work tree
   local name=$1 file=$2 room piece number=0
   room=$((limit - 2 * margin - $(tree_bytes) - $(du -sb "$gpu/kit" | cut -f1)))
-  [ $room -gt $((8 << 20)) ] || { echo "the work tree leaves $(mib $room): first $0 hide" >&2; exit 1; }
+  [ $room -gt $((8 << 20)) ] || { echo "the work tree leaves only $(mib $room): run $0 hide first" >&2; exit 1; }
   rm -rf "$gpu/$name"[0-9]*
   split -b $room -d -a 2 "$file" "$file.part"
   for piece in "$file".part*; do
@@ -110,7 +110,7 @@ rtx() {
 sizes() {
   local tree size total part
   tree=$(tree_bytes)
-  echo "the work tree, carried by every call: $(mib "$tree")"
+  echo "the work tree, uploaded by every call: $(mib "$tree")"
   [ "$tree" -gt $((8 << 20)) ] && echo "  large: run '$0 hide' before the first call"
   for part in "$gpu"/*/; do
     part=$(basename "$part"); [ "$part" = held ] && continue

@@ -1,10 +1,10 @@
-"""Pack the training photographs into parts that fit into one call each; run by pack.sh.
+"""Pack the training photos into parts that each fit into one call; run by pack.sh.
 
-    python photos.py parts PHOTOS A.tar.gz B.tar.gz    # the JPEGs untouched, two parts of even size
-    python photos.py small PHOTOS S.tar.gz             # all of them at 176 pixels, WebP quality 75
+    python photos.py parts PHOTOS A.tar.gz B.tar.gz    # original JPEGs, two parts of equal size
+    python photos.py small PHOTOS S.tar.gz             # all photos at 176 pixels, WebP quality 75
 
-A picture's place in training or validation is a hash of its name in its tar, so each keeps both:
-`train-0.tar/train/cat/1.jpg`. assemble.py makes the same tars of them on the GPU machine.
+The training/validation split hashes an image's name in its tar, so both names are kept:
+`train-0.tar/train/cat/1.jpg`. assemble.py rebuilds the same tars on the GPU machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIDE, QUALITY = 176, 75
 
 
 def members(photos: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every training picture; the name begins with that of its tar."""
+    """Yield name and bytes of every training image; the name starts with that of its tar."""
     for path in sorted(photos.glob("train-*.tar")):
         with tarfile.open(path) as pictures:
             for member in pictures:
@@ -30,7 +30,7 @@ def members(photos: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def pack_parts(photos: Path, targets: list[Path]) -> None:
-    """Spread the pictures over archives of even size; the padding of tars compresses away."""
+    """Spread the images over archives of equal size; tar padding compresses away."""
     written = [0] * len(targets)
     with ExitStack() as stack:
         archives = [
@@ -43,7 +43,7 @@ def pack_parts(photos: Path, targets: list[Path]) -> None:
 
 
 def pack_small(photos: Path, target: Path) -> None:
-    """Pack all pictures into one archive, scaled down so that their shorter side has 176 pixels."""
+    """Pack all images into one archive, scaled down to a shorter side of 176 pixels."""
     import cv2
     import numpy as np
 
@@ -51,7 +51,7 @@ def pack_small(photos: Path, target: Path) -> None:
         for name, data in members(photos):
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             if image is None:
-                raise SystemExit(f"{name} in {photos} cannot be decoded")
+                raise SystemExit(f"cannot decode {name} in {photos}")
             scale = min(1.0, SIDE / min(image.shape[:2]))
             width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -66,7 +66,7 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def main() -> None:
-    """Pack as the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("parts", "small"))
     parser.add_argument("photos", type=Path)

@@ -1,10 +1,10 @@
-"""How many epochs fit, from what one of each size took: prints `--progressive` and `--epochs`.
+"""Plan the epochs from one measured epoch per size: prints `--progressive` and `--epochs`.
 
     python plan_epochs.py SECONDS METRICS.csv... --sizes 96:0.3,128:0.7
 
-The metrics are those of runs that trained one epoch at each size, beside each other, as the long
-ones will. The slowest counts, and the first epoch at a size, which pays for the warm-up, makes the
-plan a cautious one.
+The metrics come from runs that trained one epoch at each size, in parallel, as the long
+ones will. The slowest run counts; the first epoch at a size, which includes warm-up, makes the
+plan conservative.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-LEAST, MOST, UNKNOWN = 3, 160, 8.0  # epochs, epochs, seconds of an epoch without metrics
+LEAST, MOST, UNKNOWN = 3, 160, 8.0  # minimum and maximum epochs; seconds per epoch without metrics
 
 
 def plan(
     seconds: float, sizes: Sequence[tuple[int, float]], took: Sequence[float], most: int = MOST
 ) -> list[int]:
-    """Epochs at each size.
+    """Return the number of epochs at each size.
 
     Args:
-        seconds: for all of them.
-        sizes: pixels, and the share of the epochs at that size.
-        took: seconds of an epoch at each size; 0 where unknown: then as the pixels of a known one.
-        most: epochs in all.
+        seconds: total training time.
+        sizes: pixels, and the fraction of the epochs at that size.
+        took: seconds per epoch at each size; 0 if unknown: then scaled by pixels from a known one.
+        most: maximum total number of epochs.
     """
     pairs = list(zip((size for size, _ in sizes), took, strict=True))
     by_pixel = max((one / size**2 for size, one in pairs if one), default=0.0)
@@ -39,7 +39,7 @@ def plan(
 
 
 def slowest(metrics: Sequence[Path], count: int) -> list[float]:
-    """Seconds of the first epochs of several runs, the slowest of each."""
+    """Return the seconds of the first epochs, each the slowest of several runs."""
     took = [0.0] * count
     for path in metrics:
         rows = list(csv.DictReader(path.open())) if path.exists() else []
@@ -49,7 +49,7 @@ def slowest(metrics: Sequence[Path], count: int) -> list[float]:
 
 
 def main() -> None:
-    """Print the plan for the command line's metrics."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seconds", type=float)
     parser.add_argument("metrics", nargs="+", type=Path)

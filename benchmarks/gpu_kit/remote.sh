@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs on the GPU machine, from the root of what was carried:  bash .gpu/kit/remote.sh SECONDS STEP...
+# Runs on the GPU machine, from the root of the upload:  bash .gpu/kit/remote.sh SECONDS STEP...
 #
-# Each step has a limit of its own and never ends the others. What is known so far is in
-# $OUT/results.tar.gz after every step, and a table is printed last. Steps: info cuda check peers
+# Each step has its own time limit and never stops the others. The results so far are in
+# $OUT/results.tar.gz after every step, and a table is printed at the end. Steps: info cuda check peers
 # small-peers probe gpu train. REMOTE_DRY=1 rehearses all of it on a CPU, in minutes.
 set -uo pipefail
 total=$1; shift
@@ -18,7 +18,7 @@ export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
 exec 3>&1
 trap 'kill $(jobs -rp) 2>/dev/null; exit 143' INT TERM
 
-# --- what was carried ---------------------------------------------------------------------------
+# --- the upload ---------------------------------------------------------------------------------
 
 memory=/dev/shm
 [ "$(df -Pm "$memory" 2>/dev/null | awk 'NR == 2 { print $4 }')" -gt 4000 ] 2>/dev/null || memory=$work
@@ -39,16 +39,16 @@ unpack() {
   for name in r o; do wheels "$name"; done
 }
 
-wheels() { # NAME: install the wheels of this archive once all of its pieces are here
+wheels() { # NAME: install the wheels of this archive once all of its pieces have arrived
   local name=$1 pieces wanted
   [ -e "$work/parts/$name.tar.parts" ] && [ ! -d "$work/wheels-$name" ] || return 0
   pieces=("$work/parts/$name".tar.part[0-9]*); wanted=$(cat "$work/parts/$name.tar.parts")
-  [ "${#pieces[@]}" = "$wanted" ] || { echo "$name: ${#pieces[@]} of $wanted pieces are here"; return; }
+  [ "${#pieces[@]}" = "$wanted" ] || { echo "$name: ${#pieces[@]} of $wanted pieces have arrived"; return; }
   (cd "$work/parts" && cat "$name".tar.part[0-9]* >"$name.tar" && sha256sum -c --quiet "$name.tar.sha256") ||
     { echo "$name: damaged"; return; }
   mkdir -p "$work/wheels-$name" && tar -xf "$work/parts/$name.tar" -C "$work/wheels-$name" &&
     rm "$work/parts/$name".tar*
-  # onnxruntime-gpu has the module name of the onnxruntime that is there: a folder of its own, first.
+  # onnxruntime-gpu has the same module name as the installed onnxruntime: a separate folder, first.
   "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
     --target "$work/site-$name" "$work/wheels-$name"/*.whl || echo "$name: pip failed"
 }
@@ -59,7 +59,7 @@ environment() {
   [ -d "$work/site-r" ] && path=$path:$work/site-r
   [ -d "$work/site-o" ] && path=$work/site-o:$path
   export PYTHONPATH=$path
-  # onnxruntime looks for CUDA's libraries beside itself, where the image does not have them.
+  # onnxruntime looks for CUDA's libraries beside itself, where this image does not have them.
   libraries=$("$python" -c 'import nvidia, pathlib; print(":".join(str(p) for r in nvidia.__path__ for p in sorted(pathlib.Path(r).glob("*/lib"))))' 2>/dev/null)
   [ -n "$libraries" ] && export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   ls "$memory"/photos/train-*.tar >/dev/null 2>&1 && export EDGECAT_PHOTOS=$memory/photos
@@ -68,7 +68,7 @@ environment() {
 
 # --- running and keeping ------------------------------------------------------------------------
 
-keep() { # everything small into one archive; checkpoints beside it, as they stand
+keep() { # everything small into one archive; current checkpoints beside it
   local run name
   for run in "$memory"/runs/*/; do
     name=$(basename "$run")
@@ -89,7 +89,7 @@ note() { printf '%-12s %4s %5s  %s\n' "$@" >>"$summary"; }
 run() { # NAME CAP COMMAND...
   local name=$1 cap=$2 rc begin=$SECONDS room said; shift 2
   room=$(($(left) - 8))
-  if [ $room -lt 5 ]; then note "$name" - - "no time was left"; return; fi
+  if [ $room -lt 5 ]; then note "$name" - - "no time left"; return; fi
   [ "$cap" -gt $room ] && cap=$room
   timeout -k 5 "$cap" "$@" >"$logs/$name.log" 2>&1; rc=$?
   said=$(grep -v '^ *$' "$logs/$name.log" | tail -1 | cut -c1-150)
@@ -119,7 +119,7 @@ print("CUDA", found.cuda or "none", found.error, *map(str, found.devices))
 PY'
 }
 
-step_cuda() { # the CUDA layer, the backend on a real stream, and what else tests/gpu has
+step_cuda() { # the CUDA layer, the backend on a real stream, and the rest of tests/gpu
   local limits=()
   "$python" -c 'import pytest_timeout' 2>/dev/null && limits=(--timeout 120)
   EDGECAT_CYCLES=${EDGECAT_CYCLES:-300} run cuda 150 "$python" -m pytest -q -p no:cacheprovider "${limits[@]}" tests/gpu
@@ -138,12 +138,12 @@ measure() { # NAME SECONDS OPTIONS...: benchmarks/gpu.py, its report in results/
 }
 
 step_peers() { measure peers "${PEERS_S:-75}" --parts ceilings,peers; }
-step_small-peers() { # as the network that ships
+step_small-peers() { # like the shipped network
   local model=(--model vgg16-half-160)
   [ -n "$dry" ] && model=()
   measure small-peers "${SMALL_PEERS_S:-40}" --parts ceilings,peers "${model[@]}"
 }
-step_gpu() { # all of it, of the best checkpoint that a run here left, or of a drawn one
+step_gpu() { # everything, with the best checkpoint of a run here, or with random weights
   local best
   best=$(ls -t "$memory"/runs/*/vgg16.safetensors 2>/dev/null | grep -v pace- | head -1)
   measure gpu "${GPU_S:-300}" ${best:+"$best"}
@@ -151,12 +151,12 @@ step_gpu() { # all of it, of the best checkpoint that a run here left, or of a d
 
 step_probe() { # does TensorRT-RTX run on this GPU?
   local model=$work/parts/vgg16.fp16.onnx
-  if [ ! -e "$model" ]; then note probe - - "TensorRT-RTX was not carried"; return; fi
+  if [ ! -e "$model" ]; then note probe - - "TensorRT-RTX was not uploaded"; return; fi
   run probe 60 "$python" benchmarks/gpu_kit/rtx_probe.py "$model"
 }
 
-# Three recipes side by side: one process's loader is held back by the interpreter's lock long before
-# a large GPU is busy, so that three take hardly longer than one. NAME|SIZES|FLAGS
+# Three recipes in parallel: one process's loader is limited by the GIL long before
+# a large GPU is busy, so three take hardly longer than one. NAME|SIZES|FLAGS
 recipes() {
   if [ -f "$kit/recipes" ]; then cat "$kit/recipes"; return; fi
   cat <<'R'
@@ -180,13 +180,13 @@ start() { # INDEX OF NAME STAGES EPOCHS SECONDS FLAGS...: one run in the backgro
 
 step_train() {
   local begin=$SECONDS lines number=0 of pace room line name sizes flags stages epochs best
-  if ! ls "$memory"/photos/train-*.tar >/dev/null 2>&1; then note train - - "no photographs were carried"; return; fi
+  if ! ls "$memory"/photos/train-*.tar >/dev/null 2>&1; then note train - - "no photos were uploaded"; return; fi
   pace=$(($(left) / 3))
   [ $pace -gt 90 ] && pace=90
-  if [ $pace -lt 10 ]; then note train - - "no time was left"; return; fi
+  if [ $pace -lt 10 ]; then note train - - "no time left"; return; fi
   mapfile -t lines < <(recipes); of=${#lines[@]}
   rm -rf "$memory"/runs/pace-*
-  for line in "${lines[@]}"; do # one epoch at each size, all beside each other: how long do they take?
+  for line in "${lines[@]}"; do # one epoch at each size, all in parallel, to measure the pace
     IFS='|' read -r name sizes flags <<<"$line"
     stages=$(sed 's/:[0-9.]*/:1/g' <<<"$sizes")
     start $number "$of" "pace-$name" "$stages" "$(tr ',' '\n' <<<"$stages" | wc -l)" $pace $flags
@@ -194,7 +194,7 @@ step_train() {
   done
   wait
   room=$(($(left) - ${TRAIN_RESERVE:-35}))
-  if [ $room -lt 15 ]; then note train - - "no time was left after the pace was taken"; return; fi
+  if [ $room -lt 15 ]; then note train - - "no time left after measuring the pace"; return; fi
   declare -A plans
   for line in "${lines[@]}"; do
     IFS='|' read -r name sizes flags <<<"$line"
@@ -228,10 +228,10 @@ environment
 echo "$(date -u +%T) unpacked in $SECONDS s: $(ls "$memory/photos" | tr '\n' ' ')" | tee -a "$summary"
 cat "$logs/unpack.log"
 for step in "$@"; do
-  if declare -F "step_$step" >/dev/null; then "step_$step"; else note "$step" - - "there is no such step"; fi
+  if declare -F "step_$step" >/dev/null; then "step_$step"; else note "$step" - - "unknown step"; fi
 done
 keep
-echo "=== $(date -u +%T), $SECONDS of $total s; exit codes, seconds, last words ==="
+echo "=== $(date -u +%T), $SECONDS of $total s; exit codes, seconds, last lines ==="
 cat "$work"/results/*/*.md 2>/dev/null
 cat "$summary"
 ls -la "$out"

@@ -1,8 +1,8 @@
-"""Does TensorRT-RTX run on this GPU, built for which compute capability, and as a CUDA graph?
+"""Test whether TensorRT-RTX runs on this GPU, per compute capability and as a CUDA graph.
 
     python rtx_probe.py MODEL.onnx
 
-Exit code 0: some way ran; 3: none did; 4: no GPU, or no TensorRT-RTX.
+Exit code 0: at least one variant ran; 3: none did; 4: no GPU, or no TensorRT-RTX.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TARGETS = (
 
 
 def built(api: TensorRT, source: Path, targets: tuple[str, ...], *, capturable: bool) -> Any:
-    """An engine for these compute capabilities; None where it cannot be built."""
+    """Build an engine for these compute capabilities; None if that fails."""
     trt, card = api.trt, read_card(source)
     builder = trt.Builder(api.logger)
     network = builder.create_network(api.network_flags)
@@ -57,7 +57,7 @@ def built(api: TensorRT, source: Path, targets: tuple[str, ...], *, capturable: 
 
 
 def tried(api: TensorRT, plan: Any, card: ModelCard) -> tuple[bool, str]:
-    """Whether an engine runs, and what came of it."""
+    """Return whether an engine runs, with a description."""
     validity, why = api.trt.Runtime(api.logger).get_engine_validity(plan)
     members = api.trt.EngineInvalidityDiagnostics.__members__.items()
     causes = ", ".join(name for name, value in members if int(value) & int(why))
@@ -68,17 +68,17 @@ def tried(api: TensorRT, plan: Any, card: ModelCard) -> tuple[bool, str]:
         try:
             run = TensorRTBackend(path, card, flavour="tensorrt_rtx")
         except EdgecatError as error:
-            return False, f"{said}; refused: {error}"
+            return False, f"{said}; rejected: {error}"
         try:
             return True, f"{said}; {answered(run, card)}"
         except EdgecatError as error:
-            return False, f"{said}; opened, but does not run: {error}"
+            return False, f"{said}; opened, but failed to run: {error}"
         finally:
             run.close()
 
 
 def answered(run: TensorRTBackend, card: ModelCard) -> str:
-    """What it answers to the first golden frame, often enough that a graph is replayed."""
+    """Run the first golden frame often enough that a graph is replayed; describe the result."""
     frame = golden_frames(card.height, card.width)[:1]
     for _ in range(6):
         logits = run.infer(frame)
@@ -88,7 +88,7 @@ def answered(run: TensorRTBackend, card: ModelCard) -> str:
 
 
 def main() -> int:
-    """Try every way, and print what came of each."""
+    """Try every variant, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     source = parser.parse_args().model
@@ -106,7 +106,7 @@ def main() -> int:
             start = time.monotonic()
             plan = built(api, source, targets, capturable=capturable)
             if plan is None:
-                print(f"{name}: not built: {api.log.first_error}")
+                print(f"{name}: build failed: {api.log.first_error}")
                 continue
             ran, said = tried(api, plan, read_card(source))
             print(f"{name}: {time.monotonic() - start:.1f} s, {said}", flush=True)

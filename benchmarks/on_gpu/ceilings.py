@@ -1,4 +1,4 @@
-"""What a GPU can do at most: measured with PyTorch, else worked out from what the driver says."""
+"""The ceilings of a GPU: measured with PyTorch, else computed from the driver's data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Floor:
-    """The least time for a batch, in milliseconds; 0 where the ceiling is not known.
+    """The minimum time for a batch, in milliseconds; 0 if the ceiling is unknown.
 
     Attributes:
-        reading_ms: every weight read once, at the bandwidth of the memory.
-        counting_ms: every multiply-add done, at the rate of a large matrix product.
+        reading_ms: time to read every weight once, at memory bandwidth.
+        counting_ms: time for every multiply-add, at the rate of a large matrix product.
     """
 
     reading_ms: float
@@ -31,23 +31,23 @@ class Floor:
 
     @property
     def ms(self) -> float:
-        """The larger of the two: no implementation that reads and computes can be faster."""
+        """The larger of the two, a lower bound for any implementation."""
         return max(self.reading_ms, self.counting_ms)
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Bandwidths in GB/s and rates in TFLOP/s (a multiply-add is two); 0 where unknown.
+    """Bandwidths in GB/s and rates in TFLOP/s (a multiply-add counts as two); 0 if unknown.
 
     Attributes:
-        source: `measured`, or `driver` where they follow from clocks and widths.
-        memory_gb_s: of the GPU's memory, read and written by a copy.
-        up_gb_s: from pinned memory of the host to the GPU.
-        down_gb_s: back.
+        source: `measured`, or `driver` if computed from clocks and widths.
+        memory_gb_s: of the GPU's memory, in a copy (reads and writes).
+        up_gb_s: from pinned host memory to the GPU.
+        down_gb_s: from the GPU to pinned host memory.
         fp32_tflop_s: of a matrix product, without TF32.
         fp16_tflop_s: likewise, in half precision.
         bf16_tflop_s: likewise, in bfloat16.
-        int8_tflop_s: likewise, of 8-bit integers.
+        int8_tflop_s: likewise, with 8-bit integers.
     """
 
     source: str
@@ -60,7 +60,7 @@ class Ceilings:
     int8_tflop_s: float = 0.0
 
     def floor(self, cost: Cost, precision: str, batch: int) -> Floor:
-        """The least time for a batch of a network in this precision."""
+        """Return the minimum time for a batch of a network in this precision."""
         rate = float(getattr(self, f"{precision}_tflop_s"))
         size = cost.weights * BYTES[precision]
         return Floor(
@@ -70,12 +70,12 @@ class Ceilings:
 
 
 def ceilings_of(device: torch.device, limits: Limits | None, *, small: bool = False) -> Ceilings:
-    """Measure on random data where PyTorch can compute on the device, else ask the driver's limits.
+    """Measure on random data if PyTorch supports the device, else use the driver's limits.
 
     Args:
-        device: to measure; the CPU in a rehearsal.
-        limits: what the driver says of the GPU.
-        small: on little data, for a rehearsal.
+        device: the device to measure; the CPU in a rehearsal.
+        limits: the driver's data about the GPU.
+        small: use little data, for a rehearsal.
     """
     if device.type == "cuda" and not torch.cuda.is_available():
         return from_limits(limits)
@@ -88,7 +88,7 @@ def ceilings_of(device: torch.device, limits: Limits | None, *, small: bool = Fa
 
 
 def from_limits(limits: Limits | None) -> Ceilings:
-    """The ceilings that follow from clocks, bus width and multiprocessors."""
+    """Compute the ceilings from clocks, bus width and multiprocessors."""
     if limits is None:
         return Ceilings("driver")
     rates = [2e-12 * getattr(limits, f"{name}_per_s") for name in ("fp32", "fp16", "int8")]
@@ -105,7 +105,7 @@ def from_limits(limits: Limits | None) -> Ceilings:
 
 
 def device_ms(action: Callable[[], object], device: torch.device, repeats: int = 20) -> float:
-    """Median time of what `action` queues, once warm: the GPU's own, between two events."""
+    """Return the median GPU time of the work queued by `action`, between events, after warm-up."""
     for _ in range(3):
         action()
     return statistics.median(_one(action, device) for _ in range(repeats))
@@ -128,7 +128,7 @@ def _one(action: Callable[[], object], device: torch.device) -> float:
 
 
 def _bandwidths(device: torch.device, size: int, part: int) -> tuple[float, float, float]:
-    """Of a copy within the device's memory (it reads and writes), to it, and from it."""
+    """Measure copies within device memory (read and write), to it, and from it."""
     source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     host = torch.empty(part, dtype=torch.uint8, pin_memory=device.type == "cuda")
@@ -152,11 +152,11 @@ def _rate(device: torch.device, dtype: torch.dtype, side: int) -> float:
 
 
 def _int8_rate(device: torch.device, side: int) -> float:
-    """0 where PyTorch has no product of 8-bit integers for the device."""
+    """Return 0 if PyTorch has no 8-bit integer product for the device."""
     one, two = (
         torch.randint(-128, 127, (side, side), dtype=torch.int8, device=device) for _ in range(2)
     )
-    turned = two.t()  # cuBLASLt wants the second one column by column
+    turned = two.t()  # cuBLASLt needs the second matrix in column-major order
     try:
         return 2 * side**3 / device_ms(lambda: torch._int_mm(one, turned), device) / 1e9
     except (RuntimeError, AttributeError, NotImplementedError):

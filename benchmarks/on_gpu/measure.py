@@ -1,8 +1,8 @@
-"""One way at one batch size: latency over rotating inputs, its parts, its share of the floor.
+"""Measures one variant at one batch size: latency, its parts, and its fraction of the floor.
 
-Inputs rotate so that no cache, of the processor, the GPU or a library, answers in the network's
-place. The share is the floor over the time on the GPU (over the latency, where a way does not tell
-it): 100 % is what the ceilings allow.
+Inputs rotate so that no cache of the CPU, the GPU or a library distorts the
+result. The share is the floor divided by the GPU time (by the latency if the GPU time is
+unknown): 100 % is what the ceilings allow.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _WARM_CALLS, _LEAST_CALLS = 10, 20
 
 @dataclass(frozen=True)
 class Row:
-    """One way at one batch size; times in milliseconds of a batch.
+    """One variant at one batch size; times in milliseconds per batch.
 
     Attributes:
-        way: its label.
+        way: label of the variant.
         precision: of the arithmetic.
         device: cpu or cuda.
-        batch: frames in a batch.
-        n: batches timed.
+        batch: frames per batch.
+        n: number of batches timed.
         p50_ms: median latency, host to host.
         p99_ms: its 99th percentile.
-        fps: frames a second.
-        up_ms: copying the frames to the GPU, by itself.
-        gpu_ms: the network on the GPU, by itself.
-        down_ms: copying the logits back, by itself.
-        floor_ms: the least time that the ceilings allow.
-        share: of the floor in the time on the GPU, else in the latency; None on the CPU.
-        logit_error: worst difference to the reference's logits, over their spread.
-        ready_s: from nothing to the first steady answer: allocating, compiling, recording.
+        fps: frames per second.
+        up_ms: copying the frames to the GPU, timed separately.
+        gpu_ms: the network on the GPU, timed separately.
+        down_ms: copying the logits back, timed separately.
+        floor_ms: the minimum time that the ceilings allow.
+        share: the floor divided by the GPU time, else by the latency; None on the CPU.
+        logit_error: largest difference to the reference's logits, relative to their spread.
+        ready_s: time to the first steady batch: allocation, compilation, recording.
     """
 
     way: str
@@ -63,7 +63,7 @@ class Row:
     ready_s: float
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields for JSON."""
         return {
             name: float(f"{value:.6g}") if isinstance(value, float) else value
             for name, value in asdict(self).items()
@@ -74,8 +74,8 @@ class Inputs:
     """Random frames and the reference's logits for them.
 
     Args:
-        card: whose input size counts.
-        logits: the reference: answers frames.
+        card: provides the input size.
+        logits: the reference: maps frames to logits.
     """
 
     def __init__(self, card: ModelCard, reference: Any) -> None:
@@ -89,7 +89,7 @@ class Inputs:
         return np.ascontiguousarray(self._frames[self._chosen(number, size)])
 
     def error(self, number: int, logits: Logits) -> float:
-        """Worst difference of a batch's logits, relative to the spread of the reference's."""
+        """Return the largest logit difference of a batch, relative to the reference's spread."""
         apart = np.abs(logits - self._logits[self._chosen(number, len(logits))]).max()
         return float(apart) / self._spread
 
@@ -100,15 +100,15 @@ class Inputs:
 def measured(
     way: Way, batch: int, inputs: Inputs, *, cost: Cost | None, ceilings: Ceilings, seconds: float
 ) -> Row:
-    """Measure a way.
+    """Measure a variant.
 
     Args:
-        way: not yet prepared for this size.
-        batch: frames in a batch.
-        inputs: to answer.
-        cost: of the network; None where it is not known.
+        way: the variant, not yet prepared for this batch size.
+        batch: frames per batch.
+        inputs: the input frames.
+        cost: of the network; None if unknown.
         ceilings: of the device.
-        seconds: to time answers for, after warming up; at least twenty are timed.
+        seconds: measurement time after warm-up; at least twenty batches are timed.
     """
     start = time.monotonic()
     batches = [inputs.batch(number, batch) for number in range(INPUTS)]
@@ -142,13 +142,13 @@ def measured(
 
 
 def share(floor: float, stages: Stages, latency: float) -> float | None:
-    """The floor over the time on the GPU, else over the latency; None where there is no floor."""
+    """Return the floor divided by the GPU time, else by the latency; None without a floor."""
     taken = stages.gpu or latency
     return floor / taken if floor and taken else None
 
 
 def _timed(way: Way, batches: list[Frames], seconds: float) -> list[float]:
-    """Milliseconds of each answer."""
+    """Return the milliseconds of each batch."""
     times: list[float] = []
     start = time.monotonic()
     while len(times) < _LEAST_CALLS or time.monotonic() - start < seconds:

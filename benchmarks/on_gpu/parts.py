@@ -1,6 +1,6 @@
-"""The parts of the benchmark: each gets the seconds it may take and leaves out what does not fit.
+"""The parts of the benchmark; each gets a time limit and skips what does not fit.
 
-Everything is measured in one process, so that nothing is started or warmed up twice.
+Everything is measured in one process, so that start-up and warm-up happen only once.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from on_gpu.session import Session, photographs
 from on_gpu.ways import Bound, Eager, Recorded, Served, Way
 
 BATCHES = (1, 8, 32)
-PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32", "int8")  # in order of worth
+PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32", "int8")  # in order of priority
 PICTURES = 200
 _ROW_SECONDS = 1.0
 
 
 def ceilings(session: Session, seconds: float) -> None:
-    """Measure what the GPU allows."""
+    """Measure the GPU's ceilings."""
     session.ceilings = ceilings_of(session.device, session.limits, small=session.rehearsal)
     session.report.ceilings = asdict(session.ceilings)
 
 
 def exports(session: Session, seconds: float) -> None:
-    """Export in every precision, to ONNX and to engines of every TensorRT that is installed."""
+    """Export in every precision, to ONNX and to engines for every installed TensorRT."""
     until, longest = monotonic() + seconds, 0.0
     calibrate = _calibration(session)
     flavours = [kind for kind in KINDS.values() if _installed(session, kind.flavour)]
@@ -54,13 +54,13 @@ def exports(session: Session, seconds: float) -> None:
         for target, suffix in (("onnx", ".onnx"), *((k.target, k.suffix) for k in flavours)):
             path = session.folder / target / f"{session.checkpoint.stem}.{precision}{suffix}"
             if until - monotonic() < longest:
-                session.leave_out(f"{path.name}: no time was left to export it")
+                session.leave_out(f"{path.name}: no time left to export it")
                 continue
             began = monotonic()
             try:
                 _export(session, path, target, precision, calibrate)
                 session.models.append(path)
-            except Exception as error:  # whatever a library raises, the next one may still work
+            except Exception as error:  # any library error; the next one may still work
                 session.leave_out(f"{path.name}: {_first_line(error)}")
             longest = max(longest, monotonic() - began)
 
@@ -71,7 +71,7 @@ def _export(
     print(f"exporting {path.name}", flush=True)
     path.parent.mkdir(exist_ok=True)
     onnx = session.folder / "onnx" / f"{session.checkpoint.stem}.{precision}.onnx"
-    # TensorRT takes another form of int8 than the CPU; else the engine comes from the ONNX file.
+    # TensorRT needs a different int8 form than the CPU; other engines come from the ONNX file.
     again = target == "onnx" or precision == "int8" or onnx not in session.models
     Job(
         source=session.checkpoint if again else onnx,
@@ -86,12 +86,12 @@ def _export(
 
 
 def parity(session: Session, seconds: float) -> None:
-    """Hold every model on every backend against PyTorch on the CPU, on the same photographs."""
+    """Compare every model on every backend with PyTorch on the CPU, on the same photos."""
     _, judged, session.report.photographs = photographs(session.folder, _pictures(session))
     with ExitStack() as stack:
         reference, subjects = _opened_everywhere(session, stack)
         if not subjects:
-            session.leave_out("parity: nothing opens here")
+            session.leave_out("parity: no model can be opened here")
             return
         names = [Path(subject.name).name for subject in (reference, *subjects)]
         pairs = compare(
@@ -107,7 +107,7 @@ def parity(session: Session, seconds: float) -> None:
 
 
 def latency(session: Session, seconds: float) -> None:
-    """Measure edgecat's own backends; those of the CPU answer single frames only."""
+    """Measure edgecat's own backends; CPU backends only at batch 1."""
     until = monotonic() + seconds
     with ExitStack() as stack:
         _, subjects = _opened_everywhere(session, stack, quietly=True)
@@ -118,15 +118,15 @@ def latency(session: Session, seconds: float) -> None:
 
 
 def peers(session: Session, seconds: float) -> None:
-    """Measure what PyTorch and ONNX Runtime make of the same network, the slowest to start last."""
+    """Measure PyTorch and ONNX Runtime on the same network, slowest start-up last."""
     until = monotonic() + seconds
     if session.device.type == "cuda" and not torch.cuda.is_available():
-        session.leave_out("peers: PyTorch has no CUDA GPU here")
+        session.leave_out("peers: PyTorch finds no CUDA GPU")
         return
     with own_stream(session.device), arithmetic():
         for label, make, least in _peers(session):
             if monotonic() + least > until:
-                session.leave_out(f"{label}: no time was left")
+                session.leave_out(f"{label}: no time left")
                 continue
             try:
                 way = make()
@@ -142,7 +142,7 @@ def peers(session: Session, seconds: float) -> None:
 
 
 def _peers(session: Session) -> Iterator[tuple[str, Callable[[], Way], float]]:
-    """Label, how to make it, and the seconds that must be left to start it."""
+    """Yield the label, the constructor, and the seconds needed to start it."""
     on_gpu = session.device.type == "cuda"
     half = "fp16" if on_gpu else "bf16"
     last = {"channels_last": True}
@@ -180,9 +180,9 @@ def _bound(session: Session) -> Iterator[tuple[str, Callable[[], Way], float]]:
 
 
 def _measure(session: Session, way: Way, batch: int, until: float) -> bool:
-    """Measure one way at one batch size, if it fits; whether it did and worked."""
+    """Measure one variant at one batch size if time allows; return whether it succeeded."""
     if monotonic() >= until:
-        session.leave_out(f"{way.label}, batch {batch}: no time was left")
+        session.leave_out(f"{way.label}, batch {batch}: no time left")
         return False
     seconds = 0.1 if session.rehearsal else _ROW_SECONDS
     try:
@@ -204,7 +204,7 @@ def _measure(session: Session, way: Way, batch: int, until: float) -> bool:
 def _opened_everywhere(
     session: Session, stack: ExitStack, *, quietly: bool = False
 ) -> tuple[Subject, list[Subject]]:
-    """PyTorch on the CPU, and every model on every backend of the GPU, and on ONNX Runtime's."""
+    """Return PyTorch on the CPU, and every model on every GPU backend and on ONNX Runtime."""
     leave_out: Callable[[str], None] = (lambda why: None) if quietly else session.leave_out
     entries = backend_entries(session.checkpoint, name="pytorch", device="cpu")
     (reference,) = stack.enter_context(opened([(session.checkpoint, entries)]))
@@ -220,7 +220,7 @@ def _opened_everywhere(
 
 
 def _frames(session: Session, reference: Subject, data: Sequence[Path]) -> Iterator[Frames]:
-    """Preprocessed pictures, evenly spread."""
+    """Return preprocessed images, evenly spread."""
     found = scan(data, labels=reference.classifier.labels)
     count = min(_pictures(session), len(found))
     spread = tuple(found.pictures[i * len(found) // count] for i in range(count))
@@ -230,7 +230,7 @@ def _frames(session: Session, reference: Subject, data: Sequence[Path]) -> Itera
 
 
 def _until(deadline: float, batches: Iterable[Frames]) -> Iterator[Frames]:
-    """As many batches as fit, and one at least."""
+    """Yield as many batches as fit, at least one."""
     for batch in batches:
         yield batch
         if monotonic() > deadline:
@@ -238,7 +238,7 @@ def _until(deadline: float, batches: Iterable[Frames]) -> Iterator[Frames]:
 
 
 def own_stream(device: torch.device) -> AbstractContextManager[object]:
-    """A stream that is not the default one: ONNX Runtime can be told to use it."""
+    """Return a non-default stream, which ONNX Runtime can be configured to use."""
     if device.type != "cuda":
         return nullcontext()
     return torch.cuda.stream(torch.cuda.Stream())  # type: ignore[no-untyped-call]
@@ -246,7 +246,7 @@ def own_stream(device: torch.device) -> AbstractContextManager[object]:
 
 @contextmanager
 def arithmetic() -> Iterator[None]:
-    """PyTorch at its best without TF32, whatever was set before."""
+    """Configure PyTorch for its best speed without TF32, overriding previous settings."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
     cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False

@@ -1,4 +1,4 @@
-"""What `benchmarks/gpu.py` writes down: JSON for programs, Markdown for people."""
+"""The report of `benchmarks/gpu.py`, as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ENGINES = ("tensorrt", "tensorrt-rtx")
 
 @dataclass
 class Report:
-    """All that is written down; rewritten after each part.
+    """The contents of the report, rewritten after each part.
 
     Attributes:
-        gpu: the GPU, in words.
-        machine: the machine, in words.
-        cuda: version of CUDA that the driver serves.
-        asked: the parts that were asked for.
-        rehearsal: whether this ran on a CPU, to try the script: no figure then means anything.
-        model: what was measured, in words.
-        weights: of the network; 0 where unknown.
-        macs: multiply-adds of one frame; 0 where unknown.
-        photographs: what parity was judged on, in words.
+        gpu: description of the GPU.
+        machine: description of the machine.
+        cuda: CUDA version that the driver supports.
+        asked: the requested parts.
+        rehearsal: whether this is a trial of the script on a CPU, with meaningless figures.
+        model: description of the model.
+        weights: number of weights; 0 if unknown.
+        macs: multiply-adds per frame; 0 if unknown.
+        photographs: description of the images used for parity.
         software: versions by package.
-        done: the parts that are done, with the seconds that each took.
-        tests: counts of tests/gpu by outcome, and the names of those that failed.
-        ceilings: bandwidths in GB/s, rates in TFLOP/s, and where they come from.
-        parity: how each candidate compares with PyTorch.
-        rows: every way at every batch size.
-        left_out: what did not run here, with the reason.
-        seconds: that all of it took.
+        done: the finished parts, with their durations in seconds.
+        tests: counts of tests/gpu by outcome, and the names of failed tests.
+        ceilings: bandwidths in GB/s, rates in TFLOP/s, and their source.
+        parity: comparison of each candidate with PyTorch.
+        rows: every variant at every batch size.
+        left_out: what did not run, with the reason.
+        seconds: total duration.
     """
 
     gpu: str
@@ -62,17 +62,17 @@ class Report:
 
     @property
     def engines(self) -> int:
-        """How many engines ran."""
+        """The number of engines that ran."""
         return sum(pair["backend"] in ENGINES for pair in self.parity)
 
     @property
     def failures(self) -> list[str]:
-        """Why the exit code is not 0; judged by the parts that were asked for."""
+        """The reasons for a non-zero exit code, considering only the requested parts."""
         found = []
         if "tests" in self.asked and self.tests.get("failed") != 0:
             found.append("a test failed")
         if any(not pair["passed"] for pair in self.parity):
-            found.append("a model answers differently from PyTorch")
+            found.append("a model does not match PyTorch")
         if "parity" in self.asked and not self.engines and not self.rehearsal:
             found.append("no engine ran")
         if {"latency", "peers"} & set(self.asked) and not self.rows:
@@ -81,14 +81,14 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """In a few words, how it ended."""
+        """A short summary of the outcome."""
         return ", ".join(self.failures) or "passed"
 
     def save(self, folder: Path) -> Path:
-        """Write both files, each whole or not at all.
+        """Write both files, each atomically.
 
         Returns:
-            The path of the Markdown file; the JSON file lies beside it.
+            The path of the Markdown file; the JSON file is beside it.
         """
         stem = re.sub(r"[^a-z0-9]+", "-", self.gpu.lower()).strip("-")
         path = folder / f"{'rehearsal' if self.rehearsal else f'gpu-{stem}'}.md"
@@ -98,7 +98,7 @@ class Report:
 
 
 def installed() -> dict[str, str]:
-    """Versions of what matters here, where it is installed."""
+    """Return the versions of the relevant installed packages."""
     return {name: number for name in PACKAGES if (number := _version(name))}
 
 
@@ -110,18 +110,18 @@ def _version(name: str) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The report for people."""
+    """Return the report as Markdown."""
     software = ", ".join(f"{name} {number}" for name, number in report.software.items())
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.done.items())
     said = [
         f"# {report.gpu}",
         "",
-        *(["**A rehearsal on a CPU: no figure here means anything.**", ""] * report.rehearsal),
+        *(["**A rehearsal on a CPU: all figures are meaningless.**", ""] * report.rehearsal),
         f"Measured by `python benchmarks/gpu.py` in {report.seconds:.0f} s ({parts}) on "
-        f"{report.machine}; the driver serves CUDA {report.cuda}; {software}.",
+        f"{report.machine}; the driver supports CUDA {report.cuda}; {software}.",
         "",
         f"Model: {report.model}, {report.weights / 1e6:.1f} M weights, "
-        f"{report.macs / 1e9:.2f} G multiply-adds a frame.",
+        f"{report.macs / 1e9:.2f} G multiply-adds per frame.",
         "",
         *_tests(report.tests),
         *_ceilings(report.ceilings),
@@ -129,7 +129,7 @@ def markdown(report: Report) -> str:
         *_latency(report),
     ]
     if report.left_out:
-        said += ["## What did not run here", "", *(f"- {why}" for why in report.left_out), ""]
+        said += ["## Not run", "", *(f"- {why}" for why in report.left_out), ""]
     return "\n".join(said)
 
 
@@ -159,8 +159,8 @@ def _ceilings(ceilings: dict[str, Any]) -> list[str]:
     }
     known = [text.format(ceilings[name]) for name, text in names.items() if ceilings.get(name)]
     how = {
-        "measured": "measured here by a copy of 2 GiB, pinned transfers and products of 8192x8192",
-        "driver": "worked out from the driver's clocks and widths, not measured",
+        "measured": "measured with a copy of 2 GiB, pinned transfers and products of 8192x8192",
+        "driver": "computed from the driver's clocks and widths, not measured",
     }[ceilings["source"]]
     return [f"**Ceilings**, {how}: {', '.join(known) or 'unknown'}.", ""]
 
@@ -176,7 +176,7 @@ def _parity(report: Report) -> list[str]:
     return [
         f"## Parity with PyTorch on the CPU, on {report.photographs}",
         "",
-        "| model | backend | device | worst logit error | agreement | n | |",
+        "| model | backend | device | largest logit error | agreement | n | |",
         "|---|---|---|---|---|---|---|",
         *rows,
         "",
@@ -189,12 +189,12 @@ def _latency(report: Report) -> list[str]:
     return [
         "## Latency, host to host",
         "",
-        "Milliseconds of a batch, over inputs that rotate. `up`, `GPU` and `down` are timed by "
-        "themselves: the copy in, the network, the copy out. The floor is the larger of two times: "
-        "every weight read once, and every multiply-add done, at the ceilings above. The share is "
-        "the floor over the network's time on the GPU (over the latency, where it is not told).",
+        "Milliseconds per batch, over rotating inputs. `up`, `GPU` and `down` are timed "
+        "separately: the copy in, the network, the copy out. The floor is the larger of two times: "
+        "reading every weight once, and every multiply-add, at the ceilings above. The share is "
+        "the floor divided by the network's GPU time (by the latency if that is unknown).",
         "",
-        "| way | precision | batch | frames/s | p50 | p99 | up | GPU | down | floor | share | "
+        "| variant | precision | batch | frames/s | p50 | p99 | up | GPU | down | floor | share | "
         "logit error |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *(_row(row) for row in report.rows),

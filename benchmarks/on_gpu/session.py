@@ -1,4 +1,4 @@
-"""One run of the benchmark: what it works on, what it has found, and the time that is left."""
+"""One run of the benchmark: its inputs, its results, and the remaining time."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ DRAWN = ("vgg16-224", "vgg16-half-160", "vgg16-tiny-64")
 
 @dataclass
 class Session:
-    """What the parts share.
+    """The shared state of the parts.
 
     Attributes:
-        report: that they fill, rewritten after each.
-        output: the folder that it goes to.
-        folder: for files that nobody keeps.
-        checkpoint: the model.
-        device: where PyTorch computes: the GPU, or the CPU in a rehearsal.
-        limits: of the GPU, as its driver says.
-        seconds: for all of it.
-        models: the checkpoint and what was exported from it.
-        ceilings: of the device, as far as they are known yet.
+        report: filled by the parts, rewritten after each.
+        output: folder of the report.
+        folder: folder for temporary files.
+        checkpoint: path of the model.
+        device: PyTorch's device: the GPU, or the CPU in a rehearsal.
+        limits: the driver's data about the GPU.
+        seconds: total time limit.
+        models: the checkpoint and its exports.
+        ceilings: of the device, as far as known.
     """
 
     report: Report
@@ -66,41 +66,41 @@ class Session:
 
     @property
     def rehearsal(self) -> bool:
-        """Whether this runs on a CPU, to try the script."""
+        """Whether this is a trial of the script on a CPU."""
         return self.report.rehearsal
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Seconds left."""
         return self.seconds - (monotonic() - self._began)
 
     @property
     def inputs(self) -> Inputs:
-        """Frames, and PyTorch's logits for them on the CPU, in float32."""
+        """Return frames, and PyTorch's float32 logits for them on the CPU."""
         if self._inputs is None:
             self._inputs = Inputs(self.card, TorchBackend(self.module, self.card).infer)
         return self._inputs
 
     def leave_out(self, why: str) -> None:
-        """Note what does not run here."""
-        print(f"left out: {why}", flush=True)
+        """Record what does not run."""
+        print(f"skipped: {why}", flush=True)
         self.report.left_out.append(why)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Note a row, and write the report: the next one may outlast the time."""
+        """Record a row, and write the report in case the time runs out."""
         gpu = "-" if row["gpu_ms"] is None else f"{row['gpu_ms']:.3f}"
         print(f"{row['way']}, batch {row['batch']}: {row['p50_ms']:.3f} ms, {gpu} on the GPU")
         self.report.rows.append(row)
         self.save()
 
     def save(self) -> Path:
-        """Write the report as it stands."""
+        """Write the current report."""
         self.report.seconds = round(monotonic() - self._began, 1)
         return self.report.save(self.output)
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Note what a part took, and write the report."""
+        """Record a part's duration, and write the report."""
         began = monotonic()
         try:
             yield
@@ -110,7 +110,7 @@ class Session:
 
 
 def drawn_checkpoint(name: str, folder: Path) -> Path:
-    """A VGG16 with random weights: as published, as the shipped one, or tiny for a rehearsal."""
+    """Make a VGG16 with random weights: as published, as shipped, or tiny for a rehearsal."""
     known, labels = architecture("vgg16"), ("cat", "dog")
     narrow: dict[str, Any] = {"head": "gap", "batch_norm": True}
     card = {
@@ -125,7 +125,7 @@ def drawn_checkpoint(name: str, folder: Path) -> Path:
 
 
 def photographs(folder: Path, count: int) -> tuple[Sequence[Path], Sequence[Path], str]:
-    """Where the pictures to calibrate on and to judge by are, and what they are."""
+    """Return the images for calibration and for evaluation, and their description."""
     if named := os.environ.get("EDGECAT_PHOTOS", ""):
         photos = Path(named)
         test = photos / "test.tar"

@@ -1,4 +1,4 @@
-"""The tests of tests/gpu, in a process of their own: the faults they provoke stay there."""
+"""Runs tests/gpu in its own process, which isolates the faults they provoke."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tests(session: Session, seconds: float) -> None:
-    """Run tests/gpu on the GPU, with as many soak cycles as fit."""
+    """Run tests/gpu on the GPU, with as many soak cycles as time allows."""
     result = session.folder / "tests.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-k", "not software", str(ROOT / "tests" / "gpu"), f"--junitxml={result}"]
@@ -24,14 +24,14 @@ def tests(session: Session, seconds: float) -> None:
     try:
         subprocess.run(command, cwd=ROOT, timeout=max(seconds, 1), check=False, env=environment)
     except subprocess.TimeoutExpired:
-        session.report.tests = {"failed": 1, "names": [f"not done after {seconds:.0f} s"]}
+        session.report.tests = {"failed": 1, "names": [f"timed out after {seconds:.0f} s"]}
         return
     none = {"failed": 1, "names": ["pytest did not start"]}
     session.report.tests = counted(result) if result.is_file() else none
 
 
 def counted(junit: Path) -> dict[str, Any]:
-    """Counts by outcome from pytest's XML; a run without tests has failed."""
+    """Count outcomes in pytest's XML; a run without tests counts as failed."""
     cases = list(ElementTree.parse(junit).iter("testcase"))
     failed = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
     skipped = [reason for c in cases if (reason := c.find("skipped")) is not None]

@@ -1,7 +1,7 @@
-"""Ways to answer the same frames: edgecat's own backends, and what PyTorch and ONNX Runtime offer.
+"""The variants: edgecat's own backends, PyTorch's modes, and ONNX Runtime.
 
-All are used alike, host to host: uint8 (n, height, width, 3) BGR frames in the host's memory in,
-float32 logits (n, classes) in the host's memory out.
+All map host memory to host memory: uint8 (n, height, width, 3) BGR frames in,
+float32 logits (n, classes) out.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from on_gpu.ceilings import device_ms
 
 @dataclass(frozen=True)
 class Stages:
-    """Milliseconds on the GPU, each timed by itself; None where it cannot be told.
+    """Milliseconds on the GPU, each timed separately; None if unknown.
 
     Attributes:
         up: the frames' copy to the GPU, from pinned memory.
-        gpu: the network alone.
+        gpu: the network only.
         down: the logits' copy back.
     """
 
@@ -41,10 +41,10 @@ class Stages:
 
 
 class Way(Protocol):
-    """One way to answer.
+    """One variant.
 
     Attributes:
-        label: for the table.
+        label: label in the table.
         precision: of the arithmetic: fp32, fp16, bf16 or int8.
         device: cpu or cuda.
     """
@@ -54,17 +54,17 @@ class Way(Protocol):
     device: str
 
     def prepare(self, batch: int) -> None:
-        """Get ready for batches of this size: allocate, compile, record."""
+        """Prepare for batches of this size: allocate, compile, record."""
 
     def infer(self, frames: Frames) -> Logits:
-        """Answer a batch of the size that was prepared."""
+        """Classify a batch of the prepared size."""
 
     def stages(self) -> Stages:
-        """Time the parts of an answer."""
+        """Time the parts of a batch."""
 
 
 class Served:
-    """A model behind edgecat's own `Classifier`, as the product serves it."""
+    """A model behind edgecat's own `Classifier`, as in production."""
 
     def __init__(self, subject: Subject) -> None:
         self._classifier, self._gpu_ms = subject.classifier, subject.gpu_ms
@@ -74,15 +74,15 @@ class Served:
         self._frames: Frames = np.empty((0, card.height, card.width, 3), np.uint8)
 
     def prepare(self, batch: int) -> None:
-        """Nothing to do: batches of any size are served."""
+        """Do nothing: any batch size is supported."""
 
     def infer(self, frames: Frames) -> Logits:
-        """Answer a batch."""
+        """Classify a batch."""
         self._frames = frames
         return self._classifier.infer(frames)
 
     def stages(self) -> Stages:
-        """What the backend says that the GPU took, less copies of the same sizes."""
+        """Return the GPU time reported by the backend, minus copies of the same sizes."""
         if self._gpu_ms is None:
             return Stages()
         times = []
@@ -98,7 +98,7 @@ class Served:
 
 
 class Eager:
-    """PyTorch, operator by operator; frames and logits pass through pinned memory."""
+    """PyTorch eager; frames and logits pass through pinned memory."""
 
     def __init__(
         self,
@@ -121,11 +121,11 @@ class Eager:
         self.label, self.precision, self.device = label, precision, device.type
         self._place, self._dtype, self._card = device, dtype, card
         mean, std = (torch.tensor(v).view(1, 3, 1, 1).to(device) for v in (card.mean, card.std))
-        # One multiplication and one addition, with nothing made on the host: a graph can hold it.
+        # One multiplication and one addition, without host tensors: can be captured in a graph.
         self._scale, self._shift = 1 / (255 * std), -mean / std
 
     def prepare(self, batch: int) -> None:
-        """Make the buffers, and compute once."""
+        """Allocate the buffers, and compute once."""
         shape, pinned = (batch, self._card.height, self._card.width, 3), self.device == "cuda"
         self._host_in = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
         self._host_out = torch.empty((batch, self._card.classes), pin_memory=pinned)
@@ -135,7 +135,7 @@ class Eager:
 
     @torch.inference_mode()
     def infer(self, frames: Frames) -> Logits:
-        """Answer a batch."""
+        """Classify a batch."""
         self._host_in.numpy()[:] = frames
         self._frames.copy_(self._host_in, non_blocking=True)
         self._host_out.copy_(self._work(), non_blocking=True)
@@ -146,7 +146,7 @@ class Eager:
 
     @torch.inference_mode()
     def stages(self) -> Stages:
-        """Each by events on the stream."""
+        """Time each part by events on the stream."""
         logits = self._work().clone()
         return Stages(
             device_ms(lambda: self._frames.copy_(self._host_in, non_blocking=True), self._place),
@@ -155,7 +155,7 @@ class Eager:
         )
 
     def _ready(self, batch: int) -> Callable[[], Tensor]:
-        """What turns the frames on the device into logits there."""
+        """Compute logits from frames, both on the device."""
         return self._computed
 
     @torch.inference_mode()
@@ -166,10 +166,10 @@ class Eager:
 
 
 class Recorded(Eager):
-    """The same, replayed as one CUDA graph."""
+    """PyTorch replayed as one CUDA graph."""
 
     def _ready(self, batch: int) -> Callable[[], Tensor]:
-        """Compute on a side stream until warm, and record."""
+        """Warm up on a side stream, and record the graph."""
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -188,11 +188,11 @@ class Recorded(Eager):
 
 
 class Bound(Eager):
-    """ONNX Runtime's CUDA provider, bound to memory of the GPU (IOBinding), on PyTorch's stream.
+    """ONNX Runtime's CUDA provider with GPU memory (IOBinding), on PyTorch's stream.
 
     Args:
-        label: for the table.
-        path: the deployed graph, which takes frames as they are.
+        label: label in the table.
+        path: the exported graph, which takes frames directly.
         card: its card.
         device: the GPU; a CPU in a rehearsal.
     """
@@ -211,12 +211,12 @@ class Bound(Eager):
         if started != wanted:
             raise DeviceError(f"onnxruntime started {started}; expected {wanted}")
         self._options = ort.RunOptions()
-        if self.device == "cuda":  # the stream's order is enough
+        if self.device == "cuda":  # stream order suffices
             name = "disable_synchronize_execution_providers"
             self._options.add_run_config_entry(name, "1")
 
     def _ready(self, batch: int) -> Callable[[], Tensor]:
-        """Bind the frames' memory, and memory for the logits."""
+        """Bind the memory of frames and logits."""
         self._logits = torch.zeros((batch, self._card.classes), device=self._place)
         self._binding = self._session.io_binding()
         at = self.device, self._place.index or 0
@@ -241,10 +241,10 @@ class Bound(Eager):
 
 
 def copies_ms(up: int, down: int, repeats: int = 20) -> tuple[float, float]:
-    """Median milliseconds of copying so many bytes to the GPU and back, over edgecat's own layer.
+    """Measure copies of this many bytes to the GPU and back, with edgecat's own CUDA layer.
 
     Returns:
-        Both; 0 where there is no GPU.
+        Both medians in milliseconds; 0 without a GPU.
     """
     try:
         gpu = open_gpu()

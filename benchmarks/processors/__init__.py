@@ -1,1 +1,1 @@
-"""The same answer on every processor: a matrix of them, emulated, beside the native one."""
+"""Tests for identical results on many CPUs, emulated and native."""

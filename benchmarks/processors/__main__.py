@@ -1,12 +1,12 @@
-"""The same answer on every processor: `make processors`.
+"""Test for identical results on many CPUs: `make processors`.
 
     PYTHONPATH=benchmarks python -m processors [--rows haswell nano ...]
 
-Fetches QEMU, Pythons and wheels into `.venv/processors`, once, and leaves the system alone. Each
-row opens the shipped files on every backend, replays their golden frames and answers drawn images;
-converts a network to int8; and runs the tests of int8. A run of all rows writes
-`docs/results/processors.md`; a run of some prints the page. Exits with 3 where an answer is beyond
-the limits, a hash differs, a test fails, or what must run does not.
+Downloads QEMU, Pythons and wheels into `.venv/processors`, once, without changing the system. Each
+row opens the shipped files on every backend, replays their golden frames, classifies drawn images;
+converts a network to int8; and runs the int8 tests. A run of all rows writes
+`docs/results/processors.md`; a partial run prints the page. Exits with 3 if a result exceeds
+the limits, a hash differs, a test fails, or a required trial does not run.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from processors.trials import BACKENDS, DRAWN, Outcome, planned, run_all
 
 PAGE = ROOT / "docs" / "results" / "processors.md"
 _SELECTIONS = ("rows", "backends", "models")
-_SIZE = 400  # halved, then shrunk by less than two: both steps of `preprocess`
+_SIZE = 400  # halved, then scaled by less than two: covers both steps of `preprocess`
 
 
 def main() -> int:
-    """Run the matrix; the exit code."""
-    parser = argparse.ArgumentParser(description="Give the same answer on every processor.")
+    """Run the matrix; return the exit code."""
+    parser = argparse.ArgumentParser(description="Test for identical results on many CPUs.")
     keys = [row.key for row in ROWS]
     parser.add_argument("--rows", nargs="+", choices=keys, default=keys, help="default: all")
     parser.add_argument("--backends", nargs="+", choices=list(BACKENDS), default=list(BACKENDS))
-    parser.add_argument("--jobs", type=int, default=cores(), help="processes at a time")
-    parser.add_argument("--timeout", type=float, default=5400, help="of each, in seconds")
+    parser.add_argument("--jobs", type=int, default=cores(), help="number of parallel processes")
+    parser.add_argument("--timeout", type=float, default=5400, help="per process, in seconds")
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "processors")
     parser.add_argument("--models", type=Path, nargs="+", default=[INT8, FP16])
     whole = parser.parse_args([])
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # QEMU leaves core files otherwise
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # otherwise QEMU leaves core files
     rows = [row for row in ROWS if row == NATIVE or row.key in options.rows]
     models = [path.resolve() for path in options.models]
     try:
@@ -59,7 +59,7 @@ def main() -> int:
         if all(getattr(options, name) == getattr(whole, name) for name in _SELECTIONS):
             with atomic_path(PAGE) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-            print(f"written to {PAGE.relative_to(ROOT)}")
+            print(f"wrote {PAGE.relative_to(ROOT)}")
         else:
             print(text)
     except EdgecatError as error:
@@ -77,9 +77,7 @@ def _tried(
     with tempfile.TemporaryDirectory() as folder:
         images, pictures = _draw(Path(folder))
         trials = planned(rows, models, options.backends, images, pictures)
-        print(
-            f"{len(trials)} trials on {len(rows)} processors, {options.jobs} at a time", flush=True
-        )
+        print(f"{len(trials)} trials on {len(rows)} CPUs, {options.jobs} in parallel", flush=True)
         place = Path(folder) / "place"
         place.mkdir()
         outcomes = run_all(
@@ -89,7 +87,7 @@ def _tried(
 
 
 def _draw(folder: Path) -> tuple[Path, Path]:
-    """Draw the images once, for every row: an .npy file and a folder of PNG files."""
+    """Draw the images for all rows, as an .npy file and a folder of PNG files."""
     drawn, _ = synthetic_pets(DRAWN, seed=7, size=_SIZE)
     images, pictures = folder / "images.npy", folder / "pictures"
     np.save(images, drawn)

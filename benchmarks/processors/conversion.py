@@ -1,9 +1,9 @@
-"""A float32 graph converted to int8; runs inside each interpreter and prints JSON with its hashes.
+"""Convert a float32 graph to int8 inside each interpreter, and print JSON with its hashes.
 
     python conversion.py
 
-It needs numpy, onnx, onnxruntime, edgecat_runtime and edgecat_export. Weights and calibration
-frames are whole numbers from a seed, so that every machine begins with the same bytes.
+Needs numpy, onnx, onnxruntime, edgecat_runtime and edgecat_export. Weights and calibration
+frames are integers from a seed, so that every machine starts with the same bytes.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def main() -> None:
 
 
 def network() -> bytes:
-    """Three convolutions, each halved by a pool, a mean and a dense layer, as the deployed graph.
+    """Build the deployed graph: three convolutions with pools, a mean and a dense layer.
 
-    Sums of 27 to 144 products make a processor's own order of additions visible in the last bits.
+    Sums of 27 to 144 products reveal a CPU's order of additions in the last bits.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -89,15 +89,15 @@ def network() -> bytes:
 
 
 def patches(count: int) -> NDArray[np.uint8]:
-    """Coloured patches over all grey levels, uint8 (count, 16, 16, 3)."""
+    """Return coloured patches over all levels, uint8 (count, 16, 16, 3)."""
     coarse = np.random.default_rng(201).integers(0, 256, (count, SIZE // 4, SIZE // 4, 3))
     return coarse.repeat(4, 1).repeat(4, 2).astype(np.uint8)
 
 
 def _whole(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Whole numbers from 96 to 127, of either sign, over 64: exact in float32.
+    """Return integers from 96 to 127, of either sign, divided by 64: exact in float32.
 
-    All are near the widest, so that in 8 bits two products would often exceed 16 bits.
+    All are near the maximum, so that the sum of two 8-bit products would often overflow 16 bits.
     """
     values = rng.integers(96, 128, shape) * (2 * rng.integers(0, 2, shape) - 1)
     return (values / 64).astype(np.float32)

@@ -1,8 +1,8 @@
-"""QEMU, and a Python for each foreign processor, from Debian packages unpacked into a folder.
+"""QEMU, and a Python for each foreign CPU, from Debian packages unpacked into a folder.
 
-The system is left alone: apt keeps lists and downloads of its own in that folder, and `dpkg -x`
-unpacks without installing. Neither needs root. The archive is the one that the system's own apt
-uses; where that is not Debian's, `EDGECAT_DEBIAN` names a mirror of Debian's.
+The system is not changed: apt keeps its lists and downloads in that folder, and `dpkg -x`
+unpacks without installing. Neither needs root. The archive is the one that the system's apt
+uses; if that is not Debian's, set `EDGECAT_DEBIAN` to a Debian mirror.
 """
 
 from __future__ import annotations
@@ -40,40 +40,40 @@ APT::Sandbox::User "";
 
 
 class Debian:
-    """Debian packages, unpacked once and kept.
+    """Unpacked Debian packages, cached.
 
     Args:
-        folder: that keeps them; made where it is missing.
+        folder: cache folder; created if missing.
 
     Raises:
-        UserError: this system has no apt, or not Debian's keys.
+        UserError: this system has no apt, or lacks Debian's keys.
     """
 
     def __init__(self, folder: Path) -> None:
         for program in ("apt-get", "dpkg"):
             if shutil.which(program) is None:
                 raise UserError(
-                    f"there is no {program} here; foreign processors are emulated with packages of "
-                    "Debian, so run this on Debian or Ubuntu, or name --rows native"
+                    f"{program} not found; foreign CPUs are emulated with packages from "
+                    "Debian, so run this on Debian or Ubuntu, or use --rows native"
                 )
         self._folder = folder
         self._host = self._run("dpkg", "--print-architecture").strip()
         self._updated = False
 
     def emulator(self, machine: str) -> Path:
-        """The static QEMU that runs programs of a machine, such as `aarch64`, on this one."""
+        """Return the static user-mode QEMU for a machine such as `aarch64`."""
         programs = [f"usr/bin/qemu-{name}" for name in ARCHITECTURES]
         return self._unpacked("qemu", [f"qemu-user:{self._host}"], programs) / (
             f"usr/bin/qemu-{machine}"
         )
 
     def root(self, machine: str) -> Path:
-        """A folder with Python and the libraries that it and the wheels need, for a machine."""
+        """Return a folder with Python and the libraries it and the wheels need, for a machine."""
         architecture = ARCHITECTURES[machine]
         return self._unpacked(f"root-{machine}", [f"{name}:{architecture}" for name in _ROOT])
 
     def _unpacked(self, name: str, packages: Sequence[str], keep: Sequence[str] = ()) -> Path:
-        """Download and unpack packages; `keep` names the files to keep, all where it is empty."""
+        """Download and unpack packages; `keep` selects the files to keep, default all."""
         target = self._folder / name
         if target.is_dir():
             return target
@@ -93,7 +93,7 @@ class Debian:
         return target
 
     def _update(self) -> None:
-        """Write apt's own configuration, and fetch the lists, once a run."""
+        """Write a separate apt configuration, and download the lists, once per run."""
         if self._updated:
             return
         folder = self._folder / "apt"
@@ -127,7 +127,7 @@ class Debian:
 
 
 def _archive() -> str:
-    """The address of Debian's archive: EDGECAT_DEBIAN, else the one that this system's apt uses."""
+    """Return the address of Debian's archive: EDGECAT_DEBIAN, else the one used by this system."""
     if named := os.environ.get("EDGECAT_DEBIAN"):
         return named
     listed = subprocess.run(
@@ -140,7 +140,7 @@ def _archive() -> str:
         if label == "Debian" and address:
             return address
     raise UserError(
-        "apt here has no list of Debian's archive; run apt-get update, or name a mirror of it in "
+        "apt has no lists of Debian's archive; run apt-get update, or set a Debian mirror in "
         "EDGECAT_DEBIAN"
     )
 

@@ -1,4 +1,4 @@
-"""Pythons to run a script in, native or emulated, with nothing but the packages named."""
+"""Isolated Pythons, native or emulated, with only the given packages."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from processors.rows import Row
 
 ROOT = Path(__file__).parents[2]
 _CONSTRAINTS = ROOT / "constraints.txt"
-_GLIBC = range(17, 42)  # manylinux_2_17 up to the glibc of Debian's suite
+_GLIBC = range(17, 42)  # manylinux_2_17 to the glibc of the Debian suite
 _NOISE = "TCG doesn't support requested feature"
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a script left behind.
+    """The result of a script.
 
     Attributes:
-        out: its standard output.
-        failure: why it did not end well; else empty.
-        seconds: that it took.
+        out: standard output.
+        failure: why it failed; empty on success.
+        seconds: duration.
     """
 
     out: str
@@ -45,9 +45,9 @@ class Interpreter:
     """A Python without site-packages.
 
     Attributes:
-        command: that starts it.
+        command: command line prefix.
         python: its version, such as `3.13`.
-        machine: that it was built for; empty for the running one, whose wheels pip knows best.
+        machine: target machine; empty for the running Python, whose wheels pip selects itself.
     """
 
     command: tuple[str, ...]
@@ -57,7 +57,7 @@ class Interpreter:
     def run(
         self, arguments: Sequence[str | Path], paths: Sequence[Path], *, cwd: Path, timeout: float
     ) -> Ran:
-        """Run it on one thread, importing from `paths` alone; `timeout` in seconds."""
+        """Run it on one thread, importing only from `paths`; `timeout` in seconds."""
         kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
         ones = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         own = {"EDGECAT_CACHE": str(cwd / "cache"), "PYTHONNOUSERSITE": "1"}
@@ -73,13 +73,13 @@ class Interpreter:
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired:
-            return Ran("", f"still running after {timeout:.0f} s", time.perf_counter() - start)
+            return Ran("", f"timed out after {timeout:.0f} s", time.perf_counter() - start)
         seconds = time.perf_counter() - start
         return Ran(ran.stdout, _failure(ran.returncode, ran.stderr), seconds)
 
 
 def _failure(code: int, error: str) -> str:
-    """A sentence on how a process ended; empty where it ended well."""
+    """Describe how a process failed; empty on success."""
     lines = [line.strip() for line in error.splitlines() if line.strip() and _NOISE not in line]
     if code == 0:
         return ""
@@ -92,10 +92,10 @@ def _failure(code: int, error: str) -> str:
 
 
 class Workshop:
-    """Makes interpreters and fetches their packages, once, into a folder.
+    """Creates interpreters and downloads their packages into a cache folder.
 
     Args:
-        folder: that keeps everything; made where it is missing.
+        folder: cache folder; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -104,10 +104,10 @@ class Workshop:
         self._debian: Debian | None = None
 
     def interpreter(self, row: Row) -> Interpreter:
-        """The Python of a row.
+        """Return the Python of a row.
 
         Raises:
-            UserError: it is an emulated one, and Debian's packages cannot be had here.
+            UserError: it is emulated, and Debian's packages are not available.
         """
         if row.native:
             return Interpreter((sys.executable,), "{}.{}".format(*sys.version_info))
@@ -118,7 +118,7 @@ class Workshop:
         return Interpreter(tuple(map(str, command)), PYTHON, row.machine)
 
     def emulator_version(self, row: Row) -> str:
-        """QEMU's own words, such as `QEMU 10.0.13 (Debian ...)`."""
+        """Return QEMU's version line, such as `QEMU 10.0.13 (Debian ...)`."""
         said = subprocess.run(
             [self.interpreter(row).command[0], "--version"], capture_output=True, text=True
         ).stdout
@@ -127,15 +127,15 @@ class Workshop:
     def package(
         self, interpreter: Interpreter, requirement: str, *, dependencies: bool = False
     ) -> Path:
-        """The folder with a package's wheel, unpacked for an interpreter.
+        """Return the folder of a package's wheel, unpacked for an interpreter.
 
         Args:
-            interpreter: that will import it.
+            interpreter: the interpreter that imports it.
             requirement: such as `numpy`, in the version of constraints.txt, or `numpy==1.26.4`.
-            dependencies: also fetch what it depends on, into the same folder.
+            dependencies: also download its dependencies into the same folder.
 
         Raises:
-            UserError: pip finds no wheel.
+            UserError: pip found no wheel.
         """
         exact = pinned(requirement, interpreter.python)
         tag = f"{interpreter.machine or 'native'}-{interpreter.python}"
@@ -159,10 +159,10 @@ class Workshop:
 
 
 def pinned(requirement: str, python: str) -> str:
-    """A requirement with the version that constraints.txt has for a Python, where it has none.
+    """Pin a requirement to the version in constraints.txt for a Python, unless it has one.
 
     Raises:
-        UserError: constraints.txt does not name it.
+        UserError: it is not in constraints.txt.
     """
     if "==" in requirement:
         return requirement
@@ -177,7 +177,7 @@ def pinned(requirement: str, python: str) -> str:
 
 
 def _platform(interpreter: Interpreter) -> list[str]:
-    """Options that make pip choose wheels for another machine and Python than its own."""
+    """Return pip options that select wheels for another machine and Python."""
     tags = [f"manylinux_2_{minor}_{interpreter.machine}" for minor in _GLIBC]
     tags.append(f"manylinux2014_{interpreter.machine}")
     digits = interpreter.python.replace(".", "")

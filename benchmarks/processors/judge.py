@@ -1,4 +1,4 @@
-"""Verdicts: each outcome held against its limits and against the native one."""
+"""Verdicts: compares each outcome with its limits and with the native outcome."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
 from processors.trials import Outcome, Trial
 
-PROBABILITY_LIMIT = 0.02  # between versions of OpenCV, whose resizing may differ by a grey level
+PROBABILITY_LIMIT = 0.02  # between OpenCV versions, whose resizing may differ by one grey level
 REFERENCE_OPENCV = "5.0.0.93"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an outcome is worth.
+    """The verdict on an outcome.
 
     Attributes:
-        outcome: that was judged.
-        ran: whether there was anything to judge.
-        passed: whether every limit was kept.
-        remark: why not; else empty.
-        error: worst logit error against the native answers, or difference of probabilities.
-        same: number of images with the same best class.
+        outcome: the outcome.
+        ran: whether the trial ran.
+        passed: whether all limits were met.
+        remark: the reason for a failure; else empty.
+        error: largest logit error or probability difference against the native results.
+        same: number of images with the same predicted class.
     """
 
     outcome: Outcome
@@ -38,10 +38,10 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether it counts against the whole.
+        """Whether it fails the whole run.
 
-        What missed a limit does, and what had to run and did not. OpenVINO and OpenCV need not run
-        where they are emulated: that QEMU cannot run a wheel says nothing about the processor.
+        Missed limits do, and required trials that did not run. OpenVINO and OpenCV need not run
+        under emulation: a wheel that QEMU cannot run says nothing about the CPU.
         """
         trial = self.outcome.trial
         optional = trial.kind == "answers" and trial.subject != "onnxruntime"
@@ -55,11 +55,11 @@ class Verdict:
 
 
 def judged(outcomes: Sequence[Outcome], cards: Mapping[str, ModelCard]) -> list[Verdict]:
-    """Judge outcomes, the native ones among them.
+    """Evaluate outcomes, including the native ones.
 
     Args:
-        outcomes: of all trials.
-        cards: of the models, by file name.
+        outcomes: the outcomes of all trials.
+        cards: model cards, by file name.
     """
     natives = {_key(item.trial): item for item in outcomes if item.trial.row.native}
     return [_verdict(item, natives.get(_key(item.trial)), natives, cards) for item in outcomes]
@@ -79,11 +79,11 @@ def _verdict(
     if trial.kind == "tests":
         return _tests(outcome)
     if outcome.failure or not outcome.found:
-        return Verdict(outcome, ran=False, passed=False, remark=outcome.failure or "said nothing")
+        return Verdict(outcome, ran=False, passed=False, remark=outcome.failure or "no output")
     if trial.kind == "classify":
         return _classified(outcome, natives.get(("classify", REFERENCE_OPENCV, "")))
     if native is None or not native.found:
-        return Verdict(outcome, ran=True, passed=False, remark="no native answer to compare with")
+        return Verdict(outcome, ran=True, passed=False, remark="no native result to compare with")
     if trial.kind == "export":
         return _exported(outcome, native)
     return _answered(outcome, native, cards[trial.model])
@@ -98,9 +98,9 @@ def _answered(outcome: Outcome, native: Outcome, card: ModelCard) -> Verdict:
     limit = LOGIT_LIMITS[card.precision]
     remarks = [outcome.trial.row.mismatch(tuple(found["features"])), found["refused"]]
     if not error <= limit:
-        remarks.append(f"drawn images are answered {error:.1e} off; at most {limit:.0e} is allowed")
+        remarks.append(f"logits of drawn images differ by {error:.1e}; limit {limit:.0e}")
     if same < n:
-        remarks.append(f"{n - same} of {n} drawn images get another class")
+        remarks.append(f"{n - same} of {n} drawn images get a different class")
     remark = "; ".join(filter(None, remarks))
     return Verdict(outcome, True, not remark, remark, error, same)
 
@@ -109,11 +109,11 @@ def _exported(outcome: Outcome, native: Outcome) -> Verdict:
     found, expected = outcome.found, native.found
     remark = ""
     if found["float32"] != expected["float32"]:
-        remark = "the float32 network is not the same to begin with"
+        remark = "the float32 network already differs"
     elif found["payload"] != expected["payload"]:
-        remark = "another payload than natively"
+        remark = "payload differs from the native one"
     elif found["golden"] != expected["golden"]:
-        remark = "the same payload, but other golden logits in its card"
+        remark = "same payload, but different golden logits in its card"
     return Verdict(outcome, True, not remark, remark)
 
 
@@ -121,14 +121,14 @@ def _tests(outcome: Outcome) -> Verdict:
     failed = re.findall(r"^(?:FAILED|ERROR) \S+?::(\S+)", outcome.out, re.M)
     ran = re.search(r"\d+ (?:passed|failed)", outcome.out) is not None
     passed = not outcome.failure and ran
-    remark = "" if passed else ", ".join(failed) or outcome.failure or "no test was run"
+    remark = "" if passed else ", ".join(failed) or outcome.failure or "no test ran"
     return Verdict(outcome, ran, passed, remark)
 
 
 def _classified(outcome: Outcome, reference: Outcome | None) -> Verdict:
     answers = outcome.found["answers"]
     if reference is None or "answers" not in reference.found:
-        return Verdict(outcome, True, False, f"OpenCV {REFERENCE_OPENCV} gave no answer")
+        return Verdict(outcome, True, False, f"OpenCV {REFERENCE_OPENCV} gave no result")
     pairs = list(zip(answers, reference.found["answers"], strict=True))
     same = sum(one["label"] == other["label"] for one, other in pairs)
     error = max(
@@ -138,7 +138,7 @@ def _classified(outcome: Outcome, reference: Outcome | None) -> Verdict:
     )
     remark = ""
     if same < len(pairs):
-        remark = f"{len(pairs) - same} of {len(pairs)} images get another label"
+        remark = f"{len(pairs) - same} of {len(pairs)} images get a different label"
     elif error > PROBABILITY_LIMIT:
-        remark = f"a probability differs by {error:.2f}; at most {PROBABILITY_LIMIT} is allowed"
+        remark = f"a probability differs by {error:.2f}; limit {PROBABILITY_LIMIT}"
     return Verdict(outcome, True, not remark, remark, error, same)

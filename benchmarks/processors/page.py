@@ -19,21 +19,21 @@ from processors.trials import BACKENDS, DRAWN, DRAWN_DEAR, INT8_TESTS, OPENCVS
 
 VECTORS = ("SSE42", "AVX", "AVX2", "FMA3", "AVX512F", "ASIMD", "SVE")
 INT8 = ("AVX_VNNI", "AVX512VNNI", "AMX_INT8", "ASIMDDP", "I8MM")
-_HOST_FLAGS = {"avx_vnni": "AVX_VNNI", "amx_int8": "AMX_INT8"}  # that NumPy does not ask for
-_TITLE = "# The same answer on every processor\n\nWritten by `make processors`.\n"
+_HOST_FLAGS = {"avx_vnni": "AVX_VNNI", "amx_int8": "AMX_INT8"}  # not detected by NumPy
+_TITLE = "# Identical results on many CPUs\n\nWritten by `make processors`.\n"
 _INTRODUCTION = """\
-This machine: {host}, Python {python}. The other processors are emulated by {emulator} in user mode,
+This machine: {host}, Python {python}. The other CPUs are emulated by {emulator} in user mode,
 with Debian's Python {guest}. All have {backends} and NumPy {numpy} as published wheels, on one
-thread, and `edgecat_runtime`. Emulation shows what a processor answers, not how fast: there are no
-times here.{skipped}"""
+thread, and `edgecat_runtime`. Emulation shows a CPU's results, not its speed: this page has no
+timings.{skipped}"""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the page says of the machine.
+    """The description of the machine.
 
     Attributes:
-        emulator: QEMU's own words.
+        emulator: QEMU's version line.
         native_python: version of the native Python.
         guest_python: version of the emulated ones.
     """
@@ -44,12 +44,12 @@ class Setting:
 
 
 def page(rows: Sequence[Row], verdicts: Sequence[Verdict], setting: Setting) -> str:
-    """The whole page: processors, answers, conversion, tests, versions of OpenCV."""
+    """Return the complete page: CPUs, predictions, conversion, tests, OpenCV versions."""
     failed = [verdict for verdict in verdicts if verdict.failed]
     silent = [verdict for verdict in verdicts if not verdict.ran]
     summary = (
         f"{len(failed)} of {len(verdicts)} trials failed." if failed else
-        f"All {len(verdicts) - len(silent)} trials that could be run passed."
+        f"All {len(verdicts) - len(silent)} trials that could run passed."
     )  # fmt: skip
     versions = [
         pinned(name, setting.native_python).replace("==", " ") for name in BACKENDS.values()
@@ -61,7 +61,7 @@ def page(rows: Sequence[Row], verdicts: Sequence[Verdict], setting: Setting) -> 
         guest=setting.guest_python,
         numpy=pinned("numpy", setting.native_python).partition("==")[2],
         backends=", ".join(versions),
-        skipped=f" {len(silent)} trials could not be run, for the reasons given." if silent else "",
+        skipped=f" {len(silent)} trials could not run, for the reasons given." if silent else "",
     )
     sections = (_seen(rows, verdicts), _answers(verdicts), _exports(verdicts), _tests(verdicts))
     top = f"{_TITLE}\n{_filled(head)}\n\n**{summary}**\n"
@@ -69,7 +69,7 @@ def page(rows: Sequence[Row], verdicts: Sequence[Verdict], setting: Setting) -> 
 
 
 def host() -> str:
-    """The processor of this machine, as lscpu names it, with family, model and stepping."""
+    """Describe this machine's CPU by lscpu's name, family, model and stepping."""
     if shutil.which("lscpu") is None:
         return machine.processor()
     ran = subprocess.run(["lscpu", "--json"], capture_output=True, text=True, env={"LC_ALL": "C"})
@@ -82,7 +82,7 @@ def host() -> str:
 
 
 def _flat(found: object) -> Iterable[dict[str, str]]:
-    """The entries of lscpu's JSON, however deep this version of it nests them."""
+    """Flatten lscpu's JSON, whose nesting depends on its version."""
     if isinstance(found, list):
         for item in found:
             yield from _flat(item)
@@ -105,7 +105,7 @@ def _seen(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> str:
         int8 = ", ".join(name for name in INT8 if name in seen) or ("none" if seen else "?")
         lines.append((row.title, row.machine, f"`{row.cpu}`" if row.cpu else "", vectors, int8))
     header = ("processor", "machine", "QEMU's `-cpu`", "vectors", "int8 dot products")
-    return _table("What a program sees", "", header, lines)
+    return _table("CPUs as seen by a program", "", header, lines)
 
 
 def _host_features() -> list[str]:
@@ -116,10 +116,10 @@ def _host_features() -> list[str]:
 def _answers(verdicts: Sequence[Verdict]) -> str:
     limits = ", ".join(f"{LOGIT_LIMITS[name]:.0e} in {name}" for name in ("fp16", "int8"))
     text = (
-        "The shipped files. *Golden*: the self-test's worst logit error, against the logits in the "
+        "The shipped files. *Golden*: the self-test's largest logit error, against those in the "
         "file's card. *Native*: the same on drawn images, against the same backend on this "
         f"machine. Both relative to the spread of the golden logits; limits: {limits}. {DRAWN} "
-        f"images, but {DRAWN_DEAR} where emulation takes minutes for one."
+        f"images, but {DRAWN_DEAR} if emulation takes minutes per image."
     )
     lines = []
     for verdict in sorted(_of("answers", verdicts), key=lambda v: v.outcome.trial.model):
@@ -128,7 +128,7 @@ def _answers(verdicts: Sequence[Verdict]) -> str:
         native = f"{verdict.error:.1e}" if verdict.error is not None else ""
         same = f"{verdict.same} of {trial.drawn}" if verdict.ran else ""
         if trial.row.native:
-            native, same = "", ""  # it is what the others are held to
+            native, same = "", ""  # the reference
         cells = (f"`{trial.model}`", trial.row.title, trial.subject, golden, native, same)
         lines.append((*cells, str(verdict)))
     header = ("file", "processor", "backend", "golden", "native", "same class", "")
@@ -159,7 +159,7 @@ def _tests(verdicts: Sequence[Verdict]) -> str:
 
 def _classified(verdicts: Sequence[Verdict]) -> str:
     text = (
-        f"`edgecat classify` natively, with nothing given but {DRAWN} drawn images: the int8 file "
+        f"`edgecat classify` natively, with default options on {DRAWN} drawn images: the int8 file "
         f"on ONNX Runtime. Probabilities against OpenCV {REFERENCE_OPENCV}, limit "
         f"{PROBABILITY_LIMIT}."
     )
@@ -170,7 +170,7 @@ def _classified(verdicts: Sequence[Verdict]) -> str:
         same = f"{verdict.same} of {DRAWN}" if verdict.ran else ""
         numpy = OPENCVS[version].partition("==")[2]
         lines.append((version, numpy or "as above", same, error, str(verdict)))
-    header = ("OpenCV", "NumPy", "same label", "worst difference", "")
+    header = ("OpenCV", "NumPy", "same label", "largest difference", "")
     return _table("Versions of OpenCV", text, header, lines)
 
 

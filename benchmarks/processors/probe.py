@@ -1,9 +1,9 @@
-"""What a processor answers; runs inside each interpreter of the matrix and prints JSON.
+"""Classify images inside each interpreter of the matrix, and print JSON.
 
     python probe.py BACKEND MODEL IMAGES.npy [--drawn N]
 
-It needs numpy, OpenCV (for `preprocess`), edgecat_runtime and the backend. The self-test is the
-classifier's own; a refusal is reported with what was answered, instead of ending the run.
+Needs numpy, OpenCV (for `preprocess`), edgecat_runtime and the backend. The self-test is the
+classifier's own; a failure is reported with its results, instead of ending the run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HWCAP2_BITS = {"I8MM": 13, "BF16": 14}
 
 
 class _Recorder:
-    """A backend that keeps what it answered, so that the self-test's frames are run once."""
+    """A backend that caches its results, so that the self-test's frames run only once."""
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
@@ -47,19 +47,19 @@ class _Recorder:
 
 
 def main() -> None:
-    """Answer, and print one line of JSON."""
+    """Classify, and print one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("backend")
     parser.add_argument("model", type=Path)
     parser.add_argument("images", type=Path, help="uint8 (n, h, w, 3) BGR, as .npy")
-    parser.add_argument("--drawn", type=int, default=12, help="how many of the images to answer")
+    parser.add_argument("--drawn", type=int, default=12, help="number of images to classify")
     options = parser.parse_args()
     images = np.load(options.images)[: options.drawn]
     print(json.dumps({**_here(), **answers(options.backend, options.model, images)}))
 
 
 def answers(backend: str, path: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """Replay the golden frames of a file and answer images, uint8 (n, h, w, 3) BGR."""
+    """Replay the golden frames of a file and classify images, uint8 (n, h, w, 3) BGR."""
     card = read_card(path)
     recorder = _Recorder(open_backend(path, card, name=backend, device="cpu", threads=1))
     with Classifier(recorder, card) as classifier:
@@ -79,7 +79,7 @@ def answers(backend: str, path: Path, images: NDArray[np.uint8]) -> dict[str, An
 
 
 def _here() -> dict[str, Any]:
-    """The processor as a program sees it."""
+    """Describe the CPU as seen by a program."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -88,7 +88,7 @@ def _here() -> dict[str, Any]:
 
 
 def features() -> list[str]:
-    """The processor's features, by NumPy's names, and on ARM those that NumPy does not ask for."""
+    """Return the CPU's features, by NumPy's names, and on ARM those that NumPy does not detect."""
     core: Any = np._core if hasattr(np, "_core") else np.core
     found = [name for name, there in core._multiarray_umath.__cpu_features__.items() if there]
     if platform.machine() == "aarch64":

@@ -1,4 +1,4 @@
-"""What is tried in each row: one process each, with the packages that it may import."""
+"""The trials of each row: one process each, with the packages it may import."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BACKENDS = {
     "opencv": "opencv-python-headless",
 }
 DRAWN = 12
-DRAWN_DEAR = 2  # where one image takes QEMU up to three minutes
+DRAWN_DEAR = 2  # if QEMU takes up to three minutes per image
 # Before 4.10, OpenCV's wheels were built for NumPy 1, whose last wheels are for Python 3.12.
 OPENCVS = {
     "4.6.0.66": "numpy==1.26.4",
@@ -45,15 +45,15 @@ class Trial:
     """One process in one row.
 
     Attributes:
-        row: that it runs in.
-        kind: of what it tries.
-        arguments: of Python.
-        packages: requirements that it imports, each alone.
-        houses: folders of the checkout that it imports.
+        row: the row it runs in.
+        kind: kind of trial.
+        arguments: arguments to Python.
+        packages: requirements that it imports, without dependencies.
+        houses: folders of the checkout that it imports from.
         whole: requirements that it imports with their dependencies.
         subject: the backend of `answers`, the OpenCV of `classify`.
         model: file name of the model of `answers`.
-        drawn: how many drawn images it answers.
+        drawn: number of drawn images to classify.
     """
 
     row: Row
@@ -72,15 +72,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """The outcome of a trial.
 
     Attributes:
-        trial: that was run.
-        failure: why it did not end well; else empty.
-        found: the JSON object that it printed, if any.
-        out: all that it printed.
-        seconds: that it took.
-        skipped: whether it was not even started, since no wheels exist for it.
+        trial: the trial.
+        failure: why it failed; empty on success.
+        found: its JSON output, if any.
+        out: its complete output.
+        seconds: duration.
+        skipped: whether it was not started, since no wheels exist for it.
     """
 
     trial: Trial
@@ -98,14 +98,14 @@ def planned(
     images: Path,
     pictures: Path,
 ) -> list[Trial]:
-    """Every trial of some rows, the longest first.
+    """List the trials of some rows, longest first.
 
     Args:
-        rows: of the matrix.
+        rows: rows of the matrix.
         models: `.onnx` files.
-        backends: registered names, such as `onnxruntime`.
-        images: the drawn images, as .npy.
-        pictures: a folder with the same as PNG files.
+        backends: names of backends, such as `onnxruntime`.
+        images: the drawn images, as .npy file.
+        pictures: a folder with the same images as PNG files.
     """
     answered = [
         answers(row, backend, model, images)
@@ -120,7 +120,7 @@ def planned(
 
 
 def answers(row: Row, backend: str, model: Path, images: Path) -> Trial:
-    """A backend's answers to the golden frames of a file and to drawn images."""
+    """Run a backend on the golden frames of a file and on drawn images."""
     in_float = backend == "opencv" or "int8" not in model.name
     dear = "int8" not in model.name or (in_float and row.slow_float)
     drawn = DRAWN_DEAR if dear and not row.native else DRAWN
@@ -136,20 +136,20 @@ def answers(row: Row, backend: str, model: Path, images: Path) -> Trial:
 
 
 def export(row: Row) -> Trial:
-    """The conversion of a small seeded network to int8."""
+    """Convert a small seeded network to int8."""
     script = (str(_HERE / "conversion.py"),)
     return Trial(row, "export", script, _EXPORTS, houses=("runtime", "export"))
 
 
 def tests(row: Row) -> Trial:
-    """The tests of int8."""
+    """Run the int8 tests."""
     path, *chosen = INT8_TESTS
     pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / path), *chosen)
     return Trial(row, "tests", pytest, _EXPORTS + _TESTS, houses=("runtime", "export"))
 
 
 def classify(row: Row, opencv: str, pictures: Path) -> Trial:
-    """`edgecat classify` with the model that ships, beside one version of OpenCV."""
+    """Run `edgecat classify` with the shipped model and one version of OpenCV."""
     return Trial(
         row,
         "classify",
@@ -170,21 +170,21 @@ def run_all(
     timeout: float,
     report: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Fetch what the trials need, then run `jobs` of them at a time.
+    """Download what the trials need, then run `jobs` of them in parallel.
 
     Args:
         trials: to run.
-        workshop: that makes interpreters and fetches packages.
-        cwd: an empty folder that `edgecat` is run in, without runs of its own.
-        jobs: processes at a time, each on one thread.
-        timeout: of each trial, in seconds.
-        report: called with each outcome as it comes.
+        workshop: creates interpreters and downloads packages.
+        cwd: an empty working folder for `edgecat`, without training runs.
+        jobs: number of parallel processes, each on one thread.
+        timeout: per trial, in seconds.
+        report: called with each outcome.
 
     Returns:
         The outcomes, in the order of the trials.
 
     Raises:
-        UserError: something cannot be fetched.
+        UserError: a download failed.
     """
     done = {
         trial: Outcome(trial, reason, {}, skipped=True)
@@ -204,9 +204,9 @@ def run_all(
 
 
 def _without_wheels(trial: Trial) -> str:
-    """Why a trial cannot be run with this Python at all; else empty."""
+    """Say why a trial cannot run with this Python; empty if it can."""
     if "numpy==1.26.4" in trial.packages and sys.version_info >= (3, 13):
-        return "its wheels need NumPy 1, which has none for Python 3.13"
+        return "its wheels need NumPy 1, which has no wheels for Python 3.13"
     return ""
 
 
@@ -225,7 +225,7 @@ def _run(
 
 
 def _json(ran: Ran) -> Mapping[str, Any]:
-    """The JSON that a trial printed; a list goes under `answers`."""
+    """Parse the JSON output of a trial; a list goes under `answers`."""
     try:
         found = json.loads(ran.out)
     except ValueError:

@@ -25,6 +25,7 @@ from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.study import study
 from edgecat.cli.terminal.console import say, warn
+from edgecat.cli.terminal.help import Command, Group
 from edgecat.cli.terminal.streams import prepare_streams, settle_streams
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
@@ -39,24 +40,36 @@ _EXTRAS = {
     "onnxscript": "train",
     "torch_pruning": "compress",
 }
-_COMMANDS = (
-    *(demo, train, evaluate, export, verify, benchmark),
-    *(compress, classify, explain, camera, inspect, doctor, study),
-)
+_COMMANDS = {
+    "Start": (demo, doctor),
+    "Data": (data,),
+    "Train": (train, evaluate, compress),
+    "Ship": (export, verify, inspect, benchmark),
+    "Watch": (camera, classify),
+    "Learn": (deepvis, explain, study),
+}
+
+
+class _Edgecat(Group):
+    headings = tuple(_COMMANDS)
+
 
 app = typer.Typer(
     name="edgecat",
-    help="Train an image classifier once, ship it to any edge device, and prove there that it "
-    "still gives the same answer.",
+    cls=_Edgecat,
+    help="Train an image classifier once, ship it to any edge device, and prove there that its "
+    "predictions are the same.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _command in _COMMANDS:
-    app.command()(_command)
-app.add_typer(data)
-app.add_typer(deepvis)
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, rich_help_panel=_panel)
+        else:
+            app.command(cls=Command, rich_help_panel=_panel)(_command)
 
 
 def _show_version(asked: bool) -> None:
@@ -67,23 +80,28 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    pass
+    if os.environ.get("EDGECAT_LOG") and not context.resilient_parsing:
+        from edgecat.cli.terminal.logs import hide_log, log_from_environment
+
+        log_from_environment()
+        context.call_on_close(hide_log)
 
 
 def main() -> None:
-    """Run the command line; every error that edgecat foresees is one line and an exit code.
+    """Run the command line; every anticipated error becomes one line and an exit code.
 
-    Exit codes: 0 done, 1 the user's mistake, 2 wrong usage of the command line, 3 a gate or
-    self-test failed, 4 the device failed, 70 a fault of edgecat itself, with its traceback (the
-    EX_SOFTWARE of sysexits.h), 130 interrupted.
+    Exit codes: 0 success, 1 user error, 2 command-line usage error, 3 failed gate or self-test,
+    4 device failure, 70 a fault of edgecat itself, with its traceback (EX_SOFTWARE of sysexits.h),
+    130 interrupted.
     """
-    # torch's threads wait for one another spinning, for milliseconds by default: beside any other
-    # program on the same cores that makes training several times slower. About 0.1 ms is enough.
+    # torch's threads busy-wait for one another, for milliseconds by default. While another program
+    # uses the same cores, that makes training several times slower. About 0.1 ms is enough.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     prepare_streams()
     try:
@@ -97,10 +115,10 @@ def _run() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where a closed pipe is caught, not when Python ends
+            sys.stdout.flush()  # here, where a closed pipe is caught, not at interpreter exit
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except SystemExit as end:  # Typer's end on Ctrl-C is silent
+    except SystemExit as end:  # Typer exits silently on Ctrl-C
         if end.__context__ and type(end.__context__.__cause__) is KeyboardInterrupt:
             _fail("interrupted", 130)
         raise
@@ -116,7 +134,7 @@ def _run() -> None:
 
 
 def _foreseen(error: Exception) -> tuple[str, int] | None:
-    """The sentence and the exit code of an error that edgecat foresees."""
+    """The message and the exit code of an anticipated error."""
     from edgecat_runtime.errors import EdgecatError
     from edgecat_runtime.system.atomic import write_error
 

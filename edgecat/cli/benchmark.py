@@ -20,29 +20,31 @@ def benchmark(
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="A backend, such as opencv or onnxruntime:cuda; several, for comparison; or all. "
-            "Default: each model's best.",
+            help="Backend, such as opencv or onnxruntime:cuda, or all; repeatable (default: the "
+            "fastest of each model).",
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Frames in a batch.")] = 1,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Number of frames per batch.")] = 1,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="Of measurement for each, after its warm-up.")
+        float, typer.Option(min=0.1, help="Seconds to measure each model, after its warm-up.")
     ] = 5.0,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Of the CPU; default: each backend's.", show_default=False),
+        typer.Option(
+            min=1, help="Number of CPU threads (default: each backend's).", show_default=False
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the distributions of latency as a .png.")
+        Path | None, typer.Option(help="Plot the latency distributions to a .png file.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how fast models are here: frames a second and latency, host to host.
+    """Measure the throughput and latency of models on this machine, host to host.
 
-    Each warms up until its latency is steady; several are then measured in turns, so that they meet
-    the same machine, and the last column gives each one's speed as a multiple of the first one's.
+    Each model is warmed up until its latency is steady. Several models are measured in alternation,
+    under the same conditions; the last column gives the speed relative to the first.
 
     Example: `edgecat benchmark vgg16.onnx vgg16.int8.onnx --plot latency.png`
     """
@@ -64,23 +66,23 @@ def benchmark(
         results = measure(subjects, batch=batch, seconds=seconds, advance=advance)
     for result in results:
         if not result.steady:
-            warn(f"{result.model} on {result.backend} never became steady: close other programs")
+            warn(f"{result.model} on {result.backend} did not stabilise: close other programs")
     if json:
         print_json([result.to_dict() for result in results])
     else:
         _print(results)
-    if plot is not None:  # last: a full disk must not cost the figures
+    if plot is not None:  # last: a full disk must not lose the results
         _draw(results, plot)
 
 
 def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequence[BackendEntry]:
-    """The ways of running a model that one `--backend` means."""
+    """The places to run a model that one `--backend` value stands for."""
     from edgecat.cli.terminal.console import warn
     from edgecat.workflows.models import openable_backends
     from edgecat_runtime import Classifier
     from edgecat_runtime.backends import backend_entries
 
-    openable_backends(path)  # says what is wrong with the path, and knows checkpoints
+    openable_backends(path)  # validates the path, and supports checkpoints
     name, _, its_device = name.partition(":")
     wanted, device = ("auto" if name == "all" else name), its_device or device
     entries = backend_entries(path, name=wanted, device=device)
@@ -114,21 +116,22 @@ def _print(results: Sequence[Result]) -> None:
 
 
 def _check_plot(path: Path) -> None:
-    """Say what is wrong with `--plot` before minutes of measuring."""
+    """Validate `--plot` before minutes of measuring."""
     from edgecat_runtime.errors import BackendMissing, UserError
 
     if path.suffix != ".png":
-        raise UserError(f"--plot {path} has no .png ending; expected a .png file")
+        raise UserError(f"--plot {path} does not end in .png; expected a .png file")
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise BackendMissing(
-            f"--plot needs matplotlib, which does not load ({error}): pip install 'edgecat[report]'"
+            f"--plot needs matplotlib, which cannot be loaded ({error}): pip install "
+            "'edgecat[report]'"
         ) from error
 
 
 def _draw(results: Sequence[Result], path: Path) -> None:
-    """Cumulative distributions of latency, one line a result."""
+    """Cumulative latency distributions, one line per result."""
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -141,8 +144,8 @@ def _draw(results: Sequence[Result], path: Path) -> None:
         label = f"{result.model}, {result.backend}: {result.fps:.1f} frames/s"
         axes.step(times, 100 * np.arange(1, len(times) + 1) / len(times), where="post", label=label)
     axes.set_xscale("log")
-    axes.set_xlabel(f"latency, host to host, of a batch of {results[0].batch} (ms)")
-    axes.set_ylabel("answered within (%)")
+    axes.set_xlabel(f"end-to-end latency of a batch of {results[0].batch} (ms)")
+    axes.set_ylabel("batches completed (%)")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
     axes.set_title(results[0].device, fontsize=8)

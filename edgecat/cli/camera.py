@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgecat.cli.options import camera_outputs as outputs
 from edgecat.cli.options import camera_sources as sources
 from edgecat.cli.options import camera_web
-from edgecat.cli.options.common import Backend, Device, Engine, Json, Labels, Rebuild, Verbose
+from edgecat.cli.options.common import (
+    MODEL,
+    Backend,
+    Device,
+    Engine,
+    Json,
+    Labels,
+    Rebuild,
+    Verbose,
+)
+from edgecat.cli.options.config_file import ConfigFile
 from edgecat.cli.terminal.console import json_text, say, warn
 from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
@@ -25,19 +34,10 @@ if TYPE_CHECKING:
     from edgecat_runtime.pipeline import Pipeline
 
 
+@sources.source_options_of(after="list_")
 def camera(
     source: sources.Sources = None,
     list_: sources.ListCameras = False,
-    width: sources.Width = 0,
-    height: sources.Height = 0,
-    fps: sources.Fps = 0.0,
-    rotate: sources.Rotate = "0",
-    flip: sources.Flip = None,
-    roi: sources.Roi = None,
-    realtime: sources.Realtime = False,
-    transport: sources.TransportOption = "tcp",
-    stall: sources.Stall = 5.0,
-    frozen: sources.Frozen = 60.0,
     give_up: sources.GiveUp = None,
     wait: sources.Wait = False,
     engine: Engine = None,
@@ -45,39 +45,48 @@ def camera(
     device: Device = "auto",
     labels: Labels = None,
     rebuild: Rebuild = False,
-    verbose: Verbose = False,
     reload: Annotated[
         bool,
         typer.Option(
             "--reload",
-            help="Open the engine anew when its file changes, while frames go on.",
+            help="Reload the model when its file changes, without interrupting the loop.",
+            rich_help_panel=MODEL,
         ),
     ] = False,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No window, even where there is a display.")
+        bool,
+        typer.Option(
+            "--headless",
+            help="Open no window, even if there is a display.",
+            rich_help_panel=outputs.OUTPUTS,
+        ),
     ] = False,
     output: outputs.Output = None,
     events: outputs.EventsFile = None,
     snapshots: outputs.SnapshotFolder = None,
     snapshot_limit: outputs.SnapshotLimit = 1000,
     mqtt: outputs.MqttAddress = None,
+    sink: outputs.OtherOutputs = None,
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
     web_source: camera_web.WebSource = None,
     web_name: camera_web.WebName = None,
-    max_frames: Annotated[
-        int | None, typer.Option(min=1, help="End after so many frames.", show_default=False)
-    ] = None,
     smooth: outputs.Smooth = None,
     enter: outputs.Enter = None,
     leave: outputs.Leave = None,
+    max_frames: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many frames.", show_default=False)
+    ] = None,
+    config: ConfigFile = None,
+    verbose: Verbose = False,
     json: Json = False,
+    **options: Any,
 ) -> None:
-    """Classify what a camera sees, or a video, or pictures, frame by frame.
+    """Classify a camera, a video or images, frame by frame.
 
-    Of a live camera the newest frame is answered, of a file every one. A live source that is lost
-    is opened again until it is back. `q` or Escape closes the window, Ctrl-C ends the command; both
-    finish the recording and print a summary.
+    Live sources: the newest frame is classified; files: every frame. A lost live source is
+    reopened until it returns. `q` or Escape closes the window, Ctrl-C stops; either way the
+    recording is finished and a summary printed.
 
     Example: `edgecat camera --source 0 --output clip.mkv --events events.jsonl`
     """
@@ -85,18 +94,15 @@ def camera(
         return sources.show_sources(json=json)
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
         from edgecat_runtime.pipeline import Pipeline
 
-        options = sources.source_options(
-            width, height, fps, rotate, flip, roi, realtime, transport, stall, frozen
-        )
+        source_options = sources.source_options(options)
         outputs.refuse_overwriting(texts, output, events)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
-            sources.open_cameras(texts, options, give_up=give_up, wait=wait) as cameras,
+            sources.open_cameras(texts, source_options, give_up=give_up, wait=wait) as cameras,
             opened(verbose=verbose) as classifier,
         ):
             sinks = outputs.sinks(
@@ -106,6 +112,7 @@ def camera(
                 snapshots=snapshots,
                 snapshot_limit=snapshot_limit,
                 mqtt=mqtt,
+                others=sink or (),
                 window=not headless,
             )
             pipeline = Pipeline(
@@ -126,7 +133,7 @@ def camera(
 def _opener(
     engine: Path | None, backend: str, device: str, labels: Path | None, *, rebuild: bool
 ) -> Callable[..., Classifier]:
-    """What opens the model, at the start (`verbose=`) and when it has failed (`quiet=`)."""
+    """The function that opens the model, at startup (`verbose=`) or after a failure (`quiet=`)."""
     from edgecat.cli.terminal.console import TERMINAL
     from edgecat.workflows.models import models_to_serve
     from edgecat.workflows.serving import open_classifier
@@ -151,13 +158,13 @@ def _run(pipeline: Pipeline, *, json: bool, tell: Callable[[str], None]) -> None
     finally:
         summary = pipeline.summary
         tell(json_text(summary.to_dict()) if json else str(summary))
-    if summary.failures:  # each was reported when it happened
+    if summary.failures:  # each one has been reported already
         raise typer.Exit(1)
 
 
 @contextmanager
 def _status_line() -> Iterator[Callable[[Answer], None]]:
-    """Yield what shows an answer on one line of the terminal; silent without a terminal."""
+    """Yield a function that shows a result on one terminal line; silent without a terminal."""
     if not sys.stderr.isatty():
         yield lambda answer: None
         return

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def classify(
-    image: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    image: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     engine: Engine = None,
     backend: Backend = "auto",
     device: Device = "auto",
@@ -23,7 +23,7 @@ def classify(
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Say what is in pictures.
+    """Classify images.
 
     Example: `edgecat classify cat.jpg dog.jpg --engine runs/pets/vgg16.onnx`
     """
@@ -55,7 +55,7 @@ def classify(
             answers.append(
                 {
                     "source": str(path),
-                    "label": prediction.label,
+                    "label": prediction.displayed,
                     "confidence": prediction.confidence,
                     "probabilities": prediction.probabilities,
                 }
@@ -68,7 +68,7 @@ def classify(
 
 
 def _paths(named: list[Path]) -> list[Path]:
-    """The pictures, and those in the folders."""
+    """The image files, including those inside the folders."""
     from edgecat_runtime.images import PICTURE_SUFFIXES
 
     paths: list[Path] = []
@@ -83,12 +83,12 @@ def _check(named: list[Path], paths: list[Path], failed: list[PictureError]) -> 
 
     if not paths:
         raise PictureError(
-            f"{', '.join(map(str, named))} holds no pictures; expected "
+            f"{', '.join(map(str, named))} contains no images; expected "
             f"{' '.join(PICTURE_SUFFIXES)}. Check the path"
         )
     if failed and len(paths) == 1:
         raise failed[0]
     if failed:
         raise PictureError(
-            f"{len(failed)} of {len(paths)} pictures could not be read; they are named above"
+            f"{len(failed)} of {len(paths)} images could not be read; see the errors above"
         )

@@ -3,86 +3,74 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgecat.cli.options.common import Json
+from edgecat.cli.options.from_fields import options_of
+from edgecat.training.config import RANGES, TrainConfig
 
 if TYPE_CHECKING:
     from edgecat.compression.compress import Compressed
 
-_TUNING = "Fine-tuning"
+_TUNING = ("epochs", "lr", "batch_size", "val", "seed", "threads", "device")
 
 
+@options_of(
+    TrainConfig,
+    after="output",
+    only=_TUNING,
+    panels={"data": "Fine-tuning"},
+    defaults={"epochs": 5, "lr": 0.02},
+    ranges=RANGES,
+    settings={
+        "lr": {"help": "peak learning rate."},
+        "val": {"help": "fraction to validate on; use that of the checkpoint's training."},
+        "seed": {"help": "random seed; use that of the checkpoint's training."},
+    },
+)
 def compress(
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a VGG.")],
     data: Annotated[
         list[Path] | None,
-        typer.Argument(help="Pictures to fine-tune on, as for train; none: only prune."),
+        typer.Argument(help="Images to fine-tune on, as for train (default: prune only)."),
     ] = None,
-    keep: Annotated[float, typer.Option(help="Share of each layer's channels to keep.")] = 0.5,
+    keep: Annotated[float, typer.Option(help="Fraction of each layer's channels to keep.")] = 0.5,
     max_loss: Annotated[
-        float, typer.Option(help="Points of accuracy that it may cost, else nothing is written.")
+        float, typer.Option(help="Maximum loss of accuracy, in percentage points.")
     ] = 1.0,
     output: Annotated[
         Path | None,
-        typer.Option(help="The file to write; default: NAME.pruned.safetensors beside it."),
-    ] = None,
-    epochs: Annotated[
-        int, typer.Option(help="Passes over the pictures.", rich_help_panel=_TUNING)
-    ] = 5,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.", rich_help_panel=_TUNING)] = 0.02,
-    batch_size: Annotated[int, typer.Option(help="Pictures a step.", rich_help_panel=_TUNING)] = 64,
-    val: Annotated[
-        float,
         typer.Option(
-            help="Share to validate on, as when the checkpoint was trained.",
-            rich_help_panel=_TUNING,
+            help="File to write (default: NAME.pruned.safetensors next to the checkpoint)."
         ),
-    ] = 0.1,
-    seed: Annotated[
-        int, typer.Option(help="As when the checkpoint was trained.", rich_help_panel=_TUNING)
-    ] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="Of torch; default: one a core.", rich_help_panel=_TUNING)
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=_TUNING)
-    ] = "auto",
     json: Json = False,
+    **options: Any,
 ) -> None:
-    """Take whole channels out of a VGG and fine-tune what is left.
+    """Prune channels of a VGG and fine-tune the result.
 
-    The smaller checkpoint is exported, verified and served like any other.
+    The smaller checkpoint can be exported, verified and served like any other. With
+    images, it is only written if the loss of accuracy stays within --max-loss.
 
     Example: `edgecat compress runs/pets/vgg16.safetensors photos/ --keep 0.5`
     """
     from edgecat.cli.terminal.console import print_json, progress, warn
     from edgecat.cli.terminal.epochs import EpochLines
     from edgecat.compression.compress import compress as run_compression
-    from edgecat.training.config import TrainConfig
 
     target = output or checkpoint.with_name(f"{checkpoint.stem}.pruned.safetensors")
     _check_output(target, checkpoint)
     recipe = None
     if data:
-        recipe = TrainConfig(
-            data=tuple(map(str, data)),
-            epochs=epochs,
-            lr=lr,
-            batch_size=batch_size,
-            val=val,
-            seed=seed,
-            threads=threads,
-            device=device,
-        )
+        recipe = TrainConfig(data=tuple(map(str, data)), **options)
     else:
         warn(
-            "no pictures are named: the network is pruned but neither fine-tuned nor checked, "
-            "and will answer worse"
+            "no images given: the network is pruned but neither fine-tuned nor evaluated, "
+            "and its accuracy will drop"
         )
-    with EpochLines(epochs, silent=json) as lines, progress(0, "evaluating") as advance:
+    with EpochLines(options["epochs"], silent=json) as lines, progress(0, "evaluating") as advance:
         done = run_compression(
             checkpoint,
             target,
@@ -102,9 +90,9 @@ def _check_output(output: Path, checkpoint: Path) -> None:
     from edgecat_runtime.errors import UserError
 
     if output.suffix != ".safetensors":
-        raise UserError(f"--output {output} has no .safetensors ending; expected a checkpoint")
+        raise UserError(f"--output {output} does not end in .safetensors; expected a checkpoint")
     if output.resolve() == checkpoint.resolve():
-        raise UserError(f"--output {output} is the checkpoint itself. Name another file")
+        raise UserError(f"--output {output} is the checkpoint itself. Choose another file")
 
 
 def _show(done: Compressed) -> None:
@@ -113,12 +101,12 @@ def _show(done: Compressed) -> None:
     before, after = done.before, done.after
     rows = [
         ["parameters", f"{before.parameters:,}", f"{after.parameters:,}"],
-        ["MMACs a frame", f"{before.macs / 1e6:,.1f}", f"{after.macs / 1e6:,.1f}"],
+        ["MMACs per frame", f"{before.macs / 1e6:,.1f}", f"{after.macs / 1e6:,.1f}"],
     ]
     if before.accuracy is not None and after.accuracy is not None:
         rows.append(["accuracy", f"{before.accuracy:.2%}", f"{after.accuracy:.2%}"])
     table(["", "before", "after"], rows)
     say()
     say(f"widths {' '.join(map(str, done.layers))}")
-    checked = f"  checked on {done.n:,} validation pictures" if done.n else ""
+    checked = f"  evaluated on {done.n:,} validation images" if done.n else ""
     say(f"{done.output}{checked}")

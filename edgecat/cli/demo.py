@@ -13,14 +13,14 @@ def demo(
         Path, typer.Option(help="Folder for the report, the clip and the model.")
     ] = Path("demo"),
     seed: Annotated[
-        int, typer.Option(min=0, max=1000, help="Of the pictures, the training and the clip.")
+        int, typer.Option(min=0, max=1000, help="Random seed for images, training and clip.")
     ] = 0,
 ) -> None:
-    """Show the whole job on drawn cats and dogs: no photographs, no camera, no GPU, no download.
+    """Run the whole workflow on drawn cats and dogs: without photographs, camera, GPU or network.
 
-    Draws pictures, trains a small VGG16 for about a minute, exports it, proves the export on every
-    backend present, times it and runs the camera loop over a drawn clip. The folder gets
-    report.html, one page with everything on it, and camera.mkv, the recording.
+    Draws images, trains a small VGG16 for about a minute, exports it, verifies the export on every
+    installed backend, benchmarks it and runs the camera loop over a drawn clip. The folder receives
+    report.html, a single page with all results, and camera.mkv, the recording.
 
     Example: `edgecat demo --output demo`
     """

@@ -10,11 +10,11 @@ import typer
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at this machine: what edgecat needs is there and works, or what is to be done.
+    """Check this machine for everything edgecat needs and explain how to fix what is missing.
 
-    Every provider, backend and library is really started, each in a process of its own. The last
-    line says in which form and with which backend the model that ships is served here. Exit code
-    0: a model can be served here, whatever else is to be done; 3: none can.
+    Every provider, backend and library is actually started, each in its own process. The last line
+    names the form and the backend in which the bundled model is served here. Exit code 0: a model
+    can be served here, even if other things are missing; 3: no model can be served.
 
     Example: `edgecat doctor`
     """
@@ -27,7 +27,7 @@ def doctor(
     from edgecat_runtime.errors import GateError
 
     findings = diagnose()
-    if can_serve(findings):  # after the others, which would disturb its clock
+    if can_serve(findings):  # last: the other checks would disturb its timings
         findings.append(check_shipped())
     if json:
         print_json(
@@ -43,4 +43,4 @@ def doctor(
             if found.fix:
                 say(f"     {'':<14} -> {found.fix}")
     if not can_serve(findings):
-        raise GateError("no model can be served here; see the lines marked fix")
+        raise GateError("no model can be served on this machine; see the lines marked fix")

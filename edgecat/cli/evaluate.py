@@ -11,41 +11,52 @@ import typer
 from edgecat.cli.options.common import Backend, Json, Verbose
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgecat.workflows.evaluate import Calibrated, Evaluated
+
+_MATRIX_CLASSES = 10  # a wider matrix does not fit on a terminal
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
     data: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of class folders, or .tar files with the same."),
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ] = None,
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs, or a training run's folder for its own: set the checkpoint's "
-            "temperature and the energy above which it answers unsure.",
+            help="Calibrate the checkpoint on these photographs, or on those of a training run's "
+            "folder: its temperature, and the energy above which the prediction is unsure.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Of --calibrate; default: the checkpoint itself.", show_default=False),
+        typer.Option(
+            help="Calibrated checkpoint to write (default: overwrite the given one).",
+            show_default=False,
+        ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write a page with curves, robustness and the worst mistakes.", show_default=False
+            help="Write an HTML page with curves, robustness and the worst mistakes.",
+            show_default=False,
         ),
     ] = None,
     backend: Backend = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU; default: the backend's.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of CPU threads (default: the backend's).")
+    ] = None,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Say how good a model is on labelled pictures, and how far it can be believed.
+    """Evaluate a model on labelled images: accuracy, calibration and robustness.
 
-    Where the data has a test/ folder, only its pictures count.
+    If the data has a test/ folder, only its images are used.
 
     Example: `edgecat evaluate runs/pets/vgg16.onnx photos/ --report evaluation.html`
     """
@@ -73,7 +84,7 @@ def evaluate(
         figures |= evaluated.to_dict()
         if not json:
             _show(evaluated)
-            say(f"{report} shows it") if report else None
+            say(f"report: {report}") if report else None
     if json:
         print_json(figures)
 
@@ -85,18 +96,18 @@ def _check_request(
     output: Path | None,
     report: Path | None,
 ) -> None:
-    """Refuse what does not go together, before anything takes time."""
+    """Reject incompatible options before any long work starts."""
     from edgecat_runtime.errors import UserError
 
     if not data and not calibrate:
         raise UserError(
-            "no pictures named. Give folders of class folders or .tar files: edgecat evaluate "
+            "no images given. Give folders of class folders or .tar files: edgecat evaluate "
             f"{model} photos/"
         )
     if report and not data:
-        raise UserError("--report needs labelled pictures to report on; name them after the model")
+        raise UserError("--report needs labelled images; give them after the model")
     if output and not calibrate:
-        raise UserError("--output is where --calibrate writes; give --calibrate DATA with it")
+        raise UserError("--output is the output of --calibrate; add --calibrate DATA")
 
 
 def _show(evaluated: Evaluated) -> None:
@@ -105,21 +116,55 @@ def _show(evaluated: Evaluated) -> None:
     answers, name = evaluated.answers, f"{evaluated.model} on {evaluated.backend}"
     counted = answers.evaluation
     labels = counted.labels
-    rows = []
-    for i, (label, row) in enumerate(zip(labels, counted.confusion.tolist(), strict=True)):
-        share = f"{row[i] / sum(row):.2%}" if sum(row) else "-"
-        rows.append([label, str(sum(row)), share, *map(str, row)])
-    table(["shown", "n", "right", *(f"said {label}" for label in labels)], rows)
+    if len(labels) > _MATRIX_CLASSES:
+        _show_worst(labels, counted.confusion)
+    else:
+        rows = [
+            [label, str(sum(row)), _share(row[i], sum(row)), *map(str, row)]
+            for i, (label, row) in enumerate(zip(labels, counted.confusion.tolist(), strict=True))
+        ]
+        table(["actual", "n", "correct", *(f"predicted {label}" for label in labels)], rows)
     say()
     low, high = answers.interval
-    areas = ", ".join(f"{label} {curve.auc:.4f}" for label, curve in answers.rocs().items())
+    curves = answers.rocs()
+    areas = ", ".join(f"{label} {curve.auc:.4f}" for label, curve in curves.items())
+    if len(curves) > _MATRIX_CLASSES:
+        areas = f"{sum(curve.auc for curve in curves.values()) / len(curves):.4f} on average"
     say(
-        f"{name}: {counted.accuracy:.2%} of {counted.n:,} pictures "
+        f"{name}: {counted.accuracy:.2%} of {counted.n:,} images "
         f"(95 % confidence: {low:.2%} to {high:.2%}), loss {counted.loss:.4f}"
     )
     say(f"calibration error {answers.ece():.2%}" + (f"; area under ROC: {areas}" if areas else ""))
     if answers.energy_limit is not None:
-        say(f"answered {answers.answered:.2%}, the others are unsure")
+        say(f"coverage {answers.answered:.2%}, the rest is unsure")
+
+
+def _show_worst(labels: Sequence[str], confusion: NDArray[np.int64]) -> None:
+    """The classes with the lowest recall, each with the class it is most often confused with.
+
+    Args:
+        labels: of n classes.
+        confusion: counts (n, n), the true class first.
+    """
+    from edgecat.cli.terminal.console import say, table
+
+    totals = confusion.sum(1)
+    rates = confusion.diagonal() / totals.clip(1)
+    order = sorted(range(len(labels)), key=lambda i: (totals[i] == 0, rates[i]))[:_MATRIX_CLASSES]
+    rows = []
+    for i in order:
+        others = confusion[i].copy()
+        others[i] = 0
+        taken = f"{labels[others.argmax()]} ({others.max()})" if others.any() else "-"
+        right = _share(int(confusion[i, i]), int(totals[i]))
+        rows.append([labels[i], str(totals[i]), right, taken])
+    table(["actual", "n", "correct", "most often predicted as"], rows)
+    if len(labels) > len(order):
+        say(f"The {len(order)} weakest of {len(labels)} classes; --json has the whole matrix.")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
 
 
 def _show_calibration(calibrated: Calibrated) -> None:
@@ -130,14 +175,14 @@ def _show_calibration(calibrated: Calibrated) -> None:
         [kind, f"{found.plain[kind]:.1%}", f"{share:.1%}", f"{found.unseen[kind]:.1%}"]
         for kind, share in found.unsure.items()
     ]
-    table(["unsure about", "plain energy", "now", "kind never seen"], rows)
+    table(["unsure", "plain energy", "fitted energy", "kind left out of the fit"], rows)
     say()
     say(
-        f"temperature {found.temperature:.3f}: loss {found.loss[0]:.4f} to {found.loss[1]:.4f}, "
-        f"calibration error {found.ece[0]:.2%} to {found.ece[1]:.2%}"
+        f"temperature {found.temperature:.3f}: loss {found.loss[0]:.4f} -> {found.loss[1]:.4f}, "
+        f"calibration error {found.ece[0]:.2%} -> {found.ece[1]:.2%}"
     )
     say(
         f"energy limit {found.energy_limit:.3f}: {found.answered:.2%} of {found.n:,} validation "
-        f"photographs are answered; fitted on {found.fitted:,} others"
+        f"photographs are within it; fitted on {found.fitted:,} others"
     )
-    say(f"{calibrated.checkpoint} is calibrated; what was exported from it before is not")
+    say(f"{calibrated.checkpoint} is calibrated; export it again to update existing exports")

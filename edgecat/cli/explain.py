@@ -16,37 +16,38 @@ if TYPE_CHECKING:
 
 
 def explain(
-    image: Annotated[Path | None, typer.Argument(help="A picture.", show_default=False)] = None,
+    image: Annotated[Path | None, typer.Argument(help="An image.", show_default=False)] = None,
     engine: Annotated[
         Path | None,
         typer.Option(
-            help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
+            help="A .safetensors checkpoint (default: the newest run's, else the bundled one).",
             show_default=False,
         ),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(help="The class to explain; default: the answer.", show_default=False),
+        typer.Option(help="Class to explain (default: the predicted one).", show_default=False),
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="A folder for a page and pictures, or one .html file.")
+        Path, typer.Option(help="Folder for a page and images, or a single .html file.")
     ] = Path("explained"),
     pets: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Instead of a picture: is it looking at the animal, in so many drawn pets?",
+            help="Instead of an image: measure on this many drawn pets whether the model looks at "
+            "the animal.",
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1, ...")] = "cpu",
     json: Json = False,
 ) -> None:
-    """Show why a picture got its answer.
+    """Explain the prediction for an image.
 
-    Grad-CAM, what happens where a part is hidden, and the units that spoke for the answer: as PNG
-    and as one page. With --pets, how much of that lies on the animal in drawn pictures, where its
-    outline is known.
+    Writes Grad-CAM, an occlusion map and the units that contribute most, as PNG files and one page.
+    With --pets, measures how much of that lies on the animal in drawn images, where its outline is
+    known.
 
     Example: `edgecat explain cat.jpg --output why.html`
     """
@@ -55,9 +56,7 @@ def explain(
     from edgecat_runtime.errors import UserError
 
     if (image is None) == (pets is None):
-        raise UserError(
-            "name one picture, or give --pets N for drawn ones: edgecat explain cat.jpg"
-        )
+        raise UserError("give one image, or --pets N for drawn ones: edgecat explain cat.jpg")
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
     if image is not None:
@@ -79,9 +78,9 @@ def _explain(
 
     number = None if label is None else _number(label, probe.card.labels)
     if image.is_dir():
-        raise UserError(f"{image} is a folder; expected one picture")
+        raise UserError(f"{image} is a folder; expected one image")
     picture = read_picture(image)
-    with progress(occlusions(probe), "hiding parts") as advance:
+    with progress(occlusions(probe), "occluding patches") as advance:
         found = explained(probe, picture, number, on_frames=advance)
     results = Results(checkpoint, probe.card)
     written = write_explanation(found, probe.card, results, str(image), output)
@@ -120,17 +119,17 @@ def _look(probe: Probe, pets: int, *, json: bool) -> None:
     from edgecat.cli.terminal.console import print_json, progress, say, table
     from edgecat.deepvis.looking import looking_at_pets
 
-    with progress(pets, "looking at pets") as advance:
+    with progress(pets, "explaining drawn pets") as advance:
         found = looking_at_pets(probe, pets, on_pet=advance)
     if json:
         print_json(_measured(found))
         return
     say(
-        f"{found.pets} drawn pets, {found.accuracy:.1%} answered right; the animal takes "
+        f"{found.pets} drawn pets, {found.accuracy:.1%} classified correctly; the animal covers "
         f"{found.area} of the frame"
     )
     table(
-        ("attribution", "on the animal", "on another picture's"),
+        ("attribution", "on the animal", "on another image's animal"),
         [(name, str(share), str(found.elsewhere[name])) for name, share in found.inside.items()],
     )
 

@@ -9,7 +9,7 @@ import typer
 
 from edgecat.cli.options.common import Json
 
-_GATE = "Precision and its gate"
+_GATE = "Precision and accuracy gate"
 _FOREIGN = "Foreign ONNX models"
 _ENGINE = "TensorRT engines"
 
@@ -18,54 +18,72 @@ def export(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="A .safetensors checkpoint or an .onnx file; default: the newest run's."
+            help="A .safetensors checkpoint or an .onnx file (default: the newest run's)."
         ),
     ] = None,
-    to: Annotated[Literal["onnx", "trt", "trt-rtx"], typer.Option(help="What to write.")] = "onnx",
+    to: Annotated[
+        Literal["onnx", "trt", "trt-rtx"], typer.Option(help="Format to write.")
+    ] = "onnx",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"] | None,
-        typer.Option(help="Default: as the file is.", rich_help_panel=_GATE),
+        typer.Option(
+            help="Precision of the exported model (default: that of the file).",
+            rich_help_panel=_GATE,
+        ),
     ] = None,
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs that int8's ranges are measured on: folders or tars.",
+            help="Photographs to calibrate int8 on: folders or .tar files.",
             rich_help_panel=_GATE,
         ),
     ] = None,
     gate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs to compare with fp32 on; default: those under test/ in --calibrate, "
-            "or a share held back.",
+            help="Photographs on which to compare with fp32 (default: those under test/ in "
+            "--calibrate, or a fraction held out).",
             rich_help_panel=_GATE,
         ),
     ] = None,
     limit: Annotated[
         int,
-        typer.Option(min=0, help="Photographs of the gate; 0 for all.", rich_help_panel=_GATE),
+        typer.Option(
+            min=0,
+            help="Maximum number of photographs to compare on; 0 for all.",
+            rich_help_panel=_GATE,
+        ),
     ] = 1000,
     output: Annotated[
-        Path | None, typer.Option(help="The file to write; default: beside the model.")
+        Path | None, typer.Option(help="File to write (default: next to the model).")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Text, one label per line.", rich_help_panel=_FOREIGN)
+        Path | None,
+        typer.Option(help="Text file with one label per line.", rich_help_panel=_FOREIGN),
     ] = None,
     mean: Annotated[
-        str, typer.Option(help="Of red, green, blue in 0..1.", rich_help_panel=_FOREIGN)
+        str,
+        typer.Option(help="Mean of red, green and blue, each 0 to 1.", rich_help_panel=_FOREIGN),
     ] = "",
     std: Annotated[
-        str, typer.Option(help="Of red, green, blue in 0..1.", rich_help_panel=_FOREIGN)
+        str,
+        typer.Option(
+            help="Standard deviation of red, green and blue, each 0 to 1.",
+            rich_help_panel=_FOREIGN,
+        ),
     ] = "",
-    size: Annotated[str, typer.Option(help="224, or HEIGHTxWIDTH.", rich_help_panel=_FOREIGN)] = "",
+    size: Annotated[
+        str,
+        typer.Option(help="Input size, such as 224 or HEIGHTxWIDTH.", rich_help_panel=_FOREIGN),
+    ] = "",
     fit: Annotated[
         Literal["crop", "letterbox", "stretch"] | None,
-        typer.Option(help="How a frame meets the size.", rich_help_panel=_FOREIGN),
+        typer.Option(help="How to fit a frame into the input.", rich_help_panel=_FOREIGN),
     ] = None,
     batch: Annotated[
         str,
         typer.Option(
-            help="Smallest, usual and largest batch; the usual one is tuned for.",
+            help="Minimum, optimum and maximum batch size; the engine is tuned for the optimum.",
             rich_help_panel=_ENGINE,
         ),
     ] = "1,1,8",
@@ -73,7 +91,7 @@ def export(
         int | None,
         typer.Option(
             min=1,
-            help="MiB beside the weights; default: half of what is free.",
+            help="Workspace in MiB, in addition to the weights (default: half of the free memory).",
             rich_help_panel=_ENGINE,
         ),
     ] = None,
@@ -81,34 +99,38 @@ def export(
         bool,
         typer.Option(
             "--hardware-compatible",
-            help="For every GPU since Ampere (no Jetson).",
+            help="Build for any GPU from Ampere on, except Jetson.",
             rich_help_panel=_ENGINE,
         ),
     ] = False,
     version_compatible: Annotated[
         bool,
         typer.Option(
-            "--version-compatible", help="For later TensorRT too.", rich_help_panel=_ENGINE
+            "--version-compatible",
+            help="Build for later TensorRT versions too.",
+            rich_help_panel=_ENGINE,
         ),
     ] = False,
     refit: Annotated[
         bool,
-        typer.Option("--refit", help="Weights can be exchanged.", rich_help_panel=_ENGINE),
+        typer.Option("--refit", help="Make the weights replaceable.", rich_help_panel=_ENGINE),
     ] = False,
     strip: Annotated[
         bool,
-        typer.Option("--strip", help="Leave the weights to a refit.", rich_help_panel=_ENGINE),
+        typer.Option(
+            "--strip", help="Omit the weights; they are refitted later.", rich_help_panel=_ENGINE
+        ),
     ] = False,
     device: Annotated[
         str,
         typer.Option(
-            help="The GPU to build the engine on: auto, cuda, cuda:1, ...",
+            help="GPU to build the engine on: auto, cuda, cuda:1, ...",
             rich_help_panel=_ENGINE,
         ),
     ] = "auto",
     json: Json = False,
 ) -> None:
-    """Export to ONNX or a TensorRT engine; nothing is written that answers too differently.
+    """Export to ONNX or TensorRT; refuses a model whose predictions drift beyond the limit.
 
     Example: `edgecat export vgg16.safetensors --precision int8 --calibrate photos/`
     """
@@ -158,7 +180,7 @@ def _three(text: str, option: str) -> tuple[float, float, float] | None:
         red, green, blue = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(
-            f"{option} {text}; expected three numbers, of red, green and blue in "
+            f"{option} {text}; expected three numbers for red, green and blue in "
             f"0..1, such as {option} 0.5,0.5,0.5"
         ) from error
     return red, green, blue
@@ -176,14 +198,12 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def _batches(text: str) -> dict[str, int]:
-    """Read `1,1,8`: the smallest, the usual and the largest batch."""
+    """Parse `1,1,8`: the minimum, optimal and maximum batch size."""
     from edgecat_runtime.errors import UserError
 
     parts = text.split(",")
     if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        raise UserError(
-            f"--batch {text}; expected the smallest, the usual and the largest, such as 1,1,8"
-        )
+        raise UserError(f"--batch {text}; expected minimum, optimal and maximum, such as 1,1,8")
     return dict(zip(("min_batch", "opt_batch", "max_batch"), map(int, parts), strict=True))
 
 
@@ -193,5 +213,5 @@ def _gpu(device: str) -> int:
     from edgecat_runtime.errors import UserError
 
     if device != "auto" and split_device(device)[0] != "cuda":
-        raise UserError(f"--device is {device!r}; engines are built on auto, cuda, cuda:1, ...")
+        raise UserError(f"--device is {device!r}; expected auto, cuda, cuda:1, ...")
     return gpu_number(device)

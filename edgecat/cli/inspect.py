@@ -12,7 +12,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Show the model card inside a file, after checking the file against it.
+    """Show the model card in a file, after verifying the file against it.
 
     Example: `edgecat inspect runs/pets/vgg16.onnx`
     """

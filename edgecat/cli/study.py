@@ -12,13 +12,14 @@ from edgecat.cli.options.common import Json
 
 def study(
     name: Annotated[
-        str | None, typer.Argument(help="Which; none: list them.", show_default=False)
+        str | None,
+        typer.Argument(help="Name of the study (default: list all).", show_default=False),
     ] = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folders of class folders, or .tar files with the same (repeatable); "
-            "default: drawn pets.",
+            help="Folders of class folders, or .tar files with the same layout; repeatable "
+            "(default: drawn pets).",
             show_default=False,
         ),
     ] = None,
@@ -26,14 +27,14 @@ def study(
         "studies"
     ),
     seeds: Annotated[
-        int, typer.Option(min=1, max=100, help="How often everything is done, each time anew.")
+        int, typer.Option(min=1, max=100, help="Number of repetitions, each with its own seed.")
     ] = 3,
     json: Json = False,
 ) -> None:
-    """Try on your own pictures what a lecture on deep learning claims.
+    """Test the claims of a lecture on deep learning on your own images.
 
-    Each study takes a few minutes and ends in one page with plots and two sentences of what was
-    found, and its figures as CSV.
+    Each study takes a few minutes and produces a page with plots and a two-sentence summary, and
+    its data as CSV.
 
     Example: `edgecat study activations`
     """
@@ -65,7 +66,7 @@ def study(
         return
     for sentence in outcome.finding:
         say(sentence)
-    say(f"{files[0]} shows it")
+    say(f"report: {files[0]}")
 
 
 def _list(*, as_json: bool) -> None:

@@ -14,34 +14,36 @@ if TYPE_CHECKING:
 
 
 def verify(
-    model: Annotated[list[Path], typer.Argument(help="Models; the first is the reference.")],
+    model: Annotated[
+        list[Path], typer.Argument(help="Models to compare; the first is the reference.")
+    ],
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs to compare on: folders or tars, of which those under test/ alone "
-            "count where there are any; default: golden frames."
+            help="Photographs to compare on: folders or .tar files, of which only test/ is used if "
+            "there is one (default: golden frames)."
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="At most so many photographs, evenly spread; 0 for all.")
+        int, typer.Option(min=0, help="Maximum number of photographs, evenly spread; 0 for all.")
     ] = 500,
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="Only on this backend; may be given several times. Default: all."),
+        typer.Option(help="Compare only on this backend; repeatable (default: all)."),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML page: errors, agreement, photographs that differ."),
+        typer.Option(help="Write an HTML page with errors, agreement and differing photographs."),
     ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Find the layer at which a candidate starts to drift.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Prove that models, on every backend present, give the same answer.
+    """Verify that models make the same predictions on every installed backend.
 
-    One model alone is held against its golden logits; with more, or with photographs, the first is
-    the reference for the others.
+    A single model is compared with its golden logits; with several models, or with photographs, the
+    first model is the reference for the others.
 
     Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test --report verify.html`
     """
@@ -57,17 +59,17 @@ def verify(
         found.write_page(report)
     if not found:
         raise GateError(
-            "the models do not give the same answer; see the pairs that failed above"
+            "the models do not give the same predictions; see the failed pairs above"
             + ("" if layers else _advice(model))
         )
 
 
 def _advice(models: list[Path]) -> str:
     if len(models) > 1:
-        return ". Add --layers to see where they part"
+        return ". Add --layers to see where they diverge"
     return (
-        ". Name the checkpoint or the ONNX file that it was made from first, and add --layers to "
-        "see where they part"
+        ". Put the checkpoint or ONNX file it was made from first, and add --layers to "
+        "see where they diverge"
     )
 
 
@@ -81,7 +83,7 @@ def _show(found: Verification) -> None:
         say(f"{drift.candidate} on {drift.backend} against {drift.reference}, layer by layer")
         if ".safetensors" in (found.reference.suffix, found.compared[i].path.suffix):
             say(
-                "(the checkpoint stands in as its ONNX form, so an exporter's fault does not show "
+                "(the checkpoint is represented by its ONNX export, so export errors do not show "
                 "here; the pairs above compare with PyTorch itself)"
             )
         lines = [

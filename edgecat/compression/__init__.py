@@ -1,1 +1,1 @@
-"""Smaller networks from trained ones."""
+"""Model compression: smaller networks from trained ones."""

@@ -1,4 +1,4 @@
-"""From a checkpoint to a smaller one: pruned, fine-tuned, and written only where good enough."""
+"""Compress a checkpoint: prune, fine-tune, and write it only if it is accurate enough."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from edgecat_runtime.system.machine import cores
 
 @dataclass(frozen=True)
 class Figures:
-    """What a network costs and gives.
+    """Cost and accuracy of a network.
 
     Attributes:
-        parameters: weights, biases and norms.
-        macs: multiply-adds a frame.
-        accuracy: share of right answers on the validation pictures; None: not measured.
+        parameters: number of weights, biases and norm parameters.
+        macs: multiply-adds per frame.
+        accuracy: fraction of correct predictions on the validation images; None: not measured.
     """
 
     parameters: int
@@ -44,14 +44,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Compressed:
-    """What became of a checkpoint.
+    """The result of a compression.
 
     Attributes:
         output: the smaller checkpoint.
-        layers: its widths.
-        before: of the given network.
-        after: of the smaller one.
-        n: validation pictures.
+        layers: its layer widths.
+        before: figures of the given network.
+        after: figures of the smaller network.
+        n: number of validation images.
     """
 
     output: Path
@@ -61,7 +61,7 @@ class Compressed:
     n: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the fields for JSON."""
         return {**asdict(self), "output": str(self.output), "layers": list(self.layers)}
 
 
@@ -75,21 +75,21 @@ def compress(
     watcher: Watcher | None = None,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> Compressed:
-    """Prune a checkpoint, fine-tune what is left, and write it.
+    """Prune a checkpoint, fine-tune the result, and write it.
 
     Args:
-        checkpoint: of a VGG.
+        checkpoint: a VGG's.
         output: the file to write.
-        keep: share of the channels to keep.
-        recipe: how to fine-tune, and on what; the network, its weights and the run's folder are
-            filled in. None: only prune.
-        max_loss: points of accuracy on the validation pictures that it may cost.
-        watcher: told of the fine-tuning.
-        on_batch: called with the pictures evaluated, before the fine-tuning.
+        keep: fraction of the channels to keep.
+        recipe: configuration of the fine-tuning and its data; the network, its weights and the
+            run's folder are filled in. None: prune only.
+        max_loss: maximum accuracy loss on the validation images, in points.
+        watcher: receives the progress of the fine-tuning.
+        on_batch: called with the number of images evaluated, before the fine-tuning.
 
     Raises:
-        UserError: no checkpoint of a VGG, or pictures that cannot be used.
-        GateError: it costs more than `max_loss`; nothing is written.
+        UserError: not a VGG checkpoint, or the images cannot be used.
+        GateError: it loses more than `max_loss`; nothing is written.
         KeyboardInterrupt: Ctrl-C; nothing is written.
     """
     model, card = load_checkpoint(checkpoint)
@@ -114,12 +114,12 @@ def _figures(model: nn.Module, card: ModelCard) -> Figures:
 
 
 def _validation(recipe: TrainConfig, card: ModelCard, checkpoint: Path) -> PictureSet:
-    """The pictures that the trainer will validate on."""
+    """The validation images of the trainer."""
     training, validation = split(scan(recipe.data), val=recipe.val, seed=recipe.seed)
     if training.labels != card.labels:
         raise UserError(
-            f"{checkpoint} tells {', '.join(card.labels)} apart; the pictures show "
-            f"{', '.join(training.labels)}. Give pictures with the same labels"
+            f"{checkpoint} has the classes {', '.join(card.labels)}; the images show "
+            f"{', '.join(training.labels)}. Use images with the same labels"
         )
     return validation
 
@@ -140,7 +140,7 @@ def _accuracy(
 def _tuned(
     small: nn.Module, card: ModelCard, recipe: TrainConfig, folder: Path, watcher: Watcher | None
 ) -> tuple[nn.Module, ModelCard]:
-    """Fine-tune; the card says how good the best epoch was."""
+    """Fine-tune; the card records the accuracy of the best epoch."""
     start = folder / "pruned.safetensors"
     save_checkpoint(start, small, card)
     config = replace(
@@ -157,7 +157,7 @@ def _tuned(
 
 
 def check_loss(before: float, after: float, max_loss: float) -> None:
-    """Refuse a network that lost too much.
+    """Reject a network that lost too much accuracy.
 
     Args:
         before: accuracy in 0..1.

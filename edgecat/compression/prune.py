@@ -1,7 +1,7 @@
-"""Structured pruning: whole channels taken out of a VGG, the least important first.
+"""Structured pruning: remove whole channels from a VGG, the least important first.
 
-Source: Li et al., 2016, https://arxiv.org/abs/1608.08710: filters of small norm change the answer
-least. Which tensors shrink together is Torch-Pruning's work: Fang et al., 2023,
+Source: Li et al., 2016, https://arxiv.org/abs/1608.08710: filters with a small norm affect the
+output least. Dependencies between tensors are resolved by Torch-Pruning: Fang et al., 2023,
 https://arxiv.org/abs/2301.12900.
 """
 
@@ -17,24 +17,24 @@ from edgecat.models import VGG, build_model
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.model.card import ModelCard
 
-MULTIPLE = 8  # of channels: what SIMD units and tensor cores are fed with
+MULTIPLE = 8  # of channels, for SIMD units and tensor cores
 
 
 def pruned(model: nn.Module, card: ModelCard, keep: float) -> tuple[nn.Module, ModelCard]:
-    """Keep a share of the channels of every convolution and hidden dense layer.
+    """Keep a fraction of the channels of every convolution and hidden dense layer.
 
     Args:
-        model: what `load_checkpoint` gave; left alone.
-        card: the model's.
-        keep: share of the channels to keep, above 0 and below 1, down to a multiple of 8.
+        model: from `load_checkpoint`; not modified.
+        card: the model's card.
+        keep: fraction of the channels to keep, between 0 and 1, rounded down to a multiple of 8.
 
     Returns:
-        A smaller model in evaluation mode, and the card that builds it: with the new widths, and
-        without what was measured on the larger one.
+        A smaller model in evaluation mode, and its card: with the new widths, and without what was
+        measured on the larger model.
 
     Raises:
         BackendMissing: Torch-Pruning is not installed.
-        UserError: no VGG, a share out of range, or channels too few to take any out.
+        UserError: not a VGG, a fraction out of range, or too few channels to remove any.
     """
     if not isinstance(model, VGG):
         raise UserError(f"a {card.architecture} cannot be pruned; expected a vgg checkpoint")
@@ -44,8 +44,8 @@ def pruned(model: nn.Module, card: ModelCard, keep: float) -> tuple[nn.Module, M
     layers = _widths(thinner, card)
     if layers == card.layers:
         raise UserError(
-            f"--keep {keep:g} leaves all channels, which come in multiples of {MULTIPLE}. "
-            "Keep fewer, or start from a wider network"
+            f"--keep {keep:g} removes no channels, which come in multiples of {MULTIPLE}. "
+            "Use a smaller value, or start from a wider network"
         )
     its = replace(
         card,
@@ -69,7 +69,7 @@ def _thinned(model: VGG, card: ModelCard, keep: float) -> VGG:
             "torch-pruning is not installed: pip install 'edgecat[compress]'"
         ) from error
     thinner = copy.deepcopy(model)
-    if card.head == "dense":  # its matrix products are not followed; torch's own pooling is
+    if card.head == "dense":  # its matrix products cannot be traced; torch's own pooling can
         thinner.avgpool = nn.AdaptiveAvgPool2d(VGG.pooled)
     torch_pruning.pruner.BasePruner(
         thinner,
@@ -83,7 +83,7 @@ def _thinned(model: VGG, card: ModelCard, keep: float) -> VGG:
 
 
 def _widths(model: VGG, card: ModelCard) -> tuple[int | str, ...]:
-    """The widths of a model, in the form of its card's."""
+    """The layer widths of a model, in the form used by its card."""
     convolutions = [m.out_channels for m in model.features if isinstance(m, nn.Conv2d)]
     dense = [m.out_features for m in model.classifier if isinstance(m, nn.Linear)][:-1]
     widths = iter((*convolutions, *dense))
@@ -91,5 +91,5 @@ def _widths(model: VGG, card: ModelCard) -> tuple[int | str, ...]:
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of weights, biases and norms."""
+    """Number of weights, biases and norm parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

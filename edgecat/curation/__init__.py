@@ -1,1 +1,1 @@
-"""Making a data set: fetched, gathered, checked, divided and packed."""
+"""Data set tools: fetch, collect, check, split and pack images."""

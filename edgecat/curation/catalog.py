@@ -1,6 +1,6 @@
-"""Public sets of photographs: where they lie, what their bytes must be, and on what terms.
+"""Public photo data sets: their addresses, checksums and licences.
 
-Addresses and hashes as TensorFlow Datasets and GoMLX publish them:
+Addresses and hashes as published by TensorFlow Datasets and GoMLX:
 https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/datasets/oxford_iiit_pet/checksums.tsv
 https://github.com/gomlx/gomlx/tree/main/examples/dogsvscats
 """
@@ -19,12 +19,12 @@ MIRROR = "EDGECAT_DATA_URL"
 
 @dataclass(frozen=True)
 class Archive:
-    """One file of a set.
+    """One file of a data set.
 
     Attributes:
         url: its official address.
         digest: `sha256:` and 64 hexadecimal digits.
-        bytes: its size.
+        bytes: its size in bytes.
     """
 
     url: str
@@ -33,21 +33,21 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """The address' last part."""
+        """The last component of the address."""
         return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A public set.
+    """A public data set.
 
     Attributes:
-        name: as `edgecat data fetch` takes it.
-        title: for people.
-        page: where it is described.
-        terms: on which it may be used.
-        pictures: how many files look like one, damaged ones included.
-        inside: a pattern of the whole path of a picture in its archive.
+        name: for `edgecat data fetch`.
+        title: for display.
+        page: address of its description.
+        terms: its licence or terms of use.
+        pictures: number of image files, damaged ones included.
+        inside: pattern of the full path of an image in its archive.
         archives: its files.
     """
 
@@ -72,7 +72,7 @@ COLLECTIONS: Mapping[str, Collection] = MappingProxyType(
                 "Oxford-IIIT Pet: 37 breeds of cats and dogs (Parkhi et al., 2012)",
                 "https://www.robots.ox.ac.uk/~vgg/data/pets/",
                 "Creative Commons Attribution-ShareAlike 4.0; the copyright remains with the "
-                "original owners of the pictures",
+                "original owners of the images",
                 7_390,
                 r"(?:\./)?images/(?P<name>[A-Za-z_]+_[0-9]+\.jpg)",
                 (
@@ -92,7 +92,7 @@ COLLECTIONS: Mapping[str, Collection] = MappingProxyType(
                 "cats-vs-dogs",
                 "Cats vs Dogs: 25,000 photographs of Asirra (Elson et al., 2007)",
                 "https://www.microsoft.com/en-us/download/details.aspx?id=54765",
-                "for non-commercial research only, and not to be published again without the "
+                "for non-commercial research only, not to be redistributed without the "
                 "permission of Microsoft Research; read the terms on the page",
                 25_000,
                 r"PetImages/(?P<label>Cat|Dog)/(?P<name>[0-9]+\.jpg)",
@@ -110,15 +110,13 @@ COLLECTIONS: Mapping[str, Collection] = MappingProxyType(
 
 
 def collection(name: str) -> Collection:
-    """Find a set by its name; with EDGECAT_DATA_URL, on that mirror in place of its own server.
+    """Find a data set by name; with EDGECAT_DATA_URL, on that mirror instead of its own server.
 
     Raises:
-        UserError: there is no such set.
+        UserError: unknown data set.
     """
     if name not in COLLECTIONS:
-        raise UserError(
-            f"there is no set of photographs {name!r}; expected one of {', '.join(COLLECTIONS)}"
-        )
+        raise UserError(f"unknown data set {name!r}; expected one of {', '.join(COLLECTIONS)}")
     found = COLLECTIONS[name]
     if mirror := os.environ.get(MIRROR):
         moved = (replace(a, url=f"{mirror.rstrip('/')}/{a.name}") for a in found.archives)
@@ -127,21 +125,21 @@ def collection(name: str) -> Collection:
 
 
 def breed_of(name: str) -> str:
-    """The breed in an Oxford picture's name: `Maine_Coon_12.jpg` shows a `maine_coon`."""
+    """Return the breed from an Oxford image name: `Maine_Coon_12.jpg` gives `maine_coon`."""
     return name.rpartition("_")[0].lower()
 
 
 def species_of(name: str, listed: Mapping[str, str]) -> str:
-    """`cat` or `dog`, by the set's own list, else by its convention: cats have capitals.
+    """Return `cat` or `dog`, from the set's own list, else by its convention: cats are capitalised.
 
     Args:
-        name: of the picture, such as `Maine_Coon_12.jpg`.
-        listed: what `species_list` read.
+        name: of the image, such as `Maine_Coon_12.jpg`.
+        listed: the result of `species_list`.
     """
     return listed.get(name.rpartition(".")[0]) or ("cat" if name[:1].isupper() else "dog")
 
 
 def species_list(text: str) -> dict[str, str]:
-    """Read `annotations/list.txt`: a picture, its class, its species (1 cat, 2 dog), its breed."""
+    """Read `annotations/list.txt`: image, class, species (1 cat, 2 dog) and breed per line."""
     rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
     return {row[0]: ("cat", "dog")[int(row[2]) - 1] for row in rows if len(row) == 4}

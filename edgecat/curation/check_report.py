@@ -1,4 +1,4 @@
-"""The findings of a check as one page: counts, and a contact sheet of what to look at."""
+"""The findings of a check as an HTML page: counts and a contact sheet of suspect images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
 
-SHOWN = 60  # groups of copies, and doubtful labels, as pictures
+SHOWN = 60  # maximum number of duplicate groups, and of doubtful labels, in the contact sheet
 _TILE = 112
-_MEMBERS = 6  # of one group, as pictures
+_MEMBERS = 6  # images shown per group
 _QUALITY = 82
 _STYLE = """<style>
 .sheet { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 16px; }
@@ -36,7 +36,7 @@ td { white-space: normal; overflow-wrap: anywhere; }
 
 
 def write_report(path: Path, findings: Findings) -> None:
-    """Write the page, whole or not at all.
+    """Write the page atomically.
 
     Raises:
         UserError: it cannot be written.
@@ -45,7 +45,7 @@ def write_report(path: Path, findings: Findings) -> None:
 
 
 def report_html(findings: Findings) -> str:
-    """Return the findings as a whole HTML document."""
+    """Return the findings as a complete HTML document."""
     sections = (_overview, _copies, _doubts, _corrupt)
     body = "\n".join(part(findings) for part in (_head, *sections))
     return page("edgecat data check", _STYLE + body)
@@ -54,16 +54,16 @@ def report_html(findings: Findings) -> str:
 def _head(findings: Findings) -> str:
     extra = sum(len(group.members) - 1 for group in findings.copies)
     facts = [
-        (f"{len(findings.pictures):,}", f"pictures of {', '.join(findings.pictures.labels)}"),
-        (f"{len(findings.corrupt):,}", "are corrupt"),
-        (f"{extra:,}", "are copies of others"),
-        (f"{len(findings.across):,}", "groups of copies lie in more than one split"),
+        (f"{len(findings.pictures):,}", f"images of {', '.join(findings.pictures.labels)}"),
+        (f"{len(findings.corrupt):,}", "corrupt"),
+        (f"{extra:,}", "duplicates"),
+        (f"{len(findings.across):,}", "groups of duplicates across splits"),
     ]
     if findings.model:
-        facts.append((f"{len(findings.doubts):,}", f"labels are doubted by {findings.model}"))
-    verdict = "; ".join(findings.problems) or "Nothing wrong was found"
+        facts.append((f"{len(findings.doubts):,}", f"labels doubted by {findings.model}"))
+    verdict = "; ".join(findings.problems) or "No problems found"
     verdict = verdict[0].upper() + verdict[1:]
-    return f"<h1>Labelled pictures, checked</h1>\n<p>{escape(verdict)}.</p>\n{cards(facts)}"
+    return f"<h1>Data set check</h1>\n<p>{escape(verdict)}.</p>\n{cards(facts)}"
 
 
 def _overview(findings: Findings) -> str:
@@ -89,12 +89,12 @@ def _overview(findings: Findings) -> str:
 
 def _copies(findings: Findings) -> str:
     if not findings.copies:
-        return _section("Copies", "No picture is a copy of another.")
+        return _section("Duplicates", "No duplicate images.")
     shown = findings.copies[:SHOWN]
     text = (
-        "Groups of pictures that show the same, by a perceptual hash and a second look at "
-        "thumbnails. Between training and test they make a model look better than it is; under "
-        f"two labels, one is wrong.{_more(len(shown), len(findings.copies))}"
+        "Groups of images with the same content, found by a perceptual hash and confirmed on "
+        "thumbnails. Across training and test they make a model look better than it is; with "
+        f"two labels, one label is wrong.{_more(len(shown), len(findings.copies))}"
     )
     return _section("Copies", text, "".join(_group(findings, group) for group in shown))
 
@@ -115,12 +115,12 @@ def _doubts(findings: Findings) -> str:
     if not findings.model:
         return ""
     if not findings.doubts:
-        return _section("Doubtful labels", f"{findings.model} doubts no label.")
+        return _section("Doubtful labels", f"{findings.model} disagrees with no label.")
     shown = findings.doubts[:SHOWN]
     text = (
-        f"Pictures whose label {findings.model} denies, those with the highest loss: a wrong "
-        "label, a picture that shows neither or both, or a mistake of the model, which believes "
-        f"the labels that it was trained on.{_more(len(shown), len(findings.doubts))}"
+        f"Images whose label {findings.model} disagrees with, highest loss first: a wrong "
+        "label, an image that shows neither class or both, or a mistake of the model, which tends "
+        f"to agree with the labels it was trained on.{_more(len(shown), len(findings.doubts))}"
     )
     return _section("Doubtful labels", text, "".join(_doubt(findings, one) for one in shown))
 
@@ -129,7 +129,7 @@ def _doubt(findings: Findings, doubt: Doubt) -> str:
     label = findings.pictures.labels[findings.pictures.pictures[doubt.picture].label]
     return (
         f"<figure>{_tile(findings, doubt.picture)}<figcaption>labelled <b>{escape(label)}</b> "
-        f'({doubt.given:.1%})<br>said <b class="fail">{escape(doubt.said)}</b></figcaption>'
+        f'({doubt.given:.1%})<br>predicted <b class="fail">{escape(doubt.said)}</b></figcaption>'
         "</figure>"
     )
 
@@ -138,9 +138,9 @@ def _corrupt(findings: Findings) -> str:
     lines = [sentence for _, sentence in findings.corrupt]
     lines += [f"skipped: {sentence}" for sentence in findings.pictures.skipped]
     if not lines:
-        return _section("Corrupt files", "Every file is a picture and can be decoded whole.")
+        return _section("Corrupt files", "Every file decodes completely.")
     rows = [(escape(line),) for line in lines]
-    return f"<section><h2>Corrupt files</h2>{table(('what is wrong',), rows, left=(0,))}</section>"
+    return f"<section><h2>Corrupt files</h2>{table(('problem',), rows, left=(0,))}</section>"
 
 
 def _section(title: str, text: str, sheet: str = "") -> str:
@@ -149,7 +149,7 @@ def _section(title: str, text: str, sheet: str = "") -> str:
 
 
 def _more(shown: int, total: int) -> str:
-    return f" The first {shown} of {total:,}." if shown < total else ""
+    return f" Showing the first {shown} of {total:,}." if shown < total else ""
 
 
 def _tile(findings: Findings, index: int) -> str:
@@ -162,7 +162,7 @@ def _tile(findings: Findings, index: int) -> str:
 
 
 def _images(findings: Findings, index: int) -> Iterator[str]:
-    """Yield the picture as a small one, or nothing where it vanished meanwhile."""
+    """Yield a thumbnail of the image, or nothing if the file has disappeared."""
     picture = findings.pictures.pictures[index]
     try:
         image = decode_picture(picture.read(), picture.name)

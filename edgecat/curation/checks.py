@@ -1,4 +1,4 @@
-"""What is wrong with labelled pictures: damage, copies, imbalance, sizes, doubtful labels."""
+"""Checks of labelled images: corruption, duplicates, imbalance, sizes and doubtful labels."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from edgecat.data.folder import PictureSet
 from edgecat.scores import cross_entropy
 from edgecat_runtime.types import Image
 
-DOUBT = 0.05  # a label that a model denies and gives less than this is doubtful
-WORST = 0.01  # and so is this share of all, those of the highest loss, where it denies them
+DOUBT = 0.05  # a label that the model disagrees with is doubtful below this probability
+WORST = 0.01  # and so is, among those, this fraction of all images with the highest loss
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A trained model, to doubt labels with.
+    """A trained model that checks labels.
 
     Attributes:
-        name: of its file.
-        labels: in the order of its logits; every label of the data is among them.
-        prepare: from a picture, uint8 (h, w, 3) BGR, to the model's frame.
-        infer: from frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
-        temperature: divides the logits.
+        name: file name.
+        labels: in the order of its logits; they include every label of the data.
+        prepare: turns an image, uint8 (h, w, 3) BGR, into the model's input frame.
+        infer: maps frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
+        temperature: divisor of the logits.
     """
 
     name: str
@@ -46,12 +46,12 @@ def check(
     judge: Judge | None = None,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> Findings:
-    """Look at every picture once.
+    """Check every image.
 
     Args:
-        pictures: what `scan` found.
-        judge: a model to doubt the labels with.
-        on_batch: told how many pictures each batch had.
+        pictures: the set from `scan`.
+        judge: a model to check the labels with.
+        on_batch: called with the number of images of each batch.
     """
     seen: list[Seen] = []
     doubts: list[Doubt] = []
@@ -88,9 +88,9 @@ def _described(group: tuple[int, ...], pictures: PictureSet, seen: Sequence[Seen
 
 
 def _doubtful(denied: Sequence[Doubt], total: int) -> tuple[Doubt, ...]:
-    """Those with a probability under 5 %, and in any case the worst hundredth of all pictures.
+    """Select labels with a probability under 5 %, and in any case the worst 1 % of all images.
 
-    The second makes up for a model that is less sure than it could be, as label smoothing does.
+    The latter makes up for an underconfident model, for example one trained with label smoothing.
     """
     ordered = sorted(denied, key=lambda doubt: doubt.given)
     few = -(-total * WORST // 1)
@@ -98,7 +98,7 @@ def _doubtful(denied: Sequence[Doubt], total: int) -> tuple[Doubt, ...]:
 
 
 def _doubts(judge: Judge, pictures: PictureSet, batch: Sequence[Seen], start: int) -> list[Doubt]:
-    """The labels of one batch that the judge denies."""
+    """Return the labels of one batch that the judge disagrees with."""
     chosen = [(start + i, s.frame) for i, s in enumerate(batch) if s.frame is not None]
     if not chosen:
         return []

@@ -1,4 +1,4 @@
-"""Labelled pictures, divided once and for all into folders train/, val/ and test/."""
+"""Splits labelled images permanently into folders train/, val/ and test/."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Division:
-    """Which picture goes where.
+    """The assignment of images to splits.
 
     Attributes:
-        pictures: what was divided.
-        sides: `train`, `val` or `test` of each picture, empty for a corrupt one, left out.
-        corrupt: a sentence for each of those.
-        copies: pictures that had to follow a copy of theirs.
+        pictures: the images.
+        sides: `train`, `val` or `test` per image; empty for a corrupt image, which is left out.
+        corrupt: one message per corrupt image.
+        copies: number of images that were kept with their duplicate.
     """
 
     pictures: PictureSet
@@ -37,7 +37,7 @@ class Division:
     copies: int
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Count the pictures of each label in each split."""
+        """Count the images per split and label."""
         tally = Counter(
             (side, p.label) for side, p in zip(self.sides, self.pictures.pictures, strict=True)
         )
@@ -53,26 +53,26 @@ def divide(
     seed: int = 0,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> Division:
-    """Give every picture a side, the same share of each label to each, copies to the same.
+    """Assign every image to a split, stratified by label, with duplicates kept together.
 
-    Pictures that lie under `val/` or `test/` already stay there, with their copies; where there
-    are any, no others are drawn for that side. Which are drawn is decided by SHA-256 of
+    Images already under `val/` or `test/` stay there, with their duplicates; if there
+    are any, no others are drawn for that split. The draw is decided by the SHA-256 of
     `seed/name`: the same on every machine.
 
     Args:
-        pictures: what `scan` found.
-        val: share of each label to choose a model by, 0 or more.
-        test: share of each label to judge it by, 0 or more.
-        seed: another seed, another division.
-        on_batch: told how many pictures were looked at.
+        pictures: the set from `scan`.
+        val: fraction of each label for validation, 0 or more.
+        test: fraction of each label for testing, 0 or more.
+        seed: seed of the split.
+        on_batch: called with the number of images read.
 
     Raises:
-        UserError: the shares leave nothing to train on, or a label with no picture on a side.
+        UserError: the fractions leave nothing to train on, or a label has no images in a split.
     """
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise UserError(
-            f"the shares are {val:g} for val and {test:g} for test; expected 0 or more each and "
-            "less than 1 together, since the rest is to train on"
+            f"the fractions are {val:g} for val and {test:g} for test; expected 0 or more each and "
+            "less than 1 together: the rest is the training set"
         )
     seen: list[Seen] = []
     for batch in look(pictures.pictures):
@@ -98,23 +98,21 @@ def write_division(
     link: bool = False,
     on_picture: Callable[[int], None] = lambda pictures: None,
 ) -> None:
-    """Write `output/<split>/<label>/<file>`; the folder appears whole or not at all.
+    """Write `output/<split>/<label>/<file>` atomically: the folder appears only when complete.
 
     Args:
-        division: of pictures that are still where they were.
-        output: a folder that does not exist yet, or is empty.
-        link: make symbolic links to the files in place of copies.
-        on_picture: called with 1 after each.
+        division: the assignment; the images must not have moved.
+        output: a new or empty folder.
+        link: make symbolic links instead of copies.
+        on_picture: called with 1 after each image.
 
     Raises:
-        UserError: the folder holds something, cannot be written, or links to inside a tar.
+        UserError: the folder is not empty, cannot be written, or links into a tar are requested.
     """
     check_output(output)
     inside = [p.name for p in division.pictures.pictures if p.offset or p.path.suffix == ".tar"]
     if link and inside:
-        raise UserError(
-            f"{inside[0]} lies in a tar, into which no link can point; leave --link away"
-        )
+        raise UserError(f"{inside[0]} is inside a tar, which links cannot point into; omit --link")
     taken: set[PurePath] = set()
     with whole_folder(output) as temporary:
         for side, picture in zip(division.sides, division.pictures.pictures, strict=True):
@@ -126,16 +124,16 @@ def write_division(
 
 
 def check_output(output: Path) -> None:
-    """Raise UserError unless a folder can become `output`: new, or empty."""
+    """Raise UserError unless `output` is a new or empty folder."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists and is not empty; expected a new folder. Name another")
+        raise UserError(f"{output} exists and is not empty; expected a new folder. Choose another")
 
 
 @contextmanager
 def whole_folder(output: Path) -> Iterator[Path]:
-    """Yield a hidden folder beside `output`; on success rename it to `output`, else remove it.
+    """Yield a hidden folder beside `output`; on success rename it to `output`, else delete it.
 
-    A `kill -9` leaves the hidden folder, `.name-...`, and never a part under the name.
+    A `kill -9` leaves the hidden folder, `.name-...`, and never an incomplete `output`.
 
     Raises:
         UserError: it cannot be written.
@@ -158,7 +156,7 @@ def whole_folder(output: Path) -> Iterator[Path]:
 
 
 def _groups(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
-    """Group the whole pictures that show the same; most are alone in theirs."""
+    """Group the readable images that show the same; most groups have one member."""
     groups = same_pictures(seen)
     grouped = {index for group in groups for index in group}
     alone = [(i,) for i, one in enumerate(seen) if not one.problem and i not in grouped]
@@ -168,7 +166,7 @@ def _groups(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
 def _sides(
     pictures: PictureSet, groups: Sequence[tuple[int, ...]], shares: dict[str, float], seed: int
 ) -> list[str]:
-    """Fill each side's share of each label with whole groups, in the order of their hashes."""
+    """Fill each split's fraction of each label with whole groups, in the order of their hashes."""
     sides = [""] * len(pictures)
     fixed = {p.split for p in pictures.pictures} & set(shares)
     drawn = [side for side in shares if side not in fixed]
@@ -205,14 +203,14 @@ def _check(division: Division, shares: dict[str, float]) -> None:
         for label, count in row.items():
             if not count and (side == "train" or shares[side]):
                 raise UserError(
-                    f"no picture of {label!r} is left for {side}/, of "
-                    f"{division.pictures.counts()[label]}; expected more pictures of it, or other "
+                    f"no images of {label!r} left for {side}/ out of "
+                    f"{division.pictures.counts()[label]}; expected more images of it, or other "
                     "shares"
                 )
 
 
 def _free(folder: PurePath, picture: Picture, taken: set[PurePath]) -> PurePath:
-    """A name for the picture that no other has in its folder, whatever the file system's case."""
+    """Return a file name that is unique in its folder, also on case-insensitive file systems."""
     stem, suffix = os.path.splitext(picture.name.replace(":", "/").rpartition("/")[2])  # noqa: PTH122
     name, number = f"{stem}{suffix}", 1
     while folder / name.lower() in taken:

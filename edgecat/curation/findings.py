@@ -1,4 +1,4 @@
-"""What was found in a set of pictures."""
+"""The findings of a check of labelled images."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from edgecat.data.folder import PictureSet
 
-UNEVEN = 3.0  # times as many pictures of one label as of another
+UNEVEN = 3.0  # ratio of the largest to the smallest class
 SMALL = 64  # pixels
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A label that a model does not believe.
+    """A label that the model disagrees with.
 
     Attributes:
-        picture: index of the picture.
-        said: the model's label.
-        given: probability that the model gives the picture's own label, 0..1.
+        picture: index of the image.
+        said: the predicted label.
+        given: predicted probability of the image's own label, 0..1.
     """
 
     picture: int
@@ -33,14 +33,14 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Copies:
-    """Pictures that show the same.
+    """A group of duplicate images.
 
     Attributes:
-        members: their indices, two or more.
-        identical: whether all are the same file, byte for byte.
-        mirrored: whether one is another's mirror image.
-        splits: that they lie in, sorted; more than one lets a model be tested on what it learned.
-        labels: that they have, sorted; more than one means that one is wrong.
+        members: indices of the images, two or more.
+        identical: whether all files are identical, byte for byte.
+        mirrored: whether one is the mirror image of another.
+        splits: their splits, sorted; more than one means that test data leaks into training.
+        labels: their labels, sorted; more than one means that one is wrong.
     """
 
     members: tuple[int, ...]
@@ -51,7 +51,7 @@ class Copies:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is special about it, in a few words each."""
+        """Short notes on what is special about the group."""
         several = tuple(
             f"{name} {' and '.join(each or 'none' for each in values)}"
             for name, values in (("splits", self.splits), ("labels", self.labels))
@@ -63,15 +63,15 @@ class Copies:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found.
+    """The findings of a check.
 
     Attributes:
-        pictures: what was checked.
-        corrupt: index and sentence of each picture that cannot be decoded whole.
-        copies: groups of pictures that show the same, those across splits or labels first.
-        sizes: int64 (n, 2), height and width of each picture; 0 of a corrupt one.
-        doubts: labels that the model denies with a high loss, the highest first.
-        model: its name; empty where none judged.
+        pictures: the checked images.
+        corrupt: index and message per image that cannot be decoded completely.
+        copies: groups of duplicates, those across splits or labels first.
+        sizes: int64 (n, 2), height and width of each image; 0 for a corrupt one.
+        doubts: labels that the model disagrees with, highest loss first.
+        model: name of the model; empty if none was used.
     """
 
     pictures: PictureSet
@@ -91,50 +91,50 @@ class Findings:
 
     @cached_property
     def across(self) -> tuple[Copies, ...]:
-        """The groups of copies that lie in more than one split."""
+        """The groups of duplicates that span more than one split."""
         return tuple(group for group in self.copies if len(group.splits) > 1)
 
     @cached_property
     def uneven(self) -> tuple[str, ...]:
-        """The splits with three times as many pictures of one label as of another."""
+        """The splits with more than three times as many images of one label as of another."""
         rows = ((split, row.values()) for split, row in self.counts.items())
         return tuple(split for split, row in rows if max(row) > UNEVEN * min(row))
 
     @cached_property
     def small(self) -> tuple[int, ...]:
-        """The pictures with a side shorter than 64 pixels."""
+        """The images with a side shorter than 64 pixels."""
         shorter = self.sizes.min(1)
         return tuple(np.flatnonzero((shorter > 0) & (shorter < SMALL)).tolist())
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The faults, and how many labels are doubted; empty where all is well."""
+        """The problems, and the number of doubted labels; empty if there are none."""
         doubted = f"labels doubted by {self.model}: {len(self.doubts):,}"
         return (*self.faults, doubted) if self.doubts else self.faults
 
     @cached_property
     def faults(self) -> tuple[str, ...]:
-        """A sentence for each kind of finding that is one for sure, whatever a model says."""
+        """One message per kind of definite finding, independent of a model."""
         mixed = sum(len(group.labels) > 1 for group in self.copies)
         extra = sum(len(group.members) - 1 for group in self.copies)
         found = (
-            (len(self.pictures.skipped), "files that are no pictures in class folders"),
-            (len(self.corrupt), "corrupt pictures"),
-            (extra, "copies of other pictures"),
-            (len(self.copies), "groups of copies"),
-            (len(self.across), "groups of copies across splits"),
-            (mixed, "groups of copies with several labels"),
-            (len(self.small), f"pictures with a side under {SMALL} pixels"),
+            (len(self.pictures.skipped), "files in class folders that are not images"),
+            (len(self.corrupt), "corrupt images"),
+            (extra, "duplicate images"),
+            (len(self.copies), "groups of duplicates"),
+            (len(self.across), "groups of duplicates across splits"),
+            (mixed, "groups of duplicates with conflicting labels"),
+            (len(self.small), f"images with a side under {SMALL} pixels"),
         )
         sentences = [f"{text}: {count:,}" for count, text in found if count]
         sentences += [
-            f"{split or 'the pictures'}: over {UNEVEN:.0f} times as many of one label as of another"
+            f"{split or 'the images'}: over {UNEVEN:.0f} times as many of one label as of another"
             for split in self.uneven
         ]
         return tuple(sentences)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `edgecat data check --json` prints."""
+        """The output of `edgecat data check --json`."""
         pictures = self.pictures.pictures
         known = self.sizes[self.sizes[:, 0] > 0]
         return {

@@ -1,9 +1,9 @@
-"""Fingerprints of pictures, by which copies are found, re-encoded, resized, mirrored or relit.
+"""Image fingerprints that find duplicates, even re-encoded, resized, mirrored or relit ones.
 
 A perceptual hash by the discrete cosine transform (Zauner, Implementation and Benchmarking of
 Perceptual Image Hash Functions, 2010, https://www.phash.org/docs/pubs/thesis_zauner.pdf): the
-signs of the 64 lowest frequencies of a 32 x 32 grey picture. Mirrored, a picture keeps them but for
-those of odd horizontal frequency, which change sign. A second look compares small thumbnails.
+signs of the 64 lowest frequencies of a 32 x 32 grey image. Mirroring changes only the signs of the
+odd horizontal frequencies. Candidates are confirmed by comparing small thumbnails.
 The limits were measured: docs/data.md.
 """
 
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.opencv import cv2_module
 
-DISTANCE = 12  # bits of 64 that may differ
-LIKENESS = 0.95  # correlation of the thumbnails, at least
+DISTANCE = 12  # maximum number of differing bits, of 64
+LIKENESS = 0.95  # minimum correlation of the thumbnails
 
 _SIDE, _THUMB, _BITS = 32, 16, 64
 _BLOCK = 1024
@@ -34,12 +34,12 @@ Floats = NDArray[np.float32]
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of one picture.
+    """The fingerprint of one image.
 
     Attributes:
         signs: float32 (64,), each -1 or 1: the perceptual hash.
-        thumb: float32 (256,), a 16 x 16 grey thumbnail less its mean, of length 1; of length 0
-            where the picture is of one colour, which is like nothing.
+        thumb: float32 (256,), a 16 x 16 grey thumbnail minus its mean, of norm 1; norm 0 for an
+            image of a single colour, which matches nothing.
     """
 
     signs: Floats
@@ -48,12 +48,12 @@ class Fingerprint(NamedTuple):
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two pictures are.
+    """The similarity of two images.
 
     Attributes:
-        distance: bits in which their hashes differ, 0..64.
+        distance: Hamming distance of their hashes, 0..64.
         correlation: of their thumbnails, -1..1.
-        mirrored: whether one had to be mirrored for that.
+        mirrored: whether one image was mirrored for this comparison.
     """
 
     distance: int
@@ -61,15 +61,15 @@ class Likeness:
     mirrored: bool
 
     def __bool__(self) -> bool:
-        """Whether both limits say that they are the same picture."""
+        """Whether both measures are within their limits, so the images count as duplicates."""
         return self.distance <= DISTANCE and self.correlation >= LIKENESS
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
-    """Take the fingerprint of a picture.
+    """Compute the fingerprint of an image.
 
     Args:
-        image: uint8 (h, w, 3), BGR; of whatever aspect, which does not count.
+        image: uint8 (h, w, 3), BGR; the aspect ratio is ignored.
     """
     cv2 = cv2_module()
     grey = cv2.cvtColor(shrink(image, _SIDE, _SIDE), cv2.COLOR_BGR2GRAY).astype(np.float32)
@@ -81,7 +81,7 @@ def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
 
 
 def compared(one: Fingerprint, other: Fingerprint) -> Likeness:
-    """Compare two fingerprints as they are and mirrored, and return the closer of the two."""
+    """Compare two fingerprints, plain and mirrored, and return the closer match."""
     mirror = Fingerprint(one.signs * _MIRROR, _mirrored(one.thumb[None])[0])
     return max(
         (
@@ -93,13 +93,13 @@ def compared(one: Fingerprint, other: Fingerprint) -> Likeness:
 
 
 def alike_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
-    """Yield every pair of fingerprints that are alike, mirrored or not: exact, no pair is missed.
+    """Yield every pair of matching fingerprints, mirrored or not; the search is exhaustive.
 
-    All distances come as products of matrices of signs, a block at a time: 15,000 pictures are
-    112 million pairs, each looked at twice, and take seconds.
+    All distances are computed as products of sign matrices, block by block: 15,000 images are
+    112 million pairs, each compared twice, and take seconds.
 
     Yields:
-        Indices, the lower first; a pair that is alike both ways comes twice.
+        Pairs of indices, the lower first; a pair that matches both ways is yielded twice.
     """
     if not prints:
         return
@@ -112,7 +112,9 @@ def alike_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
             rows, columns = np.nonzero(these @ signs[start:].T >= enough)
             later = columns > rows
             rows, columns = rows[later], columns[later]
-            for first in range(0, len(rows), _BLOCK):  # thumbnails only of what is left
+            for first in range(
+                0, len(rows), _BLOCK
+            ):  # thumbnails only for the remaining candidates
                 r, c = rows[first : first + _BLOCK], columns[first : first + _BLOCK]
                 alike = np.einsum("ij,ij->i", thumb[r], thumbs[start:][c]) >= LIKENESS
                 yield from zip(
@@ -121,11 +123,11 @@ def alike_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
 
 
 def grouped(count: int, pairs: Iterator[tuple[int, int]]) -> list[tuple[int, ...]]:
-    """Join pairs into groups: what is alike to one of a group belongs to it.
+    """Join pairs into groups: whatever matches one member of a group belongs to it.
 
     Args:
-        count: of all items.
-        pairs: of indices below `count`.
+        count: number of items.
+        pairs: pairs of indices below `count`.
 
     Returns:
         The groups of two or more, each in ascending order, in the order of their first items.
@@ -147,7 +149,7 @@ def grouped(count: int, pairs: Iterator[tuple[int, int]]) -> list[tuple[int, ...
 
 
 def digest(data: bytes) -> bytes:
-    """16 bytes that tell two files apart."""
+    """Return a 16-byte digest of a file."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 

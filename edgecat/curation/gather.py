@@ -1,4 +1,4 @@
-"""A person's own pictures from a camera: sharp ones, no two of the same, never over another."""
+"""Collects images from a camera: sharp ones only, no duplicates, never overwriting a file."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 
-BLURRED = 0.6  # of blur_effect, at most
+BLURRED = 0.6  # maximum of blur_effect
 QUALITY = 95  # of the JPEG files
 
 Verdict = Literal["taken", "alike", "blurred"]
 
-_SIDE = 200  # pixels, as the pictures that BLURRED was measured on
-_SPAN = 9  # pixels, of the blur that it compares with
-_WAIT = 0.2  # seconds, after which a request to stop is seen
+_SIDE = 200  # pixels, as the images that BLURRED was measured on
+_SPAN = 9  # pixels, size of the reference blur
+_WAIT = 0.2  # seconds between checks for a stop request
 
 
 def blur_effect(image: Image) -> float:
-    """How blurred a picture is, from 0 (sharp) to 1 (blurred, or of one colour).
+    """Measure how blurred an image is, from 0 (sharp) to 1 (blurred, or of a single colour).
 
-    Blurring it once more takes much from the differences between the neighbours of a sharp picture
-    and little from those of a blurred one (Crete et al., The Blur Effect, 2007,
-    https://hal.science/hal-00232709), along rows and columns; the worse of the two counts, so that
-    a picture which moved is found as well.
+    Blurring again reduces the differences between neighbouring pixels a lot in a sharp image
+    and little in a blurred one (Crete et al., The Blur Effect, 2007,
+    https://hal.science/hal-00232709), along rows and columns; the worse of the two counts, so
+    that motion blur is detected as well.
 
     Args:
-        image: uint8 (h, w, 3), BGR; looked at with its shorter side of 200 pixels, if it is longer.
+        image: uint8 (h, w, 3), BGR; scaled down to a shorter side of 200 pixels if it is larger.
     """
     cv2 = cv2_module()
     height, width = image.shape[:2]
@@ -60,23 +60,25 @@ def blur_effect(image: Image) -> float:
 
 
 class Album:
-    """The folder of one label, which grows by every picture worth keeping.
+    """The folder of one label, to which every image worth keeping is added.
 
     Args:
-        folder: of all labels.
-        label: the class; its folder is made with the first picture.
+        folder: parent folder of the class folders.
+        label: the class; its folder is created with the first image.
 
     Attributes:
-        folder: of the label.
-        counts: how many of the pictures offered were taken, alike and blurred.
+        folder: the class folder.
+        counts: how many of the offered images were taken, alike (duplicates) and blurred.
 
     Raises:
-        UserError: the label cannot be the name of a class folder.
+        UserError: the label is not a valid class folder name.
     """
 
     def __init__(self, folder: Path, label: str) -> None:
         if not label.strip() or label.startswith(".") or set(label) & set('/\\:*?"<>|\n'):
-            raise UserError(f"--label is {label!r}; expected a plain word, the class folder's name")
+            raise UserError(
+                f"--label is {label!r}; expected a plain word, used as the class folder's name"
+            )
         if split_of(label):
             raise UserError(
                 f"--label is {label!r}, which names a split; expected a class, such as cat"
@@ -89,11 +91,11 @@ class Album:
 
     @property
     def taken(self) -> int:
-        """Pictures taken so far."""
+        """Number of images kept so far."""
         return self.counts["taken"]
 
     def offer(self, image: Image) -> Verdict:
-        """Keep a picture, uint8 (h, w, 3) BGR, unless it is blurred or like one that is there.
+        """Keep an image, uint8 (h, w, 3) BGR, unless it is blurred or a duplicate.
 
         Raises:
             UserError: it cannot be written.
@@ -103,11 +105,11 @@ class Album:
         return verdict
 
     def __str__(self) -> str:
-        """Sum up: `photos/cat: 40 taken; 12 alike and 3 blurred were not`."""
+        """Summarise: `photos/cat: kept 40; skipped 12 duplicates and 3 blurred`."""
         c = self.counts
         return (
-            f"{self.folder}: {c['taken']:,} taken; {c['alike']:,} alike and {c['blurred']:,} "
-            "blurred were not"
+            f"{self.folder}: kept {c['taken']:,}; skipped {c['alike']:,} duplicates and "
+            f"{c['blurred']:,} blurred"
         )
 
     def _judged(self, image: Image) -> Verdict:
@@ -131,7 +133,7 @@ class Album:
         atomic_write(path, data.tobytes())
 
     def _known(self) -> list[Fingerprint]:
-        """The fingerprints of the pictures that are there already; damaged ones do not count."""
+        """Return the fingerprints of the images already there; damaged ones are ignored."""
         found = []
         for path in sorted(self.folder.glob("*")):
             if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
@@ -143,7 +145,7 @@ class Album:
 
 
 class Trigger(Protocol):
-    """Says when to take a picture."""
+    """Decides when to take an image."""
 
     def __call__(self, frame: Frame, album: Album) -> bool:
         """Whether to offer this frame to the album; raises StopIteration to end."""
@@ -151,12 +153,12 @@ class Trigger(Protocol):
 
 @dataclass
 class Every:
-    """Takes a picture every few seconds: of the clock, or of a video's own time.
+    """Takes an image every few seconds, of wall-clock time or of a video's own time.
 
     Args:
-        seconds: between two.
-        fps: of the video; 0 of a live source.
-        stills: the source shows unrelated pictures: every one is offered.
+        seconds: interval between two images.
+        fps: frame rate of the video; 0 for a live source.
+        stills: the source is a set of unrelated images, each of which is offered.
     """
 
     seconds: float
@@ -165,7 +167,7 @@ class Every:
     _due: float = 0.0
 
     def __call__(self, frame: Frame, album: Album) -> bool:
-        """Whether it is time."""
+        """Whether the interval has elapsed."""
         now = frame.index / self.fps if self.fps else frame.captured
         if self.stills or now >= self._due:
             self._due = now + self.seconds
@@ -182,19 +184,19 @@ def gather(
     stop: Event | None = None,
     on_verdict: Callable[[Verdict], None] = lambda verdict: None,
 ) -> None:
-    """Fill an album from a camera, until it has enough, the source ends, or it is told to stop.
+    """Fill an album from a camera until it is full, the source ends, or a stop is requested.
 
     Args:
-        camera: open.
-        album: what is offered the pictures.
-        wanted: when.
-        count: pictures to take; None: until the end.
-        stop: set from a signal.
-        on_verdict: told what became of each picture offered.
+        camera: an open camera.
+        album: receives the images.
+        wanted: decides when to take one.
+        count: number of images to keep; None: until the source ends.
+        stop: set by a signal handler.
+        on_verdict: called with the verdict on each offered image.
 
     Raises:
         DeviceError: the camera was lost.
-        UserError: a picture cannot be written, or a file not be read.
+        UserError: an image cannot be written, or a file cannot be read.
     """
     while (stop is None or not stop.is_set()) and (count is None or album.taken < count):
         try:

@@ -1,11 +1,9 @@
-"""Pictures read, decoded and fingerprinted, and which show the same."""
+"""Reads, decodes and fingerprints images, and groups duplicates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from edgecat.curation.fingerprint import Fingerprint, alike_pairs, digest, fingerprint, grouped
 from edgecat.data.batches import prefetched
@@ -19,14 +17,14 @@ _CHUNK = 32
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture, looked at.
+    """One inspected image.
 
     Attributes:
-        problem: why it is corrupt; empty where it is well, and the rest is there.
-        digest: of its bytes.
+        problem: why it is corrupt; empty for a good image, which has all other fields.
+        digest: digest of its bytes.
         size: height and width.
         print: its fingerprint.
-        frame: for the judge.
+        frame: the judge's input frame.
     """
 
     problem: str = ""
@@ -39,7 +37,7 @@ class Seen:
 def look(
     pictures: Sequence[Picture], prepare: Callable[[Image], Image] | None = None
 ) -> Iterator[list[Seen]]:
-    """Read, decode and fingerprint pictures on all cores, in order, 32 at a time."""
+    """Read, decode and fingerprint images on all cores, in order, in batches of 32."""
     chunks = (pictures[i : i + _CHUNK] for i in range(0, len(pictures), _CHUNK))
     return prefetched(
         lambda chunk: [_seen(picture, prepare) for picture in chunk],
@@ -49,7 +47,7 @@ def look(
 
 
 def same_pictures(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
-    """Group what shows the same: the same bytes, or alike fingerprints."""
+    """Group duplicates: identical bytes, or matching fingerprints."""
     whole = [i for i, one in enumerate(seen) if one.print is not None]
     first: dict[bytes, int] = {}
 
@@ -70,17 +68,5 @@ def _seen(picture: Picture, prepare: Callable[[Image], Image] | None) -> Seen:
         image = decode_picture(data, picture.name)
     except PictureError as error:
         return Seen(str(error))
-    if lost := _grey_rows(data, image):
-        return Seen(
-            f"{picture.name} ends early: {lost} of its {len(image)} rows are grey. Copy it again"
-        )
     frame = None if prepare is None else prepare(image)
     return Seen("", digest(data), image.shape[:2], fingerprint(image), frame)
-
-
-def _grey_rows(data: bytes, image: Image) -> int:
-    """Count the last rows of a JPEG that its decoder filled with mid-grey for want of data."""
-    if not data.startswith(b"\xff\xd8") or not (image[-1] == 128).all():
-        return 0
-    other = np.flatnonzero((image != 128).any((1, 2)))
-    return len(image) - 1 - int(other[-1]) if len(other) else 0

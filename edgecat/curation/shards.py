@@ -1,8 +1,8 @@
-"""Writes pictures into numbered tar files, as WebDataset lays them out.
+"""Writes images into numbered tar files, in WebDataset's layout.
 
-A shard holds `000123.jpg` and beside it `000123.cls`, the number of its class; `classes.txt` beside
-the shards has the classes' names, one a line, and `index.json` how many pictures each shard holds.
-Pictures of a split lie in shards and folders of its name: `val-000000.tar` holds `val/000123.jpg`.
+A shard contains `000123.jpg` and `000123.cls`, the number of its class; `classes.txt` beside
+the shards has the class names, one per line, and `index.json` the number of images per shard.
+Shards and folders are named after the split: `val-000000.tar` contains `val/000123.jpg`.
 Source: https://github.com/webdataset/webdataset.
 """
 
@@ -33,21 +33,21 @@ def write_shards(
     seed: int = 0,
     on_picture: Callable[[int], None] = lambda pictures: None,
 ) -> tuple[Shard, ...]:
-    """Write shuffled pictures into shards; the folder appears whole or not at all.
+    """Write shuffled images into shards, atomically: the folder appears only when complete.
 
     Args:
-        pictures: what `scan` found; their bytes are copied as they are.
-        output: a folder that does not exist yet, or is empty.
-        shard_size: pictures a shard, at most; those of a split differ by at most one picture.
-        seed: of the order.
-        on_picture: called with 1 after each.
+        pictures: the set from `scan`; the encoded bytes are copied unchanged.
+        output: a new or empty folder.
+        shard_size: maximum number of images per shard; shards of a split differ by at most one.
+        seed: seed of the shuffle.
+        on_picture: called with 1 after each image.
 
     Raises:
-        UserError: the folder holds something or cannot be written, or a picture vanished.
+        UserError: the folder is not empty or cannot be written, or an image disappeared.
     """
     check_output(output)
     if shard_size < 1:
-        raise UserError(f"--shard-size is {shard_size}; expected 1 or more pictures")
+        raise UserError(f"--shard-size is {shard_size}; expected 1 or more images")
     shards = []
     with whole_folder(output) as temporary:
         for split in sorted({picture.split for picture in pictures.pictures}):

@@ -1,4 +1,4 @@
-"""Public sets of photographs, from their archives into class folders that `scan` reads."""
+"""Unpacks public photo data sets from their archives into class folders for `scan`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _JPEG = b"\xff\xd8"
 
 @dataclass
 class Unpacked:
-    """What was unpacked.
+    """The result of unpacking.
 
     Attributes:
-        counts: pictures of each class.
-        skipped: a sentence for each file that is no whole JPEG; the sets are known to have some.
+        counts: number of images per class.
+        skipped: one message per file that is not a complete JPEG; the sets are known to have some.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -41,20 +41,20 @@ def unpack(
     breeds: bool = False,
     on_picture: Callable[[int], None] = lambda pictures: None,
 ) -> Unpacked:
-    """Write a set's pictures as `output/<class>/<file>`; the folder appears whole or not at all.
+    """Write a set's images as `output/<class>/<file>`; the folder appears only when complete.
 
-    Of an archive only pictures at their one expected place are read, and their folders are named
-    here, so no name inside it can lead out of `output`.
+    Only images at the expected path inside an archive are read, and their folders are named
+    here, so no name inside an archive can escape from `output`.
 
     Args:
-        collection: the set.
-        archives: its files, in its order.
-        output: a folder that does not exist yet, or is empty.
-        breeds: a class for each breed in place of cat and dog.
-        on_picture: called with 1 after each.
+        collection: the data set.
+        archives: its files, in the same order.
+        output: a new or empty folder.
+        breeds: one class per breed instead of cat and dog.
+        on_picture: called with 1 after each image.
 
     Raises:
-        UserError: the set names no breeds, an archive is damaged or holds no picture, or the
+        UserError: the set has no breeds, an archive is damaged or contains no images, or the
             folder cannot be written.
     """
     check_output(output)
@@ -73,7 +73,7 @@ def unpack(
             on_picture(1)
         if not done.counts:
             raise UserError(
-                f"{archives[0]} holds no picture of {collection.name}; expected files at "
+                f"{archives[0]} contains no images of {collection.name}; expected files at "
                 f"{collection.inside}. Delete it and fetch it again"
             )
     return done
@@ -86,9 +86,9 @@ def _label(path: re.Match[str], listed: Mapping[str, str], *, breeds: bool) -> s
 
 
 def _problem(data: bytes, name: str) -> str:
-    """Why a file is no whole JPEG; judged by its bytes, the same with every version of OpenCV."""
+    """Say why a file is not a complete JPEG; checks the bytes, independent of OpenCV."""
     if data and not data.startswith(_JPEG):
-        return f"{name} is no JPEG, though it is named so"
+        return f"{name} is not a JPEG, despite its suffix"
     try:
         decode_picture(data, name)
     except PictureError as error:
@@ -103,7 +103,7 @@ def _listed(archive: Path) -> dict[str, str]:
 
 
 def _files(archive: Path, inside: str) -> Iterator[tuple[re.Match[str], bytes]]:
-    """Yield the regular files of a tar or zip whose whole path fits a pattern, in their order."""
+    """Yield the regular files of a tar or zip whose full path matches a pattern, in order."""
     pattern = re.compile(inside)
     read = _of_zip if zipfile.is_zipfile(archive) else _of_tar
     try:
@@ -112,7 +112,7 @@ def _files(archive: Path, inside: str) -> Iterator[tuple[re.Match[str], bytes]]:
                 yield path, load()
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(
-            f"{archive} cannot be unpacked ({error}); expected a whole .tar.gz or .zip file. "
+            f"cannot unpack {archive} ({error}); expected a complete .tar.gz or .zip file. "
             "Delete it and fetch it again"
         ) from error
 

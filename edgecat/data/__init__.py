@@ -1,1 +1,1 @@
-"""Pictures to learn from: folders and tar files of photographs, and drawn pets."""
+"""Labelled images for training: folders, tar files and streamed shards."""

@@ -1,4 +1,4 @@
-"""Batches of pictures, decoded by threads while the model works (OpenCV frees the GIL)."""
+"""Batches of images, decoded by threads while the model runs (OpenCV releases the GIL)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures for a model.
+    """A batch of images for a model.
 
     Attributes:
-        frames: uint8 (n, height, width, 3), BGR; n is 0 where no picture could be decoded.
+        frames: uint8 (n, height, width, 3), BGR; n is 0 if no image could be decoded.
         labels: int64 (n,).
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a message for each image that could not be decoded.
     """
 
     frames: NDArray[np.uint8]
@@ -43,13 +43,13 @@ def served_batches(
     batch_size: int,
     workers: int = 2,
 ) -> Iterator[Batch]:
-    """Yield every picture once, in order, as a device would prepare it.
+    """Yield every image once, in order, preprocessed as on a device.
 
     Args:
-        pictures: what to load.
+        pictures: the images to load.
         prepare: `preprocess` with a model's input size and fit.
-        batch_size: pictures a batch, at most.
-        workers: threads.
+        batch_size: images per batch, at most.
+        workers: number of decoding threads.
     """
     starts = range(0, len(pictures), batch_size)
 
@@ -67,13 +67,13 @@ def load_batch(
     *,
     pinned: bool = False,
 ) -> Batch:
-    """Read, decode and prepare pictures; those that cannot be decoded are named and left out.
+    """Read, decode and prepare images; report and skip those that cannot be decoded.
 
     Args:
         pictures: the set.
-        indices: which of it.
-        prepare: makes a frame from a decoded picture, uint8 (h, w, 3) BGR, and its index.
-        pinned: put the frames where a GPU can copy from on its own.
+        indices: the images of the set to load.
+        prepare: turns a decoded image, uint8 (h, w, 3) BGR, and its index into a frame.
+        pinned: put the frames in page-locked memory, for asynchronous copies to a GPU.
     """
     frames, labels, skipped = decoded(pictures, indices, prepare)
     if not frames:
@@ -87,7 +87,7 @@ def decoded(
     indices: Iterable[int],
     prepare: Callable[[NDArray[np.uint8], int], Result],
 ) -> tuple[list[Result], list[int], list[str]]:
-    """Prepare pictures: results, labels, and sentences about those that cannot be decoded."""
+    """Prepare images; return results, labels and messages about those that cannot be decoded."""
     results, labels, skipped = [], [], []
     for index in indices:
         picture = pictures[index]
@@ -100,7 +100,7 @@ def decoded(
 
 
 def empty_frames(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
-    """Room for frames of a shape; `pinned`: where a GPU can copy from on its own."""
+    """Allocate frames; `pinned`: in page-locked memory, for asynchronous copies to a GPU."""
     if not pinned:
         return np.empty(shape, np.uint8)
     import torch
@@ -111,7 +111,7 @@ def empty_frames(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.uint8]:
 def prefetched(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int = _AHEAD
 ) -> Iterator[Result]:
-    """Map in threads, in order, with at most a few results waiting; errors reach the caller."""
+    """Map in threads, in order, with a bounded queue of results; errors reach the caller."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, initializer=cv2_module().setNumThreads, initargs=(1,)) as pool:
         try:

@@ -1,4 +1,4 @@
-"""Labelled pictures from folders of class folders and from tar files that hold the same."""
+"""Labelled images from folders of class folders and from tar files with the same layout."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from pathlib import Path
 from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError
+from edgecat_runtime.model.status import check_class_names
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One labelled picture: the bytes `path[offset : offset + size]`, not yet decoded.
+    """One labelled image: the bytes `path[offset : offset + size]`, not yet decoded.
 
     Attributes:
-        name: Where it came from, for people: `photos/cat/1.jpg`, `train-0.tar:train/cat/1.jpg`.
-        label: Index into the labels of its set.
-        path: The picture's own file, or the tar that holds it.
-        offset: First byte, 0 for a picture's own file.
-        size: Bytes.
-        split: `train`, `val` or `test` by the folder it lies under, else empty.
+        name: Where it came from, for messages: `photos/cat/1.jpg`, `train-0.tar:train/cat/1.jpg`.
+        label: Index into the labels of the set.
+        path: The image file, or the tar that contains it.
+        offset: Offset of the first byte; 0 for an image file.
+        size: Size in bytes.
+        split: `train`, `val` or `test`, from the folder it is under; empty if none.
     """
 
     name: str
@@ -33,10 +34,10 @@ class Picture:
     split: str
 
     def read(self) -> bytes:
-        """Read the encoded picture; safe from any thread and after a fork.
+        """Read the encoded image; safe from any thread and after a fork.
 
         Raises:
-            PictureError: The file vanished or became shorter since it was scanned.
+            PictureError: The file disappeared or was truncated since it was scanned.
         """
         try:
             with self.path.open("rb", buffering=0) as file:
@@ -44,53 +45,53 @@ class Picture:
                 data = file.read(self.size)
         except OSError as error:
             raise PictureError(
-                f"{self.name} cannot be read any more ({error.strerror}); expected {self.path}"
+                f"{self.name} can no longer be read ({error.strerror}); expected {self.path}"
             ) from error
         if len(data) != self.size:
             raise PictureError(
-                f"{self.name} has {len(data)} bytes left; expected {self.size}. "
-                f"{self.path} changed while in use"
+                f"{self.name} has only {len(data)} bytes; expected {self.size}. "
+                f"{self.path} was modified while in use"
             )
         return data
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Labelled pictures in order of name, and sentences about the files that are none."""
+    """Labelled images sorted by name, and messages about the files that were skipped."""
 
     labels: tuple[str, ...]
     pictures: tuple[Picture, ...]
     skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.pictures)
 
     def __str__(self) -> str:
-        """Sum up: `15,000 pictures (7,500 cat, 7,500 dog), 2 files skipped`."""
+        """Summarise: `15,000 images (7,500 cat, 7,500 dog), 2 files skipped`."""
         each = ", ".join(f"{count:,} {label}" for label, count in self.counts().items())
         number = len(self.skipped)
         skipped = f", {number:,} file{'s' * (number > 1)} skipped" if number else ""
-        return f"{len(self):,} pictures ({each}){skipped}"
+        return f"{len(self):,} images ({each}){skipped}"
 
     def keys(self) -> Iterator[str]:
-        """What two sets of the same pictures have in common."""
+        """Identify the images: equal for two sets of the same images."""
         for picture in self.pictures:
             yield f"{picture.name}\0{picture.size}\0{picture.label}\0"
 
     def counts(self) -> dict[str, int]:
-        """Count the pictures of each label."""
+        """Count the images per label."""
         totals = [0] * len(self.labels)
         for picture in self.pictures:
             totals[picture.label] += 1
         return dict(zip(self.labels, totals, strict=True))
 
     def subset(self, split: str) -> PictureSet:
-        """Keep the pictures of one split: `train`, `val`, `test`, or empty for those of none."""
+        """Keep the images of one split: `train`, `val`, `test`, or empty for those without one."""
         return replace(self, pictures=tuple(p for p in self.pictures if p.split == split))
 
     def judged(self) -> PictureSet:
-        """Keep the pictures to judge a model by: those under `test/` where there are any."""
+        """Keep the images to evaluate a model on: those under `test/` if any, else all."""
         test = self.subset("test")
         return test if len(test) else self
 
@@ -98,25 +99,25 @@ class PictureSet:
 def scan(
     paths: str | Path | Sequence[str | Path], *, labels: Sequence[str] | None = None
 ) -> PictureSet:
-    """Find the labelled pictures in folders and plain tar files, without decoding any.
+    """Find the labelled images in folders and plain tar files, without decoding them.
 
-    An image's label is its class folder. As in torchvision's `ImageFolder` these are the top
+    An image's label is its class folder. As in torchvision's `ImageFolder`, these are the top
     folders, after a chain of single folders: `cat/1.jpg`, `pets/cat/1.jpg` and `cat/garden/1.jpg`
-    are all cats. A level named `train`, `val`, `test` or alike (`Training`, `test_set`,
+    are all labelled cat. A level named `train`, `val`, `test` or similarly (`Training`, `test_set`,
     `seg_test`, `dev`, `eval`) is the split of what it contains, above or below the class folders,
-    unless it is a class beside others. Images named `cat.0.jpg`, `dog.0.jpg` need no class
+    unless it is one class among others. Images named `cat.0.jpg`, `dog.0.jpg` need no class
     folders. Tar files directly inside a given folder are read as if they had been given. Hidden
-    files and what operating systems and network storage leave behind are ignored.
+    files and metadata of operating systems and network storage are ignored.
 
     Args:
-        paths: Folders and `.tar` files; what is given twice counts once.
-        labels: The labels and their order, as a model's card has them. By default the names of
-            the class folders of all `paths` together, sorted. Where they are given, a class
-            folder is the topmost one of that name.
+        paths: Folders and `.tar` files; duplicates count once.
+        labels: The labels and their order, as in a model card. Default: the sorted names of the
+            class folders of all `paths` together. If given, a class folder is the topmost
+            folder of that name.
 
     Raises:
-        UserError: A path is missing or no source; no picture, one class only, or a class folder
-            without a picture (where `labels` is not given); a class folder that is not in
+        UserError: A path is missing or not a source; no images, only one class, or a class folder
+            without images (if `labels` is not given); a class folder that is not in
             `labels`.
     """
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -134,8 +135,8 @@ def scan(
         skipped += filter(None, [source.note() if labels is None else ""])
     if not found:
         raise UserError(
-            f"no pictures in class folders in {', '.join(map(str, given)) or 'nothing'}; expected "
-            f"folders or .tar files with a folder of pictures per class, such as photos/cat/1.jpg, "
+            f"no images in class folders in {', '.join(map(str, given)) or 'nothing'}; expected "
+            f"folders or .tar files with a folder of images per class, such as photos/cat/1.jpg, "
             f"or images named cat.1.jpg and dog.1.jpg"
         )
     names = {item.label for item in found.values()}
@@ -150,22 +151,22 @@ def scan(
 def split(
     pictures: PictureSet, *, val: float = 0.1, seed: int = 0
 ) -> tuple[PictureSet, PictureSet]:
-    """Split into pictures to train on and pictures to validate on.
+    """Split into training images and validation images.
 
-    Pictures under `val/` are the second part where there are any; else a share `val` of each
-    label is. Which ones is decided by SHA-256 of `seed/name`, smallest first: the same on every
-    machine, in whatever order the files are found. Pictures under `test/` are in neither part.
+    Images under `val/` are the validation set if there are any; otherwise a fraction `val` of
+    each label is, chosen by the SHA-256 of `seed/name`, smallest first: the same on every
+    machine, in whatever order the files are found. Images under `test/` are in neither part.
 
     Args:
-        pictures: What `scan` found.
-        val: Share of each label to validate on, above 0 and below 1; at least one picture.
-        seed: Another seed, another split.
+        pictures: The set from `scan`.
+        val: Fraction of each label to validate on, above 0 and below 1; at least one image.
+        seed: Seed of the split.
 
     Raises:
-        UserError: `val` out of range, or a label without a picture to train on.
+        UserError: `val` is out of range, or a label has no training images.
     """
     if not 0 < val < 1:
-        raise UserError(f"the validation share is {val}; expected above 0 and below 1")
+        raise UserError(f"the validation fraction is {val}; expected above 0 and below 1")
     usable = tuple(p for p in pictures.pictures if p.split != "test")
     if any(p.split == "val" for p in usable):
         held = {p for p in usable if p.split == "val"}
@@ -179,14 +180,14 @@ def split(
     for label, count in training.counts().items():
         if not count:
             raise UserError(
-                f"no picture of {label!r} is left to train on, of {pictures.counts()[label]}; "
-                f"expected two or more that do not lie under test/ or val/"
+                f"no training images left for {label!r} out of {pictures.counts()[label]}; "
+                f"expected two or more outside test/ and val/"
             )
     return training, validation
 
 
 def _drawn(pictures: Sequence[Picture], share: float, seed: int) -> Iterator[Picture]:
-    """Yield the same share of each label's pictures, at least one, by a hash of their names."""
+    """Yield the same fraction of each label's images, at least one, by a hash of their names."""
     by_label: dict[int, list[tuple[bytes, str, int, Picture]]] = {}
     for p in pictures:
         digest = hashlib.sha256(f"{seed}/{p.name}".encode()).digest()
@@ -199,7 +200,7 @@ def _drawn(pictures: Sequence[Picture], share: float, seed: int) -> Iterator[Pic
 def _refuse_ambiguous(source: Source) -> None:
     if doubtful := source.ambiguous():
         raise UserError(
-            f"{source.prefix}{doubtful} has the name of a split and holds images beside class "
+            f"{source.prefix}{doubtful} has the name of a split and contains images beside class "
             f"folders: it may be a class, or images without labels. Rename the class (such as "
             f"{doubtful}_) or move the folder elsewhere"
         )
@@ -213,9 +214,9 @@ def _check_labels(names: set[str], empty: set[str], order: tuple[str, ...], *, f
         )
     if free and empty - names:
         raise UserError(
-            f"class folder {min(empty - names)!r} holds no pictures; add some or remove it"
+            f"class folder {min(empty - names)!r} contains no images; add some or remove it"
         )
+    if free:
+        check_class_names(order, "Rename its folder")
     if free and len(order) < 2:
-        raise UserError(
-            f"all pictures are of one class, {order[0]!r}; expected two class folders or more"
-        )
+        raise UserError(f"only one class folder, {order[0]!r}; expected two or more")

@@ -23,7 +23,7 @@ _IMAGES_OF_OTHERS = frozenset(
 
 
 class Found(NamedTuple):
-    """An image whose label has no number yet."""
+    """An image whose label has no index yet."""
 
     name: str
     label: str
@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """An entry of a source, its split, its folders without that level, and why it is no image."""
+    """An entry of a source, its split, its other folders, and why it is not an image."""
 
     entry: Entry
     split: str
@@ -54,16 +54,16 @@ class Source:
     numbered: Mapping[str, str] = field(default_factory=dict)
 
     def class_folders(self) -> frozenset[tuple[str, ...]]:
-        """The folders that are classes, without the level that names the split."""
+        """The class folders, without the split level."""
         return self._tree().class_folders()
 
     def labelled(
         self, skipped: list[str], *, labels: Collection[str] | None = None
     ) -> Iterator[Found]:
-        """Yield each image; append to `skipped` why other files are left out.
+        """Yield each image; append to `skipped` why other files were skipped.
 
         Args:
-            skipped: grows by a sentence per file.
+            skipped: receives one message per skipped file.
             labels: known class names: the topmost folder among them is an image's class.
         """
         classes = self.class_folders()
@@ -78,17 +78,17 @@ class Source:
                 label = next((folder for folder in folders if folder in labels), label)
             label = self.numbered.get(key_of(inside), label or flat.get(number, ""))
             if problem and key_of(inside) in self.numbered and entry.size:
-                continue  # what else WebDataset keeps with an image
+                continue  # another WebDataset file of the same sample
             if problem or not label:
                 skipped.append(f"{name} {problem or 'is not in a class folder'}")
             else:
                 yield Found(name, label, entry.path, entry.offset, entry.size, part)
 
     def empty_folders(self) -> tuple[set[str], set[str]]:
-        """Name the folders beside class folders that hold no image at any depth.
+        """Name the folders beside class folders that contain no images at any depth.
 
         Returns:
-            Those that are empty or hold files that somebody may take for images, and the others.
+            Those that are empty or contain unsupported image files, and the others.
         """
         classes = self.class_folders()
         beside = {folders[:-1] for folders in classes}
@@ -113,13 +113,13 @@ class Source:
         return faulty, {way[-1] for way in empty} - faulty
 
     def ambiguous(self) -> str:
-        """Name a class folder that may be a split instead; else empty."""
+        """Return a class folder that may be a split instead; empty if there is none."""
         classes = self.class_folders()
         holding = self._holding()
         return min((way[-1] for way in classes & holding if split_of(way[-1])), default="")
 
     def note(self) -> str:
-        """Say which folders below the class folders are not told apart; else empty."""
+        """Say which folders inside class folders are ignored; empty if there are none."""
         classes = self.class_folders()
         below = {
             (way, folders[len(way)])
@@ -133,16 +133,16 @@ class Source:
         names = sorted({name for way, name in below if way in split_up})
         listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return (
-            f"{self.prefix[:-1]}: the classes are its top folders "
+            f"{self.prefix[:-1]}: its top folders are the classes "
             f"({', '.join(sorted(way[-1] for way in classes))}); the folders inside them ({listed})"
-            " are not told apart. To train on those, give the top folders one by one"
+            " are not classes. To train on those, pass the top folders one by one"
         )
 
     def _tree(self) -> Tree:
         return Tree(self._holding())
 
     def _holding(self) -> set[tuple[str, ...]]:
-        """Collect the folders that directly hold images."""
+        """Collect the folders that directly contain images."""
         return {
             item.folders
             for item in self.placed
@@ -150,7 +150,7 @@ class Source:
         }
 
     def _flat(self) -> dict[int, str]:
-        """Labels from names such as cat.0.jpg, where all images bear them, by their position."""
+        """Return labels from names such as cat.0.jpg, if all images have them, by position."""
         images = [
             (number, item.entry.parts[-1])
             for number, item in enumerate(self.placed)
@@ -217,12 +217,12 @@ def _ways(folders: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _beside(entry: Entry, tars: list[Entry]) -> bool:
-    """Tell tars, and what WebDataset writes beside them, in a given folder."""
+    """Whether an entry is a tar directly in a given folder, or a WebDataset file beside it."""
     return _is_tar(entry) or (bool(tars) and entry.parts in ((CLASSES,), (INDEX,)))
 
 
 def _is_tar(entry: Entry) -> bool:
-    """Tell a tar that lies directly in a given folder."""
+    """Whether an entry is a tar directly in a given folder."""
     return len(entry.parts) == 1 and entry.size > 0 and entry.path.suffix.lower() == ".tar"
 
 

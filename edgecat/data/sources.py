@@ -1,4 +1,4 @@
-"""Where the bytes of pictures lie: walks folders and indexes tar files, and decodes nothing."""
+"""Locations of the encoded images: walks folders and indexes tar files, without decoding."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.images.places import is_junk
 
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -18,21 +19,14 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
 }
-# What operating systems, network storage and trash bins leave in folders.
-_JUNK = frozenset(
-    (
-        *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "System Volume Information"),
-        *("$RECYCLE.BIN", "RECYCLER", "@eaDir", "@Recycle", "#recycle", "#snapshot", "__pycache__"),
-    )
-)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file or folder of a source, named by its parts below the source's root.
+    """One file or folder of a source, named by its path components below the root.
 
-    A file's bytes are `path[offset : offset + size]`. `problem` says why an entry that is no
-    ordinary file cannot be read; it is empty for the others.
+    A file's bytes are `path[offset : offset + size]`. `problem` says why an entry that is not a
+    regular file cannot be read; it is empty for the others.
     """
 
     parts: tuple[str, ...]
@@ -44,9 +38,9 @@ class Entry:
 
 
 def folder_entries(root: Path) -> Iterator[Entry]:
-    """Yield every file and folder below `root`, in order of name, junk left out.
+    """Yield every file and folder below `root`, sorted by name, without junk files.
 
-    Links to folders are followed, each folder once.
+    Links to folders are followed; each folder is visited once.
 
     Raises:
         UserError: A folder cannot be listed.
@@ -61,7 +55,7 @@ def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]]) -> I
             found = sorted(listing, key=lambda item: item.name)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be listed ({error.strerror}); expected a readable folder"
+            f"cannot list {folder} ({error.strerror}); expected a readable folder"
         ) from error
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -81,12 +75,12 @@ def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]]) -> I
 
 
 def tar_entries(path: Path) -> Iterator[Entry]:
-    """Yield every file and folder inside a plain tar by its byte offset, junk left out.
+    """Yield every file and folder inside a plain tar by its byte offset, without junk files.
 
-    Nothing is unpacked. Where a name occurs twice the later file counts, as in unpacking.
+    Nothing is unpacked. If a name occurs twice the later file counts, as in unpacking.
 
     Raises:
-        UserError: The file is compressed, cut short or no tar.
+        UserError: The file is compressed, truncated or not a tar.
     """
     _refuse_compressed(path)
     try:
@@ -95,7 +89,7 @@ def tar_entries(path: Path) -> Iterator[Entry]:
             _refuse_truncated(path, archive.offset)
     except (tarfile.TarError, OSError) as error:
         raise UserError(
-            f"{path} cannot be read as a tar ({error}); expected a folder or a whole .tar file"
+            f"cannot read {path} as a tar ({error}); expected a folder or a complete .tar file"
         ) from error
     for member in members.values():
         parts = tuple(part for part in member.name.split("/") if part not in ("", "."))
@@ -108,7 +102,7 @@ def _tar_entry(path: Path, parts: tuple[str, ...], member: tarfile.TarInfo) -> E
         return Entry(parts, path, is_folder=True)
     if member.isreg() and not member.issparse():
         return Entry(parts, path, member.offset_data, member.size)
-    return Entry(parts, path, problem="is a link or another special entry of its tar")
+    return Entry(parts, path, problem="is a link or another special tar entry")
 
 
 def _refuse_compressed(path: Path) -> None:
@@ -117,31 +111,26 @@ def _refuse_compressed(path: Path) -> None:
     for magic, kind in _COMPRESSED.items():
         if start.startswith(magic):
             raise UserError(
-                f"{path} is compressed ({kind}); expected a plain .tar, whose pictures can be "
-                f"read in place. Unpack it and give the folder or the .tar"
+                f"{path} is compressed ({kind}); expected a plain .tar, whose images can be "
+                f"read in place. Unpack it and pass the folder or the .tar"
             )
 
 
 def _refuse_truncated(path: Path, end: int) -> None:
-    """Refuse a tar whose members are not followed by the zero block that ends every tar."""
+    """Reject a tar whose members are not followed by the terminating zero block."""
     with path.open("rb") as file:
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise UserError(
-                f"{path} is cut short or damaged after {end} bytes; expected another file or the "
-                f"tar's end there. Copy or download it again"
+                f"{path} is truncated or damaged after {end} bytes; expected another file or the "
+                f"end of the tar there. Copy or download it again"
             )
 
 
-def is_junk(name: str) -> bool:
-    """Tell files that operating systems scatter (`.DS_Store`, `._x.jpg`) and hidden ones."""
-    return name.startswith(".") or name in _JUNK
-
-
 def printable(name: str) -> str:
-    """Give a file's name as NFC text that can be printed and hashed on every machine.
+    """Return a file's name as NFC text that prints and hashes the same on every machine.
 
-    macOS hands out decomposed accents and Hangul; a name that is no UTF-8 is escaped.
+    macOS returns decomposed accents and Hangul; a name that is not UTF-8 is escaped.
     """
     if name.isascii():
         return name

@@ -1,6 +1,6 @@
-"""Shards too many to look into: how many pictures each holds is known from `index.json` alone.
+"""Streamed shards: `index.json` alone says how many images each one contains.
 
-`edgecat data shard` writes it, and WebDataset's `widsindex`. A shard is opened when its turn comes.
+`edgecat data shard` and WebDataset's `widsindex` write it. Each shard is opened when it is needed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from edgecat.data.folder import Picture, PictureSet, scan
 from edgecat.data.tree import split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_names, expanded
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.status import check_class_names
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar file of `pictures` pictures."""
+    """One tar file of `pictures` images."""
 
     path: Path
     pictures: int
@@ -34,39 +35,39 @@ class Shard:
 
     @property
     def split(self) -> str:
-        """What comes before the number says it: `val-000000.tar` is for validation."""
+        """The split, from the part before the number: `val-000000.tar` is for validation."""
         return split_of(self.path.stem.rpartition("-")[0])
 
 
 @dataclass(frozen=True)
 class ShardSet:
-    """Labelled pictures that nobody has looked at yet, in shards."""
+    """Labelled images in shards that have not been opened yet."""
 
     labels: tuple[str, ...]
     shards: tuple[Shard, ...]
     skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return sum(shard.pictures for shard in self.shards)
 
     def __str__(self) -> str:
-        """Sum up: `1,281,167 pictures, streamed from 1,282 shards`."""
+        """Summarise: `1,281,167 images, streamed from 1,282 shards`."""
         number = len(self.shards)
-        return f"{len(self):,} pictures, streamed from {number:,} shard{'s' * (number > 1)}"
+        return f"{len(self):,} images, streamed from {number:,} shard{'s' * (number > 1)}"
 
     def keys(self) -> Iterator[str]:
-        """What two sets of the same pictures have in common."""
+        """Identify the images: equal for two sets of the same images."""
         for shard in self.shards:
             yield f"{shard.name}\0{shard.path.stat().st_size}\0{shard.pictures}\0"
 
     def reader(self, order: Sequence[int]) -> ShardReader:
-        """Read the shards in an order of one's own."""
+        """Read the shards in the given order."""
         return ShardReader(self, order)
 
 
 class ShardReader:
-    """The pictures of shards, one shard after another, as if they were one long sequence."""
+    """The images of all shards, one shard after another, as one sequence."""
 
     def __init__(self, shards: ShardSet, order: Sequence[int]) -> None:
         """Read `shards` in `order`, a permutation of their indices."""
@@ -77,13 +78,13 @@ class ShardReader:
         self._open: dict[int, tuple[Picture, ...]] = {}
 
     def read(self, begin: int, end: int) -> list[tuple[int, Picture]]:
-        """Find the pictures at `begin` .. `end` - 1 of the sequence, and have them fetched.
+        """Locate the images at `begin` .. `end` - 1 of the sequence, and prefetch them.
 
         Returns:
-            Each picture's number in the set, whatever the order, and where it lies.
+            Each image's number in the set, independent of the order, and its location.
 
         Raises:
-            UserError: a shard is missing, damaged, or not what `index.json` says.
+            UserError: a shard is missing, damaged, or does not match `index.json`.
         """
         first, last = np.searchsorted(self._begins, (begin, end - 1), side="right") - 1
         turns = range(int(first), int(last) + 1)
@@ -102,42 +103,45 @@ class ShardReader:
         pictures = scan(shard.path, labels=self._shards.labels).pictures
         if len(pictures) != shard.pictures:
             raise UserError(
-                f"{shard.path} holds {len(pictures)} pictures; {INDEX} says {shard.pictures}. "
-                "Write the shards anew with edgecat data shard"
+                f"{shard.path} contains {len(pictures)} images; {INDEX} says {shard.pictures}. "
+                "Rewrite the shards with edgecat data shard"
             )
         return pictures
 
 
 def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
-    """Find shards to train on, unopened, and the pictures of those to validate on.
+    """Find the training shards, unopened, and the images of the validation shards.
 
     Args:
-        paths: folders that hold `index.json`, or shards in such folders.
+        paths: folders that contain `index.json`, or shards in these folders.
 
     Raises:
-        UserError: no index or no `classes.txt`, a shard that is missing or not listed, other
-            classes in another folder, or none to train or to validate on.
+        UserError: no index or no `classes.txt`, a shard that is missing or not listed, different
+            classes in different folders, or no shards to train or validate on.
     """
     shards: dict[Path, Shard] = {}
     named: dict[Path, tuple[str, ...]] = {}
     for path in expanded(paths):
         if not path.exists():
-            raise UserError(f"{path} does not exist; expected a folder of shards, or one of them")
+            raise UserError(f"{path} does not exist; expected a folder of shards, or a shard")
         folder = path if path.is_dir() else path.parent
         listed = _listed(folder)
         if path != folder and path.resolve() not in listed:
-            raise UserError(f"{path} is not listed in {folder / INDEX}; expected one of its shards")
+            raise UserError(
+                f"{path} is not listed in {folder / INDEX}; expected a shard listed there"
+            )
         shards |= listed if path == folder else {path.resolve(): listed[path.resolve()]}
         named[folder] = class_names(folder)
     labels = _agreed(named)
+    check_class_names(labels, f"Rename it in {CLASSES}")
     training = tuple(shard for shard in shards.values() if shard.split in ("", "train"))
     validation = [shard.path for shard in shards.values() if shard.split == "val"]
     for kind, some in (("train", training), ("validate", validation)):
         if not some:
             raise UserError(
                 f"no shards to {kind} on in {', '.join(map(str, named)) or 'nothing'}; expected "
-                "shard-*.tar or train-*.tar, and val-*.tar. Divide the pictures with edgecat data "
-                "split, and pack them with edgecat data shard"
+                "shard-*.tar or train-*.tar, and val-*.tar. Split the images with edgecat data "
+                "split, then pack them with edgecat data shard"
             )
     return ShardSet(labels, training), scan(validation, labels=labels)
 
@@ -151,8 +155,8 @@ def _listed(folder: Path) -> dict[Path, Shard]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} {error}"
         raise UserError(
-            f"{path} cannot be read ({reason}); --stream goes by it. Give a folder that edgecat "
-            "data shard wrote, or leave out --stream"
+            f"cannot read {path} ({reason}), which --stream needs. Use a folder that edgecat "
+            "data shard wrote, or omit --stream"
         ) from error
     for shard in shards:
         if not shard.path.is_file():
@@ -165,15 +169,15 @@ def _agreed(named: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
         if not labels or labels != next(iter(named.values())):
             raise UserError(
                 f"{folder / CLASSES} names {', '.join(labels) or 'no classes'}; expected the same "
-                "classes, one a line, in every folder of shards"
+                "classes, one per line, in every folder of shards"
             )
     return next(iter(named.values()), ())
 
 
 def _fetch(pictures: Sequence[Picture]) -> None:
-    """Ask the system to read ahead, in order and on its own: the pictures are soon drawn at random.
+    """Ask the system to prefetch, sequentially: the images are read in random order soon after.
 
-    Systems without the call read them when they are decoded.
+    Systems without this call read them on decoding.
     """
     if not (pictures and hasattr(os, "posix_fadvise")):
         return

@@ -1,4 +1,4 @@
-"""Which folders of a data set name splits, and which name classes."""
+"""Finds the split folders and the class folders of a data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AFFIXES = frozenset("seg the set sets data dataset images imgs img pictures fol
 
 
 def split_of(name: str) -> str:
-    """The split that a folder's name stands for: `train`, `val`, `test`, or empty for none.
+    """Return the split that a folder name stands for: `train`, `val`, `test`, or empty.
 
     Example:
         >>> split_of("training_set"), split_of("seg_test"), split_of("trainers")
@@ -29,10 +29,10 @@ def split_of(name: str) -> str:
 
 
 class Tree:
-    """The folders of a source that hold images, at any depth.
+    """The folders of a source that contain images, at any depth.
 
     Args:
-        holding: the folders that directly hold images, as parts below the source's root.
+        holding: the folders that directly contain images, as path components below the root.
     """
 
     def __init__(self, holding: Iterable[Folders]) -> None:
@@ -43,14 +43,14 @@ class Tree:
                 self._children.setdefault(folders[:depth], set()).add(name)
 
     def split_level(self, folders: Folders) -> int | None:
-        """The first level of a path that names a split; None where none does."""
+        """Return the first level of a path that names a split; None if there is none."""
         return next((d for d in range(len(folders)) if self._is_split(folders[: d + 1])), None)
 
     def class_folders(self) -> frozenset[Folders]:
-        """The folders that are classes: the first level that has several, or that holds images.
+        """Return the class folders: the first level with several folders, or with images.
 
-        As in torchvision's `ImageFolder`, folders inside a class folder are not told apart. A chain
-        of single folders above the classes is passed over.
+        As in torchvision's `ImageFolder`, folders inside a class folder are ignored. A chain
+        of single folders above the classes is skipped.
         """
         return frozenset(self._classes_below(()))
 
@@ -62,7 +62,7 @@ class Tree:
             yield from below
 
     def _is_split(self, folders: Folders) -> bool:
-        """Whether a folder is a split: not a class of that name beside other classes."""
+        """Whether a folder is a split rather than a class of that name among other classes."""
         if not split_of(folders[-1]):
             return False
         beside = self._children.get(folders[:-1], set()) - {folders[-1]}

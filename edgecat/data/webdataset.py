@@ -1,4 +1,4 @@
-"""Reads what WebDataset's layout adds to a tar: `000123.cls` gives the class of `000123.jpg`."""
+"""Reads the labels in WebDataset's tar layout: `000123.cls` is the class of `000123.jpg`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CLASSES, INDEX = "classes.txt", "index.json"
 
 
 def class_numbers(path: Path, places: Iterable[tuple[str, int, int]]) -> dict[str, str]:
-    """Name the class of each key of a shard, such as `000123` or `val/000123`.
+    """Return the class name of each key of a shard, such as `000123` or `val/000123`.
 
     Args:
         path: the tar.
-        places: name, offset and size of its files; those ending in `.cls` count.
+        places: name, offset and size of its files; only those ending in `.cls` are used.
 
     Raises:
-        UserError: a `.cls` is no number, or one that `classes.txt` beside the tar has no name for.
+        UserError: a `.cls` is not a number, or `classes.txt` beside the tar has no name for it.
     """
     named: dict[str, str] = {}
     numbered = [place for place in places if place[0].endswith(".cls")]
@@ -34,34 +34,34 @@ def class_numbers(path: Path, places: Iterable[tuple[str, int, int]]) -> dict[st
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Read `classes.txt`; without it classes go by their numbers, and this is empty."""
+    """Read `classes.txt`; empty if it is missing: the classes are then named by their numbers."""
     path = folder / CLASSES
     return tuple(path.read_text("utf-8").splitlines()) if path.is_file() else ()
 
 
 def class_name(data: bytes, names: tuple[str, ...], where: str) -> str:
-    """Turn the bytes of a `.cls` file into a class's name; raises as `class_numbers`."""
+    """Turn the bytes of a `.cls` file into a class name; raises as `class_numbers`."""
     text = data.decode("ascii", "replace").strip()
     if not text.isdecimal():
-        raise UserError(f"{where} holds {text[:20]!r}; expected the number of a class")
+        raise UserError(f"{where} contains {text[:20]!r}; expected a class number")
     if not names:
         return text
     if int(text) >= len(names):
         raise UserError(
-            f"{where} is of class {text}, and {CLASSES} beside the shards names {len(names)}; "
-            "expected a line for each class. Complete it"
+            f"{where} has class {text}, but {CLASSES} beside the shards names only {len(names)}; "
+            "expected one line per class. Complete it"
         )
     return names[int(text)]
 
 
 def key_of(name: str) -> str:
-    """What the files of one picture have in common: the name up to its first dot."""
+    """The key that all files of a sample share: the name up to its first dot."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + file.partition(".")[0]
 
 
 def expanded(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Spell out `shard-{000000..000007}.tar`, as the shells and WebDataset do."""
+    """Expand `shard-{000000..000007}.tar`, as shells and WebDataset do."""
     for path in map(str, paths):
         braces = re.search(r"\{(\d+)\.\.(\d+)\}", path)
         if braces is None or Path(path).exists():

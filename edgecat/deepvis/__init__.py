@@ -1,4 +1,4 @@
-"""Looking into a network: activations, back-propagation to the pixels, synthesised pictures.
+"""Network visualisation: activations, back-propagation to the pixels, synthesised images.
 
 After Yosinski et al., 2015, Understanding Neural Networks Through Deep Visualization,
 https://arxiv.org/abs/1506.06579.

@@ -1,4 +1,4 @@
-"""What a user can do to the state, and the keys for it."""
+"""The actions that change the state, and their key bindings."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _KEY_NAMES = {
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that a person can do.
+    """One user action.
 
     Attributes:
-        name: letters, digits and `-`; of the panel's address too.
-        keys: as browsers name them (`KeyboardEvent.key`).
-        label: on its button.
-        description: a clause for the help.
-        change: the next state.
-        active: whether its button is lit; None: it never is.
+        name: letters, digits and `-`; also used in the panel's address.
+        keys: in browser notation (`KeyboardEvent.key`).
+        label: label of its button.
+        description: short description for the help.
+        change: computes the next state.
+        active: whether its button is lit; None: never.
     """
 
     name: str
@@ -74,7 +74,7 @@ def _layer(by: int) -> Change:
 
 
 def _picture(by: int) -> Change:
-    """Go to another still picture, round and round."""
+    """Go to another still image, wrapping around."""
 
     def change(state: State, scene: Scene) -> State:
         if not scene.pictures:
@@ -108,14 +108,14 @@ def _boost(by: int) -> Change:
 
 
 def _reset(state: State, scene: Scene) -> State:
-    """Close the help first, else show what was shown at the start, on the same layer."""
+    """Close the help if it is open, else restore the initial view of the same layer."""
     if state.help:
         return replace(state, help=False)
     return State(unit=state.unit, still=state.still, picture=state.picture, fit=state.fit)
 
 
 def _switch(name: str, keys: tuple[str, ...], label: str, description: str, what: str) -> Action:
-    """An action that turns one part of the state on and off."""
+    """Make an action that toggles one field of the state."""
 
     def change(state: State, scene: Scene) -> State:
         return replace(state, **{what: not getattr(state, what)})  # type: ignore[arg-type]
@@ -131,36 +131,36 @@ GROUPS: dict[str, tuple[Action, ...]] = {
         Action("down", ("ArrowDown", "k"), "↓", "the unit below", _step(rows=1)),
         Action("left-fast", ("J",), "«", f"{FAST} units to the left", _step(-FAST)),
         Action("right-fast", ("L",), "»", f"{FAST} units to the right", _step(FAST)),
-        Action("previous-layer", ("u", "PageUp"), "Layer ↑", "the layer before", _layer(-1)),
-        Action("next-layer", ("o", "PageDown"), "Layer ↓", "the layer after", _layer(1)),
+        Action("previous-layer", ("u", "PageUp"), "Layer ↑", "the previous layer", _layer(-1)),
+        Action("next-layer", ("o", "PageDown"), "Layer ↓", "the next layer", _layer(1)),
     ),
     "Input": (
-        _switch("freeze", ("f", " "), "Freeze", "keep this frame, or go on", "frozen"),
+        _switch("freeze", ("f", " "), "Freeze", "freeze or resume the frames", "frozen"),
         Action(
             "still",
             ("c",),
-            "Still pictures",
-            "still pictures, or the camera",
+            "Still images",
+            "switch between still images and the camera",
             _toggle_source,
             lambda state: state.still,
         ),
-        Action("previous-picture", ("w",), "Picture ←", "the picture before", _picture(-1)),
-        Action("next-picture", ("e",), "Picture →", "the picture after", _picture(1)),
+        Action("previous-picture", ("w",), "Image ←", "the previous image", _picture(-1)),
+        Action("next-picture", ("e",), "Image →", "the next image", _picture(1)),
         Action(
             "fit",
             ("x",),
             "Stretch",
-            "stretch the frame into the input, or crop it",
+            "stretch or crop the frame to fit the input",
             lambda state, scene: replace(state, fit=_after(FITS, state.fit)),
             lambda state: state.fit == "stretch",
         ),
     ),
-    "Back to the pixels": (
+    "Back-propagation": (
         Action(
             "back",
             ("b",),
             "Back-propagate",
-            "by gradient, guided, by deconvolution, off",
+            "gradient, guided, deconvolution, off",
             lambda state, scene: replace(state, back=_after(BACKS, state.back)),
             lambda state: state.back != "off",
         ),
@@ -168,7 +168,7 @@ GROUPS: dict[str, tuple[Action, ...]] = {
             "look",
             ("n",),
             "Look",
-            "shown raw, grey, as its norm, the norm blurred",
+            "show raw, grey, norm, blurred norm",
             lambda state, scene: replace(state, look=_after(LOOKS, state.look)),
             lambda state: state.look != "raw",
         ),
@@ -176,32 +176,34 @@ GROUPS: dict[str, tuple[Action, ...]] = {
             "hold",
             ("d",),
             "Hold unit",
-            "follow this unit while the cursor moves",
+            "hold this unit while the cursor moves",
             _hold,
             lambda state: state.held is not None,
         ),
-        _switch("derivatives", ("a",), "Derivatives", "derivatives, or activations", "derivatives"),
+        _switch(
+            "derivatives", ("a",), "Derivatives", "show derivatives or activations", "derivatives"
+        ),
     ),
     "Show": (
-        _switch("heat", ("m",), "Heat map", "where the answer comes from: Grad-CAM", "heat"),
+        _switch("heat", ("m",), "Heat map", "Grad-CAM of the prediction", "heat"),
         Action(
             "zoom",
             ("z",),
             "Enlarge",
-            "the unit in the middle, its pixels, all maps",
+            "the unit's map, its pixels, all maps",
             _zoom,
             lambda state: state.zoom != "maps",
         ),
-        _switch("about", ("9",), "About the unit", "what drives the unit most", "about"),
-        _switch("filters", ("1",), "Filters", "the filters of the first layer", "filters"),
+        _switch("about", ("9",), "About the unit", "what excites the unit most", "about"),
+        _switch("filters", ("1",), "Filters", "filters of the first layer", "filters"),
         _switch("top", ("5",), "Top 5", "the most probable classes", "top"),
-        Action("brighter", ("+", "="), "Brighter", "raise small values", _boost(1)),
-        Action("darker", ("-",), "Darker", "lower small values", _boost(-1)),
+        Action("brighter", ("+", "="), "Brighter", "amplify small values", _boost(1)),
+        Action("darker", ("-",), "Darker", "attenuate small values", _boost(-1)),
     ),
     "More": (
-        Action("reset", ("Escape",), "Reset", "close the help, or show as at the start", _reset),
-        _switch("help", ("h", "?"), "Help", "these lines", "help"),
-        Action("quit", ("q",), "Quit", "end", lambda state, scene: replace(state, quit=True)),
+        Action("reset", ("Escape",), "Reset", "close the help or restore the initial view", _reset),
+        _switch("help", ("h", "?"), "Help", "show this help", "help"),
+        Action("quit", ("q",), "Quit", "quit", lambda state, scene: replace(state, quit=True)),
     ),
 }
 
@@ -216,12 +218,12 @@ BY_KEY = {key: action for action in ACTIONS for key in action.keys}
 
 
 def key_name(key: str) -> str:
-    """A key as a person reads it on the keyboard; a capital is typed with shift."""
+    """Return a key as labelled on the keyboard; a capital is typed with shift."""
     return _KEY_NAMES.get(key, f"shift {key.lower()}" if key.isupper() else key)
 
 
 def help_lines() -> list[tuple[str, list[tuple[str, str]]]]:
-    """The help: by group, the keys and the description of each action."""
+    """Return the help: the keys and description of each action, by group."""
     return [
         (title, [(", ".join(map(key_name, action.keys)), action.description) for action in group])
         for title, group in GROUPS.items()

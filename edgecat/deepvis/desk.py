@@ -1,4 +1,4 @@
-"""The one state, which several faces change and one loop reads."""
+"""The shared state, changed by several user interfaces and read by one loop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgecat_runtime.errors import UserError
 
 
 class Desk:
-    """The one state, which several faces change and one loop reads; for any thread.
+    """The shared state, changed by several user interfaces and read by one loop; thread-safe.
 
     Args:
-        scene: what there is to point at.
-        state: at the start.
+        scene: what the state can point at.
+        state: the initial state.
     """
 
     def __init__(self, scene: Scene, state: State | None = None) -> None:
@@ -27,36 +27,36 @@ class Desk:
 
     @property
     def state(self) -> State:
-        """The newest state."""
+        """The current state."""
         return self._state
 
     def act(self, name: str) -> State:
-        """Do one action, by its name, and return the new state.
+        """Run an action by name, and return the new state.
 
         Raises:
-            UserError: there is no such action.
+            UserError: unknown action.
         """
         if name not in BY_NAME:
-            raise UserError(f"there is no action {name!r}; expected one of {', '.join(BY_NAME)}")
+            raise UserError(f"unknown action {name!r}; expected one of {', '.join(BY_NAME)}")
         return self._change(lambda state: BY_NAME[name].change(state, self.scene))
 
     def press(self, key: str) -> bool:
-        """Do what a key is bound to; whether it is bound."""
+        """Run the action bound to a key; return whether there is one."""
         action = BY_KEY.get(key)
         if action is not None:
             self.act(action.name)
         return action is not None
 
     def select(self, unit: Unit) -> State:
-        """Put the cursor on a unit, or on the nearest that exists."""
+        """Move the cursor to a unit, or to the nearest existing one."""
         return self._change(lambda state: replace(state, unit=self.scene.clamped(unit)))
 
     def lay_out(self, columns: int) -> None:
-        """Be told how many units stand side by side now."""
+        """Set the number of columns of the grid."""
         self.scene = replace(self.scene, columns=max(1, columns))
 
     def listen(self, listener: Callable[[State], None]) -> None:
-        """Call a function with every new state, in the thread that changed it."""
+        """Call a function with every new state, on the thread that changed it."""
         self._listeners.append(listener)
 
     def _change(self, change: Callable[[State], State]) -> State:

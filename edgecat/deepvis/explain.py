@@ -1,4 +1,4 @@
-"""Why one picture got its answer: Grad-CAM, occlusion, and the units that spoke for it."""
+"""Explains a prediction: Grad-CAM, occlusion, and the units that contributed most."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Box = tuple[int, int, int, int]
 
 UNITS = 8
 _BATCH = 16
-_PATCH = 4  # patches to a side
-_OVERLAP = 4  # steps to a patch
+_PATCH = 4  # patches per side
+_OVERLAP = 4  # steps per patch
 
 
 @dataclass(frozen=True)
 class UnitSeen:
-    """One unit's part in an answer.
+    """One unit's contribution to a prediction.
 
     Attributes:
-        unit: its number.
-        logit: what it adds to the class's logit: its map times the logit's gradient, summed.
-        map: what it says where, float32 (rows, columns).
-        back: its guided way back to the pixels, float32 (height, width, 3).
+        unit: its index.
+        logit: what it adds to the class's log odds: its map times their gradient, summed.
+        map: its activation map, float32 (rows, columns).
+        back: its guided back-propagation to the pixels, float32 (height, width, 3).
     """
 
     unit: int
@@ -41,16 +41,16 @@ class UnitSeen:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a picture got its answer.
+    """The explanation of a prediction.
 
     Attributes:
-        picture: as it was given, uint8 (h, w, 3) BGR.
-        seen: what the network saw and said.
-        label: the class that is explained.
-        gradcam: where the picture speaks for it, float32 (h, w), 0 or more.
-        occlusion: by how much the class's log odds fall where a part is hidden, float32 (h, w).
-        layer: of the units.
-        units: those that speak most for the class, the strongest first.
+        picture: the original image, uint8 (h, w, 3) BGR.
+        seen: the network's input and outputs.
+        label: the explained class.
+        gradcam: the evidence for it, float32 (h, w), 0 or more.
+        occlusion: the drop of the class's log odds when a region is hidden, float32 (h, w).
+        layer: the layer of the units.
+        units: the units that contribute most to the class, strongest first.
     """
 
     picture: Image
@@ -69,13 +69,13 @@ def explain(
     *,
     on_frames: Progress = lambda frames: None,
 ) -> Explanation:
-    """Explain an answer.
+    """Explain a prediction.
 
     Args:
-        probe: of the network.
+        probe: probe of the network.
         picture: uint8 (h, w, 3) BGR.
-        label: the class to explain; None: the one that is answered.
-        on_frames: called with a number of occluded frames that are done, of `occlusions(probe)`.
+        label: the class to explain; None: the predicted one.
+        on_frames: called with the number of occluded frames just done, of `occlusions(probe)`.
     """
     layer = probe.last_maps
     seen = probe.run(picture, [layer.name])
@@ -93,15 +93,15 @@ def explain(
 def strongest_units(
     probe: Probe, seen: Seen, label: int, layer: Layer, count: int = UNITS
 ) -> Iterator[UnitSeen]:
-    """Yield the units of a layer that add most to a class's logit, and how they do.
+    """Yield the units of a layer that add most to a class's log odds, and how they do.
 
     Args:
-        probe: of the network.
-        seen: what it said, with the maps of `layer`.
+        probe: probe of the network.
+        seen: its outputs, with the maps of `layer`.
         label: the class.
-        layer: of maps, between which and the logit there is at best no other activation: then
-            the parts and the bias sum to the logit.
-        count: of units, at most.
+        layer: of maps, at best without another activation between it and the logits: then, for
+            two classes, the parts and the bias sum to the log odds.
+        count: maximum number of units.
     """
     maps = seen.maps[layer.name]
     slopes = probe.derivatives(seen.frame, probe.layers[-1].name, label, layer.name)
@@ -112,7 +112,7 @@ def strongest_units(
 
 
 def occlusions(probe: Probe) -> int:
-    """Count the frames that `occlusion` tries."""
+    """Count the frames that `occlusion` evaluates."""
     return len(_patches(probe.card.height, probe.card.width))
 
 
@@ -124,22 +124,22 @@ def occlusion(
     overlap: int = _OVERLAP,
     on_frames: Progress = lambda frames: None,
 ) -> Values:
-    """Slide a grey patch over a frame and see how much the class suffers.
+    """Slide a grey patch over a frame and measure how much the class loses.
 
-    Zeiler and Fergus, 2013, https://arxiv.org/abs/1311.2901, section 4.2. They map the class's
-    probability; here it is the fall of its log odds, which does not saturate where the network is
-    sure. The patch is a quarter of the frame to each side and of the colour that the card calls
-    the mean; a pixel's value is the mean over the patches that cover it.
+    Zeiler and Fergus, 2013, https://arxiv.org/abs/1311.2901, section 4.2. They map the class
+    probability; this maps the drop of its log odds, which does not saturate when the network is
+    confident. The patch is a quarter of the frame per side, in the card's mean
+    colour; a pixel's value is the mean over the patches that cover it.
 
     Args:
-        probe: of the network.
-        frame: uint8 (height, width, 3) BGR, fitted.
+        probe: probe of the network.
+        frame: uint8 (height, width, 3) BGR, already fitted to the input.
         label: the class.
-        overlap: steps in which the patch moves by its own side; the work grows with its square.
-        on_frames: called with a number of frames that are done.
+        overlap: steps per patch side; the cost grows with its square.
+        on_frames: called with the number of frames just done.
 
     Returns:
-        float32 (height, width); positive where the network needs what is there.
+        float32 (height, width); positive where the network relies on the region.
     """
     height, width = frame.shape[:2]
     boxes = _patches(height, width, overlap)
@@ -160,19 +160,14 @@ def occlusion(
 
 
 def _log_odds(probe: Probe, frames: Image, label: int) -> NDArray[np.float64]:
-    """Logit of a class less the log of the other classes' summed exponents, (n,)."""
+    """The log odds of a class, (n,)."""
     name = probe.layers[-1].name
-    logits = probe.activations(frames, [name])[name].double().cpu().numpy()
-    logits = logits / probe.card.temperature
-    others = np.delete(logits, label, axis=1)
-    top = others.max(1, initial=-np.inf)
-    if others.shape[1] == 0:
-        return np.asarray(logits[:, label])
-    return np.asarray(logits[:, label] - top - np.log(np.exp(others - top[:, None]).sum(1)))
+    found: NDArray[np.float64] = probe.activations(frames, [name])[name].double().cpu().numpy()
+    return found[:, label]
 
 
 def _patches(height: int, width: int, overlap: int = _OVERLAP) -> Sequence[Box]:
-    """Top, left, bottom, right of each patch; at the edges they are cut, so all is covered."""
+    """Return top, left, bottom, right of each patch, cut at the edges; they cover the frame."""
     high, wide = max(1, height // _PATCH), max(1, width // _PATCH)
     down, across = max(1, high // overlap), max(1, wide // overlap)
     return [

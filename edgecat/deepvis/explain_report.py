@@ -1,4 +1,4 @@
-"""An explanation as pictures, and as one page that needs nothing beside it."""
+"""Writes an explanation as images and as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 
-_LARGEST = 640  # pixels of the longer side of a picture in the page
-_SIDE = 160  # of a unit's picture
+_LARGEST = 640  # pixels, maximum longer side of an image in the page
+_SIDE = 160  # pixels, side of a unit's image
 _STYLE = """<style>
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 20px;
   margin-top: 16px; align-items: start; }
@@ -31,14 +31,14 @@ _STYLE = """<style>
 def write_explanation(
     found: Explanation, card: ModelCard, results: Results, name: str, output: Path
 ) -> list[Path]:
-    """Write the page and, into a folder, the pictures too.
+    """Write the page and, if the output is a folder, the images too.
 
     Args:
-        found: what to show.
-        card: of the network.
-        results: what else is known of its units.
-        name: of the picture, for people.
-        output: a `.html` file, or a folder, which gets `NAME.html`, `NAME-gradcam.png`,
+        found: the explanation.
+        card: model card.
+        results: stored results about its units.
+        name: display name of the image.
+        output: a `.html` file, or a folder for `NAME.html`, `NAME-gradcam.png`,
             `NAME-occlusion.png` and `NAME-units.png`.
 
     Returns:
@@ -64,7 +64,7 @@ def write_explanation(
 
 
 def units_picture(found: Explanation) -> Image:
-    """Lay out a row for each unit: where it speaks, and which pixels make it."""
+    """Lay out one row per unit: its activation map and the pixels that drive it."""
     shown = [picture for unit in found.units for picture in _unit(found, unit)]
     return sheet(shown, side=_SIDE, columns=2)
 
@@ -78,15 +78,15 @@ def _page(found: Explanation, card: ModelCard, results: Results, name: str) -> s
     best = found.seen.best(card.labels)
     answer, share = best[0]
     facts = [
-        (answer, "is the answer"),
-        (f"{share:.1%}", "is its probability"),
+        (answer, "prediction"),
+        (f"{share:.1%}", "probability"),
         *((f"{other:.1%}", text) for text, other in best[1:4]),
     ]
     why = f"Why {label}"
     body = (
         f"{_STYLE}<h1>{escape(why)}: {escape(Path(name).name)}</h1>"
-        f"<p>What a {escape(card.architecture)} for {card.width} by {card.height} pixels saw in "
-        f"this picture, and what speaks for <b>{escape(label)}</b>.</p>"
+        f"<p>What a {escape(card.architecture)} with a {card.width} x {card.height} input saw in "
+        f"this image, and the evidence for <b>{escape(label)}</b>.</p>"
         f"{cards(facts)}{_maps(found, label)}{_units(found, results, label)}"
     )
     return page(f"{why}: {Path(name).name}", body)
@@ -96,23 +96,23 @@ def _maps(found: Explanation, label: str) -> str:
     small = _shrunk(found.picture)
     fall = float(found.occlusion.max())
     shown = [
-        (small, "The picture."),
+        (small, "The image."),
         (
             heat_over(small, found.gradcam),
-            f"Grad-CAM: where the last maps ({found.layer.shape[2]} by {found.layer.shape[1]}) "
-            f"speak for {label}. Red is most.",
+            f"Grad-CAM: the evidence for {label} in the last {found.layer.shape[2]} x "
+            f"{found.layer.shape[1]} maps. Red is strongest.",
         ),
         (
             heat_over(small, found.occlusion),
-            f"Occlusion: what {label} needs. Hiding what is red takes {fall:.2f} off its log odds.",
+            f"Occlusion: regions {label} depends on. Hiding red lowers its log odds by {fall:.2f}.",
         ),
-        (held(found.seen.frame, _LARGEST // 2), "What the network saw."),
+        (held(found.seen.frame, _LARGEST // 2), "The network input."),
     ]
     figures = "".join(_figure(picture, text) for picture, text in shown)
     return (
-        "<section><h2>Where</h2><p>Two ways to ask which part of the picture matters: Grad-CAM "
-        "reads it off the network's own maps and gradients, occlusion hides a part and looks at "
-        f'what is lost.</p><div class="pictures">{figures}</div></section>'
+        "<section><h2>Where</h2><p>Two methods to find which part of the image matters: Grad-CAM "
+        "uses the network's own maps and gradients, occlusion hides a region and measures "
+        f'the loss.</p><div class="pictures">{figures}</div></section>'
     )
 
 
@@ -120,8 +120,11 @@ def _units(found: Explanation, results: Results, label: str) -> str:
     blocks = []
     for unit in found.units:
         places, back = _unit(found, unit)
-        figures = [(places, "where it speaks"), (back, "which pixels make it")]
-        for kind, text in (("synthesised", "made to excite it"), ("top", "excites it most")):
+        figures = [(places, "where it is active"), (back, "which pixels drive it")]
+        for kind, text in (
+            ("synthesised", "synthesised to excite it"),
+            ("top", "images that excite it most"),
+        ):
             known = results.picture(kind, found.layer, unit.unit)  # type: ignore[arg-type]
             figures += [(known, text)] if known is not None else []
         pictures = "".join(_figure(held(picture, _SIDE), text) for picture, text in figures)
@@ -131,7 +134,7 @@ def _units(found: Explanation, results: Results, label: str) -> str:
         )
     return (
         f"<section><h2>Which units</h2><p>The units of {escape(found.layer.name)} that add most "
-        f"to the logit of {escape(label)}, and how much. The pixels are found by guided "
+        f"to the log odds of {escape(label)}, and how much. The pixels are found by guided "
         f'back-propagation.</p><div class="units">{"".join(blocks)}</div></section>'
     )
 
@@ -145,7 +148,7 @@ def _figure(picture: Image, text: str) -> str:
 
 
 def _shrunk(picture: Image) -> Image:
-    """Shrink a picture that is too large for a page; a small one is enlarged for its heat map."""
+    """Scale an image to a size suited to the page and to a heat map."""
     cv2 = cv2_module()
     factor = _LARGEST / max(picture.shape[:2])
     size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))

@@ -1,7 +1,7 @@
-"""The layers of a network as they are run, with their shapes and exact receptive fields.
+"""The layers of a network in execution order, with their shapes and exact receptive fields.
 
-The network is run once without memory or arithmetic, on torch's `meta` device. Hooks on its modules
-name the layers; below them every operation hands on where in the frame its outputs look.
+The network is run once on torch's `meta` device, without memory or arithmetic. Hooks on its modules
+name the layers; below them every operation propagates the receptive fields of its outputs.
 Source of the arithmetic: Araujo et al., 2019, https://distill.pub/2019/computing-receptive-fields.
 """
 
@@ -34,9 +34,9 @@ _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
 
 @dataclass(frozen=True)
 class Axis:
-    """Where units look along one axis: unit i at pixels `start + i * step`, `size` of them.
+    """Receptive fields along one axis: unit i sees `size` pixels from `start + i * step`.
 
-    A field that reaches over the frame's edge looks at padding there.
+    Outside the frame a field covers padding.
     """
 
     start: int
@@ -44,7 +44,7 @@ class Axis:
     step: int
 
     def window(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
-        """Give the field of a layer that looks at this one through windows."""
+        """Return the field of a layer that applies windows to this one."""
         return Axis(
             self.start - padding * self.step,
             self.size + (kernel - 1) * dilation * self.step,
@@ -52,7 +52,7 @@ class Axis:
         )
 
     def span(self, place: int, side: int) -> tuple[int, int]:
-        """Give the first pixel and the one behind the last that a unit sees, within the frame."""
+        """Return the pixel range, end exclusive, that a unit sees within the frame."""
         first = self.start + place * self.step
         inside = min(max(first, 0), side - 1)
         return inside, max(min(first + self.size, side), inside + 1)
@@ -60,17 +60,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive fields of a layer's units: along the rows and along the columns of a frame."""
+    """The receptive fields of a layer's units, along the rows and the columns of a frame."""
 
     rows: Axis
     columns: Axis
 
     def box(self, place: tuple[int, int], height: int, width: int) -> tuple[int, int, int, int]:
-        """Give top, left, bottom, right (exclusive) of what a unit sees.
+        """Return top, left, bottom, right (exclusive) of a unit's receptive field.
 
         Args:
             place: row and column in the layer's map.
-            height: of the frame, at whose edges the box is cut.
+            height: of the frame; the box is clipped to it.
             width: likewise.
         """
         top, bottom = self.rows.span(place[0], height)
@@ -83,13 +83,13 @@ class Layer:
     """One layer.
 
     Attributes:
-        name: of its module; a module that runs again has `:2`, `:3` behind its name.
-        kind: `convolution`, `norm`, `activation`, `pool`, `block`, `dense`, or `logits`, the last
-            one.
+        name: module name; further calls of the same module get the suffix `:2`, `:3`.
+        kind: `convolution`, `norm`, `activation`, `pool`, `block`, `dense`, or `logits` (the last
+            layer).
         shape: (channels, rows, columns) of its maps, or (units,).
-        field: where its units look.
-        active: the name of the layer that follows directly with the same units, normed and
-            activated; its own where none does.
+        field: the receptive fields of its units.
+        active: the name of the directly following layer with the same units, normalised and
+            activated; its own name if there is none.
     """
 
     name: str
@@ -100,12 +100,12 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """How many units, or channels, there are."""
+        """Number of units or channels."""
         return self.shape[0]
 
     @property
     def spatial(self) -> bool:
-        """Whether its units are maps rather than single numbers."""
+        """Whether its units are maps rather than scalars."""
         return len(self.shape) == 3
 
     def __str__(self) -> str:
@@ -113,10 +113,10 @@ class Layer:
 
 
 def find_layers(model: nn.Module, height: int, width: int) -> tuple[Layer, ...]:
-    """List the layers of a network in the order in which they run.
+    """List the layers of a network in execution order.
 
     Args:
-        model: from normalised RGB to logits, in evaluation mode, no activation of it in place.
+        model: maps normalised RGB to logits; in evaluation mode, without in-place activations.
         height: of its input in pixels.
         width: likewise.
     """
@@ -145,14 +145,14 @@ def calls(
     note: Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], Tensor | None],
     only: type[nn.Module] | tuple[type[nn.Module], ...] = nn.Module,
 ) -> Iterator[None]:
-    """Call `note(name, module, inputs, output)` whenever a layer has run, by the layer's name.
+    """Call `note(name, module, inputs, output)` after each layer has run.
 
-    What `note` returns, if anything, takes the place of the output.
+    If `note` returns a value, it replaces the output.
 
     Args:
         model: the network.
-        note: what to call.
-        only: the types of modules that matter.
+        note: the callback.
+        only: the module types to report.
     """
     times: dict[str, int] = {}
 
@@ -183,7 +183,7 @@ def _kind(module: nn.Module) -> str:
 def _followed(
     found: Sequence[Layer], seen: Sequence[tuple[str, nn.Module, Tensor, Tensor]]
 ) -> Iterator[Layer]:
-    """Name for each layer the one that norms and activates its units and nothing else."""
+    """Map each layer to the one that only normalises and activates its units."""
     for layer, (*_, output) in zip(found, seen, strict=True):
         active, last = layer.name, output
         for later, (_, _, source, result) in zip(found, seen, strict=True):
@@ -193,17 +193,17 @@ def _followed(
 
 
 class _Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follow receptive fields through every operation that runs under it."""
+    """Track receptive fields through every operation that runs under this mode."""
 
     def __init__(self, frame: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         height, width = frame.shape[2:]
         self._whole = Field(Axis(0, height, 0), Axis(0, width, 0))
-        # The tensors are kept, so that no other one can get their `id`.
+        # The tensors are kept alive, so that their `id` is not reused.
         self._known = {id(frame): (frame, Field(Axis(0, 1, 1), Axis(0, 1, 1)))}
 
     def of(self, tensor: Tensor) -> Field:
-        """Give the field of a tensor's units; the whole frame where nothing else is known."""
+        """Return the field of a tensor's units; the whole frame if it is unknown."""
         return self._known.get(id(tensor), (tensor, self._whole))[1]
 
     def __torch_dispatch__(
@@ -251,7 +251,7 @@ def _union(fields: Sequence[Field]) -> Field:
 
 
 def _hull(axes: Sequence[Axis]) -> Axis:
-    """Join what several branches see; they step alike, since their maps have one size."""
+    """Merge the fields of several branches; strides agree, since their maps have one size."""
     start = min(axis.start for axis in axes)
     end = max(axis.start + axis.size for axis in axes)
     return Axis(start, end - start, max(axis.step for axis in axes))

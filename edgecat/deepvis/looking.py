@@ -1,4 +1,4 @@
-"""Is it looking at the animal? Attribution inside drawn pets, whose outline is known."""
+"""Does the network look at the animal? Attribution inside the known outline of drawn pets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.types import Image, Values
 
-_OVERLAP = 2  # means over many pictures need no finer maps
+_OVERLAP = 2  # coarse maps suffice for means over many images
 
 
 @dataclass(frozen=True)
 class Share:
-    """A mean over pictures, with half of its 95 % confidence interval."""
+    """A mean over images, with half of its 95 % confidence interval."""
 
     mean: float
     margin: float
@@ -29,7 +29,7 @@ class Share:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Share:
-        """Take the mean of some values; what is not a number does not count."""
+        """Average values, ignoring NaN."""
         known = [value for value in values if math.isfinite(value)]
         if not known:
             return cls(math.nan, math.nan, 0)
@@ -42,15 +42,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Looking:
-    """How much of what speaks for an answer lies on the animal.
+    """The share of attribution on the animal.
 
     Attributes:
-        pets: how many were looked at.
-        accuracy: of the answers, 0..1.
-        area: the animal's share of the frame: where attribution that knows nothing would be.
-        inside: by the method's name, the share of attribution inside the animal.
-        elsewhere: likewise, inside the outline of the animal of another picture: what looking at
-            the middle of the frame alone would give.
+        pets: number of images.
+        accuracy: of the predictions, 0..1.
+        area: the animal's share of the frame: the expectation for uninformed attribution.
+        inside: the share of attribution inside the animal, by method.
+        elsewhere: likewise, inside the outline of another image's animal: the expectation for
+            merely looking at the centre of the frame.
     """
 
     pets: int
@@ -67,28 +67,28 @@ def looking_at_pets(
     seed: int = 9,
     on_pet: Callable[[int], None] = lambda pets: None,
 ) -> Looking:
-    """Measure how much of Grad-CAM and of occlusion lies on the animal in drawn pictures.
+    """Measure the share of Grad-CAM and occlusion on the animal in drawn images.
 
-    Each time the answer that the network gave is explained, right or wrong. Of an occlusion map
-    what is negative counts as 0.
+    The predicted class is explained, correct or not. Negative values of an occlusion map
+    count as 0.
 
     Args:
-        probe: of a network for cats and dogs.
-        pets: how many to draw, cats and dogs in turn.
-        seed: of the drawings.
-        on_pet: called with 1 after each.
+        probe: of a cat and dog classifier.
+        pets: number of pets to draw, cats and dogs alternating.
+        seed: seed of the drawings.
+        on_pet: called with 1 after each pet.
 
     Raises:
-        UserError: a network for other classes, or fewer than two pets.
+        UserError: the network has other classes, or fewer than two pets are requested.
     """
     names = [label.lower() for label in probe.card.labels]
     if not set(LABELS) <= set(names):
         raise UserError(
-            f"the model tells {', '.join(probe.card.labels)} apart; drawn pets need one with the "
+            f"the labels are {', '.join(probe.card.labels)}; drawn pets need a model with the "
             "labels cat and dog"
         )
     if pets < 2:
-        raise UserError(f"{pets} pets; expected 2 or more")
+        raise UserError(f"the number of pets is {pets}; expected 2 or more")
     drawn = [_pet(probe, seed, number) for number in range(pets)]
     heats: dict[str, list[Values]] = {"Grad-CAM": [], "occlusion": []}
     right = 0
@@ -110,7 +110,7 @@ def looking_at_pets(
 
 
 def share_inside(heat: Values, mask: NDArray[np.bool_]) -> float:
-    """Give the share of what is positive in a heat map that lies inside; NaN where nothing is."""
+    """Return the share of a heat map's positive part inside a mask; NaN if nothing is positive."""
     positive = np.clip(heat, 0, None).astype(np.float64)
     total = positive.sum()
     return float(positive[mask].sum() / total) if total > 0 else math.nan
@@ -121,7 +121,7 @@ def _shares(heats: Sequence[Values], masks: Sequence[NDArray[np.bool_]]) -> Shar
 
 
 def _pet(probe: Probe, seed: int, number: int) -> tuple[Image, NDArray[np.bool_]]:
-    """Draw a pet and fit it, with its outline: uint8 (height, width, 3), bool (height, width)."""
+    """Draw and fit a pet and its mask: uint8 (height, width, 3), bool (height, width)."""
     side = max(probe.card.height, probe.card.width, 16)
     picture, mask = draw_pet(seed * 1_000_000 + number, number % 2, side)
     outline = probe.fit(np.repeat(mask[..., None], 3, 2))[..., 0] > 127

@@ -1,4 +1,4 @@
-"""A network whose layers can be looked up, and whose outputs can be had."""
+"""A network with access to its layers and their outputs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from edgecat_runtime.types import Image
 
 
 class _Reached(Exception):
-    """Every layer that was wanted has run; the rest of the network need not."""
+    """Raised when all requested layers have run, to skip the rest of the network."""
 
 
 class Network:
-    """A network and its layers; one thread at a time.
+    """A network and its layers; not thread-safe.
 
     Args:
-        model: what `build_model(card)` built, with its weights. It is taken over: put into
+        model: a module from `build_model(card)`, with its weights. It is taken over: put into
             evaluation mode, frozen, and its activations no longer overwrite their inputs.
         card: its card.
 
     Attributes:
         card: the card.
-        layers: in the order in which they run.
+        layers: in execution order.
         model: the network.
     """
 
@@ -50,7 +50,7 @@ class Network:
         """Look up a layer.
 
         Raises:
-            UserError: there is none of that name.
+            UserError: unknown layer.
         """
         if name not in self._by_name:
             raise UserError(
@@ -60,10 +60,10 @@ class Network:
         return self._by_name[name]
 
     def unit(self, layer: str, unit: int) -> Layer:
-        """Look up a layer that has a unit of that number.
+        """Look up a layer and check that it has this unit.
 
         Raises:
-            UserError: no such layer or unit.
+            UserError: unknown layer or unit.
         """
         found = self.layer(layer)
         if not 0 <= unit < found.units:
@@ -72,24 +72,24 @@ class Network:
 
     @property
     def last_maps(self) -> Layer:
-        """The last convolutional layer, activated: where Grad-CAM looks."""
+        """Return the activation after the last convolution: the default layer of Grad-CAM."""
         maps = [layer for layer in self.layers if layer.spatial]
         chosen = [layer for layer in maps if layer.kind in ("activation", "block")]
         return chosen[-1]
 
     def fit(self, picture: Image) -> Image:
-        """Fit a picture, uint8 (h, w, 3) BGR, to the network: uint8 (height, width, 3)."""
+        """Fit an image, uint8 (h, w, 3) BGR, to the network's input: uint8 (height, width, 3)."""
         return preprocess(picture, self.card.height, self.card.width, self.card.fit)
 
     def shown(self) -> tuple[Layer, ...]:
-        """Choose the layers worth a look at each unit: the activations, and the logits."""
+        """Return the layers worth inspecting unit by unit: the activations and the logits."""
         return tuple(one for one in self.layers if one.kind in ("activation", "logits"))
 
     def chosen(self, names: Sequence[str] | None) -> tuple[Layer, ...]:
-        """Look up layers by name or by pattern (`features.*`); None: those of `shown`.
+        """Look up layers by name or pattern (`features.*`); None: those of `shown`.
 
         Raises:
-            UserError: a name that fits none.
+            UserError: a name that matches no layer.
         """
         if not names:
             return self.shown()
@@ -101,12 +101,30 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return self._device
 
     def pixels(self, frames: Image) -> Tensor:
-        """Frames, uint8 (n, height, width, 3) BGR, as float32 on the device."""
+        """Move frames, uint8 (n, height, width, 3) BGR, to the device as float32."""
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).float()
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """The log odds of each class against all others, by the card's temperature.
+
+        Args:
+            logits: float (n, classes).
+
+        Returns:
+            (n, classes); above 0 where a class is more likely than the others together. The logit
+            itself where there is one class only.
+        """
+        scaled = logits / self.card.temperature
+        classes = scaled.shape[1]
+        if classes == 1:
+            return scaled
+        itself = torch.eye(classes, dtype=torch.bool, device=scaled.device)
+        others = scaled[:, None].expand(-1, classes, -1).masked_fill(itself, -torch.inf)
+        return scaled - others.logsumexp(2)
 
     def forward(
         self,
@@ -118,18 +136,21 @@ class Network:
         before: bool = False,
         how: How = "gradient",
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run until every layer is there, or to the end.
+        """Run until all requested layers are computed, or to the end.
+
+        The last layer is kept as log odds, not as logits: what all logits have in common changes no
+        prediction, and would be explained in place of the class.
 
         Args:
             pixels: float32 (n, height, width, 3) BGR, 0..255.
-            layers: whose outputs are wanted.
+            layers: layers whose outputs are requested.
             whole: run to the end.
             normalised: the pixels are RGB (n, 3, height, width), normalised.
-            before: of an activation, give its inputs.
-            how: the way back through activations.
+            before: return the input of an activation instead of its output.
+            how: back-propagation rule for activations.
 
         Returns:
-            The logits, empty where the end was not reached; and the outputs by the layer's name.
+            The logits, empty if the end was not reached; and the outputs by layer name.
         """
         maps: dict[str, Tensor] = {}
         wanted = {self.layer(name).name for name in layers}
@@ -142,7 +163,8 @@ class Network:
                 result = positive_back(inputs[0], output, how)
             if name in wanted:
                 first = before and isinstance(module, ACTIVATIONS)
-                maps[name] = inputs[0] if first else result
+                kept = inputs[0] if first else result
+                maps[name] = self.log_odds(kept) if self.layer(name).kind == "logits" else kept
                 if not whole and len(maps) == len(wanted):
                     raise _Reached
             return result

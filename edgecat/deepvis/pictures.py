@@ -1,4 +1,4 @@
-"""Pictures of what a probe gives: tiled maps, slopes, heat maps, filters. All BGR, uint8."""
+"""Renders a probe's results: tiled maps, gradients, heat maps, filters. All BGR, uint8."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from edgecat_runtime.types import Image, Values
 Look = Literal["raw", "grey", "norm", "blurred"]
 
 LOOKS: tuple[Look, ...] = ("raw", "grey", "norm", "blurred")
-_PLUS, _MINUS = (43, 118, 217), (179, 109, 47)  # the pages' orange and blue
+_PLUS, _MINUS = (43, 118, 217), (179, 109, 47)  # orange and blue of the web pages
 _TINY = 1e-12
-_BLUR = 0.02  # of the longer side: the toolbox's 4 pixels at 227
+_BLUR = 0.02  # fraction of the longer side: the toolbox's 4 pixels at 227
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the tiles of a picture are.
+    """The layout of the tiles of an image.
 
     Attributes:
-        count: of tiles.
-        columns: of tiles.
-        rows: of tiles.
-        height: of one tile with its gap, in pixels of the picture.
+        count: number of tiles.
+        columns: number of columns.
+        rows: number of rows.
+        height: of one tile with its gap, in pixels of the image.
         width: likewise.
     """
 
@@ -40,14 +40,14 @@ class Grid:
     width: float
 
     def at(self, x: float, y: float) -> int | None:
-        """Give the number of the tile at a pixel of the picture; None outside."""
+        """Return the index of the tile at a pixel of the image; None outside."""
         column, row = int(x // self.width), int(y // self.height)
         number = row * self.columns + column
         inside = x >= 0 and y >= 0 and column < self.columns and number < self.count
         return number if inside else None
 
     def box(self, number: int) -> tuple[int, int, int, int]:
-        """Give left, top, right, bottom of a tile in pixels of the picture."""
+        """Return left, top, right, bottom of a tile in pixels of the image."""
         row, column = divmod(number, self.columns)
         left, top = round(column * self.width), round(row * self.height)
         return left, top, round((column + 1) * self.width), round((row + 1) * self.height)
@@ -62,19 +62,19 @@ def tiles(
     each: bool = False,
     selected: int | None = None,
 ) -> tuple[Image, Grid]:
-    """Lay all maps of a layer side by side into one picture of a given size.
+    """Tile all maps of a layer into one image of a given size.
 
     Args:
-        maps: float32 (channels, rows, columns), or (units,). What is negative is blue, where
-            anything is; else maps are grey.
-        width: of the picture, in pixels.
+        maps: float32 (channels, rows, columns), or (units,). If any value is negative, maps are
+            drawn in orange and blue, else in grey.
+        width: of the image, in pixels.
         height: likewise.
-        boost: of the dark parts, see `boosted`.
-        each: whether each map is as bright as its own maximum allows, not the layer's.
-        selected: a unit to frame.
+        boost: amplification of weak values, see `boosted`.
+        each: scale each map by its own maximum instead of the layer's.
+        selected: a unit to outline.
 
     Returns:
-        uint8 (height, width, 3), and where the tiles are.
+        uint8 (height, width, 3), and the layout of the tiles.
     """
     cv2 = cv2_module()
     maps = maps.reshape(len(maps), 1, 1) if maps.ndim == 1 else maps
@@ -96,14 +96,14 @@ def tiles(
 
 
 def tile(values: Values, *, width: int, height: int, boost: float = 1.0) -> Image:
-    """Show one map, float32 (rows, columns), or one number, (), in its colours and enlarged."""
+    """Render one map, float32 (rows, columns), or one scalar, (), enlarged."""
     cv2 = cv2_module()
     plane = boosted(_scaled(np.atleast_2d(values)[None], each=True), boost)[0]
     return coloured(cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def coloured(values: Values) -> Image:
-    """Colour (h, w) of -1..1: grey from black to white where all are 0 or more, else two hues.
+    """Colour (h, w) of -1..1: grey levels if nothing is negative, else two hues.
 
     Orange is positive, blue is negative, black is 0.
     """
@@ -117,7 +117,7 @@ def coloured(values: Values) -> Image:
 
 
 def boosted(values: Values, boost: float) -> Values:
-    """Brighten what is weak: |v| ** (1 / boost) with v's sign, for v in -1..1; 1 changes none."""
+    """Amplify weak values: sign(v) * |v| ** (1 / boost) for v in -1..1; 1 changes nothing."""
     if boost == 1:
         return values
     result: Values = np.sign(values) * np.abs(values) ** np.float32(1 / boost)
@@ -125,12 +125,12 @@ def boosted(values: Values, boost: float) -> Values:
 
 
 def slopes(back: Values, look: Look = "raw", *, boost: float = 1.0) -> Image:
-    """Show what came back to the pixels.
+    """Render a back-propagation to the pixels.
 
     Args:
         back: float32 (h, w, 3), BGR, of any range.
-        look: `raw`: colours about grey; `grey`: their mean about grey; `norm`: how long the three
-            are together, from black to white; `blurred`: likewise, and smooth.
+        look: `raw`: colours around grey; `grey`: their mean around grey; `norm`: the norm of the
+            three channels, from black to white; `blurred`: the norm, blurred.
         boost: as in `boosted`.
 
     Returns:
@@ -147,7 +147,7 @@ def slopes(back: Values, look: Look = "raw", *, boost: float = 1.0) -> Image:
 
 
 def about_grey(values: Values) -> Image:
-    """Turn -1..1 into 0..255, so that 0 is grey."""
+    """Map -1..1 to 0..255, so that 0 is grey."""
     result: Image = np.rint(127.5 + 127.5 * values).astype(np.uint8)
     return result
 
@@ -160,11 +160,11 @@ def enlarged(heat: Values, height: int, width: int) -> Values:
 
 
 def heat_over(picture: Image, heat: Values) -> Image:
-    """Lay a heat map over a picture.
+    """Overlay a heat map on an image.
 
     Args:
         picture: uint8 (h, w, 3).
-        heat: float32 (rows, columns) of any size; below 0 counts as 0, its maximum as red.
+        heat: float32 (rows, columns) of any size; negative values count as 0, the maximum is red.
     """
     cv2 = cv2_module()
     shares = np.clip(enlarged(heat, *picture.shape[:2]), 0, None)
@@ -174,16 +174,16 @@ def heat_over(picture: Image, heat: Values) -> Image:
 
 
 def unfitted(heat: Values, height: int, width: int, fit: Fit) -> Values:
-    """Lay a heat map of a frame over the picture that the frame was made of.
+    """Map a heat map of a frame back to the image that the frame was made from.
 
     Args:
-        heat: float32 (rows, columns), as large as the network's input.
-        height: of the picture.
+        heat: float32 (rows, columns), of the size of the network's input.
+        height: of the image.
         width: likewise.
-        fit: how the picture met the input.
+        fit: how the image was fitted to the input.
 
     Returns:
-        float32 (height, width); 0 where the network saw nothing of it.
+        float32 (height, width); 0 outside the network's view.
     """
     rows, columns = heat.shape
     if fit == "letterbox":
@@ -202,11 +202,11 @@ def unfitted(heat: Values, height: int, width: int, fit: Fit) -> Values:
 
 
 def filters_picture(filters: Values, *, width: int, height: int) -> tuple[Image, Grid]:
-    """Lay the filters of the first layer side by side, each about grey and as strong as it can be.
+    """Tile the filters of the first layer, each around grey with maximum contrast.
 
     Args:
         filters: float32 (units, rows, columns, 3), BGR, of `Probe.filters`.
-        width: of the picture.
+        width: of the image.
         height: likewise.
     """
     cv2 = cv2_module()
@@ -223,7 +223,7 @@ def filters_picture(filters: Values, *, width: int, height: int) -> tuple[Image,
 
 
 def sheet(pictures: Sequence[Image], *, side: int, columns: int, gap: int = 2) -> Image:
-    """Lay pictures into rows on white, each as large as `side` by `side` pixels hold it."""
+    """Tile images in rows on white, each scaled to fit `side` x `side` pixels."""
     rows = math.ceil(len(pictures) / columns)
     size = side + gap
     result = np.full((max(rows * size - gap, 1), columns * size - gap, 3), 255, np.uint8)
@@ -234,7 +234,7 @@ def sheet(pictures: Sequence[Image], *, side: int, columns: int, gap: int = 2) -
 
 
 def held(picture: Image, side: int) -> Image:
-    """Enlarge or shrink a picture so that a square of `side` pixels just holds it, on grey."""
+    """Scale an image to fit a square of `side` pixels, on grey."""
     cv2 = cv2_module()
     longer = max(picture.shape[:2])
     high, wide = (max(1, round(side * one / longer)) for one in picture.shape[:2])
@@ -257,20 +257,20 @@ def _scaled(maps: Values, *, each: bool) -> Values:
 
 
 def _whole(values: Values) -> Values:
-    """Scale so that the largest size is 1."""
+    """Scale so that the largest magnitude is 1."""
     result: Values = values / np.float32(max(float(np.abs(values).max()), _TINY))
     return result
 
 
 def _layout(count: int, rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
-    """Choose columns and rows of tiles so that a map keeps about its aspect in the picture."""
+    """Choose columns and rows of tiles so that maps keep roughly their aspect ratio."""
     across = math.sqrt(count * width * rows / (height * columns))
     across = min(max(1, round(across)), count)
     return across, math.ceil(count / across)
 
 
 def _rule(picture: Image, grid: Grid) -> None:
-    """Draw the gaps between the tiles, where there is room for them."""
+    """Draw the gaps between the tiles, if there is room for them."""
     if min(grid.height, grid.width) < 5:
         return
     for column in range(1, grid.columns):

@@ -1,4 +1,4 @@
-"""The probe: what a network's units say to a picture, and which pixels made them say so."""
+"""The probe: the activations of a network's units for an image, and the pixels behind them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edgecat_runtime.types import Image, Values
 
 @dataclass(frozen=True)
 class Seen:
-    """What a network said to one picture.
+    """A network's outputs for one image.
 
     Attributes:
-        frame: what it saw, uint8 (height, width, 3) BGR.
+        frame: its input, uint8 (height, width, 3) BGR.
         logits: float32 (classes,).
         probabilities: float32 (classes,), at the card's temperature.
-        maps: of each layer that was asked for, by name: float32 (channels, rows, columns), or
+        maps: of each requested layer, by name: float32 (channels, rows, columns), or
             (units,).
     """
 
@@ -34,28 +34,28 @@ class Seen:
     maps: dict[str, Values]
 
     def best(self, labels: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
-        """Name the most probable classes with their probabilities, the first one first."""
+        """Return the most probable classes with their probabilities, best first."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(labels[i], float(self.probabilities[i])) for i in order]
 
 
 class Probe(Network):
-    """A network that can be looked into; one thread at a time.
+    """A network that can be inspected; not thread-safe.
 
-    Pixels here are a frame's own values, 0..255, BGR: gradients are per grey level. Every method
-    fits its pictures to the network's input first (`card.fit`), so any size will do, and computes
-    no layer behind the last one that it needs.
+    Pixels are frame values, 0..255, BGR: gradients are per grey level. Every method
+    first fits images to the network's input (`card.fit`), so they may have any size, and computes
+    no layer beyond the last one that it needs.
     """
 
     def run(self, picture: Image, layers: Sequence[str] = ()) -> Seen:
-        """Show the network a picture.
+        """Run the network on an image.
 
         Args:
             picture: uint8 (h, w, 3) BGR.
-            layers: whose maps to keep.
+            layers: layers whose maps to keep.
 
         Raises:
-            UserError: no such layer, or no picture.
+            UserError: unknown layer, or not an image.
         """
         frame = self.fit(picture)
         with torch.no_grad():
@@ -69,14 +69,14 @@ class Probe(Network):
         )
 
     def activations(self, frames: Image, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Give the maps of several frames that fit already.
+        """Return the maps of several preprocessed frames.
 
         Args:
             frames: uint8 (n, height, width, 3) BGR.
-            layers: whose maps are wanted.
+            layers: layers whose maps to return.
 
         Returns:
-            By the layer's name float32 (n, channels, rows, columns), or (n, units), on the device.
+            By layer name: float32 (n, channels, rows, columns), or (n, units), on the device.
         """
         with torch.no_grad():
             return self.forward(self.pixels(frames), layers)[1]
@@ -90,32 +90,32 @@ class Probe(Network):
         how: How = "gradient",
         place: Place = "all",
     ) -> Values:
-        """Take a unit back to the pixels.
+        """Back-propagate a unit to the pixels.
 
-        - `gradient`: the true one. Simonyan et al., 2013, https://arxiv.org/abs/1312.6034.
-        - `deconv`: where the network has an activation the way back keeps what is positive, and
-          forgets what was let through on the way forth. Zeiler and Fergus, 2013,
+        - `gradient`: the true gradient. Simonyan et al., 2013, https://arxiv.org/abs/1312.6034.
+        - `deconv`: at each activation the backward pass keeps the positive part and ignores
+          the forward pass. Zeiler and Fergus, 2013,
           https://arxiv.org/abs/1311.2901.
-        - `guided`: both: positive, and times the activation's own slope. Springenberg et al.,
+        - `guided`: both: the positive part, times the activation's derivative. Springenberg et al.,
           2014, https://arxiv.org/abs/1412.6806.
 
-        Everything else goes back as its gradient does: convolutions transposed, max pools to where
-        the maximum was (the switches), averages spread, norms by their scale, a stack of branches
-        parted, a sum (ResNet's shortcut) to both of its parts.
+        Everything else uses its gradient: transposed convolutions, max pools to the position of
+        the maximum (the switches), averages spread evenly, norms by their scale, concatenations
+        split, a sum (ResNet's shortcut) to both of its terms.
 
         Args:
             picture: uint8 (h, w, 3) BGR.
-            layer: its name.
-            unit: its number.
-            how: as above.
-            place: `strongest`: the unit where it is most active; `all`: everywhere, each place as
-                strong as it is active (the toolbox's way); or a row and a column of its map.
+            layer: layer name.
+            unit: its index.
+            how: one of the methods above.
+            place: `strongest`: where the unit is most active; `all`: everywhere, weighted by its
+                activation (as in the toolbox); or a row and a column of its map.
 
         Returns:
-            float32 (height, width, 3), BGR: per grey level of the frame as the network sees it.
+            float32 (height, width, 3), BGR: per grey level of the network's input frame.
 
         Raises:
-            UserError: no such layer, unit or place.
+            UserError: unknown layer, unit or place.
         """
         self.unit(layer, unit)
         frame = self.fit(picture)[None]
@@ -132,13 +132,13 @@ class Probe(Network):
         how: How = "gradient",
         place: Place = "all",
     ) -> Values:
-        """Take a unit back to the maps of a layer: what `backprop` is on its way.
+        """Back-propagate a unit to the maps of a layer: an intermediate result of `backprop`.
 
         Args:
             picture: uint8 (h, w, 3) BGR.
-            layer: of the unit.
-            unit: its number.
-            shown: the layer to see; one that runs after `layer` is 0 everywhere.
+            layer: the unit's layer.
+            unit: its index.
+            shown: the target layer; the result is 0 if it runs after `layer`.
             how: as in `backprop`.
             place: likewise.
 
@@ -160,13 +160,13 @@ class Probe(Network):
         *,
         how: How = "gradient",
     ) -> Values:
-        """Take a unit of each frame back to its pixels, all frames at once; see `backprop`.
+        """Back-propagate one unit per frame to the pixels, all frames at once; see `backprop`.
 
         Args:
-            frames: uint8 (n, height, width, 3) BGR, fitted already.
-            layer: its name.
-            units: n of them.
-            places: n of them.
+            frames: uint8 (n, height, width, 3) BGR, preprocessed.
+            layer: layer name.
+            units: n unit indices.
+            places: n places.
             how: as in `backprop`.
 
         Returns:
@@ -177,22 +177,22 @@ class Probe(Network):
         return self._back(frames, layer, units, places, how)[0]
 
     def gradcam(self, picture: Image, label: int, layer: str | None = None) -> Values:
-        """Show where the maps of a layer speak for a class.
+        """Compute Grad-CAM: where the maps of a layer support a class.
 
-        Selvaraju et al., 2016, https://arxiv.org/abs/1610.02391: the maps, each weighted by the
-        mean of the class's gradient over it (equation 1), added, and cut at 0 (equation 2).
+        Selvaraju et al., 2016, https://arxiv.org/abs/1610.02391: the sum of maps, weighted by the
+        mean of the class's gradient over each (equation 1), clipped at 0 (equation 2).
 
         Args:
             picture: uint8 (h, w, 3) BGR.
-            label: the class's number.
-            layer: a layer of maps; None takes the last convolutional one.
+            label: class index.
+            layer: a layer of maps; None: the last convolutional one.
 
         Returns:
-            float32 (rows, columns) of the layer, 0 or more; `pictures.enlarged` makes it as large
-            as a frame.
+            float32 (rows, columns) of the layer, 0 or more; `pictures.enlarged` scales it to the
+            size of a frame.
 
         Raises:
-            UserError: no such class, or no layer of maps.
+            UserError: unknown class, or not a layer of maps.
         """
         logits = self.unit(self.layers[-1].name, label).name
         chosen = self.layer(layer) if layer else self.last_maps
@@ -206,18 +206,18 @@ class Probe(Network):
         return values_of(heat)
 
     def filters(self) -> Values:
-        """Give the first convolution's filters: float32 (units, rows, columns, 3), BGR."""
+        """Return the first convolution's filters: float32 (units, rows, columns, 3), BGR."""
         first = next(m for m in self.model.modules() if isinstance(m, nn.Conv2d))
         return values_of(first.weight.flip(1).permute(0, 2, 3, 1))
 
     def before(self, images: Tensor, layer: str) -> Tensor:
-        """Give the maps of a layer with their gradient's graph; of an activation, its inputs.
+        """Return the maps of a layer with their autograd graph; for an activation, its inputs.
 
-        There a unit that is switched off can still be pushed.
+        At its input, an inactive unit still has a gradient.
 
         Args:
             images: normalised RGB, float32 (n, 3, height, width).
-            layer: its name.
+            layer: layer name.
         """
         return self.forward(images, [layer], normalised=True, before=True)[1][layer]
 
@@ -230,9 +230,9 @@ class Probe(Network):
         how: How,
         shown: str | None = None,
     ) -> tuple[Values, Values]:
-        """The gradient for the pixels, and for the maps of `shown` where one is named."""
+        """Return the gradient by the pixels, and by the maps of `shown` if given."""
         if how not in HOWS:
-            raise UserError(f"back-propagation {how!r}; expected one of {', '.join(HOWS)}")
+            raise UserError(f"unknown back-propagation {how!r}; expected one of {', '.join(HOWS)}")
         pixels = self.pixels(frames).requires_grad_()
         maps = self.forward(pixels, [layer, shown or layer], how=how)[1]
         outputs = maps[layer]
@@ -247,15 +247,15 @@ class Probe(Network):
 
 
 def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
-    """Open a checkpoint to look into.
+    """Open a checkpoint for inspection.
 
     Args:
-        path: a checkpoint of `edgecat train`.
+        path: a checkpoint from `edgecat train`.
         device: `cpu`, `cuda` or `cuda:1`.
 
     Raises:
-        DeviceError: this machine has no such device.
-        UserError: an exported model, which has no layers to look into any more.
+        DeviceError: this machine does not have this device.
+        UserError: an exported model, which has no layers to inspect.
         CardError: as `load_checkpoint`.
     """
     from edgecat.models.checkpoint import load_checkpoint
@@ -266,8 +266,8 @@ def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
     if path.suffix in (".onnx", ".trt", ".rtx"):
         read_card(path)
         raise UserError(
-            f"{path} is exported and cannot be looked into; expected the checkpoint that it came "
-            "from, a .safetensors file of edgecat train"
+            f"{path} is an exported model and cannot be inspected; expected the checkpoint it was "
+            "exported from, a .safetensors file from edgecat train"
         )
     model, card = load_checkpoint(path)
     return Probe(model.to(choose_device(device)), card)

@@ -1,4 +1,4 @@
-"""The ways back from a unit to the pixels."""
+"""The back-propagation rules from a unit to the pixels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HOWS: tuple[How, ...] = ("gradient", "guided", "deconv")
 
 
 class _Deconvolution(torch.autograd.Function):
-    """An activation as it is; on the way back what is positive, whatever was let through."""
+    """Deconvolution: forward unchanged; backward the positive part, ignoring the forward pass."""
 
     @staticmethod
     def forward(ctx: object, inputs: Tensor, output: Tensor) -> Tensor:
-        """Hand on `output`, which the activation made of `inputs`."""
+        """Return `output`, the activation of `inputs`."""
         return output.clone()
 
     @staticmethod
@@ -30,11 +30,11 @@ class _Deconvolution(torch.autograd.Function):
 
 
 class _Gate(torch.autograd.Function):
-    """Nothing on the way forth; on the way back what is positive."""
+    """Identity forward; the positive part backward."""
 
     @staticmethod
     def forward(ctx: object, maps: Tensor) -> Tensor:
-        """Hand on `maps`."""
+        """Return `maps`."""
         return maps.clone()
 
     @staticmethod
@@ -44,7 +44,7 @@ class _Gate(torch.autograd.Function):
 
 
 def positive_back(inputs: Tensor, output: Tensor, how: How) -> Tensor:
-    """An activation's output, changed only in how its gradient goes back."""
+    """Return an activation's output with a modified gradient."""
     if how == "deconv":
         result: Tensor = _Deconvolution.apply(inputs, output.detach())  # type: ignore[no-untyped-call]
     else:
@@ -53,13 +53,13 @@ def positive_back(inputs: Tensor, output: Tensor, how: How) -> Tensor:
 
 
 def values_of(tensor: Tensor) -> Values:
-    """A tensor's numbers, float32, on the CPU."""
+    """Return a tensor's values as float32 on the CPU."""
     result: Values = tensor.detach().float().cpu().numpy()
     return result
 
 
 def seed(values: Tensor, place: Place) -> Tensor:
-    """Where a unit's way back begins, and how strong: in the shape of its map."""
+    """Return the seed gradient of a unit, in the shape of its map."""
     if not values.ndim:
         return torch.ones_like(values)
     if place == "all":
@@ -70,6 +70,8 @@ def seed(values: Tensor, place: Place) -> Tensor:
         return start
     row, column = place
     if not (0 <= row < values.shape[0] and 0 <= column < values.shape[1]):
-        raise UserError(f"place {place}; expected a row and a column of {tuple(values.shape)}")
+        raise UserError(
+            f"invalid place {place}; expected a row and a column of {tuple(values.shape)}"
+        )
     start[row, column] = 1
     return start

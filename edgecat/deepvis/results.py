@@ -1,4 +1,4 @@
-"""What was computed once about a network's units, beside its checkpoint, for later looks."""
+"""Stored results about a network's units, kept beside its checkpoint."""
 
 from __future__ import annotations
 
@@ -24,15 +24,23 @@ KINDS: tuple[Kind, ...] = ("top", "deconv", "synthesised")
 _SUFFIX = {"top": ".jpg", "deconv": ".jpg", "synthesised": ".png"}
 
 
-class Results:
-    """The pictures of a checkpoint's units: those that excite them, and synthesised ones.
+def made_with(layer: Layer, digest: str) -> str:
+    """What a layer's results depend on: `digest`, and for the last one that it is log odds.
 
-    They lie in `deepvis/<the checkpoint's hash>` in the checkpoint's folder; those of the model
-    that ships with edgecat in the user's cache. Every file is written whole, so that it can be
-    looked for at any time.
+    Results that an earlier edgecat made from the logits themselves are not taken for these.
+    """
+    return f"{digest}-odds" if layer.kind == "logits" else digest
+
+
+class Results:
+    """The stored images of a checkpoint's units: data that excites them, and synthesised images.
+
+    They are in `deepvis/<the checkpoint's hash>` in the checkpoint's folder; those of the model
+    shipped with edgecat are in the user's cache. Every file is written atomically, so it can be
+    read at any time.
 
     Args:
-        checkpoint: its file.
+        checkpoint: path of the checkpoint.
         card: its card.
     """
 
@@ -42,23 +50,23 @@ class Results:
         self._read: dict[Path, tuple[int, Image]] = {}
 
     def of_layer(self, layer: str) -> Path:
-        """Name the folder of a layer."""
+        """Return the folder of a layer."""
         return self.folder / layer.replace(":", "-")
 
     def path(self, kind: Kind, layer: str, unit: int) -> Path:
-        """Name the file of a unit's picture, whether it exists or not."""
+        """Return the path of a unit's image, whether it exists or not."""
         return self.of_layer(layer) / f"{unit:04d}-{kind}{_SUFFIX[kind]}"
 
     def picture(self, kind: Kind, layer: Layer, unit: int) -> Image | None:
-        """Read a unit's picture, or that of the same unit once activated; None: there is none yet.
+        """Read the image of a unit, or of its activation; None if there is none yet.
 
-        Asking again is cheap: a file is decoded again only where it has changed.
+        Repeated calls are cheap: a file is decoded again only after it has changed.
 
         Args:
-            kind: `top`, the parts of the data that excite it most, three by three; `deconv`, what
-                deconvolution makes of each of them; `synthesised`, made to excite it.
-            layer: its layer.
-            unit: its number.
+            kind: `top`, the parts of the data that excite it most, in a 3 x 3 grid; `deconv`, the
+                deconvolution of each of them; `synthesised`, an image made to excite it.
+            layer: the unit's layer.
+            unit: its index.
 
         Returns:
             uint8 (h, w, 3) BGR.
@@ -70,7 +78,7 @@ class Results:
         return None
 
     def write(self, kind: Kind, layer: str, unit: int, picture: Image) -> None:
-        """Write a unit's picture.
+        """Write a unit's image.
 
         Raises:
             UserError: it cannot be written.
@@ -81,7 +89,7 @@ class Results:
         atomic_write(path, cv2.imencode(path.suffix, picture, quality)[1].tobytes())
 
     def facts(self, layer: str, name: str) -> dict[str, Any]:
-        """Read a layer's file of figures, `name.json`; empty where there is none."""
+        """Read a layer's figures, `name.json`; empty if there are none."""
         try:
             text = (self.of_layer(layer) / f"{name}.json").read_text(encoding="utf-8")
             found: dict[str, Any] = json.loads(text)
@@ -90,7 +98,7 @@ class Results:
         return found
 
     def note(self, layer: str, name: str, facts: dict[str, Any]) -> None:
-        """Write a layer's file of figures."""
+        """Write a layer's figures."""
         atomic_write(self.of_layer(layer) / f"{name}.json", json.dumps(facts, ensure_ascii=False))
 
     def _picture(self, path: Path) -> Image | None:
@@ -112,25 +120,25 @@ class Results:
 def chosen_units(
     text: str | None, layers: Sequence[Layer]
 ) -> list[tuple[Layer, range | list[int]]]:
-    """Read which units of some layers are meant, as `units_named` does.
+    """Parse a unit selection for several layers, as `units_named` does.
 
     Raises:
-        UserError: the text is none of these, or no layer has any of them.
+        UserError: the text is invalid, or no layer has any of these units.
     """
     chosen = [(layer, units_named(text, layer)) for layer in layers]
     if not any(units for _, units in chosen):
         most = max(layer.units for layer in layers)
-        raise UserError(f"there are no units {text} here; expected some of 0 to {most - 1}")
+        raise UserError(f"no layer has units {text}; expected 0 to {most - 1}")
     return chosen
 
 
 def units_named(text: str | None, layer: Layer) -> range | list[int]:
-    """Read which units of a layer are meant: `3`, `0-15`, `0-3,9`; None: all.
+    """Parse a unit selection: `3`, `0-15`, `0-3,9`; None: all.
 
-    Units that the layer does not have are left out.
+    Units that the layer does not have are ignored.
 
     Raises:
-        UserError: the text is none of these.
+        UserError: the text is invalid.
     """
     if text is None:
         return range(layer.units)
@@ -138,6 +146,8 @@ def units_named(text: str | None, layer: Layer) -> range | list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UserError(f"units {text!r}; expected numbers and ranges such as 3 or 0-15,20")
+            raise UserError(
+                f"invalid units {text!r}; expected numbers and ranges such as 3 or 0-15,20"
+            )
         chosen.update(range(int(first), min(int(last or first), layer.units - 1) + 1))
     return sorted(unit for unit in chosen if unit < layer.units)

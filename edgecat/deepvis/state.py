@@ -1,6 +1,6 @@
-"""What a live look into a network shows, and the one table of actions that change it.
+"""The state of a live session, changed by the actions of one table.
 
-The window's keys, the page's keys and buttons and the help text are all made from `ACTIONS`.
+The window's keys, the page's keys and buttons and the help text are generated from `ACTIONS`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Unit:
     """One unit of a network.
 
     Attributes:
-        layer: number of its layer, from 0.
-        channel: its number within the layer, from 0.
+        layer: index of its layer, from 0.
+        channel: its index within the layer, from 0.
     """
 
     layer: int = 0
@@ -37,13 +37,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a state can point at.
+    """The limits of a state.
 
     Attributes:
-        layers: number of units of each layer, in the order of the network.
-        pictures: how many still pictures there are.
-        camera: whether there is a moving source beside them.
-        columns: how many units stand side by side in the grid.
+        layers: number of units per layer, in network order.
+        pictures: number of still images.
+        camera: whether there is a live source besides.
+        columns: number of columns of the grid.
     """
 
     layers: tuple[int, ...]
@@ -59,26 +59,26 @@ class Scene:
 
 @dataclass(frozen=True)
 class State:
-    """What is shown; never changed, only replaced.
+    """The state of the view; immutable.
 
     Attributes:
-        unit: under the cursor; its layer is the one shown.
-        held: whose derivative is followed while the cursor moves; None: that of `unit`.
-        frozen: the newest frame stays.
-        still: a still picture is looked at, not the camera.
-        picture: number of that still picture.
-        fit: how a frame becomes the network's input.
-        back: how the unit is propagated back to the pixels.
-        look: how the result is shown.
-        derivatives: the grid shows derivatives with respect to the maps, not the maps.
-        boost: how much small values are raised; see `gamma`.
-        heat: whether the Grad-CAM heat map lies over the input.
+        unit: the unit under the cursor; its layer is shown.
+        held: the unit whose derivative is shown while the cursor moves; None: `unit`.
+        frozen: whether the current frame is kept.
+        still: whether a still image is shown instead of the camera.
+        picture: index of the still image.
+        fit: how a frame is fitted to the network's input.
+        back: the back-propagation method.
+        look: how the result is rendered.
+        derivatives: whether the grid shows derivatives by the maps instead of the maps.
+        boost: amplification of small values; see `gamma`.
+        heat: whether the Grad-CAM heat map is overlaid on the input.
         top: whether the most probable classes are listed.
-        about: whether the unit's own panel is shown: its synthesised image and its top pictures.
-        filters: whether the filters of the first layer are shown in place of the grid.
-        zoom: what fills the middle: all maps, the unit's map, or its picture in the pixels.
-        help: whether the bindings are shown.
-        quit: whether the user has asked to end.
+        about: whether the panel of the unit's synthesised image and top images is shown.
+        filters: whether the filters of the first layer are shown instead of the grid.
+        zoom: content of the centre: all maps, the unit's map, or its back-propagation.
+        help: whether the help is shown.
+        quit: whether the user has asked to quit.
     """
 
     unit: Unit = Unit()
@@ -101,10 +101,10 @@ class State:
 
     @property
     def gamma(self) -> float:
-        """The exponent for values of 0..1: below 1 small ones become visible."""
+        """The exponent for values of 0..1; below 1, small values become visible."""
         return GAMMA**self.boost
 
     @property
     def target(self) -> Unit:
-        """Whose derivative is worked out."""
+        """The unit whose derivative is computed."""
         return self.held or self.unit

@@ -1,8 +1,8 @@
-"""Pictures that are made to excite one unit: activation maximisation, with priors on pictures.
+"""Images synthesised to excite one unit: activation maximisation with image priors.
 
-`toolbox` climbs from noise and after each step applies the toolbox's regularisers: Yosinski et al.,
-2015, https://arxiv.org/abs/1506.06579, section 3. `modern` climbs in frequency space and in colours
-that are independent in photographs, while the picture is shaken: Olah et al., 2017,
+`toolbox`: gradient ascent from noise, with the toolbox's regularisers per step: Yosinski et al.,
+2015, https://arxiv.org/abs/1506.06579, section 3. `modern`: ascent in frequency space and
+decorrelated colours under random transformations: Olah et al., 2017,
 https://distill.pub/2017/feature-visualization.
 """
 
@@ -20,36 +20,36 @@ from torch.nn.functional import conv2d, interpolate, pad
 
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.probe import Probe
-from edgecat.deepvis.results import Results
+from edgecat.deepvis.results import Results, made_with
 from edgecat_runtime.types import Image
 
 Style = Literal["modern", "toolbox"]
 
 STYLES: tuple[Style, ...] = ("modern", "toolbox")
-_START = 10.0  # grey levels of the noise that the toolbox's way starts from
-# The square root of the covariance of photographs' colours, over its largest column: the colours
-# that vary independently. Olah et al., 2017, "preconditioning and parameterization".
+_START = 10.0  # grey levels of the toolbox's initial noise
+# The square root of the colour covariance of photographs, divided by its largest column norm:
+# decorrelated colours. Olah et al., 2017, "preconditioning and parameterization".
 _COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.0, -0.05), (0.27, -0.09, 0.03))
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """How to climb.
+    """The settings of the gradient ascent.
 
     Attributes:
         style: `modern` or `toolbox`.
-        steps: of gradient ascent.
-        seed: of noise and shaking.
-        rate: of Adam (modern).
-        jitter: by how many pixels at most the picture is moved (modern).
-        stretch: by which share at most it is enlarged or shrunk (modern).
-        push: by how many grey levels a step changes the pixel that it changes most (toolbox).
-        decay: by which share every pixel is drawn to the mean after a step (toolbox).
-        blur: standard deviation in pixels of the blur (toolbox).
+        steps: steps of gradient ascent.
+        seed: seed of the noise and transformations.
+        rate: Adam's learning rate (modern).
+        jitter: maximum shift of the image in pixels (modern).
+        stretch: maximum relative scaling (modern).
+        push: maximum change of a pixel per step, in grey levels (toolbox).
+        decay: decay of every pixel towards the mean per step (toolbox).
+        blur: standard deviation of the blur in pixels (toolbox).
         blur_every: steps between two blurs; 0: none (toolbox).
-        small_norm: percentage of the pixels, those nearest to the mean, that are set to it
+        small_norm: percentage of the pixels, those closest to the mean, that are set to it
             (toolbox).
-        small_contribution: likewise, those that matter least for the unit (toolbox).
+        small_contribution: likewise, those that contribute least to the unit (toolbox).
     """
 
     style: Style = "modern"
@@ -67,26 +67,26 @@ class Synthesis:
 
     @property
     def digest(self) -> str:
-        """Some letters that differ where anything here does."""
+        """A digest of the settings."""
         return hashlib.sha256(repr(asdict(self)).encode()).hexdigest()[:12]
 
 
 def synthesise(
     probe: Probe, layer: Layer, units: Sequence[int], how: Synthesis
 ) -> tuple[list[Image], list[float]]:
-    """Make a picture for each of some units of a layer, all of them at once.
+    """Synthesise one image per unit of a layer, all at once.
 
-    `modern` excites a whole map; `toolbox` its middle, and the picture is cut to what that sees.
+    `modern` excites a whole map; `toolbox` its centre, and crops the image to its receptive field.
 
     Args:
-        probe: of the network.
-        layer: of the units.
-        units: their numbers.
+        probe: probe of the network.
+        layer: the layer of the units.
+        units: unit indices.
         how: the settings.
 
     Returns:
-        Pictures, uint8 (h, w, 3) BGR, and how strong each unit answers to its own, before the
-        layer's activation: the mean of its map (modern) or its middle (toolbox).
+        Images, uint8 (h, w, 3) BGR, and each unit's response to its own, before the
+        layer's activation: the mean of its map (modern) or its centre (toolbox).
     """
     starts = torch.stack([_noise(probe, how, unit) for unit in units]).to(probe.device)
     climb = _modern if how.style == "modern" else _toolbox
@@ -119,25 +119,25 @@ def synthesise_all(
     batch: int = 8,
     on_units: Callable[[int], None] = lambda units: None,
 ) -> None:
-    """Make and keep the pictures of many units; those made before with the same settings stay.
+    """Synthesise and store the images of many units; existing ones of the same settings are kept.
 
     Args:
-        probe: of the network.
-        results: where they are kept.
-        layers: with their units.
+        probe: probe of the network.
+        results: where they are stored.
+        layers: layers and their units.
         how: the settings.
-        batch: units at once.
-        on_units: called with a number of units that are done.
+        batch: units per batch.
+        on_units: called with the number of units just done.
 
     Raises:
-        UserError: a picture cannot be written.
+        UserError: an image cannot be written.
     """
     for layer, units in layers:
         facts: dict[str, Any] = results.facts(layer.name, "synthesised")
-        if facts.get("how") != how.digest:
+        if facts.get("how") != made_with(layer, how.digest):
             for unit in range(layer.units):
                 results.path("synthesised", layer.name, unit).unlink(missing_ok=True)
-            facts = {"how": how.digest, "settings": asdict(how), "values": {}}
+            facts = {"how": made_with(layer, how.digest), "settings": asdict(how), "values": {}}
             results.note(layer.name, "synthesised", facts)
         missing = [u for u in units if not results.path("synthesised", layer.name, u).exists()]
         on_units(len(units) - len(missing))
@@ -152,7 +152,7 @@ def synthesise_all(
 
 
 def _noise(probe: Probe, how: Synthesis, unit: int) -> Tensor:
-    """Where the climb of one unit starts: the same whichever units climb beside it."""
+    """Return the initial noise of one unit, independent of the other units in the batch."""
     generator = torch.Generator().manual_seed(how.seed * 1_000_003 + unit)
     height, width = probe.card.height, probe.card.width
     if how.style == "toolbox":
@@ -161,7 +161,7 @@ def _noise(probe: Probe, how: Synthesis, unit: int) -> Tensor:
 
 
 def _normalised(probe: Probe, rgb: Tensor) -> Tensor:
-    """Pixels, RGB of 0..255, as the network takes them."""
+    """Normalise pixels, RGB of 0..255, for the network."""
     mean = rgb.new_tensor(probe.card.mean).view(1, 3, 1, 1)
     std = rgb.new_tensor(probe.card.std).view(1, 3, 1, 1)
     return (rgb / 255 - mean) / std
@@ -170,7 +170,7 @@ def _normalised(probe: Probe, rgb: Tensor) -> Tensor:
 def _toolbox(
     probe: Probe, excitement: Callable[[Tensor], Tensor], start: Tensor, how: Synthesis
 ) -> Tensor:
-    """Climb pixel by pixel; `start` and what is climbed are differences to the mean colour."""
+    """Ascend in pixel space; `start` and the result are differences to the mean colour."""
     mean = 255 * start.new_tensor(probe.card.mean).view(1, 3, 1, 1)
     picture = start
     for step in range(how.steps):
@@ -188,8 +188,8 @@ def regularised(picture: Tensor, slope: Tensor, step: int, how: Synthesis) -> Te
 
     Args:
         picture: float (n, 3, h, w), differences to the mean colour.
-        slope: the unit's gradient for it.
-        step: the number of the step.
+        slope: the unit's gradient by it.
+        step: index of the step.
         how: the settings.
     """
     picture = picture * (1 - how.decay)
@@ -222,7 +222,7 @@ def _blurred(picture: Tensor, sigma: float) -> Tensor:
 def _modern(
     probe: Probe, excitement: Callable[[Tensor], Tensor], start: Tensor, how: Synthesis
 ) -> Tensor:
-    """Climb in frequency space; `start` holds real and imaginary parts, (n, 3, h, w / 2 + 1, 2)."""
+    """Ascend in frequency space; `start`: real and imaginary parts, (n, 3, h, w / 2 + 1, 2)."""
     height, width = probe.card.height, probe.card.width
     spectrum = start.clone().requires_grad_()
     adam = torch.optim.Adam([spectrum], lr=how.rate)
@@ -236,7 +236,7 @@ def _modern(
 
 
 def _painted(spectrum: Tensor, height: int, width: int) -> Tensor:
-    """Turn spectra into RGB of 0..255: low frequencies weigh more, as they do in photographs."""
+    """Turn spectra into RGB of 0..255; low frequencies weigh more, as in photographs."""
     rows = torch.fft.fftfreq(height, device=spectrum.device)[:, None]
     columns = torch.fft.rfftfreq(width, device=spectrum.device)[None]
     frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
@@ -248,7 +248,7 @@ def _painted(spectrum: Tensor, height: int, width: int) -> Tensor:
 
 
 def _shaken(images: Tensor, how: Synthesis, random: np.random.Generator) -> Tensor:
-    """Stretch and move pictures a little, all of them alike, so that no exact pixel can matter."""
+    """Scale and shift all images alike by a small random amount, for robustness."""
     height, width = images.shape[2:]
     margin = how.jitter + round(how.stretch * max(height, width)) + 1
     factor = 1 + random.uniform(-how.stretch, how.stretch)

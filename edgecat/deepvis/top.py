@@ -1,4 +1,4 @@
-"""The pictures of a data set that excite each unit most, and the parts of them that it saw."""
+"""The images of a data set that excite each unit most, cropped to its receptive field."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.pictures import sheet, slopes
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.propagation import Place
-from edgecat.deepvis.results import Kind, Results
+from edgecat.deepvis.results import Kind, Results, made_with
 from edgecat_runtime.images import decode_picture
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.types import Image
 
 COUNT = 9
 _COLUMNS = 3
-_SIDE = 96  # pixels of one picture on a sheet
-_EVERY = 10.0  # seconds between two states
-_KEPT = 2048  # frames in memory while sheets are made
+_SIDE = 96  # pixels, side of an image on a sheet
+_EVERY = 10.0  # seconds between saved states
+_KEPT = 2048  # frames cached while sheets are made
 
 
 def batch_size(probe: Probe) -> int:
-    """Choose how many pictures to show at once, so that all their maps fit into memory."""
+    """Choose a batch size whose maps all fit into memory."""
     fitting = 2**18 // (probe.card.height * probe.card.width)
     return max(4, min(64, fitting)) * (8 if probe.device.type == "cuda" else 1)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to look through and for which units.
+    """The data to search and the units to search for.
 
     Attributes:
-        pictures: the data.
-        layers: with their units.
-        batch: pictures at once.
-        workers: threads that decode.
+        pictures: the data set.
+        layers: layers and their units.
+        batch: images per batch.
+        workers: number of decoding threads.
     """
 
     pictures: PictureSet
@@ -57,7 +57,7 @@ class Request:
 
     @property
     def digest(self) -> str:
-        """Some letters that differ where the pictures do."""
+        """A digest of the images."""
         hashed = hashlib.sha256()
         for picture in self.pictures.pictures:
             hashed.update(f"{picture.name}\0{picture.size}\0".encode())
@@ -66,12 +66,12 @@ class Request:
 
 @dataclass
 class _Best:
-    """The strongest answers to the pictures so far, of each unit of a layer, strongest first.
+    """The strongest activations so far per unit of a layer, strongest first.
 
     Attributes:
-        values: float32 (units, count); minus infinity where there were fewer pictures.
-        pictures: int64 (units, count), numbers of the pictures.
-        places: int64 (units, count), places in the map, counted through its rows.
+        values: float32 (units, count); minus infinity if there were fewer images.
+        pictures: int64 (units, count), indices of the images.
+        places: int64 (units, count), flat indices in the map.
     """
 
     values: Tensor
@@ -80,16 +80,16 @@ class _Best:
 
     @classmethod
     def none(cls, units: int, device: torch.device) -> _Best:
-        """Begin without a picture."""
+        """Start without images."""
         whole = torch.zeros((units, COUNT), dtype=torch.int64, device=device)
         values = torch.full((units, COUNT), -torch.inf, device=device)
         return cls(values, whole - 1, whole)
 
     def add(self, maps: Tensor, numbers: Tensor) -> None:
-        """Take in the maps, (n, units, ...), of the pictures of these numbers, (n,)."""
+        """Add the maps, (n, units, ...), of the images with these indices, (n,)."""
         values, places = maps.flatten(2).max(2) if maps.ndim > 2 else (maps, maps.long() * 0)
         values = torch.cat([self.values, values.T.float()], 1)
-        # Sorted stably, so that among equals the first picture stays.
+        # A stable sort, so that the first image wins a tie.
         order = values.sort(stable=True, dim=1, descending=True).indices[:, :COUNT]
         pictures = torch.cat([self.pictures, numbers.expand(len(values), -1)], 1)
         self.values = values.gather(1, order)
@@ -98,15 +98,15 @@ class _Best:
 
 
 class TopPictures:
-    """The search through a data set: interrupted at any moment, it goes on where it was.
+    """The search through a data set; an interrupted search resumes where it stopped.
 
-    What is known is written every few seconds; a sheet that is there is not made again. A layer
-    that was searched with the same pictures before is not searched again.
+    Its state is saved every few seconds; existing sheets are kept. A layer
+    already searched with the same images is skipped.
 
     Args:
-        probe: of the network.
-        results: where the findings are kept.
-        request: what to look for.
+        probe: probe of the network.
+        results: where the findings are stored.
+        request: the search request.
     """
 
     def __init__(self, probe: Probe, results: Results, request: Request) -> None:
@@ -119,18 +119,20 @@ class TopPictures:
 
     @property
     def missing(self) -> list[Layer]:
-        """The layers that were not yet searched with these pictures."""
+        """The layers not yet searched with these images."""
         layers = [layer for layer, _ in self._request.layers]
-        return [one for one in layers if self._facts(one).get("data") != self._digest]
+        return [
+            one for one in layers if self._facts(one).get("data") != made_with(one, self._digest)
+        ]
 
     def search(self, on_pictures: Callable[[int], None] = lambda pictures: None) -> None:
-        """Show every picture to the network and note the strongest answers.
+        """Run the network on every image and record the strongest activations.
 
         Args:
-            on_pictures: called with a number of pictures that are done.
+            on_pictures: called with the number of images just done.
 
         Raises:
-            UserError: nothing can be written.
+            UserError: the state cannot be written.
         """
         layers = self.missing
         if not layers:
@@ -156,28 +158,31 @@ class TopPictures:
         state.unlink(missing_ok=True)
 
     def draw(self, on_units: Callable[[int], None] = lambda units: None) -> None:
-        """Make the sheets of every unit that lacks them, and what deconvolution makes of them.
+        """Make the missing sheets of all units, and their deconvolutions.
 
         Args:
-            on_units: called with a number of units that are done.
+            on_units: called with the number of units just done.
 
         Raises:
-            UserError: nothing can be written, or a picture has vanished since the search.
+            UserError: a sheet cannot be written, or an image has disappeared since the search.
         """
         for layer, units in self._request.layers:
             found = self._facts(layer)["units"]
             for unit in units:
-                # The second of the two: where it is, the first one is too.
+                # The second of the two files: if it exists, so does the first.
                 if found[unit] and not self._results.path("deconv", layer.name, unit).exists():
                     self._draw(layer, unit, found[unit])
                 on_units(1)
+
+    def _mark(self, layer: Layer) -> str:
+        return made_with(layer, self._digest)
 
     def _facts(self, layer: Layer) -> dict[str, Any]:
         return self._results.facts(layer.name, "top")
 
     def _state(self, layers: Sequence[Layer]) -> Path:
-        """Name the file of an unfinished search for these layers in these pictures."""
-        names = "\0".join([self._digest, *(layer.name for layer in layers)])
+        """Return the state file of an unfinished search for these layers in these images."""
+        names = "\0".join(self._mark(layer) + layer.name for layer in layers)
         digest = hashlib.sha256(names.encode()).hexdigest()[:16]
         return self._results.folder / f"search-{digest}.npz"
 
@@ -204,7 +209,7 @@ class TopPictures:
         atomic_write(state, buffer.getvalue())
 
     def _batches(self, start: int) -> Iterator[tuple[list[int], Image]]:
-        """Yield numbers and frames of the pictures that can be decoded."""
+        """Yield indices and frames of the images that can be decoded."""
         pictures, size = self._request.pictures.pictures, self._request.batch
 
         def load(first: int) -> tuple[list[int], Image, tuple[str, ...]]:
@@ -225,7 +230,7 @@ class TopPictures:
             yield numbers, frames
 
     def _finish(self, layer: Layer, best: _Best) -> None:
-        """Write what was found for a layer, after what other pictures have left there is gone."""
+        """Write a layer's findings, after removing those of other images."""
         for unit in range(layer.units):
             self._results.path("top", layer.name, unit).unlink(missing_ok=True)
             self._results.path("deconv", layer.name, unit).unlink(missing_ok=True)
@@ -240,7 +245,7 @@ class TopPictures:
             ]
             for rows in zip(*lists, strict=True)
         ]
-        self._results.note(layer.name, "top", {"data": self._digest, "units": units})
+        self._results.note(layer.name, "top", {"data": self._mark(layer), "units": units})
 
     def _draw(self, layer: Layer, unit: int, found: Sequence[dict[str, Any]]) -> None:
         """Make both sheets of one unit."""

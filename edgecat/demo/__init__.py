@@ -1,4 +1,4 @@
-"""`edgecat demo`: the whole job on drawn pets, and one page that shows it."""
+"""`edgecat demo`: the complete workflow on synthetic pets, with an HTML report."""
 
 from edgecat.demo.demo import run_demo
 from edgecat.demo.result import DemoConfig

@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""Runs the demo end to end."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _STAGES = 7
 def run_demo(
     config: DemoConfig, say: Callable[[str], None], watcher: Watcher | None = None
 ) -> Path:
-    """Draw, train, export, prove, time and serve; then write the report.
+    """Draw, train, export, verify, benchmark and serve; then write the report.
 
-    Every stage calls what the command of its name calls.
+    Each stage runs the same code as the command of the same name.
 
     Args:
-        config: what to draw and train.
-        say: takes a line for a person.
-        watcher: told of the training's progress.
+        config: the settings.
+        say: receives lines of progress.
+        watcher: receives the training progress.
 
     Returns:
         The path of `report.html`.
 
     Raises:
-        UserError: the folder holds something else, or cannot be written.
-        GateError: the export answers differently from PyTorch; nothing is reported.
+        UserError: the folder contains other files, or cannot be written.
+        GateError: the export does not match PyTorch; no report is written.
         KeyboardInterrupt: Ctrl-C.
     """
     folder, stage = config.output, _Stages(say)
@@ -52,15 +52,15 @@ def run_demo(
     with stage("train", f"training a small VGG16, {config.epochs} epochs"):
         training = train(training_config(config), watcher=watcher)
     model = training.folder / "vgg16.onnx"
-    with stage("export", f"exporting it to {model}"):
+    with stage("export", f"exporting the model to {model}"):
         export_onnx(*load_checkpoint(training.checkpoint), model)
-    with stage("verify", "holding the export against PyTorch, on every backend"):
+    with stage("verify", "comparing the export with PyTorch on every backend"):
         pairs = verify(training.checkpoint, model, folder / "pets/test", say)
-    with stage("evaluate", f"judging it by {config.test_pictures} pictures it has never seen"):
+    with stage("evaluate", f"evaluating it on {config.test_pictures} unseen images"):
         evaluation, tiles = evaluate(model, folder, say)
-    with stage("benchmark", "timing it on every backend"):
+    with stage("benchmark", "benchmarking every backend"):
         timings = benchmark((training.checkpoint, model), config.seconds, say)
-    with stage("camera", "filming drawn pets, and running the camera loop over the film"):
+    with stage("camera", "recording a film of drawn pets and running the camera loop on it"):
         summary, said = camera(config, model, say)
     result = DemoResult(
         config, training, evaluation, tiles, pairs, timings, summary, said, stage.seconds
@@ -71,7 +71,7 @@ def run_demo(
 
 
 class _Stages:
-    """Says what begins, and keeps how long it took."""
+    """Announces each stage and records its duration."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -86,15 +86,15 @@ class _Stages:
 
 
 def _claim(folder: Path) -> None:
-    """Make the folder, or clear away what an earlier demo left in it.
+    """Create the folder, or remove the files of an earlier demo from it.
 
     Raises:
-        UserError: it holds something else, or cannot be written.
+        UserError: it contains other files, or cannot be written.
     """
     try:
         if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
             raise UserError(
-                f"{folder} holds something other than a demo. Name another folder with --output"
+                f"{folder} contains other files than a demo's. Choose another folder with --output"
             )
         for name in ("pets", "run"):
             if (folder / name).exists():

@@ -1,4 +1,4 @@
-"""Pieces of the report: tables, bars, a contact sheet, a timeline and a player, as HTML."""
+"""Parts of the report: tables, bars, a contact sheet, a timeline and a player, as HTML."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edgecat_runtime.system.opencv import cv2_module
 TILE = 96
 _GREEN, _RED = (87, 139, 46), (59, 66, 200)  # BGR
 _COLOURS, _GREY, _WRONG = ("#2f6db3", "#d9762b"), "#8a8f98", "#c8423b"
-_LINE, _HIGH = 1032, 72  # of the timeline, in its own units
-_TICK, _INSET = 44, 7  # room for "16 s", and off the round corners, in the same units
+_LINE, _HIGH = 1032, 72  # size of the timeline, in its own units
+_TICK, _INSET = 44, 7  # width of "16 s" and inset for the round corners, in the same units
 _PLAYER_WIDTH, _EVERY = 480, 2
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int) -> str:
-    """Tile pictures, each underlined in green (right) or red (wrong): the address of a JPEG."""
+    """Tile images, each underlined in green (correct) or red (wrong), into a JPEG data URL."""
     cv2 = cv2_module()
     gap = 4
     rows = -(-len(tiles) // columns)
@@ -40,7 +40,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int) -> str:
 
 
 def answered_sheet(tiles: Sequence[Tile], columns: int, name: str) -> str:
-    """Tile one row of pictures at most, the model's answer beneath each."""
+    """Tile at most one row of images, with the prediction below each."""
     answers = "".join(f"<span>{escape(tile.answer)}</span>" for tile in tiles)
     return (
         f'<div style="width:{100 * len(tiles) / columns:.2f}%">'
@@ -50,7 +50,7 @@ def answered_sheet(tiles: Sequence[Tile], columns: int, name: str) -> str:
 
 
 def bars(rows: Sequence[tuple[str, str, float, float]]) -> str:
-    """Draw rows of name, detail, median and 99th percentile in milliseconds as a bar chart."""
+    """Draw a bar chart of name, detail, median and 99th percentile in milliseconds."""
     longest = max(median for _, _, median, _ in rows)
     cells = [
         (
@@ -67,7 +67,7 @@ def bars(rows: Sequence[tuple[str, str, float, float]]) -> str:
 
 
 def timeline(said: Sequence[Said], fps: float) -> str:
-    """Draw truth and decision of every frame of a film as an SVG."""
+    """Draw the true label and the decision for every frame of a film as an SVG."""
     labels = sorted({one.truth for one in said} | {one.label for one in said})
     colours = dict(zip(labels, _COLOURS, strict=False))
     unit = _LINE / len(said)
@@ -80,7 +80,7 @@ def timeline(said: Sequence[Said], fps: float) -> str:
             f'<text x="{x:.1f}" y="{_HIGH + 15}" text-anchor="{anchor}" fill="#5d6776" '
             f'font-size="12">{second} s</text>'
         )
-    name = "What the film shows and what was decided, frame by frame"
+    name = "True label and decision, frame by frame"
     box = f"0 0 {_LINE} {_HIGH + 18}"
     return (
         f'<svg viewBox="{box}" shape-rendering="crispEdges" role="img" aria-label="{name}">'
@@ -112,7 +112,7 @@ def _decisions(said: Sequence[Said], unit: float, colours: dict[str, str]) -> It
 
 
 def player(clip: Path) -> str:
-    """Play a film in the page: WebM, or where this OpenCV writes none its frames, by script."""
+    """Embed a film in the page: as WebM, or frame by frame by script if OpenCV cannot write it."""
     webm = webm_from_clip(clip, width=_PLAYER_WIDTH, every=_EVERY)
     if webm is not None:
         return (

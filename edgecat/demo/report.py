@@ -1,4 +1,4 @@
-"""The demo's report: one page, with every picture inside it."""
+"""The demo's report: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LIBRARIES = ("edgecat", "torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
 def write_report(result: DemoResult) -> Path:
-    """Write `report.html` into the demo's folder: one page that needs nothing beside it.
+    """Write `report.html` into the demo's folder: one self-contained page.
 
     Raises:
         UserError: it cannot be written.
@@ -55,19 +55,19 @@ def _head(result: DemoResult) -> dict[str, str]:
     best = min(result.timings, key=lambda row: row.latency_ms["p50"])
     worst = max(pair.max_logit_error for pair in result.pairs)
     facts = [
-        (f"{result.evaluation.accuracy:.1%}", f"right, of {result.evaluation.n:,} new pictures"),
-        (f"{worst:.0e}", f"worst logit error; {LOGIT_LIMITS['fp32']:.0e} is allowed"),
-        (f"{best.latency_ms['p50']:.1f} ms", f"a frame on {best.backend}"),
-        (f"{result.camera.fps:.0f} fps", "through the whole camera loop"),
+        (f"{result.evaluation.accuracy:.1%}", f"accuracy on {result.evaluation.n:,} unseen images"),
+        (f"{worst:.0e}", f"largest logit error (limit {LOGIT_LIMITS['fp32']:.0e})"),
+        (f"{best.latency_ms['p50']:.1f} ms", f"per frame on {best.backend}"),
+        (f"{result.camera.fps:.0f} fps", "in the complete camera loop"),
     ]
     commands = (
         "edgecat train photos/ --name pets      # photos/cat, photos/dog, or any other classes\n"
-        "edgecat export                         # the newest run, to ONNX, proved\n"
+        "edgecat export                         # the newest run, to ONNX, verified\n"
         "edgecat verify runs/pets/vgg16.safetensors runs/pets/vgg16.onnx --data photos/\n"
-        "edgecat camera --source 0              # a webcam; or a video, or a folder of pictures"
+        "edgecat camera --source 0              # a webcam, a video or a folder of images"
     )
     return {
-        "subtitle": "edgecat did all of this without a photograph, a camera, a GPU or a download, "
+        "subtitle": "edgecat did all of this without photos, a camera, a GPU or a download, "
         f"in {sum(result.seconds.values()):.0f} seconds.",
         "cards": cards(facts),
         "commands": escape(commands),
@@ -82,14 +82,14 @@ def _pictures(result: DemoResult) -> dict[str, str]:
     if wrong:
         shown = wrong[:_COLUMNS]
         more = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
-        sheet = answered_sheet(shown, _COLUMNS, "Pictures that it got wrong")
+        sheet = answered_sheet(shown, _COLUMNS, "Misclassified images")
         mistakes = (
             f'<figure style="margin-top:20px">{sheet}'
-            f"<figcaption>What it got wrong{more}, and what it said.</figcaption></figure>"
+            f"<figcaption>Misclassified images{more}, with their predictions.</figcaption></figure>"
         )
     return {
         "sheet": contact_sheet(result.tiles[: _COLUMNS * _ROWS], _COLUMNS),
-        "sheet_text": f"The model was wrong about {len(wrong)} of {len(result.tiles)}.",
+        "sheet_text": f"The model misclassified {len(wrong)} of {len(result.tiles)}.",
         "mistakes": mistakes,
     }
 
@@ -97,13 +97,13 @@ def _pictures(result: DemoResult) -> dict[str, str]:
 def _training(result: DemoResult) -> dict[str, str]:
     config, run = result.config, result.training
     text = (
-        f"VGG16 (Simonyan and Zisserman, 2014) at {config.width:g} of its width, with batch norm "
-        f"and global average pooling, for pictures of {config.size} by {config.size} pixels: "
-        f"{len(run.history)} epochs of {config.pictures:,} drawings, a tenth of them for "
+        f"VGG16 (Simonyan and Zisserman, 2014) at {config.width:g} x its width, with batch norm "
+        f"and global average pooling, input {config.size} x {config.size} pixels: "
+        f"{len(run.history)} epochs on {config.pictures:,} drawings, a tenth of them for "
         f"validation, in {result.seconds['train']:.0f} s "
-        f"({harmonic_mean([row.images_per_second for row in run.history]):.0f} pictures a second). "
-        "Training pictures are cropped, flipped and recoloured at random, so they are harder than "
-        "the ones it is validated on. The confusion matrix counts the test pictures."
+        f"({harmonic_mean([row.images_per_second for row in run.history]):.0f} images per second). "
+        "Training images are randomly cropped, flipped and recoloured, so they are harder than "
+        "the validation images. The confusion matrix covers the test images."
     )
     return {
         "training_text": escape(text),
@@ -117,7 +117,7 @@ def _parity(result: DemoResult) -> dict[str, str]:
         (
             escape(Path(pair.candidate).name),
             escape(pair.backend),
-            "golden frames" if pair.reference == "golden" else "test pictures",
+            "golden frames" if pair.reference == "golden" else "test images",
             f"{pair.n:,}",
             f"{pair.max_logit_error:.1e}",
             f"{LOGIT_LIMITS[pair.precision]:.0e}",
@@ -126,12 +126,19 @@ def _parity(result: DemoResult) -> dict[str, str]:
         )
         for pair in result.pairs
     ]
-    header = ("artifact", "backend", "held against PyTorch on", "n", "worst logit error", "limit")
+    header = (
+        "artifact",
+        "backend",
+        "compared with PyTorch on",
+        "n",
+        "largest logit error",
+        "limit",
+    )
     return {
-        "parity_text": "Nothing is written that answers differently. The golden frames and "
-        "PyTorch's answers to them travel inside the file, and every device replays them before it "
-        "serves. Errors are relative to the spread of the logits.",
-        "parity": table((*header, "same answer", ""), rows, left=(0, 1, 2, 7)),
+        "parity_text": "Only a model that matches PyTorch is written. The golden frames and "
+        "PyTorch's logits for them are stored in the file, and every device replays them before it "
+        "serves predictions. Errors are relative to the spread of the logits.",
+        "parity": table((*header, "same class", ""), rows, left=(0, 1, 2, 7)),
     }
 
 
@@ -142,8 +149,8 @@ def _latency(result: DemoResult) -> dict[str, str]:
         for row in result.timings
     ]
     return {
-        "latency_text": "Milliseconds for the network alone, one frame at a time, on all cores. "
-        f"Fitting a 1280 by 720 frame to its input takes another {fitting:.2f} ms.",
+        "latency_text": "Network only, in milliseconds, batch size 1, on all cores. "
+        f"Preprocessing a 1280 x 720 frame takes another {fitting:.2f} ms.",
         "latency": bars(rows),
     }
 
@@ -155,18 +162,18 @@ def _camera(result: DemoResult) -> dict[str, str]:
     rows = [(name, f"{value:.2f}") for name, value in summary.stages_ms.items()]
     rows += [(f"frame age, {name}", f"{value:.1f}") for name, value in summary.frame_age_ms.items()]
     return {
-        "camera_text": f"A hand-held camera looks at {result.config.scenes} drawn scenes. The loop "
-        f"read {summary.frames} frames, answered every one and recorded them with the overlay in "
-        f"{summary.seconds:.1f} s. {raw} of the single frames were answered right, and {smooth} "
-        "of the decisions, which are smoothed over time and so follow a change of scene a few "
-        "frames later.",
+        "camera_text": f"A hand-held camera films {result.config.scenes} drawn scenes. The loop "
+        f"read {summary.frames} frames, classified every one and recorded them with the overlay in "
+        f"{summary.seconds:.1f} s. {raw} of the raw predictions were correct, and {smooth} "
+        "of the decisions, which are smoothed over time and so lag a change of scene by a few "
+        "frames.",
         "player": player(result.config.output / "camera.mkv"),
         "stages": table(("stage", "ms, median"), rows, left=(0,)),
         "timeline": timeline(said, FPS),
-        "timeline_text": "Above, what the film shows; below it, the decision, as tall as its "
+        "timeline_text": "Top: the true label. Bottom: the decision; the height of a bar is its "
         'confidence. <span class="key" style="background:#2f6db3"></span>cat'
         '<span class="key" style="background:#d9762b"></span>dog'
-        '<span class="key" style="background:#c8423b"></span>not what is shown; '
+        '<span class="key" style="background:#c8423b"></span>wrong; '
         "a gap: unsure",
     }
 
@@ -176,7 +183,7 @@ def _share(right: Sequence[bool]) -> str:
 
 
 def _versions() -> list[str]:
-    """Name edgecat, Python and what is installed of the libraries whose versions matter."""
+    """List the versions of edgecat, Python and the installed libraries that matter."""
     installed = {dist.name.lower(): dist.version for dist in distributions() if dist.name}
     found = [f"{name} {installed[name]}" for name in _LIBRARIES if name in installed]
     return [*found, f"OpenCV {cv2_module().__version__}", f"Python {platform.python_version()}"]

@@ -1,4 +1,4 @@
-"""What the demo does and what came of it."""
+"""The demo's settings and results."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from edgecat_runtime.loop.answers import Summary
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """What the demo draws and trains.
+    """The demo's settings.
 
     Attributes:
-        output: its folder.
-        seed: of pictures, training and film.
-        pictures: to train and validate on.
-        test_pictures: to judge by.
-        drawn: height and width of the pictures in pixels.
+        output: the output folder.
+        seed: seed of images, training and film.
+        pictures: number of images for training and validation.
+        test_pictures: number of test images.
+        drawn: height and width of the images in pixels.
         size: height and width of the network's input in pixels.
         width: channel multiplier of the VGG16.
-        epochs: passes over the pictures.
-        scenes: of the film.
-        scene_frames: frames of each scene.
-        seconds: to time each backend.
+        epochs: number of epochs.
+        scenes: number of scenes in the film.
+        scene_frames: frames per scene.
+        seconds: duration of the benchmark of each backend.
     """
 
     output: Path = Path("demo")
@@ -49,12 +49,12 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class Tile:
-    """A test picture with the model's answer.
+    """A test image with its prediction.
 
     Attributes:
         picture: uint8 (h, w, 3) BGR.
-        answer: the label that the model gave.
-        right: whether it is the picture's own.
+        answer: the predicted label.
+        right: whether the prediction is correct.
     """
 
     picture: NDArray[np.uint8]
@@ -64,10 +64,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Said:
-    """What the camera loop said about one frame of the film.
+    """The camera loop's answer for one frame of the film.
 
     Attributes:
-        truth: what the frame shows.
+        truth: the true label.
         raw: the prediction for this frame alone.
         label: the decision, smoothed over frames.
         confidence: the decision's probability, 0..1.
@@ -81,18 +81,18 @@ class Said:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Everything that the report shows.
+    """The contents of the report.
 
     Attributes:
-        config: of the demo.
-        training: the run.
-        evaluation: the exported model's answers to the test pictures, counted.
-        tiles: the test pictures, the classes by turns, each with the answer.
-        pairs: how the export on each backend compares with PyTorch.
-        timings: of each artifact on each backend.
-        camera: the summary of the camera loop.
-        said: its answers, frame by frame.
-        seconds: of each stage, by name.
+        config: the demo's settings.
+        training: the training run.
+        evaluation: evaluation of the exported model on the test images.
+        tiles: the test images with their predictions, classes alternating.
+        pairs: comparison of the export with PyTorch, per backend.
+        timings: benchmark of each artifact on each backend.
+        camera: summary of the camera loop.
+        said: the loop's answers, frame by frame.
+        seconds: duration of each stage, by name.
     """
 
     config: DemoConfig
@@ -106,7 +106,7 @@ class DemoResult:
     seconds: dict[str, float]
 
     def figures(self) -> dict[str, Any]:
-        """What `demo.json` holds: the configuration and the figures, shaped as by `--json`."""
+        """The contents of `demo.json`: settings and figures, in the shape of `--json`."""
         return {
             "config": {**asdict(self.config), "output": str(self.config.output)},
             "evaluate": self.evaluation.to_dict(),

@@ -1,4 +1,4 @@
-"""The demo's stages, as the commands of the same names do them."""
+"""The demo's stages, using the same code as the commands of the same names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 def training_config(config: DemoConfig) -> TrainConfig:
-    """What `edgecat train` is asked for."""
+    """The options for `edgecat train`."""
     return TrainConfig(
         data=(str(config.output / "pets"),),
         name="run",
@@ -53,22 +53,22 @@ def training_config(config: DemoConfig) -> TrainConfig:
 
 
 def verify(checkpoint: Path, model: Path, pictures: Path, say: Say) -> tuple[Pair, ...]:
-    """Hold an export against its golden logits and, on pictures, against its checkpoint.
+    """Compare an export with its golden logits and, on test images, with its checkpoint.
 
     Raises:
-        GateError: a backend answers differently.
+        GateError: a backend does not match PyTorch.
     """
     alone, both = verified([model]), verified([checkpoint, model], data=[pictures], limit=0)
     pairs = tuple(item.pair for item in [*alone.compared, *both.compared])
     for pair in pairs:
         say(f"     {pair}")
     if failed := [pair for pair in pairs if not pair.passed]:
-        raise GateError(f"the export answers differently from PyTorch: {failed[0]}")
+        raise GateError(f"the export does not match PyTorch: {failed[0]}")
     return pairs
 
 
 def evaluate(model: Path, folder: Path, say: Say) -> tuple[Evaluation, tuple[Tile, ...]]:
-    """Count a model's answers to the test pictures, and keep each beside its picture."""
+    """Evaluate a model on the test images, and keep each image's prediction."""
     pictures = scan([folder / "pets"]).subset("test")
     answers: list[int] = []
     with Classifier.open(model) as classifier:
@@ -81,12 +81,12 @@ def evaluate(model: Path, folder: Path, say: Say) -> tuple[Evaluation, tuple[Til
         batches = served_batches(pictures, classifier.preprocess, batch_size=16, workers=cores())
         evaluation = count(infer, batches, classifier.labels)
     draw_confusion(evaluation, folder / "run" / "confusion-test.png")
-    say(f"     {evaluation.accuracy:.1%} of {evaluation.n} right")
+    say(f"     {evaluation.accuracy:.1%} of {evaluation.n} correct")
     return evaluation, _tiles(pictures, answers)
 
 
 def _tiles(pictures: PictureSet, answers: Sequence[int]) -> tuple[Tile, ...]:
-    """Put each answer to its picture, the classes by turns."""
+    """Pair each image with its prediction, classes alternating."""
     by_class: list[list[Tile]] = [[] for _ in pictures.labels]
     for picture, answer in zip(pictures.pictures, answers, strict=True):
         image = decode_picture(picture.read(), picture.name)
@@ -96,7 +96,7 @@ def _tiles(pictures: PictureSet, answers: Sequence[int]) -> tuple[Tile, ...]:
 
 
 def benchmark(models: Sequence[Path], seconds: float, say: Say) -> tuple[Result, ...]:
-    """Time one frame of each model on every backend."""
+    """Benchmark each model on every backend, at batch size 1."""
     entries = [(path, backend_entries(path)) for path in models]
     with opened(entries, skipped=lambda reason: say(f"     {reason}")) as subjects:
         results = measure(subjects, seconds=seconds)
@@ -109,7 +109,7 @@ def benchmark(models: Sequence[Path], seconds: float, say: Say) -> tuple[Result,
 
 
 def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Said, ...]]:
-    """Draw a film, and run the camera loop over it with a recorder.
+    """Draw a film, and run the camera loop on it with a recorder.
 
     Raises:
         UserError: the recording cannot be written.
@@ -120,7 +120,7 @@ def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Sa
         recorder = Recorder(config.output / "camera.mkv", fps=FPS)
         pipeline = Pipeline(frames, classifier, [recorder])
         said = tuple(
-            Said(shown, answer.raw.label, answer.smoothed.label, answer.smoothed.confidence)
+            Said(shown, answer.raw.displayed, answer.smoothed.displayed, answer.smoothed.confidence)
             for answer, shown in zip(pipeline, truth, strict=True)
         )
     summary = pipeline.summary

@@ -1,1 +1,1 @@
-"""How good a model is, how far its probabilities can be believed, and what it does not know."""
+"""Evaluation: accuracy, calibration, robustness and out-of-distribution detection."""

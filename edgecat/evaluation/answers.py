@@ -1,4 +1,4 @@
-"""A model's answers to labelled pictures, kept one by one."""
+"""A model's predictions on labelled images, one by one."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said to each picture.
+    """A model's predictions for each image.
 
     Attributes:
         labels: the classes, in the order of the logits.
-        pictures: those that could be decoded.
+        pictures: the images that could be decoded.
         logits: float32 (n, classes).
         temperature: of the softmax and the energy.
-        energy_limit: above it a picture is answered `unsure`; None: none is.
-        skipped: a sentence for each picture that could not be decoded.
+        energy_limit: images above it are `unsure`; None: no image is.
+        skipped: a message for each image that could not be decoded.
     """
 
     labels: tuple[str, ...]
@@ -44,29 +44,29 @@ class Answers:
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """What each picture shows, (n,)."""
+        """The label of each image, (n,)."""
         return np.array([picture.label for picture in self.pictures], np.int64)
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether the most probable class is what each picture shows, (n,)."""
+        """Whether the most probable class is the label of each image, (n,)."""
         return np.asarray(self.logits.argmax(1) == self.truth)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """At the temperature, (n, classes)."""
+        """Probabilities at the temperature, (n, classes)."""
         return softmax(self.logits, self.temperature)
 
     @property
     def answered(self) -> float:
-        """Share of the pictures that are not answered `unsure`, 0..1."""
+        """Coverage: the fraction of images that are not `unsure`, 0..1."""
         if self.energy_limit is None:
             return 1.0
         return float((energies(self.logits, self.temperature) <= self.energy_limit).mean())
 
     @property
     def evaluation(self) -> Evaluation:
-        """The answers, counted."""
+        """The summary of the predictions."""
         classes = len(self.labels)
         confusion = np.zeros((classes, classes), np.int64)
         np.add.at(confusion, (self.truth, self.logits.argmax(1)), 1)
@@ -79,7 +79,7 @@ class Answers:
         return wilson(int(self.right.sum()), len(self.pictures))
 
     def rocs(self) -> dict[str, Roc]:
-        """Each class against the rest; of two classes the second alone, the first mirrors it."""
+        """Each class against the rest; of two classes only the second, the first mirrors it."""
         scores = self.probabilities if len(self.labels) > 2 else self.margins()
         first = 1 if len(self.labels) == 2 else 0
         curves = {
@@ -90,18 +90,18 @@ class Answers:
         return {label: curve for label, curve in curves.items() if curve is not None}
 
     def margins(self) -> NDArray[np.float64]:
-        """Each logit less the largest other one: ranks as the probability, but never saturates."""
+        """Each logit minus the largest other one: ranks as the probability, never saturates."""
         best = np.sort(self.logits.astype(np.float64), 1)
         rival = np.where(self.logits == best[:, -1:], best[:, -2:-1], best[:, -1:])
         return np.asarray(self.logits - rival)
 
     def ece(self, temperature: float | None = None) -> float:
-        """Expected calibration error, 0..1; at the answers' own temperature by default."""
+        """Expected calibration error, 0..1; by default at the model's own temperature."""
         shares = softmax(self.logits, temperature or self.temperature)
         return reliability(shares.max(1), self.right).ece
 
     def to_dict(self) -> dict[str, Any]:
-        """What `edgecat evaluate --json` prints, after the model and the backend."""
+        """The output of `edgecat evaluate --json`, after the model and the backend."""
         counted = self.evaluation.to_dict()
         for row in counted["per_class"].values():
             row["interval"] = wilson(row["correct"], row["n"])
@@ -129,19 +129,19 @@ def answers_to(
     energy_limit: float | None = None,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> Answers:
-    """Ask a model about every picture.
+    """Run a model on every image.
 
     Args:
-        pictures: labelled ones.
-        infer: from frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
-        prepare: makes a frame from a decoded picture and its place in the set: `preprocess` with
-            the model's input size and fit, after any change to the picture.
-        temperature: as its card says.
+        pictures: labelled images.
+        infer: maps frames, uint8 (n, height, width, 3), to logits, float32 (n, classes).
+        prepare: makes a frame from a decoded image and its index: `preprocess` with the model's
+            input size and fit, after any corruption of the image.
+        temperature: as in the model's card.
         energy_limit: likewise.
-        on_batch: told how many pictures each batch was given, those skipped included.
+        on_batch: called with the number of images in each batch, including skipped ones.
 
     Raises:
-        UserError: no picture could be decoded; the message is the first one's.
+        UserError: no image could be decoded; the message is that of the first.
     """
     shown: list[Picture] = []
     logits: list[NDArray[np.float32]] = []
@@ -167,7 +167,7 @@ def answers_to(
         on_batch(len(seen) + len(batch.skipped))
     if not logits:
         first = f": {skipped[0]}" if skipped else ""
-        raise UserError(f"none of {len(skipped)} pictures could be decoded{first}")
+        raise UserError(f"none of {len(skipped)} images could be decoded{first}")
     return Answers(
         pictures.labels,
         tuple(shown),

@@ -1,4 +1,4 @@
-"""Calibration: the temperature of the softmax, and the energy above which a frame is `unsure`."""
+"""Calibration: the softmax temperature, and the energy limit above which a frame is `unsure`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.types import Frames
 
 PASS = 0.99
-"""Share of the validation photographs that the energy limit lets through."""
+"""Fraction of the validation photographs within the energy limit."""
 FITTED, DRAWN, FRESH = 1500, 400, 100
-"""Photographs to fit on at most, and drawn frames of each kind to fit on and to try."""
+"""Maximum number of photographs to fit on; drawn frames per kind for fitting and for testing."""
 FIT_SEED, TRY_SEED = 1_000_000, 2_000_000
 LEAST = 100
 _BATCH = 32
@@ -43,21 +43,21 @@ Tell = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration found.
+    """The result of a calibration.
 
     Attributes:
-        temperature: that minimises the mean cross entropy of the validation photographs.
-        energy_limit: that at least 99 % of them are not above.
-        n: validation photographs.
-        fitted: photographs that the energy was fitted on, none of them among those.
-        loss: mean cross entropy in nats, at the temperature 1 and at the one found.
+        temperature: minimises the mean cross entropy of the validation photographs.
+        energy_limit: at least 99 % of them are at or below it.
+        n: number of validation photographs.
+        fitted: number of photographs the energy was fitted on, disjoint from those.
+        loss: mean cross entropy in nats, at temperature 1 and at the fitted one.
         ece: expected calibration error, 0..1, likewise.
-        answered: share of the validation photographs within the limit.
-        plain: share of fresh drawn frames that plain energy, nothing fitted, would call `unsure`
-            at the same share of photographs, by kind.
-        unsure: share of them that are `unsure` now, by kind.
-        unseen: likewise, had the kind been left out when the energy was fitted.
-        skipped: a sentence for each photograph that could not be decoded.
+        answered: fraction of the validation photographs within the limit.
+        plain: fraction of new drawn frames that plain energy, without fitting, would call `unsure`
+            at the same coverage of photographs, by kind.
+        unsure: fraction of them that are `unsure` with the fitted energy, by kind.
+        unseen: likewise, with the kind left out of the fit.
+        skipped: a message for each photograph that could not be decoded.
     """
 
     temperature: float
@@ -73,20 +73,20 @@ class Calibration:
     skipped: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """What `edgecat evaluate --calibrate --json` prints."""
+        """The output of `edgecat evaluate --calibrate --json`."""
         return {**asdict(self), "skipped": len(self.skipped)}
 
 
 def photographs_to_calibrate(
     paths: Sequence[Path], labels: Sequence[str]
 ) -> tuple[PictureSet, PictureSet]:
-    """Photographs to fit the energy on, and others to set temperature and limit on.
+    """Photographs to fit the energy on, and others to fit temperature and limit on.
 
-    Of the folder of a training run: its training pictures, and the validation pictures that it held
-    back. Of other folders and tars: one half of the pictures each. Never those under `test/`.
+    From a training run's folder: its training images, and the validation images that it held out.
+    From other folders and tars: one half of the images each. Never those under `test/`.
 
     Raises:
-        UserError: no such pictures, other labels, or too few.
+        UserError: no such images, different labels, or too few images.
     """
     runs = [path for path in paths if (path / CONFIG).is_file()]
     if runs and len(paths) > 1:
@@ -98,14 +98,14 @@ def photographs_to_calibrate(
         fitting, held = split(scan(paths, labels=labels), val=0.5)
     if len(held) < LEAST:
         raise UserError(
-            f"{len(held)} photographs are left to set the energy limit on; expected {LEAST} or "
-            "more, since it lets 99 of 100 pass. Give more pictures"
+            f"only {len(held)} photographs are left to fit the energy limit; expected at least "
+            f"{LEAST}, since 99 % must pass. Add more images"
         )
     return fitting, held
 
 
 def frames_to_see(fitting: PictureSet, validation: PictureSet) -> int:
-    """How many frames `calibrate` will run through the network."""
+    """The number of frames that `calibrate` will process."""
     return min(len(fitting), FITTED) + len(validation) + len(KINDS) * (DRAWN + FRESH)
 
 
@@ -117,21 +117,21 @@ def calibrate(
     output: Path | None = None,
     tell: Tell = lambda what, frames: None,
 ) -> Calibration:
-    """Write temperature, energy limit and a fitted energy into a checkpoint.
+    """Write temperature, energy limit and a fitted energy to a checkpoint.
 
-    Probabilities change by the temperature only; no answer to any picture becomes another class.
-    Calibrating twice gives the same as calibrating once.
+    Only the temperature affects probabilities; no prediction changes its class. Calibrating twice
+    gives the same result as calibrating once.
 
     Args:
         path: the checkpoint.
         fitting: photographs of the classes to fit the energy on.
-        validation: others, to set temperature and limit on.
-        output: the file to write; None writes the checkpoint anew, whole or not at all.
-        tell: told what is being done to how many frames, after each batch.
+        validation: other photographs, to fit temperature and limit on.
+        output: the file to write; None rewrites the checkpoint atomically.
+        tell: called after each batch with the current activity and the number of frames.
 
     Raises:
-        CardError: no checkpoint.
-        UserError: a network that does not end in a dense layer, pictures that cannot be read, or a
+        CardError: not a checkpoint.
+        UserError: a network that does not end in a dense layer, images that cannot be read, or a
             file that cannot be written.
     """
     model, card = load_checkpoint(path)
@@ -167,7 +167,7 @@ def calibrate(
 
 
 def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """The temperature that minimises the mean cross entropy, by golden sections of its logarithm.
+    """The temperature that minimises the mean cross entropy, by golden-section search of its log.
 
     Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
 
@@ -187,7 +187,7 @@ def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> f
 
 
 def limit_of(energy: Energies, share: float = PASS) -> float:
-    """An energy that at least `share` of those given (n,) are not above: midway to the next."""
+    """An energy with at least `share` of the given ones (n,) at or below it: midway to the next."""
     rising = np.sort(energy)
     last = int(np.ceil(share * len(rising) - 1e-9)) - 1
     return float(rising[last : last + 2].mean())
@@ -200,7 +200,7 @@ def _unseen(
     fresh: dict[str, Features],
     temperature: float,
 ) -> dict[str, float]:
-    """Share of each kind that would be `unsure`, had it been left out of the fit."""
+    """Fraction of each kind that would be `unsure` with the kind left out of the fit."""
     shares: dict[str, float] = {}
     for kind in drawn:
         others = [part for name, part in drawn.items() if name != kind]
@@ -214,13 +214,13 @@ def _unseen(
 def _shares(
     energy: Callable[[Features], Energies], held: Features, fresh: dict[str, Features]
 ) -> dict[str, float]:
-    """Share of each kind above the limit that lets 99 % of the photographs pass."""
+    """Fraction of each kind above the limit that 99 % of the photographs are within."""
     limit = limit_of(energy(held))
     return {kind: float((energy(found) > limit).mean()) for kind, found in fresh.items()}
 
 
 def _both(measure: Callable[[np.float32], float], temperature: float) -> tuple[float, float]:
-    """Before and after the temperature."""
+    """Before and after temperature scaling."""
     return measure(np.float32(1)), measure(np.float32(temperature))
 
 
@@ -231,7 +231,7 @@ def _ece(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
 def _photographs(
     head: Head, pictures: PictureSet, card: ModelCard, tell: Tell, skipped: list[str]
 ) -> tuple[Features, NDArray[np.int64]]:
-    """What the last layer sees of photographs, and what they show."""
+    """The last layer's inputs for photographs, and their labels."""
     truth: list[NDArray[np.int64]] = []
 
     def load(start: int) -> Batch:
@@ -245,19 +245,19 @@ def _photographs(
             if len(batch.labels):
                 truth.append(batch.labels)
                 yield batch.frames
-            tell("looking at photographs", len(batch.labels) + len(batch.skipped))
+            tell("processing photographs", len(batch.labels) + len(batch.skipped))
 
     return head.features(frames()), np.concatenate(truth)
 
 
 def _drawn(head: Head, kind: str, seed: int, count: int, card: ModelCard, tell: Tell) -> Features:
-    """What the last layer sees of drawn frames."""
+    """The last layer's inputs for drawn frames."""
 
     def frames() -> Iterator[Frames]:
         for start in range(seed, seed + count, _BATCH):
             seeds = range(start, min(start + _BATCH, seed + count))
             yield np.stack([_fitted(draw_outlier(kind, each), card) for each in seeds])
-            tell(f"looking at {kind}", len(seeds))
+            tell(f"processing {kind}", len(seeds))
 
     return head.features(frames())
 
@@ -267,7 +267,7 @@ def _fitted(picture: Frames, card: ModelCard) -> Frames:
 
 
 def _spread(pictures: PictureSet, count: int) -> PictureSet:
-    """At most `count` of the pictures, evenly spread."""
+    """At most `count` of the images, evenly spaced."""
     n = len(pictures)
     if n <= count:
         return pictures

@@ -1,4 +1,4 @@
-"""Intervals and curves: Wilson's interval, ROC with its area, calibration with ECE."""
+"""Intervals and curves: Wilson interval, ROC with AUC, calibration curve with ECE."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BINS = 15
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share, 0..1 (Wilson 1927, score interval).
+    """Return the 95 % confidence interval of a proportion, 0..1 (Wilson 1927, score interval).
 
     Args:
-        right: how many of `n`.
-        n: 0 gives the whole range.
+        right: number of successes.
+        n: number of trials; 0 gives the interval 0..1.
     """
     if not n:
         return 0.0, 1.0
@@ -36,8 +36,8 @@ class Roc:
     Attributes:
         false: false positive rates, rising from 0 to 1.
         true: true positive rates at the same thresholds.
-        auc: area under the curve, 0..1: the chance that a picture of the class scores higher than
-            one of another.
+        auc: area under the curve, 0..1: the probability that an image of the class scores higher
+            than an image of another class.
     """
 
     false: Numbers
@@ -46,11 +46,11 @@ class Roc:
 
 
 def roc(scores: Numbers, positive: NDArray[np.bool_]) -> Roc | None:
-    """Trace the ROC curve; None where there is no picture of the class, or of no other.
+    """Compute the ROC curve; None if there are no images of the class, or none of the others.
 
     Args:
         scores: (n,), higher for the class; ties share one point.
-        positive: (n,), which pictures show the class.
+        positive: (n,), which images have the class.
     """
     n, total = len(positive), int(positive.sum())
     if total in (0, n):
@@ -66,13 +66,13 @@ def roc(scores: Numbers, positive: NDArray[np.bool_]) -> Roc | None:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of each confidence are right (Guo et al. 2017, section 2).
+    """Accuracy as a function of confidence (Guo et al. 2017, section 2).
 
     Attributes:
-        confidence: mean confidence in each bin that holds a picture, 0..1.
-        accuracy: share of right answers there.
-        counts: pictures there.
-        ece: expected calibration error, 0..1: the mean distance of the two, by pictures.
+        confidence: mean confidence in each non-empty bin, 0..1.
+        accuracy: fraction of correct predictions in the bin.
+        counts: number of images in the bin.
+        ece: expected calibration error, 0..1: the mean difference of the two, weighted by images.
     """
 
     confidence: Numbers
@@ -82,7 +82,7 @@ class Reliability:
 
 
 def reliability(confidence: Numbers, right: NDArray[np.bool_], bins: int = BINS) -> Reliability:
-    """Compare confidences (n,) in 0..1 with whether each answer is right, in bins of even width.
+    """Compare confidences (n,) in 0..1 with correctness, in bins of equal width.
 
     Source: https://arxiv.org/abs/1706.04599, equations 2, 3 and 5.
     """

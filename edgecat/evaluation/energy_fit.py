@@ -1,11 +1,11 @@
-"""Energy that knows what it does not know: a share of the last layer that all classes have.
+"""Fitted energy for out-of-distribution detection: a shared term in the last layer.
 
-Softmax does not see what is added to every logit alike, but the energy does. So the last layer
-W f + b becomes (W + 1 v) f + b + 1 c: the same probabilities, and an energy lower by v f + c.
+Softmax ignores a term that is added to every logit, but the energy does not. So the last layer
+W f + b becomes (W + 1 v) f + b + 1 c: identical probabilities, and an energy lower by v f + c.
 v and c are fitted by logistic regression, so that photographs have low energy and frames that show
 none of the classes have high energy: outlier exposure (Hendrycks et al. 2019,
-https://arxiv.org/abs/1812.04606) in energy's terms (Liu et al. 2020,
-https://arxiv.org/abs/2010.03759, section 3.2), of the last layer alone.
+https://arxiv.org/abs/1812.04606) in terms of energy (Liu et al. 2020,
+https://arxiv.org/abs/2010.03759, section 3.2), applied to the last layer only.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ _STEPS, _ROUNDS = 100, 6
 
 @dataclass(frozen=True)
 class Known:
-    """What is added to every logit: `features @ weights + bias`.
+    """The term added to every logit: `features @ weights + bias`.
 
     Attributes:
         weights: float32 (features,).
-        bias: a number.
+        bias: scalar.
     """
 
     weights: Floats
     bias: float
 
     def energies(self, features: Features, temperature: float) -> NDArray[np.float64]:
-        """The energies (n,) of frames once this is in the last layer."""
+        """The energies (n,) of frames with this term in the last layer."""
         shift = features.values.astype(np.float64) @ self.weights.astype(np.float64) + self.bias
         return np.asarray(energies(features.centred, temperature) - shift)
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the last layer sees of frames, and what it says to them.
+    """The last layer's inputs and outputs for some frames.
 
     Attributes:
         values: float32 (n, features).
@@ -65,7 +65,7 @@ class Features:
 
     @property
     def centred(self) -> Floats:
-        """The logits less their mean over the classes, which no probability depends on."""
+        """The logits minus their mean over the classes, which does not affect probabilities."""
         return np.asarray(self.logits - self.logits.mean(1, keepdims=True))
 
     def __len__(self) -> int:
@@ -74,14 +74,14 @@ class Features:
 
 
 class Head:
-    """The last dense layer of a network, of which a shared part can be taken or given.
+    """The last dense layer of a network, whose shared term can be removed or replaced.
 
     Args:
         model: in evaluation mode.
         card: its card.
 
     Raises:
-        UserError: the logits are not a dense layer's.
+        UserError: the logits are not computed by a dense layer.
     """
 
     def __init__(self, model: nn.Module, card: ModelCard) -> None:
@@ -89,7 +89,7 @@ class Head:
         self.layer = _last_dense(model, card)
 
     def features(self, batches: Iterable[NDArray[np.uint8]]) -> Features:
-        """Run frames, uint8 (n, height, width, 3) BGR a batch, up to the last layer."""
+        """Run batches of frames, uint8 (n, height, width, 3) BGR, up to the last layer."""
         values: list[Floats] = []
         logits: list[Floats] = []
 
@@ -108,17 +108,17 @@ class Head:
 
     @torch.no_grad()
     def energies(self, features: Features, temperature: float) -> NDArray[np.float64]:
-        """The energies (n,) that the last layer gives as it is now."""
+        """The energies (n,) from the last layer in its current state."""
         logits = self.layer(torch.from_numpy(features.values)).numpy()
         return energies(logits, temperature)
 
     @torch.no_grad()
     def share(self, known: Known, *, half: bool = False) -> None:
-        """Give the last layer this shared part in place of the one it has.
+        """Replace the last layer's shared term.
 
         Args:
-            known: the shared part.
-            half: round the weights as a float16 file will.
+            known: the shared term.
+            half: round the weights as a float16 file does.
         """
         layer = self.layer
         weight = layer.weight.double()
@@ -135,19 +135,19 @@ def fit_known(
     temperature: float,
     strength: float = STRENGTH,
 ) -> Known:
-    """Fit the shared part by logistic regression on frames inside and outside what is known.
+    """Fit the shared term by logistic regression on in-distribution and outlier frames.
 
     Minimises the cross entropy of "inside", whose log odds are the negative energy, plus `strength`
-    times the squared weights of the scaled features. Photographs have 0.9 of the weight: of them
-    one in a hundred may be lost, of the others one in ten. Among the others, kinds that are missed
-    gain weight from round to round, so that none is given up for the rest.
+    times the squared weights of the scaled features. Photographs have a weight of 0.9: one in a
+    hundred of them may be rejected, but one in ten of the outliers may pass. Outlier kinds that
+    are missed gain weight from round to round, so that none is sacrificed for the others.
 
     Args:
         inside: photographs of the classes.
-        outside: frames that show none, one set for each kind.
+        outside: frames that show none of the classes, one set per kind.
         temperature: of the energy.
-        strength: of the penalty; it keeps the shared part no larger than it need be, for int8 and
-            fp16 round it together with the rest.
+        strength: of the penalty; it keeps the shared term small, since int8 and fp16 round it
+            together with the rest.
     """
     values = np.concatenate([part.values for part in (inside, *outside)]).astype(np.float64)
     mean, variance = values.mean(0), values.var(0)
@@ -164,11 +164,11 @@ def fit_known(
 
 
 class _Regression:
-    """A logistic regression of the first set of rows against the others.
+    """Logistic regression of the first set of rows against the others.
 
     Args:
         values: float64 (n, features), scaled.
-        offset: float64 (n,), log odds to begin with.
+        offset: float64 (n,), initial log odds.
         ends: where each set of rows ends.
         strength: of the penalty.
     """
@@ -187,7 +187,7 @@ class _Regression:
         self.bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
     def fit(self, shares: Sequence[float]) -> None:
-        """Go on from where it is, each set having its share of the weight."""
+        """Continue from the current state, with a weight for each set."""
         sizes = np.diff(self._ends, prepend=0)
         rows = torch.from_numpy(np.repeat(np.asarray(shares) / sizes, sizes))
         optimizer = torch.optim.LBFGS(
@@ -204,7 +204,7 @@ class _Regression:
         optimizer.step(loss)  # type: ignore[no-untyped-call]
 
     def missed(self, lost: float) -> NDArray[np.float64]:
-        """Share of each other set that would pass, if `lost` of the first would not."""
+        """Fraction of each other set that would pass if `lost` of the first set were rejected."""
         sets = np.split(self._odds().detach().numpy(), self._ends[:-1])
         limit = np.quantile(sets[0], lost)
         return np.array([(part > limit).mean() for part in sets[1:]])
@@ -214,7 +214,7 @@ class _Regression:
 
 
 def _last_dense(model: nn.Module, card: ModelCard) -> nn.Linear:
-    """The dense layer whose output is the model's."""
+    """The dense layer that computes the model's output."""
     seen: list[tuple[nn.Linear, Tensor]] = []
     handles = [
         module.register_forward_hook(lambda m, _, answer: seen.append((m, answer)))
@@ -232,6 +232,6 @@ def _last_dense(model: nn.Module, card: ModelCard) -> nn.Linear:
         if layer.bias is not None and torch.equal(answer, logits):
             return layer
     raise UserError(
-        f"the logits of this {card.architecture} do not come from a dense layer with a bias, so "
-        "its energy cannot be calibrated; expected a network that ends in one"
+        f"the logits of this {card.architecture} are not computed by a dense layer with a bias, "
+        "so its energy cannot be calibrated; expected a network that ends in one"
     )

@@ -1,4 +1,4 @@
-"""The report's drawings, as inline SVG: ROC, calibration and energies."""
+"""Plots of the evaluation report, as inline SVG: ROC, calibration and energies."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from edgecat.report.charts import COLOURS
 from edgecat_runtime.types import Numbers
 
 _SOFT, _LINE, _RED = "#5d6776", "#e3e7ed", "#c8423b"
-_SIDE, _LEFT, _TOP, _LOW = 300, 46, 10, 40  # of a square plot and its margins
-_WIDE, _HIGH = 1000, 200  # of the histogram
+_SIDE, _LEFT, _TOP, _LOW = 300, 46, 10, 40  # square plot and its margins
+_WIDE, _HIGH = 1000, 200  # histogram
 
 
 def roc_figure(curves: Mapping[str, Roc]) -> str:
-    """Draw ROC curves, of at most eight classes, with their areas."""
+    """Draw the ROC curves of at most eight classes, with their AUC."""
     shown = list(curves.items())[: len(COLOURS)]
     lines = "".join(
         _path(curve.false, curve.true, colour)
         for (_, curve), colour in zip(shown, COLOURS, strict=False)
     )
-    legend = [f"{label}: area {curve.auc:.4f}" for label, curve in shown]
-    return _square("called so wrongly", "found", _diagonal() + lines + _legend(legend), "ROC")
+    legend = [f"{label}: AUC {curve.auc:.4f}" for label, curve in shown]
+    return _square(
+        "false positive rate", "true positive rate", _diagonal() + lines + _legend(legend), "ROC"
+    )
 
 
 def reliability_figure(before: Reliability, after: Reliability | None) -> str:
-    """Draw how often answers of each confidence are right; `after` is at the temperature."""
+    """Draw accuracy against confidence; `after` is with temperature scaling."""
     last = after or before
     parts = [_diagonal()]
     legend = [f"error {last.ece:.2%}"]
     if after is not None:
         parts.append(_dotted(before, COLOURS[1], 0.55))
-        legend.append(f"before the temperature {before.ece:.2%}")
+        legend.append(f"before temperature scaling {before.ece:.2%}")
     parts.append(_dotted(last, COLOURS[0], 1))
     return _square("confidence", "right", "".join(parts) + _legend(legend), "Calibration")
 
 
 def energy_figure(groups: Mapping[str, Numbers], limit: float | None) -> str:
-    """Draw the energies of pictures and of drawn frames as two histograms over one axis."""
+    """Draw the energies of images and of drawn frames as two histograms over one axis."""
     values = np.concatenate(list(groups.values()))
     low, high = np.quantile(values, (0.002, 0.998))
     reach = (high - low) * 0.04 or 1.0
@@ -62,7 +64,7 @@ def energy_figure(groups: Mapping[str, Numbers], limit: float | None) -> str:
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HIGH}" stroke="{_RED}" '
             f'stroke-width="1.5" stroke-dasharray="5 4"/><text x="{x + 6:.1f}" y="13" '
-            f'fill="{_RED}" font-size="13">unsure from here on</text>'
+            f'fill="{_RED}" font-size="13">unsure above this</text>'
         )
     return (
         f'<svg viewBox="0 0 {_WIDE} {_HIGH + 22}" role="img" aria-label="Energies">'
@@ -111,7 +113,7 @@ def _path(across: Numbers, up: Numbers, colour: str) -> str:
 
 
 def _dotted(curve: Reliability, colour: str, opacity: float) -> str:
-    """Draw a curve with a dot for each bin, the larger the more pictures are in it."""
+    """Draw a curve with a dot per bin, sized by the number of images in it."""
     largest = max(int(curve.counts.max()), 1)
     dots = "".join(
         f'<circle cx="{_x(x):.1f}" cy="{_y(y):.1f}" r="{2.5 + 5 * (n / largest) ** 0.5:.1f}"/>'

@@ -1,4 +1,4 @@
-"""What a model says to drawn frames that show none of its classes."""
+"""A model's predictions for drawn frames that show none of its classes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.types import Frames
 
 SEED = 3_000_000
-"""Of the first frame: calibration draws from others."""
+"""Seed of the first frame: calibration uses other seeds."""
 FRAMES = 60
-"""Of each kind."""
+"""Number of frames per kind."""
 _SHOWN, _BATCH = 6, 20
 
 
 @dataclass(frozen=True)
 class Outliers:
-    """What a model says to one kind of drawn frames.
+    """A model's predictions for one kind of drawn frames.
 
     Attributes:
         kind: one of `edgecat.pets.outliers.KINDS`.
         energies: (n,).
-        unsure: share that is answered `unsure`, 0..1; 0 where the card has no limit.
+        unsure: fraction that is `unsure`, 0..1; 0 if the card has no limit.
         best: the most probable class of each of the frames below.
-        frames: some, uint8 (240, 320, 3) BGR, the first that were drawn.
+        frames: the first few, uint8 (240, 320, 3) BGR.
     """
 
     kind: str
@@ -48,13 +48,13 @@ def outliers(
     count: int = FRAMES,
     on_batch: Callable[[int], None] = lambda frames: None,
 ) -> list[Outliers]:
-    """Ask a model about drawn frames of every kind.
+    """Run a model on drawn frames of every kind.
 
     Args:
-        infer: from frames, uint8 (n, height, width, 3), to logits.
+        infer: maps frames, uint8 (n, height, width, 3), to logits.
         card: of the model.
-        count: frames of each kind.
-        on_batch: told how many frames each batch had.
+        count: frames per kind.
+        on_batch: called with the number of frames in each batch.
     """
     return [_asked(kind, infer, card, count, on_batch) for kind in KINDS]
 

@@ -1,4 +1,4 @@
-"""The evaluation as one page: figures, curves, robustness, the unknown, the worst mistakes."""
+"""The evaluation report: figures, curves, robustness, outliers and the worst errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
 
 WORST = 24
-_CLASSES = 20  # more do not fit a page
+_CLASSES = 20  # more do not fit on a page
 _TILE = 120
 _STYLE = """<style>
 .sheet { display: flex; flex-wrap: wrap; gap: 12px; margin-top: 16px; }
@@ -40,15 +40,15 @@ td.here { font-weight: 600; }
 
 @dataclass(frozen=True)
 class Report:
-    """What a page is made of.
+    """The contents of a report.
 
     Attributes:
-        model: its file.
-        backend: that answered.
-        answers: to the pictures as they are.
-        hardships: to some of them made harder.
-        harder: how many those were.
-        outliers: to drawn frames.
+        model: the model file.
+        backend: the backend used.
+        answers: predictions for the original images.
+        hardships: accuracy on corrupted images.
+        harder: number of images that were corrupted.
+        outliers: predictions for drawn frames.
     """
 
     model: str
@@ -60,7 +60,7 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write the page, whole or not at all.
+    """Write the page atomically.
 
     Raises:
         UserError: it cannot be written.
@@ -69,7 +69,7 @@ def write_report(path: Path, report: Report) -> None:
 
 
 def report_html(report: Report) -> str:
-    """Return the evaluation as a whole HTML document."""
+    """Return the evaluation as a complete HTML document."""
     sections = (_head, _classes, _curves, _unknown, _robustness, _mistakes, _foot)
     body = "\n".join(part(report) for part in sections)
     return page(f"edgecat evaluate {Path(report.model).name}", _STYLE + body)
@@ -79,19 +79,19 @@ def _head(report: Report) -> str:
     answers = report.answers
     low, high = answers.interval
     facts = [
-        (f"{answers.evaluation.accuracy:.2%}", f"right; 95 % confidence {low:.2%} to {high:.2%}"),
-        (f"{answers.ece():.2%}", "calibration error: confidence against being right"),
+        (f"{answers.evaluation.accuracy:.2%}", f"accuracy; 95 % interval {low:.2%} to {high:.2%}"),
+        (f"{answers.ece():.2%}", "expected calibration error"),
     ]
     areas = [curve.auc for curve in answers.rocs().values()]
     if areas:
         facts.insert(1, (f"{float(np.mean(areas)):.4f}", "area under the ROC curve"))
     if answers.energy_limit is not None:
         drawn = float(np.mean([kind.unsure for kind in report.outliers]))
-        facts.append((f"{answers.answered:.1%}", "of the pictures are answered, not unsure"))
-        facts.append((f"{drawn:.1%}", "of frames that show none of the classes are unsure"))
+        facts.append((f"{answers.answered:.1%}", "coverage: images that are not unsure"))
+        facts.append((f"{drawn:.1%}", "of frames without any of the classes are unsure"))
     return (
-        f"<h1>{escape(Path(report.model).name)}, evaluated</h1>\n<p>{len(answers.pictures):,} "
-        f"pictures of {escape(', '.join(answers.labels[:_CLASSES]))}, answered on "
+        f"<h1>Evaluation of {escape(Path(report.model).name)}</h1>\n<p>{len(answers.pictures):,} "
+        f"images of {escape(', '.join(answers.labels[:_CLASSES]))}, classified on "
         f"{escape(report.backend)}.</p>\n{cards(facts)}"
     )
 
@@ -107,11 +107,11 @@ def _classes(report: Report) -> str:
         said = (f"<b>{row[j]:,}</b>" if i == j else f"{row[j]:,}" for j in shown)
         between = f"{low:.1%} to {high:.1%}"
         rows.append((escape(counted.labels[i]), f"{sum(row):,}", share, between, *said))
-    names = (f"said {escape(counted.labels[j])}" for j in shown)
+    names = (f"predicted {escape(counted.labels[j])}" for j in shown)
     return _section(
-        "Class by class",
-        "Rows are what the pictures show, columns what the model said.",
-        table(("shown", "pictures", "right", "95 % confidence", *names), rows, left=(0,)),
+        "Results per class",
+        "Rows are the actual classes, columns the predicted ones.",
+        table(("actual", "images", "correct", "95 % confidence", *names), rows, left=(0,)),
     )
 
 
@@ -121,39 +121,37 @@ def _curves(report: Report) -> str:
     warm = _reliability(answers, answers.temperature) if answers.temperature != 1 else None
     curves = answers.rocs()
     figures = [
-        f"<figure>{reliability_figure(plain, warm)}<figcaption>Calibration: of answers with this "
-        "confidence, how many are right. Larger dots stand for more pictures.</figcaption></figure>"
+        f"<figure>{reliability_figure(plain, warm)}<figcaption>Calibration: accuracy against "
+        "confidence. Larger dots represent more images.</figcaption></figure>"
     ]
     if curves:
         figures.insert(
             0,
-            f"<figure>{roc_figure(curves)}<figcaption>ROC: each class against the others, over "
+            f"<figure>{roc_figure(curves)}<figcaption>ROC: each class against the rest, over "
             "every threshold.</figcaption></figure>",
         )
     text = (
-        f"The softmax is taken at temperature {answers.temperature:.3f}."
+        f"The softmax temperature is {answers.temperature:.3f}."
         if warm
-        else "The model is not calibrated: edgecat evaluate MODEL --calibrate PHOTOS does it."
+        else "The model is not calibrated: use edgecat evaluate MODEL --calibrate PHOTOS."
     )
-    return _section(
-        "How far it can be believed", text, f'<div class="row">{"".join(figures)}</div>'
-    )
+    return _section("Calibration", text, f'<div class="row">{"".join(figures)}</div>')
 
 
 def _unknown(report: Report) -> str:
     answers = report.answers
     groups = {
-        "pictures": energies(answers.logits, answers.temperature),
+        "images": energies(answers.logits, answers.temperature),
         "drawn frames without an animal": np.concatenate([k.energies for k in report.outliers]),
     }
     limit = answers.energy_limit
     text = (
-        "Scenery, textures, pages of text, noise and plain frames, drawn from a seed that was not "
-        "calibrated with. Where the energy is above the limit, the answer is unsure: "
-        f"{1 - answers.answered:.1%} of the pictures above, and of the drawn frames as listed."
+        "Landscapes, textures, pages of text, noise and uniform frames, drawn from seeds not used "
+        "for calibration. If the energy is above the limit, the prediction is unsure: "
+        f"{1 - answers.answered:.1%} of the images above, and of the drawn frames as listed."
         if limit is not None
         else "Drawn frames that show none of the classes. The model has no energy limit, so it "
-        "takes each for one of its classes; edgecat evaluate --calibrate sets one."
+        "assigns each to one of its classes; edgecat evaluate --calibrate sets a limit."
     )
     rows = [
         (
@@ -164,10 +162,10 @@ def _unknown(report: Report) -> str:
         for kind in report.outliers
     ]
     return _section(
-        "What it does not know",
+        "Out-of-distribution frames",
         text,
-        f"<figure>{energy_figure(groups, limit)}<figcaption>{keys(list(groups))}. By energy; "
-        f"each as tall as its own largest bar.</figcaption></figure>"
+        f"<figure>{energy_figure(groups, limit)}<figcaption>{keys(list(groups))}. Histogram of the "
+        f"energy; each group is scaled to its largest bar.</figcaption></figure>"
         f'<div class="scroll">{table(("", "unsure", ""), rows, left=(0, 2))}</div>',
     )
 
@@ -180,19 +178,19 @@ def _robustness(report: Report) -> str:
             _heat(row, limited) for row in report.hardships if row.change == change.name
         )
         rows.append(f'<tr><td style="text-align:left">{escape(change.name)}</td>{cells}</tr>')
-    also = ", and below it how many are answered at all" if limited else ""
+    also = ", with the coverage below it" if limited else ""
     return _section(
-        "When pictures get worse",
-        f"Accuracy on {report.harder:,} of the pictures{also}.",
+        "Robustness to corruptions",
+        f"Accuracy on {report.harder:,} of the images{also}.",
         f'<div class="scroll"><table class="heat">{"".join(rows)}</table></div>',
     )
 
 
 def _heat(row: Hardship, limited: bool) -> str:
-    """A cell, the redder the fewer are right: white from 100 %, full at a half and below."""
+    """A table cell, redder for lower accuracy: white at 100 %, full red at 50 % and below."""
     depth = min(1.0, max(0.0, (1 - row.accuracy) * 2)) ** 0.8 * 0.75
     low, high = row.interval
-    answered = f"<br><small>{row.answered:.0%} answered</small>" if limited else ""
+    answered = f"<br><small>{row.answered:.0%} coverage</small>" if limited else ""
     return (
         f'<td style="background:rgba(200,66,59,{depth:.2f})" title="{low:.1%} to {high:.1%}">'
         f"<small>{escape(row.strength)}</small><br><b>{row.accuracy:.1%}</b>{answered}</td>"
@@ -203,7 +201,7 @@ def _mistakes(report: Report) -> str:
     answers = report.answers
     wrong = np.flatnonzero(~answers.right)
     if not len(wrong):
-        return _section("Worst mistakes", "There is none.", "")
+        return _section("Worst errors", "There are none.", "")
     shares = answers.probabilities
     worst = wrong[np.argsort(-shares[wrong].max(1), kind="stable")][:WORST]
     limit = np.inf if answers.energy_limit is None else answers.energy_limit
@@ -212,8 +210,8 @@ def _mistakes(report: Report) -> str:
         tile for i in worst.tolist() for tile in _mistake(answers, i, shares[i], energy[i] > limit)
     )
     return _section(
-        "Worst mistakes",
-        f"Of {len(wrong):,} wrong answers the {len(worst)} surest ones.",
+        "Worst errors",
+        f"The {len(worst)} most confident of {len(wrong):,} wrong predictions.",
         f'<div class="sheet">{tiles}</div>',
     )
 
@@ -221,7 +219,7 @@ def _mistakes(report: Report) -> str:
 def _mistake(
     answers: Answers, index: int, shares: NDArray[np.float64], unsure: bool
 ) -> Iterator[str]:
-    """Yield a picture and what was said, or nothing where it vanished meanwhile."""
+    """Yield an image and its prediction, or nothing if the file has disappeared."""
     picture = answers.pictures[index]
     try:
         image = decode_picture(picture.read(), picture.name)
@@ -231,7 +229,7 @@ def _mistake(
     said = f"{escape(answers.labels[best])} {shares[best]:.1%}"
     yield (
         f"<figure>{_image(image, picture.name, _TILE)}<figcaption>"
-        f'{escape(answers.labels[picture.label])}; said <b class="fail">{said}</b>'
+        f'{escape(answers.labels[picture.label])}; predicted <b class="fail">{said}</b>'
         f"{', but unsure' if unsure else ''}<br><small>{escape(Path(picture.name).name)}</small>"
         "</figcaption></figure>"
     )
@@ -239,7 +237,7 @@ def _mistake(
 
 def _foot(report: Report) -> str:
     return (
-        f"<footer>edgecat {escape(__version__)}. Intervals are Wilson's. Calibration error: Guo et "
+        f"<footer>edgecat {escape(__version__)}. Intervals: Wilson. Calibration error: Guo et "
         "al. 2017, 15 bins. Energy: Liu et al. 2020.</footer>"
     )
 
@@ -253,7 +251,7 @@ def _reliability(answers: Answers, temperature: float) -> Reliability:
 
 
 def _image(image: NDArray[np.uint8], name: str, side: int) -> str:
-    """The picture, its shorter side twice `side` at most, as an element."""
+    """The image as an element, its shorter side at most twice `side`."""
     cv2 = cv2_module()
     scale = min(1.0, 2 * side / min(image.shape[:2]))
     height, width = (max(1, round(n * scale)) for n in image.shape[:2])

@@ -1,7 +1,7 @@
-"""Robustness: the same pictures made darker, blurred, compressed, noisy, turned and small.
+"""Robustness: the same images darkened, blurred, compressed, noisy, rotated and small.
 
-After Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261, with what a camera at home
-does to a picture. The same picture and strength give the same bytes on one version of OpenCV.
+After Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261, with the corruptions of a
+home camera. The same image and strength give the same bytes on one version of OpenCV.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from edgecat_runtime.types import Image
 
 @dataclass(frozen=True)
 class Change:
-    """One way to make pictures harder.
+    """One image corruption.
 
     Attributes:
-        name: for people.
-        unit: what the strengths are, as a format: `{:g} %`.
-        strengths: from mild to hard.
-        apply: from a picture (h, w, 3), a strength and the picture's number to another picture.
+        name: display name.
+        unit: format of the strengths: `{:g} %`.
+        strengths: from mild to severe.
+        apply: maps an image (h, w, 3), a strength and the image's index to a corrupted image.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Hardship:
-    """How a model did on pictures made harder.
+    """A model's accuracy on corrupted images.
 
     Attributes:
         change: `brightness`, ...
-        strength: as people read it: `25 %`.
-        accuracy: share of right answers, 0..1, `unsure` ones counted by their best class.
+        strength: formatted for display: `25 %`.
+        accuracy: fraction of correct predictions, 0..1; `unsure` ones count by their top class.
         interval: its 95 % confidence interval.
-        answered: share that is not `unsure`, 0..1.
+        answered: coverage: fraction that is not `unsure`, 0..1.
     """
 
     change: str
@@ -65,16 +65,16 @@ def hardships(
     *,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> list[Hardship]:
-    """Evaluate a model on the pictures under every change and strength.
+    """Evaluate a model on the images under every corruption and strength.
 
     Args:
-        pictures: those to change.
-        infer: from frames to logits.
+        pictures: the images to corrupt.
+        infer: maps frames to logits.
         card: of the model.
-        on_batch: told how many pictures each batch had; there are `len(CASES)` passes.
+        on_batch: called with the number of images in each batch; there are `len(CASES)` passes.
 
     Raises:
-        UserError: no picture could be decoded.
+        UserError: no image could be decoded.
     """
     rows = []
     for change, strength in CASES:
@@ -99,7 +99,7 @@ def hardships(
 
 
 def evenly(pictures: PictureSet, count: int) -> PictureSet:
-    """At most `count` pictures, evenly spread and as many of each label as there are."""
+    """At most `count` images, evenly spaced and balanced over the labels."""
     groups = [[p for p in pictures.pictures if p.label == i] for i in range(len(pictures.labels))]
     wanted = -(-count // max(1, sum(map(bool, groups))))
     chosen: list[Picture] = []
@@ -114,7 +114,7 @@ def _brightness(picture: Image, percent: float, index: int) -> Image:
 
 
 def _blur(picture: Image, percent: float, index: int) -> Image:
-    """Blur with a Gaussian whose deviation is a share of the shorter side."""
+    """Blur with a Gaussian whose standard deviation is a fraction of the shorter side."""
     sigma = percent / 100 * min(picture.shape[:2])
     return np.asarray(_cv2().GaussianBlur(picture, (0, 0), sigma), np.uint8)
 
@@ -131,7 +131,7 @@ def _noise(picture: Image, levels: float, index: int) -> Image:
 
 
 def _rotation(picture: Image, degrees: float, index: int) -> Image:
-    """Turn, one way or the other by the picture's number, the corners filled by reflection."""
+    """Rotate, in a direction that depends on the image's index, with reflected corners."""
     cv2 = _cv2()
     height, width = picture.shape[:2]
     sense = 1 if index % 2 else -1
@@ -141,7 +141,7 @@ def _rotation(picture: Image, degrees: float, index: int) -> Image:
 
 
 def _small(picture: Image, percent: float, index: int) -> Image:
-    """Put the picture, shrunk, into the middle of a strongly blurred copy of itself."""
+    """Shrink the image and put it in the middle of a strongly blurred copy of itself."""
     cv2 = _cv2()
     height, width = picture.shape[:2]
     inner = max(1, round(height * percent / 100)), max(1, round(width * percent / 100))

@@ -1,7 +1,7 @@
-"""AlexNet, in the form that torchvision and its official weights have.
+"""AlexNet, in torchvision's variant, which the official weights require.
 
-Source: Krizhevsky, Sutskever and Hinton, 2012, https://doi.org/10.1145/3065386; the widths, and no
-local response normalisation, from Krizhevsky, 2014, https://arxiv.org/abs/1404.5997, footnote 1.
+Source: Krizhevsky, Sutskever and Hinton, 2012, https://doi.org/10.1145/3065386; the widths, without
+local response normalisation: Krizhevsky, 2014, https://arxiv.org/abs/1404.5997, footnote 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DENSE: Layers = (4096, 4096)
 
 
 class AlexNet(PlainNetwork):
-    """AlexNet, for inputs of 63 pixels and more; arguments and errors as of `PlainNetwork`.
+    """AlexNet, for inputs of 63 pixels or more; arguments and errors as for `PlainNetwork`.
 
     Its dense head pools the features to 6 x 6; the published network has no batch norm.
     """
@@ -27,5 +27,5 @@ class AlexNet(PlainNetwork):
 
     @staticmethod
     def dense_layer(inputs: int, outputs: int, dropout: float, active: str) -> list[nn.Module]:
-        """The modules of one hidden dense layer: here the dropout comes first."""
+        """Return the modules of one hidden dense layer; here the dropout comes first."""
         return [nn.Dropout(dropout), nn.Linear(inputs, outputs), activation(active)]

@@ -1,6 +1,6 @@
-"""Auxiliary classifiers: side exits that help a deep network to learn, and are gone when it serves.
+"""Auxiliary classifiers: side exits that help to train a deep network and are absent at inference.
 
-In training mode the networks that have them return a `TrainingOutput`, else plain logits.
+Networks with auxiliary classifiers return a `TrainingOutput` in training mode, else plain logits.
 Source: Szegedy et al., 2014, https://arxiv.org/abs/1409.4842, section 5.
 """
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 
 class TrainingOutput(NamedTuple):
-    """What a network with auxiliary classifiers returns in training mode.
+    """The output of a network with auxiliary classifiers in training mode.
 
     Attributes:
         logits: float (n, classes).
-        auxiliary: as `logits`, of each auxiliary classifier.
-        share: how much the loss of each of them counts.
+        auxiliary: the logits of each auxiliary classifier.
+        share: weight of each auxiliary loss.
     """
 
     logits: Tensor
@@ -29,11 +29,11 @@ class TrainingOutput(NamedTuple):
 def training_loss(
     output: Tensor | TrainingOutput, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The loss of whatever a network returns in training mode.
+    """Compute the loss of a network's output in training mode.
 
     Args:
         output: logits, or a `TrainingOutput`.
-        loss: of float32 logits (n, classes).
+        loss: loss function of float32 logits (n, classes).
 
     Returns:
         The loss, auxiliary classifiers included, and the float32 logits (n, classes).
@@ -49,12 +49,12 @@ def training_loss(
 
 
 class Trunk(nn.Module):
-    """Stages one after another, to global average pooling, dropout and one dense layer `fc`.
+    """A sequence of stages, global average pooling, dropout and one dense layer `fc`.
 
     Attributes:
         stages: names of the submodules, in order.
-        side_exits: for some stages, the name of the auxiliary classifier that its maps feed.
-        share: how much the loss of an auxiliary classifier counts.
+        side_exits: name of the auxiliary classifier fed by a stage's maps, by stage.
+        share: weight of an auxiliary loss.
     """
 
     stages: ClassVar[tuple[str, ...]]

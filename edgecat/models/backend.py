@@ -1,4 +1,4 @@
-"""The PyTorch backend: a checkpoint served behind the protocol of every other backend."""
+"""The PyTorch backend: serves a checkpoint through the common backend protocol."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from edgecat_runtime.model.card import ModelCard
 
 
 class TorchBackend:
-    """Serve a module that takes normalised RGB.
+    """Serves a module that takes normalised RGB.
 
     Args:
-        model: what `build_model(card)` built, with its weights; it is put into evaluation mode.
+        model: a module from `build_model(card)` with its weights; it is set to evaluation mode.
         card: its card.
     """
 
@@ -29,7 +29,7 @@ class TorchBackend:
     thread_safe = True
 
     def __init__(self, model: nn.Module, card: ModelCard) -> None:
-        """Take over `model`; its device is where frames are sent."""
+        """Take over `model`; frames are moved to its device."""
         self._model: nn.Module | None = model.eval()
         self._card = card
         self._device = next(model.parameters()).device
@@ -64,15 +64,15 @@ def open_checkpoint(
     """Open a checkpoint for `edgecat_runtime.backends.open_backend`.
 
     Args:
-        path: a checkpoint of `edgecat train`.
-        card: the card that was read from it.
-        threads: torch's threads, process-wide; None leaves them.
-        device: `cpu`, `cuda` or `cuda:1`; on a GPU, TF32 is switched off for the whole process,
-            which parity at fp32 demands.
+        path: a checkpoint from `edgecat train`.
+        card: its card.
+        threads: torch's process-wide thread count; None leaves it unchanged.
+        device: `cpu`, `cuda` or `cuda:1`; on a GPU, TF32 is disabled for the whole process,
+            which fp32 parity requires.
 
     Raises:
         CardError: as `load_checkpoint`.
-        DeviceError: no such GPU.
+        DeviceError: this GPU does not exist.
     """
     if threads is not None:
         torch.set_num_threads(threads)

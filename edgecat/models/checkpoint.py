@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with a model card inside, written whole and checked on reading."""
+"""Checkpoints: safetensors files with a model card, written atomically and verified on reading."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from edgecat_runtime.system.paths import native_path
 def save_checkpoint(
     path: str | Path, model: nn.Module, card: ModelCard, *, half: bool = False
 ) -> ModelCard:
-    """Write a checkpoint whose card holds the model's answers to the golden frames.
+    """Write a checkpoint whose card contains the model's logits for the golden frames.
 
     Args:
         path: the file, ending in `.safetensors`.
-        model: a module that `build_model(card)` can hold; its mode and device are left alone.
+        model: a module compatible with `build_model(card)`; its mode and device are unchanged.
         card: the card so far; golden logits, tool versions and payload hash are filled in.
-        half: keep the weights of convolutions and dense layers as float16, in half the space. They
+        half: store the weights of convolutions and dense layers as float16, in half the space. They
             are rounded in `model` too; it still computes in float32.
 
     Returns:
@@ -38,10 +38,10 @@ def save_checkpoint(
 
     Raises:
         UserError: the file cannot be written (the message names the path and the reason).
-        CardError: another suffix, or the card does not fit into 4,000 bytes.
+        CardError: wrong suffix, or the card exceeds 4,000 bytes.
     """
     if Path(path).suffix != ".safetensors":
-        raise CardError(f"a checkpoint cannot be named {path}; expected it to end in .safetensors")
+        raise CardError(f"invalid checkpoint name {path}; expected it to end in .safetensors")
     if half:
         _round(model)
     card = replace(
@@ -68,11 +68,13 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
         The module in evaluation mode, float32 on the CPU, and its card.
 
     Raises:
-        CardError: no checkpoint, no card, or weights that do not fit the card.
+        CardError: not a checkpoint, no card, or weights that do not match the card.
         CardDamaged: the file was modified after it was written.
     """
     if Path(path).suffix != ".safetensors":
-        raise CardError(f"{path} is no checkpoint; expected a .safetensors file of edgecat train")
+        raise CardError(
+            f"{path} is not a checkpoint; expected a .safetensors file from edgecat train"
+        )
     card = read_card(path)
     model = build_model(card)
     try:
@@ -81,16 +83,16 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (SafetensorError, RuntimeError) as error:
         raise CardError(
-            f"the weights in {path} do not fit its card ({card.architecture}, {card.head} head, "
+            f"the weights in {path} do not match its card ({card.architecture}, {card.head} head, "
             f"{card.classes} labels). Train the model again"
         ) from error
     return model.eval(), card
 
 
 def golden_logits(model: nn.Module, card: ModelCard) -> tuple[tuple[float, ...], ...]:
-    """A module's logits for the golden frames: 4 rows of the first 16 classes.
+    """Compute a module's logits for the golden frames: 4 rows of the first 16 classes.
 
-    They are computed by a float32 copy on the CPU, in evaluation mode: what a loaded file gives.
+    Uses a float32 copy on the CPU in evaluation mode, which matches a loaded file.
     """
     reference = copy.deepcopy(model).to("cpu", torch.float32).eval()
     frames = torch.from_numpy(golden_frames(card.height, card.width))

@@ -1,4 +1,4 @@
-"""What a network costs: weights to read and multiply-adds to do."""
+"""The cost of a network: weights and multiply-adds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cost:
     """The cost of one frame.
 
     Attributes:
-        weights: number of weights, without biases, norms and what only training uses.
+        weights: number of weights, without biases, norms and training-only parts.
         macs: number of multiply-adds.
     """
 
@@ -27,7 +27,7 @@ class Cost:
 
 
 def cost_of(card: ModelCard) -> Cost | None:
-    """Count over convolutions and dense layers; None where the card describes no network of ours.
+    """Count over convolutions and dense layers; None if the card's architecture is unknown.
 
     The network is built and run without memory or arithmetic, on torch's `meta` device.
     """

@@ -1,23 +1,28 @@
-"""Where PyTorch computes: `cpu`, `cuda`, `cuda:1`."""
+"""PyTorch devices: `cpu`, `cuda`, `cuda:1`."""
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from edgecat_runtime.errors import DeviceError, UserError
 
+log = logging.getLogger("edgecat")
+
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1`, ... into a device that works.
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1`, ... into a working device.
 
     Raises:
-        UserError: no such kind of device.
-        DeviceError: this machine has none of it.
+        UserError: unknown kind of device.
+        DeviceError: this machine does not have this device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        log.info("device auto: %s", device)
+        return device
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -27,11 +32,11 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(
-            f"device {name} does not work here ({reason}). Try --device cpu"
+            f"device {name} is not usable on this machine ({reason}). Try --device cpu"
         ) from error
     return device
 
 
 def selected(device: torch.device) -> AbstractContextManager[object]:
-    """Make a GPU the thread's current one meanwhile, for what takes the current one unasked."""
+    """Make a GPU current on this thread, for libraries that use the current device implicitly."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

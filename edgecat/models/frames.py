@@ -1,4 +1,4 @@
-"""From deployed frames to a module's input: the graph of `edgecat export` does the same."""
+"""Preprocessing from frames to a module's input, identical to the graph of `edgecat export`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def input_from_frames(frames: Tensor, card: ModelCard) -> Tensor:
 
     Args:
         frames: uint8 (n, height, width, 3), BGR as OpenCV gives it.
-        card: its `mean` and `std`, of RGB values in 0..1, count.
+        card: provides `mean` and `std`, for RGB values in 0..1.
 
     Returns:
         float32 (n, 3, height, width), RGB, on the device of `frames`.
@@ -29,10 +29,10 @@ def input_from_frames(frames: Tensor, card: ModelCard) -> Tensor:
 def _constants(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation in grey levels, float32 (1, 3, 1, 1), kept on the device.
+    """Return mean and standard deviation in grey levels, float32 (1, 3, 1, 1), on the device.
 
-    Copied from the host in every step, each would make the host wait for the GPU. They are made
-    outside inference mode, so that gradients may pass through what is computed with them.
+    Copying them from the host in every step would synchronise it with the GPU. They are created
+    outside inference mode, so that autograd can use them.
     """
     with torch.inference_mode(False):
         levels = [255 * torch.tensor(values, dtype=torch.float32) for values in (mean, std)]

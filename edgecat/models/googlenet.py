@@ -39,10 +39,10 @@ GOOGLENET: Layers = (*STEM, *(width for block in BLOCKS.values() for width in bl
 
 
 class Inception(nn.Module):
-    """Four ways side by side, their maps stacked.
+    """Four parallel branches, concatenated.
 
     Args:
-        inputs: channels.
+        inputs: input channels.
         widths: six, as in `BLOCKS`.
         active: the activation.
     """
@@ -71,7 +71,7 @@ class SideExit(nn.Module):
     """An auxiliary classifier: float (n, inputs, h, w) to logits (n, classes)."""
 
     def __init__(self, inputs: int, widths: tuple[int, ...], classes: int, active: str) -> None:
-        """Build it; `widths` are those of its convolution and of its first dense layer."""
+        """Build it; `widths` are those of its convolution and its first dense layer."""
         super().__init__()
         convolution, dense = widths
         self.conv = ConvNorm(inputs, convolution, active=active, kernel_size=1)
@@ -112,7 +112,7 @@ class GoogLeNet(Trunk):
     def __init__(
         self, layers: Layers, classes: int, *, dropout: float = 0.2, active: str = "relu"
     ) -> None:
-        """Build the network with freshly drawn weights (`initialise`)."""
+        """Build the network with newly initialised weights (`initialise`)."""
         super().__init__()
         if len(layers) != len(GOOGLENET):
             raise ValueError(f"a GoogLeNet has {len(GOOGLENET)} widths, not {len(layers)}")

@@ -25,12 +25,12 @@ SMALLEST = 75
 
 @dataclass(frozen=True)
 class Form:
-    """What a block looks like.
+    """The structure of a block.
 
     Attributes:
-        branches: each a chain of steps; a step names its convolutions with their kernels, and more
-            than one convolution stand side by side.
-        halves: the last step of a branch has stride 2, and a max pool stands beside the branches;
+        branches: each a chain of steps; a step names its convolutions with their kernels; several
+            convolutions in a step run in parallel.
+        halves: the last step of a branch has stride 2, and a max pool is added as a branch;
             else an average pool with the 1x1 convolution `branch_pool`.
     """
 
@@ -108,12 +108,12 @@ INCEPTION_V3: Layers = (
 
 
 class Mixed(nn.Module):
-    """Branches side by side, their maps stacked.
+    """Parallel branches, concatenated.
 
     Args:
-        form: what they look like.
-        inputs: channels.
-        widths: an iterator from which each convolution takes its own.
+        form: structure of the branches.
+        inputs: input channels.
+        widths: an iterator over the widths of the convolutions.
         active: the activation.
     """
 
@@ -134,7 +134,7 @@ class Mixed(nn.Module):
             self.outputs += self._add("branch_pool:1x1", inputs, 1, widths, active)
 
     def _add(self, step: str, inputs: int, stride: int, widths: Iterator[int], active: str) -> int:
-        """Add the convolutions of a step; returns their channels together."""
+        """Add the convolutions of a step; return their total channels."""
         total = 0
         for convolution in step.split():
             name, _, size = convolution.partition(":")
@@ -217,10 +217,10 @@ class InceptionV3(Trunk):
         dropout: float = 0.5,
         active: str = "relu",
     ) -> None:
-        """Build the network with freshly drawn weights (`initialise`)."""
+        """Build the network with newly initialised weights (`initialise`)."""
         super().__init__()
         if len(layers) != len(INCEPTION_V3) or min(height, width) < SMALLEST:
-            raise ValueError(f"no Inception v3 with {len(layers)} widths, input {height}x{width}")
+            raise ValueError(f"invalid Inception v3: {len(layers)} widths, input {height}x{width}")
         widths = iter([int(width) for width in layers])
         channels = 3
         for name, kernel, stride, padding, _ in STEM:

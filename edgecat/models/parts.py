@@ -1,4 +1,4 @@
-"""What several architectures are made of: activations, pooling, convolution with norm, weights."""
+"""Building blocks of the architectures: activations, pooling, convolution with norm, weights."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """Make a fresh activation.
+    """Create an activation.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: unknown activation.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"activation {name!r}; expected one of {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"unknown activation {name!r}; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()
 
 
@@ -35,7 +35,7 @@ class ConvNorm(nn.Module):
     """A convolution without bias, batch norm and an activation (torchvision's `BasicConv2d`)."""
 
     def __init__(self, inputs: int, outputs: int, *, active: str = "relu", **shape: Any) -> None:
-        """Take `inputs` channels to `outputs`; `shape` is `nn.Conv2d`'s kernel, stride, padding."""
+        """Map `inputs` channels to `outputs`; `shape` is `nn.Conv2d`'s kernel, stride, padding."""
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, bias=False, **shape)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
@@ -50,7 +50,7 @@ class ConvNorm(nn.Module):
 class AdaptiveAveragePool(nn.Module):
     """`nn.AdaptiveAvgPool2d` for inputs of one known size, as two constant averaging matrices.
 
-    The same values, but it exports as two matrix products rather than as hundreds of gathers.
+    Same values, but it exports as two matrix products rather than hundreds of gathers.
     """
 
     rows: Tensor
@@ -94,7 +94,7 @@ def scaled(layers: Layers, factor: float) -> Layers:
 
 
 def split_head(layers: Layers) -> tuple[Layers, tuple[int, ...]]:
-    """Part the widths at the last "M": convolutions and pools, and the dense layers after them.
+    """Split the widths at the last "M": convolutions and pools, and the dense layers after them.
 
     Raises:
         ValueError: there is no "M".
@@ -104,7 +104,7 @@ def split_head(layers: Layers) -> tuple[Layers, tuple[int, ...]]:
 
 
 def initialise(module: nn.Module, active: str = "relu") -> None:
-    """Draw weights: Kaiming for convolutions before `active`, N(0, 0.01) for dense layers.
+    """Initialise weights: Kaiming for convolutions before `active`, N(0, 0.01) for dense layers.
 
     As torchvision does for VGG. Source: He et al., 2015, https://arxiv.org/abs/1502.01852, eq. 14.
     """

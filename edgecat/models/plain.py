@@ -1,4 +1,4 @@
-"""What AlexNet and VGG have in common: convolutions and pools in a row, and then a dense head."""
+"""The common base of AlexNet and VGG: a sequence of convolutions and pools, and a dense head."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Shape = tuple[int, int, int]
 
 
 class PlainNetwork(nn.Module):
-    """A network in a row, built from one tuple of widths; its subclasses say of what shape.
+    """A sequential network built from one tuple of widths; subclasses define its shapes.
 
     Args:
-        layers: widths of the convolutions with "M" for a max pool, up to the last "M"; what
-            follows it are the widths of the dense layers.
+        layers: widths of the convolutions with "M" for a max pool, up to the last "M"; the
+            widths of the dense layers follow.
         classes: number of logits.
         height: height of the input in pixels.
         width: width of the input in pixels.
@@ -64,13 +64,13 @@ class PlainNetwork(nn.Module):
         dropout: float = 0.5,
         active: str = "relu",
     ) -> None:
-        """Build the network with freshly drawn weights (`initialise`)."""
+        """Build the network with newly initialised weights (`initialise`)."""
         super().__init__()
         convolutions, dense = split_head(layers)
         rows, columns = self._side(convolutions, height), self._side(convolutions, width)
         if head not in ("dense", "gap") or (head == "gap" and dense) or min(rows, columns) < 1:
             name = type(self).__name__
-            raise ValueError(f"no {name} with head {head!r}, {dense=}, input {height}x{width}")
+            raise ValueError(f"invalid {name}: head {head!r}, {dense=}, input {height}x{width}")
         self.features = self._features(convolutions, batch_norm=batch_norm, active=active)
         channels = [int(w) for w in convolutions if w != "M"][-1]
         self.avgpool: nn.Module
@@ -115,7 +115,7 @@ class PlainNetwork(nn.Module):
 
     @staticmethod
     def dense_layer(inputs: int, outputs: int, dropout: float, active: str) -> list[nn.Module]:
-        """The modules of one hidden dense layer."""
+        """Return the modules of one hidden dense layer."""
         return [nn.Linear(inputs, outputs), activation(active), nn.Dropout(dropout)]
 
     @classmethod
@@ -126,7 +126,7 @@ class PlainNetwork(nn.Module):
 
     @classmethod
     def _side(cls, layers: Layers, side: int) -> int:
-        """Height or width of the features of an input of `side` pixels; below 1 if too small."""
+        """Return the feature size for an input of `side` pixels; below 1 if it is too small."""
         for kernel, stride, padding in cls._shapes(layers):
             side = (side + 2 * padding - kernel) // stride + 1
         return side

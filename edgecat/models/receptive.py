@@ -1,4 +1,4 @@
-"""How much of the picture each layer of a network sees, worked out from its graph.
+"""Receptive fields of the layers of a network, computed from its graph.
 
 Source: Araujo, Norris and Sim, 2019, https://doi.org/10.23915/distill.00021, equations 1 to 3.
 """
@@ -23,12 +23,12 @@ _WHOLE = (nn.Flatten, nn.Linear, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 @dataclass(frozen=True)
 class Axis:
-    """What the places of a map see along rows or along columns, in pixels.
+    """The receptive fields of a map along rows or columns, in pixels.
 
     Attributes:
-        size: pixels that one place sees.
-        stride: pixels from what one place sees to what the next one sees.
-        start: first pixel that place 0 sees; below 0 it sees padding.
+        size: extent of the receptive field.
+        stride: distance between the fields of neighbouring positions.
+        start: first pixel of the field of position 0; below 0 is padding.
     """
 
     size: int = 1
@@ -36,7 +36,7 @@ class Axis:
     start: int = 0
 
     def through(self, kernel: int, stride: int, padding: int = 0, dilation: int = 1) -> Axis:
-        """What the places of the map after a convolution or pool see."""
+        """Return the field after a convolution or pool."""
         reach = dilation * (kernel - 1)
         return Axis(
             size=self.size + reach * self.stride,
@@ -45,34 +45,34 @@ class Axis:
         )
 
     def joined(self, other: Axis) -> Axis:
-        """What is seen where two ways meet, whose strides have to be equal."""
+        """Return the field where two branches with equal strides meet."""
         start = min(self.start, other.start)
         end = max(self.start + self.size, other.start + other.size)
         return Axis(end - start, self.stride, start)
 
     def span(self, place: int) -> tuple[int, int]:
-        """First pixel, and the one after the last, that a place sees, padding included."""
+        """Return the pixel range, end exclusive, that a position sees, padding included."""
         first = self.start + place * self.stride
         return first, first + self.size
 
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of a layer's places, along rows and columns."""
+    """The receptive field of a layer, along rows and columns."""
 
     rows: Axis = Axis()
     columns: Axis = Axis()
 
 
 def receptive_fields(model: nn.Module) -> dict[str, Field]:
-    """Work out the receptive field of every layer.
+    """Compute the receptive field of every layer.
 
     Args:
-        model: as `build_model` gives it; it is only looked at, as it answers in evaluation mode.
+        model: from `build_model`; it is traced in evaluation mode and not changed.
 
     Returns:
-        By the name of the submodule, in the order of computation: of convolutions, pools, norms and
-        activations; layers after which every place sees the whole picture are left out.
+        By submodule name, in execution order: convolutions, pools, norms and
+        activations; layers from which every position sees the whole image are left out.
     """
     training = model.training
     try:
@@ -89,7 +89,7 @@ def receptive_fields(model: nn.Module) -> dict[str, Field]:
 
 
 def _field(node: fx.Node, inputs: list[Field], modules: dict[str, nn.Module]) -> Field | None:
-    """The field after one step; None where every place sees the whole picture, or is none."""
+    """Return the field after one step; None if a position sees the whole image, or has no field."""
     if node.op == "placeholder":
         return Field()
     if node.op == "call_function" and node.target in _JOINS:
@@ -106,7 +106,7 @@ def _field(node: fx.Node, inputs: list[Field], modules: dict[str, nn.Module]) ->
 
 
 def _through(field: Field, *settings: tuple[int, int]) -> Field:
-    """The field after a window: kernel, stride, padding, dilation, each for rows and columns."""
+    """Return the field after a window: kernel, stride, padding, dilation, for rows and columns."""
     rows, columns = zip(*settings, strict=True)
     return Field(field.rows.through(*rows), field.columns.through(*columns))
 

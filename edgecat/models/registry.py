@@ -1,4 +1,4 @@
-"""The table of architectures, and the one function that builds a module from a model card."""
+"""The table of architectures, and the function that builds a module from a model card."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 @dataclass(frozen=True)
 class Architecture:
-    """How one architecture is described in a card and built from it.
+    """One architecture: its description in a card and how to build it.
 
     Attributes:
-        name: in cards, and torchvision's.
-        paper: where it is published.
+        name: as in cards and torchvision.
+        paper: its publication.
         layers: the published widths.
-        build: makes the module that a card describes.
-        smallest: the least height and width of the input in pixels.
-        dense: the published widths of the dense head; empty where global average pooling is
-            published, and the only head there is.
-        batch_norm: whether it always has batch norm; None leaves it to the card.
+        build: builds the module that a card describes.
+        smallest: the minimum height and width of the input in pixels.
+        dense: the published widths of the dense head; empty if global average pooling is the
+            published and only head.
+        batch_norm: whether it always has batch norm; None: decided by the card.
         size: the published height and width of the input in pixels.
         dropout: the rate with the published head.
         normalisation: mean and standard deviation of RGB in 0..1 that official weights expect.
@@ -52,14 +52,14 @@ class Architecture:
         return "dense" if self.dense else "gap"
 
     def widths(self, *, head: str, factor: float = 1.0) -> Layers:
-        """The widths for a card: `head` is `dense` or `gap`, `factor` the channel multiplier.
+        """Return a card's widths: `head` is `dense` or `gap`, `factor` the channel multiplier.
 
         Raises:
             UserError: it has no dense head.
         """
         if head == "dense" and not self.dense:
             raise UserError(
-                f"{self.name} ends in global average pooling, as published, and has no dense head. "
+                f"{self.name} ends in global average pooling, as published, without a dense head. "
                 "Use --head gap"
             )
         return scaled(self.layers + (self.dense if head == "dense" else ()), factor)
@@ -76,7 +76,7 @@ class Architecture:
         activation: str = "relu",
         fit: Fit = "crop",
     ) -> ModelCard:
-        """Describe a network; what is left out is as published.
+        """Describe a network; omitted options are as published.
 
         Args:
             labels: class names.
@@ -89,10 +89,10 @@ class Architecture:
             fit: `crop`, `letterbox` or `stretch`.
 
         Raises:
-            UserError: a head that it does not have, or no batch norm where it has it always.
+            UserError: an unsupported head, or batch norm disabled although it is mandatory.
         """
         if self.batch_norm and batch_norm is False:
-            raise UserError(f"{self.name} always has batch norm. Leave out --no-batch-norm")
+            raise UserError(f"{self.name} always has batch norm. Omit --no-batch-norm")
         head = head or self.head
         size = size or self.size
         published = self.dropout if head == self.head else 0.0
@@ -180,24 +180,24 @@ def architecture(name: str) -> Architecture:
     """Look up an architecture.
 
     Args:
-        name: as in `ARCHITECTURES`; torchvision's `vgg16_bn` is `vgg16` that always has batch norm.
+        name: as in `ARCHITECTURES`; torchvision's `vgg16_bn` is `vgg16` with batch norm.
 
     Raises:
-        UserError: there is no such architecture.
+        UserError: unknown architecture.
     """
     known = ARCHITECTURES.get(name.removesuffix("_bn"))
     if known is None or (name not in ARCHITECTURES and known.batch_norm is not None):
         wanted = ", ".join(ARCHITECTURES)
-        raise UserError(f"architecture {name!r} is unknown; expected one of {wanted}")
+        raise UserError(f"unknown architecture {name!r}; expected one of {wanted}")
     return known if name in ARCHITECTURES else replace(known, batch_norm=True)
 
 
 def build_model(card: ModelCard) -> nn.Module:
-    """Build the PyTorch module that a card describes, with freshly drawn weights.
+    """Build the PyTorch module that a card describes, with newly initialised weights.
 
     Args:
-        card: architecture, layers, head, batch norm, dropout, activation, labels and input size
-            count.
+        card: its architecture, layers, head, batch norm, dropout, activation, labels and input
+            size are used.
 
     Returns:
         A module from normalised RGB, float (n, 3, height, width), to logits, float (n, classes); in
@@ -205,13 +205,13 @@ def build_model(card: ModelCard) -> nn.Module:
 
     Raises:
         UserError: an unknown architecture.
-        CardError: widths or sizes from which the architecture cannot be built.
+        CardError: widths or sizes that the architecture does not support.
     """
     known = architecture(card.architecture)
     try:
         return known.build(card)
     except (ValueError, TypeError, RuntimeError) as error:
         raise CardError(
-            f"the model card describes no {card.architecture} that can be built ({error}). "
+            f"cannot build the {card.architecture} that the model card describes ({error}). "
             "Train or export the model again"
         ) from error

@@ -18,12 +18,12 @@ RESNET: Layers = (64, 64, 128, 256, 512)
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around which the input takes a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     expansion = 1
 
     def __init__(self, inputs: int, width: int, stride: int, active: str) -> None:
-        """Take `inputs` channels to `width`, and every `stride`-th pixel."""
+        """Map `inputs` channels to `width`, with a stride."""
         super().__init__()
         self.conv1 = _conv(inputs, width, 3, stride)
         self.bn1 = nn.BatchNorm2d(width)
@@ -40,12 +40,12 @@ class Block(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3x3 convolution between two 1x1 that narrow and widen; the input takes a shortcut."""
+    """A 3x3 convolution between two 1x1 that reduce and expand the channels, with a shortcut."""
 
     expansion = 4
 
     def __init__(self, inputs: int, width: int, stride: int, active: str) -> None:
-        """Take `inputs` channels to four times `width`, and every `stride`-th pixel."""
+        """Map `inputs` channels to four times `width`, with a stride."""
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = _conv(inputs, width, 1)
@@ -70,7 +70,7 @@ class ResNet(nn.Module):
 
     Args:
         block: `Block` or `Bottleneck`.
-        depths: blocks of each of the four stages.
+        depths: number of blocks of each of the four stages.
         layers: widths of the first convolution and of the four stages.
         classes: number of logits.
         dropout: rate before the dense layer while training; 0 as published.
@@ -90,7 +90,7 @@ class ResNet(nn.Module):
         dropout: float = 0.0,
         active: str = "relu",
     ) -> None:
-        """Build the network with freshly drawn weights (`initialise`)."""
+        """Build the network with newly initialised weights (`initialise`)."""
         super().__init__()
         first, *widths = (int(width) for width in layers)
         if len(widths) != len(depths):
@@ -144,7 +144,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """The way around a block; an empty one has no parameters, as in the official weights."""
+    """The shortcut of a block; an identity has no parameters, as in the official weights."""
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
     return nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
@@ -158,7 +158,7 @@ def _stage(
     stride: int,
     active: str,
 ) -> nn.Sequential:
-    """`depth` blocks, of which the first takes `inputs` channels and `stride`."""
+    """Build `depth` blocks; the first one takes `inputs` channels and `stride`."""
     outputs = width * block.expansion
     blocks = [
         block(outputs if i else inputs, width, 1 if i else stride, active) for i in range(depth)

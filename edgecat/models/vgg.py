@@ -30,10 +30,10 @@ DENSE: Layers = (4096, 4096)
 
 
 class VGG(PlainNetwork):
-    """A VGG: 3x3 convolutions and 2x2 max pools; arguments and errors as of `PlainNetwork`.
+    """A VGG: 3x3 convolutions and 2x2 max pools; arguments and errors as for `PlainNetwork`.
 
-    VGG16 takes inputs of 32 pixels and more. Its dense head pools the features to 7 x 7; `gap`
-    stands in place of 124 M parameters. With batch norm it is torchvision's `vgg16_bn`.
+    VGG16 takes inputs of 32 pixels or more. Its dense head pools the features to 7 x 7; `gap`
+    replaces 124 M parameters. With batch norm it is torchvision's `vgg16_bn`.
     """
 
     pool = (2, 2, 0)

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: the official ImageNet files, and how they and checkpoints are read."""
+"""Pretrained weights: reads the official ImageNet files and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 IMAGENET = "imagenet"
 
-# torchvision's files of its first ImageNet weights (IMAGENET1K_V1) by its names of the networks.
-# The digits in a file's name begin its SHA-256.
+# torchvision's files of its first ImageNet weights (IMAGENET1K_V1), by torchvision's network names.
+# The digits in a file name are the start of its SHA-256.
 OFFICIAL = {
     "alexnet": "alexnet-owt-7be5be79.pth",
     "googlenet": "googlenet-1378be20.pth",
@@ -43,12 +43,12 @@ _SITE = "https://download.pytorch.org/models"
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors to start from.
+    """Initial weights.
 
     Attributes:
-        name: of the file.
+        name: file name.
         tensors: float32 or integers on the CPU, by torchvision's names.
-        labels: of the classes that they tell apart; None where the file does not say.
+        labels: class names; None if the file does not contain them.
     """
 
     name: str
@@ -57,17 +57,17 @@ class Weights:
 
 
 def described(source: str, card: ModelCard) -> ModelCard:
-    """Describe the network to train where its weights start from `source`.
+    """Describe the network to train when its weights are initialised from `source`.
 
     Args:
         source: `imagenet`, a `.safetensors` checkpoint or a `.pth` state dict.
-        card: the network as the options describe it.
+        card: the network described by the options.
 
     Returns:
-        The card; from a checkpoint come widths, head, batch norm, activation and normalisation.
+        The card; widths, head, batch norm, activation and normalisation come from a checkpoint.
 
     Raises:
-        UserError: no such weights, or another network's.
+        UserError: unknown weights, or weights of another network.
     """
     if source == IMAGENET:
         official(card)
@@ -75,7 +75,7 @@ def described(source: str, card: ModelCard) -> ModelCard:
     path = Path(source)
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise UserError(
-            f"--weights is {source!r}; expected imagenet, a .safetensors checkpoint of edgecat or "
+            f"--weights is {source!r}; expected imagenet, an edgecat .safetensors checkpoint or "
             "an official .pth file"
         )
     return _like(read_card(path), card, path) if path.suffix == ".safetensors" else card
@@ -84,15 +84,15 @@ def described(source: str, card: ModelCard) -> ModelCard:
 def read_weights(
     source: str, card: ModelCard, *, on_progress: Progress = lambda done, total: None
 ) -> Weights:
-    """Read the tensors, fetching the official ones first where they are not in the cache.
+    """Read the tensors, downloading official ones that are not in the cache.
 
     Args:
-        source: as in `described`.
-        card: what `described` gave.
-        on_progress: as in `fetch`.
+        source: as for `described`.
+        card: the result of `described`.
+        on_progress: as for `fetch`.
 
     Raises:
-        UserError: they cannot be fetched or read.
+        UserError: they cannot be downloaded or read.
     """
     path = fetched(official(card), on_progress) if source == IMAGENET else Path(source)
     if path.suffix != ".safetensors":
@@ -104,34 +104,34 @@ def read_weights(
 
 
 def official(card: ModelCard) -> str:
-    """Name the official file for a network.
+    """Return the official file for a network.
 
     Raises:
-        UserError: there is none: another width, activation or kind of batch norm.
+        UserError: there is none for this width, activation or batch norm setting.
     """
     known = ARCHITECTURES[card.architecture]
     optional_norm = card.batch_norm and known.batch_norm is None
     name = f"{card.architecture}_bn" if optional_norm else card.architecture
     if name not in OFFICIAL:
         raise UserError(
-            f"there are no official weights of {card.architecture} with batch norm. "
+            f"there are no official weights for {card.architecture} with batch norm. "
             "Use --no-batch-norm"
         )
     if card.layers != known.widths(head=card.head):
         raise UserError(
-            f"the official weights of {card.architecture} are of full width; got another --width. "
+            f"the official weights of {card.architecture} have full width; got another --width. "
             "Use --width 1"
         )
     if card.activation != "relu":
         raise UserError(
             f"the official weights were trained with relu; got --activation {card.activation}. "
-            "Leave it out"
+            "Omit it"
         )
     return OFFICIAL[name]
 
 
 def fetched(name: str, on_progress: Progress = lambda done, total: None) -> Path:
-    """Return an official file, from the cache or from `EDGECAT_WEIGHTS_URL`, else its own site.
+    """Return an official file from the cache, `EDGECAT_WEIGHTS_URL` or its own site.
 
     Raises:
         UserError: as `fetch`.
@@ -141,16 +141,16 @@ def fetched(name: str, on_progress: Progress = lambda done, total: None) -> Path
         f"{site.rstrip('/')}/{name}",
         digest=f"sha256:{Path(name).stem.rpartition('-')[2]}",
         cache=cache_folder() / "weights",
-        advice="Or keep the file where you like and name it: --weights FILE",
+        advice="Or download the file yourself and pass it: --weights FILE",
         on_progress=on_progress,
     )
 
 
 def _like(made: ModelCard, card: ModelCard, path: Path) -> ModelCard:
-    """The network of a checkpoint's card, with all else from `card`."""
+    """Return `card` with the network of a checkpoint's card."""
     if made.architecture != card.architecture:
         raise UserError(
-            f"{path} holds a {made.architecture}; expected a {card.architecture}. "
+            f"{path} contains a {made.architecture}; expected a {card.architecture}. "
             f"Use --arch {made.architecture}"
         )
     return replace(
@@ -165,23 +165,23 @@ def _like(made: ModelCard, card: ModelCard, path: Path) -> ModelCard:
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
-    """Read an official file; code in a pickle is never run."""
+    """Read an official file, without executing code in the pickle."""
     import torch
 
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror or error}. Name a file that is there"
+            f"cannot read {path}: {error.strerror or error}. Use an existing file"
         ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path} is no official file of weights, or damaged; expected a state dict of tensors "
+            f"{path} is not an official weights file, or damaged; expected a state dict of tensors "
             "that torch.load reads with weights_only=True"
         ) from error
     if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
         raise UserError(
-            f"{path} holds more than weights; expected a state dict of tensors, as official files "
-            "are. Save model.state_dict() instead"
+            f"{path} contains more than weights; expected a state dict of tensors. "
+            "Save model.state_dict() instead"
         )
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}

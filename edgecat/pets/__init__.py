@@ -1,1 +1,1 @@
-"""The drawn animals: shapes, heads, bodies, coats, scenery and the camera that takes them."""
+"""Synthetic pets: shapes, heads, bodies, coats, scenery and a virtual camera."""

@@ -1,6 +1,6 @@
-"""The bodies of a cat and a dog in four poses, as shapes for a brush.
+"""The bodies of a cat and a dog in four poses, as brush shapes.
 
-One unit is the radius of the head, whose middle is the origin; the animal faces the viewer or +x.
+The unit is the radius of the head, whose centre is the origin; the animal faces the viewer or +x.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from edgecat.pets.paint import Brush, Points, bow, ellipse, loop, mirrored, ribb
 
 
 def draw_face(brush: Brush, species: int, looks: Looks) -> None:
-    """Draw head and chest from in front."""
+    """Draw head and chest, front view."""
     _front_torso(brush, species, looks)
     _head_over(brush, species, looks, drop=0.0)
 
 
 def draw_sitting(brush: Brush, species: int, looks: Looks) -> None:
-    """Draw the animal sitting, from in front."""
+    """Draw the animal sitting, front view."""
     cat = species == CAT
     brush.shadow(ellipse(0, 3.15, 1.6, 0.3), 0.4, 0.4)
     _tail(brush.at(0.8, 2.8), species, looks, upright=False)
@@ -52,7 +52,7 @@ def _front_torso(brush: Brush, species: int, looks: Looks) -> None:
 
 
 def draw_standing(brush: Brush, species: int, looks: Looks) -> None:
-    """Draw the animal standing or walking towards +x, from its side."""
+    """Draw the animal standing or walking towards +x, side view."""
     cat = species == CAT
     long = looks.between(12, 2.7, 3.3) if cat else looks.between(12, 2.3, 3.1)
     floor = looks.between(13, 2.7, 3.1) if cat else looks.between(13, 2.9, 3.7)
@@ -88,7 +88,7 @@ def draw_standing(brush: Brush, species: int, looks: Looks) -> None:
 def _legs(
     species: int, looks: Looks, size: tuple[float, float], *, far: bool
 ) -> tuple[list[Points], list[tuple[float, float, float]]]:
-    """Give the outlines of the two legs of one side, and where their paws are and how large."""
+    """Return the outlines of the two legs of one side, with positions and sizes of their paws."""
     long, floor = size
     thick = looks.between(15, 0.17, 0.22) if species == CAT else looks.between(15, 0.2, 0.28)
     stride = looks.between(18, -0.5, 0.5) * (-1 if far else 1)
@@ -111,7 +111,7 @@ def _paws(
 
 
 def draw_lying(brush: Brush, species: int, looks: Looks) -> None:
-    """Draw the animal lying, its front towards the viewer."""
+    """Draw the animal lying, facing the viewer."""
     cat = species == CAT
     long = looks.between(12, 2.3, 2.9)
     thick = looks.between(15, 0.2, 0.25) if cat else looks.between(15, 0.26, 0.32)
@@ -194,4 +194,4 @@ POSES: Mapping[str, Pose] = {
     "standing": (draw_standing, (-4.5, -1.7, 1.2, 3.3)),
     "lying": (draw_lying, (-3.6, -1.5, 1.3, 1.9)),
 }
-"""Each pose with the box (left, top, right, bottom) that it fills."""
+"""Each pose with its bounding box (left, top, right, bottom)."""

@@ -1,4 +1,4 @@
-"""`synthetic://pets`: a live camera that sees drawn cats and dogs, and needs no device."""
+"""`synthetic://pets`: a virtual live camera that shows drawn cats and dogs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _DEFAULTS = {
     "seconds": 2.0,
     "frames": 0.0,
 }
-_KEPT = 8  # animals that are drawn once and then come again
+_KEPT = 8  # animals that are drawn once and then repeat
 _SWAY = 16  # pixels to either side
 
 
 class DrawnCamera(Source):
-    """A live source of drawn animals, one after the other, swaying a little.
+    """A live source of drawn animals, one after the other, swaying slightly.
 
     Args:
         name: used in messages.
-        fps: frames a second, by the clock: a reader that is too slow misses some.
+        fps: frames per second of wall-clock time: a slow reader misses frames.
         width: of the frames.
         height: likewise.
-        seed: as `synthetic_pets` takes it.
-        seconds: that each animal is seen.
-        frames: after how many to end; 0 never.
+        seed: as for `synthetic_pets`.
+        seconds: display time of each animal.
+        frames: number of frames before the source ends; 0: unlimited.
     """
 
     live = True
@@ -74,7 +74,7 @@ class DrawnCamera(Source):
         return Shot(np.ascontiguousarray(scene[:, left : left + self._size[1]]))
 
     def _animal(self, number: int) -> NDArray[np.uint8]:
-        """Return an animal's scene, wider than a frame; it is drawn when it is first seen."""
+        """Return an animal's scene, wider than a frame; it is drawn on first use."""
         if number not in self._animals:
             from edgecat.pets.synthetic import draw_pet
             from edgecat_runtime.system.opencv import cv2_module
@@ -91,10 +91,10 @@ class DrawnCamera(Source):
 def open_drawn_camera(text: str, options: SourceOptions) -> DrawnCamera:
     """Open `synthetic://pets?fps=60&width=640&height=480&seed=0&seconds=2&frames=0`.
 
-    What the options say of width, height and fps wins.
+    Width, height and fps in the options take precedence.
 
     Raises:
-        UserError: another place than `pets`, an unknown or impossible value.
+        UserError: a name other than `pets`, or an unknown or invalid value.
     """
     parts = urlsplit(text)
     values = dict(_DEFAULTS)
@@ -109,9 +109,9 @@ def open_drawn_camera(text: str, options: SourceOptions) -> DrawnCamera:
     for key in ("fps", "width", "height"):
         values[key] = getattr(options, key) or values[key]
     if not (0 < values["fps"] <= 1000 and values["seconds"] > 0):
-        raise UserError(f"{text}: fps goes from above 0 to 1000, and seconds are more than 0")
+        raise UserError(f"{text}: expected fps above 0 and at most 1000, and seconds above 0")
     if not all(16 <= values[key] <= 4096 for key in ("width", "height")):
-        raise UserError(f"{text}: width and height go from 16 to 4096")
+        raise UserError(f"{text}: expected width and height from 16 to 4096")
     return DrawnCamera(
         text,
         fps=values["fps"],

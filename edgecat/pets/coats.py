@@ -1,4 +1,4 @@
-"""Colours, textures and coats of fur, drawn by dice that know nothing of the species."""
+"""Colours, textures and fur coats, drawn at random independently of the species."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FURS: tuple[Colour, ...] = (
 
 
 class Dice:
-    """Uniform numbers for one stage of one picture; no stage disturbs another."""
+    """Uniform random numbers for one stage of one image, independent of other stages."""
 
     def __init__(self, seed: int, stage: int) -> None:
         self._draw = random.Random(f"{seed}/{stage}").random
@@ -31,21 +31,21 @@ class Dice:
         return low + (high - low) * self._draw()
 
     def below(self, count: int) -> int:
-        """Draw a whole number in 0..count-1."""
+        """Draw an integer in 0..count-1."""
         return int(self._draw() * count)
 
     def chance(self, share: float) -> bool:
-        """Say yes with this probability."""
+        """Return True with this probability."""
         return self._draw() < share
 
     def colour(self, low: float = 20, high: float = 245) -> Colour:
-        """Draw any colour, seldom a garish one."""
+        """Draw a colour, rarely a garish one."""
         grey, vivid = self.between(low, high), self.between(0, 70)
         b, g, r = (grey + self.between(-vivid, vivid) for _ in range(3))
         return _colour(b, g, r)
 
     def fur(self) -> Colour:
-        """Draw a fur colour, a little off the list."""
+        """Draw a fur colour close to one of the list."""
         b, g, r = FURS[self.below(len(FURS))]
         lift, warm = self.between(-14, 14), self.between(-8, 8)
         return _colour(b + lift - warm, g + lift, r + lift + warm)
@@ -58,7 +58,7 @@ def _colour(*channels: float) -> Colour:
 
 @lru_cache(maxsize=1)
 def _tiles() -> dict[str, Image]:
-    """Textures (768, 768), 0..255: tiles of 256 that join without a seam, 3 x 3 of them."""
+    """Return textures (768, 768), 0..255: seamless tiles of 256, repeated 3 x 3."""
     rng = np.random.default_rng(20140904)
     wide, middle, fine = (_noise(rng, cells) for cells in (5, 12, 40))
     x = np.arange(TILE) / TILE
@@ -79,7 +79,7 @@ def _tiles() -> dict[str, Image]:
 
 
 def _noise(rng: np.random.Generator, cells: int) -> NDArray[np.float64]:
-    """Smooth noise that repeats, about -1..1, with `cells` bumps across the tile."""
+    """Return smooth tileable noise, roughly -1..1, with `cells` bumps across the tile."""
     grid = np.tile(rng.uniform(-1, 1, (cells, cells)).astype(np.float32), (3, 3))
     large: NDArray[np.float64] = cv2.resize(
         grid, (3 * TILE, 3 * TILE), interpolation=cv2.INTER_CUBIC
@@ -89,7 +89,7 @@ def _noise(rng: np.random.Generator, cells: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=4)
 def _hairs(side: int) -> Image:
-    """Fine hairs drawn out downwards, (side, side, 3), about 128."""
+    """Return fine vertical hairs, (side, side, 3), around 128."""
     rng = np.random.default_rng(7)
     hairs = rng.normal(0, 60, (192, 192)).astype(np.float32)
     hairs = cv2.resize(cv2.GaussianBlur(hairs, (0, 0), sigmaX=0.8, sigmaY=3.0), (side, side))
@@ -97,23 +97,23 @@ def _hairs(side: int) -> Image:
 
 
 def _ramp(a: Colour, b: Colour) -> Image:
-    """Give the table (1, 256, 3) that colours a texture from `a` (at 0) to `b` (at 255)."""
+    """Return the table (1, 256, 3) that colours a texture from `a` (at 0) to `b` (at 255)."""
     ends = np.array([[a, b]], np.float32)
     weight = np.arange(256, dtype=np.float32)[:, None] / 255
     return (ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * weight).astype(np.uint8)
 
 
 def textured(name: str, a: Colour, b: Colour, matrix: Points, side: int) -> Image:
-    """Lay a texture from colour to colour; the (2, 3) `matrix` takes pixels into its tile."""
+    """Render a texture between two colours; the (2, 3) `matrix` maps pixels into its tile."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     field = cv2.warpAffine(_tiles()[name], matrix, (side, side), flags=flags)
     return cv2.LUT(cv2.cvtColor(field, cv2.COLOR_GRAY2BGR), _ramp(a, b))  # type: ignore[no-any-return]
 
 
 def coats(dice: Dice, side: int, frame: Points) -> tuple[Image, Image]:
-    """Paint the main coat, patterned, and the second one, plain: each (side, side, 3).
+    """Paint the patterned main coat and the plain second one, each (side, side, 3).
 
-    The pattern moves with `frame`, the animal's (2, 3) matrix from its units to pixels.
+    The pattern follows `frame`, the animal's (2, 3) matrix from its units to pixels.
     """
     kind = ("solid", "patches", "stripes", "spots", "ticked")[dice.below(5)]
     base, second = dice.fur(), dice.fur()

@@ -1,4 +1,4 @@
-"""What stands between a drawn pet and the viewer: things in front of it, light, lens and sensor."""
+"""Occluders, light, lens and sensor between a drawn pet and the viewer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgecat_runtime.types import Image
 
 
 def occlude(dice: Dice, picture: Image, mask: Image) -> None:
-    """Put something in front of the animal, in one picture of three, and take it from the mask."""
+    """Add an occluder in one image of three, and remove its area from the mask."""
     if not dice.chance(0.33):
         return
     side = picture.shape[0]
@@ -34,7 +34,7 @@ def _bars(dice: Dice, side: int) -> list[Points]:
 
 
 def _leaf(dice: Dice, side: int) -> list[Points]:
-    """Let leaves hang in from a corner."""
+    """Draw leaves hanging in from a corner."""
     corner = np.array([dice.below(2), dice.below(2)], np.float64)
     leaves = []
     for _ in range(2 + dice.below(3)):
@@ -46,7 +46,7 @@ def _leaf(dice: Dice, side: int) -> list[Points]:
 
 
 def _edge(dice: Dice, side: int) -> list[Points]:
-    """Let the animal look over a wall, or round a door."""
+    """Draw a wall or door that the animal looks over or around."""
     near, far = side * (1 - dice.between(0.1, 0.3)), side + 9.0
     slant = near + dice.between(-0.08, 0.08) * side
     wall = np.array([(-9.0, near), (far, slant), (far, far), (-9.0, far)])
@@ -57,14 +57,14 @@ def _edge(dice: Dice, side: int) -> list[Points]:
 
 
 def _ball(dice: Dice, side: int) -> list[Points]:
-    """Let a striped ball lie in front."""
+    """Draw a striped ball in front."""
     x, y = dice.between(0.1, 0.9) * side, dice.between(0.65, 1) * side
     r = dice.between(0.08, 0.17) * side
     return [ellipse(x, y, r, r), ellipse(x, y, r * 0.3, r, dice.between(0, 3))]
 
 
 def _blades(dice: Dice, side: int) -> list[Points]:
-    """Let grass stand in front, from the lower edge."""
+    """Draw grass in front, from the lower edge."""
     blades = []
     for _ in range(10 + dice.below(14)):
         x, high, lean = (
@@ -79,7 +79,7 @@ def _blades(dice: Dice, side: int) -> list[Points]:
 
 
 def expose(dice: Dice, picture: Image) -> Image:
-    """Take the photograph: a light that falls off, brightness, warmth, blur and sensor noise."""
+    """Simulate the exposure: light fall-off, brightness, warmth, blur and sensor noise."""
     side = picture.shape[0]
     grid = np.full((4, 4, 3), dice.between(0.75, 1.15), np.float32)
     fall = np.linspace(-1, 1, 4)
@@ -102,6 +102,6 @@ def expose(dice: Dice, picture: Image) -> Image:
 
 @lru_cache(maxsize=4)
 def _grain(side: int) -> Image:
-    """Sensor noise (side, side, 3) about 128, of standard deviation 16."""
+    """Return sensor noise (side, side, 3) around 128, with standard deviation 16."""
     rng = np.random.default_rng(19980518)
     return np.clip(rng.normal(128, 16, (side, side, 3)), 0, 255).astype(np.uint8)

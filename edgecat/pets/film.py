@@ -1,4 +1,4 @@
-"""A film of drawn pets: the camera pans and zooms over one scene after the other, by hand."""
+"""A film of drawn pets: a hand-held camera pans and zooms over one scene after the other."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from edgecat_runtime.outputs.matroska import MatroskaWriter
 from edgecat_runtime.system.atomic import atomic_path
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.paths import native_path
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
 HEIGHT, WIDTH, FPS = 480, 576, 25
 _DRAWN = 800  # side of the drawing that the camera moves over
-_FADE = 8  # frames in which one scene becomes the next
-_SHAKE = 0.004  # of the drawing's side
+_FADE = 8  # frames of the cross-fade between scenes
+_SHAKE = 0.004  # fraction of the drawing's side
 _JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawn pet and the camera's way over it.
+    """One drawn pet and the camera's path over it.
 
     Attributes:
-        label: what it shows.
+        label: its label.
         picture: uint8 (side, side, 3) BGR.
-        start: middle and width of the first frame's view, as shares of the picture's side.
-        end: likewise of the last frame's.
-        phase: of the hand's shaking, in radians.
+        start: centre and width of the first frame's view, as fractions of the image's side.
+        end: likewise for the last frame.
+        phase: phase of the hand shake, in radians.
     """
 
     label: str
@@ -44,7 +44,7 @@ class Scene:
     phase: float
 
     def view(self, moment: float, height: int = HEIGHT, width: int = WIDTH) -> Image:
-        """Return what the camera sees at a moment, 0..1: uint8 (height, width, 3) BGR."""
+        """Return the camera's view at a time, 0..1: uint8 (height, width, 3) BGR."""
         cv2 = cv2_module()
         eased = 0.5 - 0.5 * math.cos(math.pi * min(max(moment, 0.0), 1.0))
         x, y, share = (a + eased * (b - a) for a, b in zip(self.start, self.end, strict=True))
@@ -62,16 +62,16 @@ class Scene:
 
 
 def write_clip(path: Path, *, scenes: int, frames: int, seed: int) -> tuple[str, ...]:
-    """Write a film in which every scene is on for the same time.
+    """Write a film in which every scene has the same length.
 
     Args:
-        path: a `.mkv`.
-        scenes: cats and dogs in a drawn order.
-        frames: of each scene.
-        seed: of everything.
+        path: a `.mkv` file.
+        scenes: number of scenes, cats and dogs in random order.
+        frames: frames per scene.
+        seed: random seed.
 
     Returns:
-        What each frame shows: the label of the scene that is on, or more on, there.
+        The label of each frame: that of its scene, or of the stronger one in a cross-fade.
 
     Raises:
         UserError: the file cannot be written.
@@ -89,22 +89,22 @@ def write_clip(path: Path, *, scenes: int, frames: int, seed: int) -> tuple[str,
 
 
 def webm_from_clip(clip: Path, *, width: int, every: int) -> bytes | None:
-    """Re-encode a film as WebM (VP8), which every browser plays.
+    """Re-encode a film as WebM (VP8), which every browser supports.
 
     Args:
-        clip: the film.
-        width: of the pictures, in pixels; the height follows.
-        every: keep one frame of so many.
+        clip: path of the film.
+        width: of the frames, in pixels; the height follows.
+        every: keep every n-th frame.
 
     Returns:
-        The file's bytes; None where this OpenCV does not write WebM.
+        The file's bytes; None if this OpenCV cannot write WebM.
     """
     cv2 = cv2_module()
     with TemporaryDirectory() as folder:
         path, writer = Path(folder) / "clip.webm", None
         for picture in _read(clip, width, every):
             if writer is None:
-                with quiet_stderr():
+                with suppress_stderr():
                     size = (picture.shape[1], picture.shape[0])
                     codec = cv2.VideoWriter.fourcc(*"VP80")
                     writer = cv2.VideoWriter(str(path), codec, FPS / every, size)
@@ -116,7 +116,7 @@ def webm_from_clip(clip: Path, *, width: int, every: int) -> bytes | None:
 
 
 def jpegs_from_clip(clip: Path, *, width: int, every: int) -> list[bytes]:
-    """Give a film's frames as JPEG files, for a page without WebM; arguments as above."""
+    """Return a film's frames as JPEG files, for a page without WebM; arguments as above."""
     cv2 = cv2_module()
     quality = [cv2.IMWRITE_JPEG_QUALITY, 70]
     return [
@@ -125,7 +125,7 @@ def jpegs_from_clip(clip: Path, *, width: int, every: int) -> list[bytes]:
 
 
 def _filmed(scenes: int, frames: int, seed: int) -> Iterator[tuple[str, Image]]:
-    """Yield label and picture of every frame; a scene fades into the next."""
+    """Yield label and image of every frame, with cross-fades between scenes."""
     previous: Scene | None = None
     for scene in _scenes(scenes, seed):
         for number in range(frames):
@@ -149,7 +149,7 @@ def _scenes(count: int, seed: int) -> Iterator[Scene]:
 
 
 def framing(random: np.random.Generator) -> tuple[float, float, float]:
-    """Draw a view, its middle and width, that leaves the drawing by no more than a shake."""
+    """Draw a random view, centre and width, that exceeds the drawing by at most the shake."""
     width = random.uniform(0.88, 0.99)
     sideways, upright = (1 - width) / 2, (1 - width * HEIGHT / WIDTH) / 2
     x = 0.5 + random.uniform(-sideways, sideways)

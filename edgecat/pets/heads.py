@@ -1,7 +1,7 @@
-"""The heads of a cat and a dog, as shapes for a brush.
+"""The heads of a cat and a dog, as brush shapes.
 
-One unit is the radius of the head, whose middle is the origin. Nothing here decides a colour: both
-animals wear whatever the scene holds.
+The unit is the radius of the head, whose centre is the origin. No colour is decided here: both
+animals use the colours of the scene.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PINK: Colour = (150, 140, 225)
 
 @dataclass(frozen=True)
 class Looks:
-    """What a scene gives to an animal of either species; `u` are uniform numbers in 0..1.
+    """The traits that a scene gives to an animal of either species.
 
     Attributes:
         iris: Colour of the eyes.
@@ -28,12 +28,12 @@ class Looks:
         nose: Colour of the nose.
         whiskers: Colour of the whiskers.
         collar: Colour of the collar, or None.
-        pale: Whether muzzle, chest and paws wear the second coat.
+        pale: Whether muzzle, chest and paws have the second coat.
         yaw: How far the head is turned, -1..1, positive towards +x.
         nod: How far the face looks up (negative) or down, -1..1.
         tilt: How far the head leans, in radians.
         awake: How far the eyes are open, 0.25..1.
-        u: Numbers for the build of the body, (32,).
+        u: Uniform numbers in 0..1 for the build of the body, (32,).
     """
 
     iris: Colour
@@ -49,7 +49,7 @@ class Looks:
     u: Points
 
     def between(self, index: int, low: float, high: float) -> float:
-        """Give the build's number `index` between two values."""
+        """Return the build's number `index`, scaled between two values."""
         return low + (high - low) * float(self.u[index])
 
 
@@ -181,7 +181,7 @@ def _tongue(brush: Brush) -> None:
 
 
 def _eye(brush: Brush, looks: Looks, rx: float, ry: float, *, slit: float) -> None:
-    """Draw an eye; `slit` is the width of the pupil as a share of its height."""
+    """Draw an eye; `slit` is the width of the pupil as a fraction of its height."""
     open_ry = ry * looks.awake
     brush.flat(ellipse(0, 0, rx * 1.18, open_ry * 1.2), colour=blend(brush.ink, BLACK, 0.7))
     if looks.awake < 0.4:
@@ -201,7 +201,7 @@ def _pricked_ear(
     outer: tuple[float, float],
     tip: tuple[float, float],
 ) -> None:
-    """Draw a standing triangular ear; the one turned away is narrower."""
+    """Draw an upright triangular ear; the one turned away is narrower."""
     flip = np.array([side, 1.0])
     away = 1 - 0.3 * max(0.0, looks.yaw * side)
     a, b, top = (np.array(p) * flip * (away, 1) for p in (inner, outer, tip))

@@ -1,8 +1,8 @@
-"""Drawn frames that show neither cat nor dog: what a camera sees when no animal is there.
+"""Drawn frames without an animal.
 
 Five kinds, each drawn from a seed: scenery, textures, pages of text, noise, and plain frames
-(black, grey, white, coloured, shaded). They teach a model to say `unsure` (`edgecat evaluate
---calibrate`) and, from other seeds, show how often it does.
+(black, grey, white, coloured, shaded). They calibrate a model's `unsure` (`edgecat evaluate
+--calibrate`) and, from other seeds, measure how often it is given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgecat_runtime.types import Image
 
 HEIGHT, WIDTH = 240, 320
 _LETTERS = "abcdefghijklmnopqrstuvwxyz    etaoinshrdlu0123456789.,"
-_FONTS = 8  # of OpenCV's Hershey fonts: plain, serif and script
+_FONTS = 8  # OpenCV's Hershey fonts: plain, serif and script
 _Plane = NDArray[Any]
 
 
@@ -37,7 +37,9 @@ def draw_outlier(kind: str, seed: int) -> Image:
         UserError: an unknown kind or a negative seed.
     """
     if kind not in KINDS or seed < 0:
-        raise UserError(f"outlier {kind!r} of seed {seed}; expected one of {', '.join(KINDS)}")
+        raise UserError(
+            f"invalid outlier {kind!r}, seed {seed}; expected one of {', '.join(KINDS)}"
+        )
     return _PAINTERS[kind](Dice(seed, 1000 + KINDS.index(kind)), np.random.default_rng(seed))
 
 
@@ -47,7 +49,7 @@ def _scenery(dice: Dice, rng: np.random.Generator) -> Image:
 
 
 def _texture(dice: Dice, rng: np.random.Generator) -> Image:
-    """Paint a pattern between two colours, turned, lit from one side, or as a lens blurs it."""
+    """Paint a pattern between two colours, rotated, lit from one side, or blurred."""
     painter = (_stripes, _checks, _dots, _clouds, _bricks, _rings, _weave)[dice.below(7)]
     turn, unit = dice.between(0, math.pi), dice.between(6, 60)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
@@ -96,7 +98,7 @@ def _bricks(dice: Dice, rng: np.random.Generator, u: _Plane, v: _Plane) -> _Plan
 
 
 def _rings(dice: Dice, rng: np.random.Generator, u: _Plane, v: _Plane) -> _Plane:
-    """Paint rings about a point: wood, ripples, a target."""
+    """Paint rings around a point: wood, ripples, a target."""
     wobble = dice.between(0, 0.6) * np.sin(2 * u) * np.sin(1.7 * v)
     far = np.hypot(u - dice.between(-3, 8), dice.between(0.2, 1) * (v - dice.between(-3, 5)))
     return np.asarray(0.5 + dice.between(0.5, 3) * np.sin(2 * math.pi * (far + wobble)) / 2)
@@ -155,7 +157,7 @@ def _noise(dice: Dice, rng: np.random.Generator) -> Image:
 
 
 def _plain(dice: Dice, rng: np.random.Generator) -> Image:
-    """Fill the frame with one colour or a gradient, perfectly or with a sensor's noise."""
+    """Fill the frame with one colour or a gradient, with or without sensor noise."""
     kind = dice.below(5)
     level = dice.between(0, 255)
     colour = (
@@ -178,13 +180,13 @@ def _filled(colour: Colour) -> Image:
 
 
 def _mixed(field: _Plane, a: Colour, b: Colour) -> Image:
-    """Lay colours from `a` (at 0) to `b` (at 1) by a field (h, w)."""
+    """Interpolate colours from `a` (at 0) to `b` (at 1) by a field (h, w)."""
     mixed = np.asarray(a) + field[..., None] * (np.asarray(b) - np.asarray(a))
     return np.asarray(np.clip(mixed, 0, 255), np.uint8)
 
 
 def _shaded(dice: Dice, picture: Image) -> Image:
-    """Light a picture from one side, or in the middle more than at the rim."""
+    """Light an image from one side, or more in the centre than at the edges."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
     turn, depth = dice.between(0, 2 * math.pi), dice.between(0.2, 0.9)
     side = (x * math.cos(turn) + y * math.sin(turn)) / 2 + 0.5
@@ -194,7 +196,7 @@ def _shaded(dice: Dice, picture: Image) -> Image:
 
 
 def _grainy(dice: Dice, rng: np.random.Generator, picture: Image) -> Image:
-    """Add the noise of a sensor, faint or strong."""
+    """Add sensor noise, faint or strong."""
     strength = dice.between(0, 12) if dice.chance(0.7) else 0.0
     noisy = picture + rng.normal(0, strength, picture.shape) if strength else picture
     return np.clip(noisy, 0, 255).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Shapes and fur: what the drawn pets and their surroundings are painted with.
+"""Shapes and fur, from which the drawn pets and their surroundings are painted.
 
-Importing this module needs OpenCV. Coordinates are (x, y), y downwards; colours BGR, 0..255.
+Importing this module requires OpenCV. Coordinates are (x, y), y downwards; colours BGR, 0..255.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Points = NDArray[np.float64]
 Pixels = NDArray[np.int32]
 Colour = tuple[float, float, float]
 
-_STEPS = 6  # points drawn for each control point of a curve
+_STEPS = 6  # points per control point of a curve
 _PLAIN = 200  # the shade that leaves a colour as it is
 _BOW_STEPS = np.arange(8) / 7
 _TIP = np.array([(0.5, 0.87), (0.87, 0.5), (1, 0), (0.87, -0.5), (0.5, -0.87)])
@@ -31,7 +31,7 @@ _SHIFT = 4  # fractional bits of the coordinates handed to OpenCV
 
 @lru_cache(maxsize=1)
 def _catmull_rom() -> Points:
-    """Weights (steps, 4) of the uniform Catmull-Rom spline (Catmull and Rom, 1974)."""
+    """Return the weights (steps, 4) of the uniform Catmull-Rom spline (Catmull and Rom, 1974)."""
     t = np.arange(_STEPS)[:, None] / _STEPS
     return 0.5 * np.hstack(
         [
@@ -50,7 +50,7 @@ def loop(points: Sequence[Sequence[float]] | Points) -> Points:
 
 
 def _through(p: Points) -> Points:
-    """Run a smooth curve from point 1 of (n, 2) to point n - 2, which it leaves out."""
+    """Interpolate a smooth curve from point 1 of (n, 2) to point n - 2, exclusive."""
     around = np.array([p[:-3], p[1:-2], p[2:-1], p[3:]]).transpose(1, 0, 2)
     curve: Points = (_catmull_rom() @ around).reshape(-1, 2)
     return curve
@@ -76,7 +76,7 @@ def _circle() -> Points:
 
 
 def bow(start: Sequence[float] | Points, end: Sequence[float] | Points, bulge: float) -> Points:
-    """Curve from `start` to `end` that leaves the chord by `bulge` of its length, to its left."""
+    """Return a curve from `start` to `end`, bulging left of the chord by `bulge` of its length."""
     (x, y), (u, v) = start, end
     t = _BOW_STEPS
     away = 4 * bulge * t * (1 - t)
@@ -84,7 +84,7 @@ def bow(start: Sequence[float] | Points, end: Sequence[float] | Points, bulge: f
 
 
 def ribbon(path: Sequence[Sequence[float]] | Points, start: float, end: float) -> Points:
-    """Outline of a limb along a smooth path, of radius `start` to `end`, with a round tip."""
+    """Return the outline of a limb along a smooth path, radius `start` to `end`, round tip."""
     p = np.asarray(path, dtype=np.float64)
     p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
     line = np.concatenate([_through(p), p[-2:-1]])
@@ -97,20 +97,20 @@ def ribbon(path: Sequence[Sequence[float]] | Points, start: float, end: float) -
 
 
 def blend(a: Colour, b: Colour, share: float) -> Colour:
-    """Mix two colours: `a` at share 0, `b` at 1."""
+    """Mix two colours: `a` at 0, `b` at 1."""
     return tuple(u + (v - u) * share for u, v in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
 class Brush:
-    """Paints shapes given in its own coordinates onto a picture, and keeps the animal's mask.
+    """Paints shapes, given in its own coordinates, onto an image, and maintains the animal's mask.
 
     Attributes:
         picture: uint8 (side, side, 3), painted in place.
         mask: uint8 (side, side), 255 where the animal is, painted in place.
-        coats: Two pictures of plain fur, the main coat and the second one.
+        coats: Two images of plain fur, the main coat and the second one.
         light: Unit vector towards the light.
-        fluff: How far, in units of this brush's coordinates, fur stands off the outlines.
+        fluff: Distance, in this brush's coordinates, that fur extends beyond the outlines.
         ink: Colour of the lines around fur.
         frame: (2, 3) matrix from this brush's coordinates to pixels.
         noise: Uniform -1..1 numbers (n, 2) that roughen outlines.
@@ -126,7 +126,7 @@ class Brush:
     noise: Points
 
     def at(self, x: float, y: float, size: float = 1.0, angle: float = 0.0) -> Brush:
-        """Give a brush whose origin is (x, y) here, whose unit is `size` of these, turned."""
+        """Return a rotated brush with its origin at (x, y) and a unit of `size` in this one."""
         c, s = size * math.cos(angle), size * math.sin(angle)
         local = np.array([[c, -s, x], [s, c, y], [0, 0, 1]])
         return replace(self, frame=self.frame @ local, fluff=self.fluff / size)
@@ -137,7 +137,7 @@ class Brush:
         return math.hypot(self.frame[0, 0], self.frame[1, 0])
 
     def fur(self, *outlines: Points, coat: int = 0, shade: float = 1.0, line: bool = True) -> None:
-        """Fill outlines with fur, rounded by the light as one soft body."""
+        """Fill outlines with fur, shaded as one soft body."""
         shapes = [self._pixels(o + self.fluff * self.noise[: len(o)]) for o in outlines]
         if (box := self._box(shapes)) is None:
             return
@@ -156,7 +156,7 @@ class Brush:
         cv2.copyTo(inside, inside, self.mask[roi])
 
     def shadow(self, outline: Points, strength: float, spread: float) -> None:
-        """Darken softly under an outline: what it hides from the light."""
+        """Draw the soft shadow of an outline."""
         shape = self._pixels(outline)
         if (box := self._box([shape], margin=int(spread * self.unit) + 1)) is None:
             return
@@ -182,7 +182,7 @@ class Brush:
         cv2.polylines(self.picture, shapes, False, colour, thick, cv2.LINE_AA, _SHIFT)
 
     def _pixels(self, outline: Points) -> Pixels:
-        """Give OpenCV's fixed-point coordinates, whose whole numbers are pixel centres."""
+        """Return OpenCV's fixed-point coordinates, whose integers are pixel centres."""
         matrix, shift = self._fixed
         return np.rint(outline @ matrix + shift).astype(np.int32)
 
@@ -192,7 +192,7 @@ class Brush:
         return np.ascontiguousarray(fixed[:, :2].T), fixed[:, 2] - (1 << _SHIFT) / 2
 
     def _box(self, shapes: list[Pixels], margin: int = 2) -> tuple[int, int, int, int] | None:
-        """Give the pixels (left, top, right, bottom) that shapes touch, None if outside."""
+        """Return the bounding pixels (left, top, right, bottom) of shapes; None if outside."""
         side = self.picture.shape[0]
         x, y, width, height = cv2.boundingRect(np.concatenate(shapes))
         x0, y0 = max(0, (x >> _SHIFT) - margin), max(0, (y >> _SHIFT) - margin)
@@ -202,7 +202,7 @@ class Brush:
 
 
 def _relief(inside: Image, light: tuple[float, float], shade: float) -> Image:
-    """Light a flat shape as if it were stuffed: its blurred mask is its height."""
+    """Shade a flat shape as a relief: its blurred mask is its height."""
     width = max(3, math.isqrt(cv2.countNonZero(inside)) // 3) | 1
     height = cv2.blur(inside, (width, width), borderType=cv2.BORDER_CONSTANT)
     height = cv2.blur(height, (width, width), borderType=cv2.BORDER_CONSTANT)

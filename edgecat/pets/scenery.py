@@ -1,4 +1,4 @@
-"""Backgrounds for the drawn pets, painted without knowing which animal stands before them."""
+"""Backgrounds for the drawn pets, painted independently of the animal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUNDS: tuple[Colour, ...] = (
 
 
 def background(dice: Dice, side: int) -> Image:
-    """Paint a background (side, side, 3): plain, clouded, a room, a lawn or lights out of focus."""
+    """Paint a background (side, side, 3): plain, clouds, a room, a lawn or lights out of focus."""
     half = side // 2
     painter = (_plain, _clouded, _room, _lawn, _lights)[dice.below(5)]
     picture = painter(dice, half)
@@ -34,7 +34,7 @@ def _plain(dice: Dice, side: int) -> Image:
 
 
 def _textured(dice: Dice, side: int, name: str, a: Colour, b: Colour, zoom: float) -> Image:
-    """Lay a texture between two colours; `zoom` is tile pixels for each pixel at side 64."""
+    """Render a texture between two colours; `zoom` is tile pixels per pixel at side 64."""
     scale, x, y = zoom * 64 / side, dice.between(0, TILE), dice.between(0, TILE)
     matrix = np.array([[scale, 0, TILE + x], [0, scale, TILE + y]])
     return textured(name, a, b, matrix, side)
@@ -48,7 +48,7 @@ def _clouded(dice: Dice, side: int) -> Image:
 
 
 def _room(dice: Dice, side: int) -> Image:
-    """Paint a wall, now and then papered, with a picture or window, and a floor with a rug."""
+    """Paint a wall, sometimes with wallpaper, a picture or a window, and a floor with a rug."""
     wall, floor = dice.colour(60, 245), dice.colour(30, 200)
     picture = np.empty((side, side, 3), np.uint8)
     picture[:] = wall
@@ -91,7 +91,7 @@ def _lawn(dice: Dice, side: int) -> Image:
 
 
 def _lights(dice: Dice, side: int) -> Image:
-    """Paint discs of light as a lens out of focus gives them."""
+    """Paint discs of light, as from a lens out of focus."""
     picture = _plain(dice, side)
     for _ in range(4 + dice.below(8)):
         centre = (int(dice.between(0, side)), int(dice.between(0, side)))
@@ -102,7 +102,7 @@ def _lights(dice: Dice, side: int) -> Image:
 
 
 def _clutter(dice: Dice, picture: Image) -> None:
-    """Add a few cushions, roofs, boxes and ropes, so that no outline alone means an animal."""
+    """Add cushions, roofs, boxes and ropes, so that an outline alone does not imply an animal."""
     side = picture.shape[0]
     for _ in range(dice.below(4)):
         x, y = dice.between(0, side), dice.between(0.1 * side, side)

@@ -1,8 +1,8 @@
-"""Synthetic pets: cats and dogs drawn from a seed, to learn and to test without a download.
+"""Synthetic pets: cats and dogs drawn from a seed, for training and tests without a download.
 
-A scene (view, pose, fur, background, light, things in front) is drawn first, knowing nothing of the
-species; then an animal of either kind is put into it. So colour and place say nothing about which
-one it is: only ears, muzzle, eyes, build and tail do.
+A scene (view, pose, fur, background, light, occluders) is drawn first, independently of the
+species; then an animal of either species is placed in it. Colour and position therefore carry
+no information about the species: only ears, muzzle, eyes, build and tail do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgecat_runtime.system.atomic import write_error
 
 LABELS = ("cat", "dog")
 _SMALLEST = 16
-_DRAWN_POSES = ("face", "face", "sitting", "standing", "standing", "lying")  # as often
+_DRAWN_POSES = ("face", "face", "sitting", "standing", "standing", "lying")  # by frequency
 _EYES: tuple[Colour, ...] = (
     (60, 190, 210), (80, 200, 130), (40, 130, 190), (190, 160, 90), (40, 70, 120), (30, 45, 75),
 )  # fmt: skip
@@ -36,17 +36,17 @@ def draw_pet(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one animal.
 
-    The same seed gives the same bytes on one version of OpenCV; with the other species it gives the
-    other animal in the same scene; with another size the same picture, finer or coarser.
+    The same seed gives the same bytes for a version of OpenCV; with the other species it gives the
+    other animal in the same scene; with another size the same image, finer or coarser.
 
     Args:
         rng_seed: 0 or more.
         species: 0 a cat, 1 a dog: an index into `LABELS`.
         size: Height and width in pixels, 16 or more.
-        pose: `face`, `sitting`, `standing` or `lying`; None: any of them.
+        pose: `face`, `sitting`, `standing` or `lying`; None: random.
 
     Returns:
-        The picture, uint8 (size, size, 3) BGR, and the animal's visible part, uint8 (size, size),
+        The image, uint8 (size, size, 3) BGR, and the mask of the animal, uint8 (size, size),
         0 or 255.
 
     Raises:
@@ -54,7 +54,7 @@ def draw_pet(
     """
     _check(rng_seed, species, size)
     if pose not in (None, *POSES):
-        raise UserError(f"pose {pose!r}; expected {', '.join(POSES)}")
+        raise UserError(f"unknown pose {pose!r}; expected {', '.join(POSES)}")
     side = max(2 * 64, size * 3 // 2)
     dice = Dice(rng_seed, 0)
     drawn = _DRAWN_POSES[dice.below(len(_DRAWN_POSES))]
@@ -82,7 +82,7 @@ def draw_pet(
 
 
 def _framed(dice: Dice, box: tuple[float, float, float, float], side: int) -> Points:
-    """Give the (3, 3) matrix from the animal's units to pixels: place, size, turn and mirror."""
+    """Return the (3, 3) matrix from the animal's units to pixels: position, size, turn, mirror."""
     left, top, right, bottom = box
     scale = dice.between(0.78, 1.12) * side / max(right - left, bottom - top)
     turn, flip = dice.between(-0.22, 0.22), 1 if dice.chance(0.5) else -1
@@ -96,13 +96,13 @@ def _framed(dice: Dice, box: tuple[float, float, float, float], side: int) -> Po
 
 @lru_cache(maxsize=1)
 def _roughness() -> Points:
-    """Numbers (1024, 2) in -1..1, of which every animal's outlines take a stretch."""
+    """Return numbers (1024, 2) in -1..1 that roughen the outlines of all animals."""
     dice = Dice(0, 3)
     return np.array([dice.between(-1, 1) for _ in range(2048)]).reshape(1024, 2)
 
 
 def _looks(dice: Dice) -> tuple[Looks, Colour]:
-    """Draw what an animal of either species wears, and the colour of its lines."""
+    """Draw the traits of an animal of either species, and the colour of its lines."""
     skin = blend(PINK, BLACK, dice.between(0, 0.6))
     ink = blend(dice.fur(), BLACK, dice.between(0.55, 0.95))
     looks = Looks(
@@ -124,18 +124,18 @@ def _looks(dice: Dice) -> tuple[Looks, Colour]:
 def synthetic_pets(
     count: int, seed: int = 0, size: int = 64
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw `count` pets, cats and dogs in turn, each in its own scene.
+    """Draw `count` pets, cats and dogs alternating, each in its own scene.
 
-    Picture i of seed s is `draw_pet(s * 1_000_000 + i, i % 2, size)`.
+    Image i of seed s is `draw_pet(s * 1_000_000 + i, i % 2, size)`.
 
     Returns:
-        Pictures, uint8 (count, size, size, 3) BGR, and labels, int64 (count,), of `LABELS`.
+        Images, uint8 (count, size, size, 3) BGR, and labels, int64 (count,), indices of `LABELS`.
 
     Raises:
-        UserError: A negative seed or count, or too small a size.
+        UserError: A negative seed or count, or a size that is too small.
     """
     if not 0 <= count <= 1_000_000:
-        raise UserError(f"{count} synthetic pets; expected 0 to 1,000,000")
+        raise UserError(f"the number of synthetic pets is {count}; expected 0 to 1,000,000")
     _check(seed, 0, size)
     labels = np.arange(count, dtype=np.int64) % len(LABELS)
     pictures = np.empty((count, size, size, 3), np.uint8)
@@ -145,9 +145,9 @@ def synthetic_pets(
 
 
 def write_pets(folder: str | Path, count: int, seed: int = 0, size: int = 128) -> Path:
-    """Write `count` pets as JPEG into `folder/cat` and `folder/dog`, a set that `scan` reads.
+    """Write `count` pets as JPEG into `folder/cat` and `folder/dog`, for `scan`.
 
-    The pictures are those of `synthetic_pets` with the same seed, named by their number from 1.
+    The images are those of `synthetic_pets` with the same seed, numbered from 1.
 
     Returns:
         The folder.
@@ -156,7 +156,7 @@ def write_pets(folder: str | Path, count: int, seed: int = 0, size: int = 128) -
         UserError: As `synthetic_pets`, or the folder cannot be written.
     """
     if not 0 <= count <= 1_000_000:
-        raise UserError(f"{count} synthetic pets; expected 0 to 1,000,000")
+        raise UserError(f"the number of synthetic pets is {count}; expected 0 to 1,000,000")
     for number in range(count):
         species = number % len(LABELS)
         picture, _ = draw_pet(seed * 1_000_000 + number, species, size)
@@ -166,7 +166,7 @@ def write_pets(folder: str | Path, count: int, seed: int = 0, size: int = 128) -
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write without `atomic_write`'s wait for the disk: what is drawn can be drawn again."""
+    """Write without the fsync of `atomic_write`: a drawing can be drawn again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -178,6 +178,6 @@ def _check(seed: int, species: int, size: int) -> None:
     if seed < 0:
         raise UserError(f"the seed is {seed}; expected 0 or more")
     if species not in range(len(LABELS)):
-        raise UserError(f"species {species}; expected 0 (cat) or 1 (dog)")
+        raise UserError(f"unknown species {species}; expected 0 (cat) or 1 (dog)")
     if size < _SMALLEST:
-        raise UserError(f"pictures of {size} pixels; expected {_SMALLEST} or more")
+        raise UserError(f"the image size is {size} pixels; expected {_SMALLEST} or more")

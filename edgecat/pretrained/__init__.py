@@ -1,6 +1,6 @@
-"""The model that ships with edgecat: cats and dogs, a VGG16 that edgecat trained from nothing.
+"""The bundled model: cats and dogs, a VGG16 that edgecat trained from scratch.
 
-`docs/model.md` says how it was trained, what it scores, and on what terms its photographs came.
+`docs/model.md` documents its training, its scores, and the licences of its photographs.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ INT8 = FOLDER / "vgg16.int8.onnx"
 
 
 def shipped(model: Path) -> bool:
-    """Whether a model is one of those here, beside which nothing should be written."""
+    """Whether a path is a bundled model, next to which nothing should be written."""
     return model.resolve().parent == FOLDER.resolve()

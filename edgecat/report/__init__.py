@@ -1,1 +1,1 @@
-"""HTML pages: one style, one kind of chart."""
+"""HTML reports: one page style and one chart module."""

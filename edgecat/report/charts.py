@@ -1,4 +1,4 @@
-"""Charts for the pages, as inline SVG."""
+"""Charts for HTML reports, as inline SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = ("#2f6db3", "#d9762b", "#2e8b57", "#8a5bb8", "#b0892f", "#c8423b", "#4
 
 
 def keys(names: Sequence[str]) -> str:
-    """A legend of the colours, as HTML."""
+    """A colour legend, as HTML."""
     return "".join(
         f'<span class="key" style="background:{colour}"></span>{escape(name)}'
         for name, colour in zip(names, COLOURS, strict=False)
@@ -20,12 +20,12 @@ def keys(names: Sequence[str]) -> str:
 
 
 def error_histogram(counts: Sequence[int], edges: Sequence[float], *, limit: float) -> str:
-    """Draw how many frames have an error of each size, on a logarithmic axis; red beyond the limit.
+    """Draw a histogram of frame errors on a logarithmic axis; red beyond the limit.
 
     Args:
         counts: of each bin.
-        edges: of the bins, one more, evenly spread over whole decades.
-        limit: marked.
+        edges: bin edges, one more than bins, evenly spaced over whole decades.
+        limit: the error limit to mark.
     """
     width, height, base = 640, 150, 120
     step, top = width / len(counts), max(*counts, 1)
@@ -58,7 +58,7 @@ def error_histogram(counts: Sequence[int], edges: Sequence[float], *, limit: flo
 
 
 def error_bars(errors: Sequence[float], *, limit: float) -> str:
-    """Draw errors as thin bars over one another, on a logarithmic axis from 1e-9 to 10."""
+    """Draw errors as stacked thin bars on a logarithmic axis from 1e-9 to 10."""
     edges, width, high = (1e-9, 10.0), 240, 7 * len(errors) + 4
     bars = "".join(
         f'<rect fill="{colour}" x="0" y="{3 + 7 * i}" width="{_place(error, edges, width):.1f}" '
@@ -79,6 +79,6 @@ def _limit(place: float, high: int) -> str:
 
 
 def _place(value: float, edges: Sequence[float], width: float) -> float:
-    """Where a value lies on a logarithmic axis."""
+    """The position of a value on a logarithmic axis."""
     inside = min(max(value, edges[0]), edges[-1])
     return math.log(inside / edges[0]) / math.log(edges[-1] / edges[0]) * width

@@ -1,4 +1,4 @@
-"""Pages: one HTML file each, nothing beside it; all reports share their style."""
+"""Report pages: self-contained HTML files that share one style."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _FAIL = ' class="fail"'
 
 
 def page(title: str, body: str, *, script: str = "") -> str:
-    """Return a whole document.
+    """Return a complete document.
 
     Args:
         title: plain text.
         body: HTML for inside `<main>`, in the classes of `page.css`.
-        script: JavaScript that runs after the body, the only one that the page lets run.
+        script: JavaScript that runs after the body; the page's policy allows no other script.
     """
     allowed = element = ""
     if script:
@@ -51,12 +51,12 @@ def page(title: str, body: str, *, script: str = "") -> str:
 
 
 def stylesheet() -> str:
-    """The style that all pages share."""
+    """The style shared by all pages."""
     return files("edgecat.report").joinpath("page.css").read_text(encoding="utf-8")
 
 
 def cards(facts: Sequence[tuple[str, str]]) -> str:
-    """Lay out large values, each over a few plain words."""
+    """Lay out large figures, each with a short caption."""
     boxes = (
         f'<div class="card"><b>{escape(value)}</b><span>{escape(text)}</span></div>'
         for value, text in facts
@@ -65,7 +65,7 @@ def cards(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def data_url(source: Path | bytes, kind: str = "image/png") -> str:
-    """Put a file into an address, so that the page needs nothing beside it."""
+    """Encode a file as a data URL, so that the page is self-contained."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -77,13 +77,13 @@ def table(
     left: Sequence[int],
     marked: Sequence[int] = (),
 ) -> str:
-    """Lay out cells, which are HTML already.
+    """Lay out cells that are already HTML.
 
     Args:
-        header: of the columns.
-        rows: of cells.
-        left: columns that are text; the others are numbers.
-        marked: rows that stand out.
+        header: column headers.
+        rows: lists of cells.
+        left: indices of text columns; the others are numbers.
+        marked: indices of rows to highlight.
     """
 
     def line(cells: Sequence[str], tag: str) -> str:

@@ -1,4 +1,4 @@
-"""One HTML file that shows a comparison: no script, nothing to load, every string escaped."""
+"""The HTML report of a comparison: self-contained, no scripts, every string escaped."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image, Logits
 
-_TABLE_CLASSES = 20  # more do not fit a page; the answers that differ are listed then
-_ALIKE = 6  # frames shown where none differs
+_TABLE_CLASSES = 20  # more do not fit on a page; then only the differing predictions are listed
+_ALIKE = 6  # frames shown if none differs
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Entry:
     """One comparison in the report.
 
     Attributes:
-        pair: its result.
-        evidence: what it rests on, where frames were compared.
-        drift: layer by layer, where it was asked for.
+        pair: the result.
+        evidence: the data behind it, if frames were compared.
+        drift: per-layer results, if requested.
     """
 
     pair: Pair
@@ -40,11 +40,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a frame came from.
+    """The origin of a frame.
 
     Attributes:
         name: of the photograph.
-        label: what it shows; empty where that is not known.
+        label: its class; empty if unknown.
     """
 
     name: str
@@ -59,13 +59,13 @@ def write_report(
     sources: Sequence[Source] = (),
     temperature: float = 1.0,
 ) -> None:
-    """Write the report, whole or not at all.
+    """Write the report atomically.
 
     Args:
         path: the `.html` file.
-        entries: what was compared, with the labels' classes.
+        entries: the comparisons, all with the same labels.
         labels: class names in the order of the logits.
-        sources: of the frames, in the order in which they were compared; empty for golden frames.
+        sources: of the frames, in the order of comparison; empty for golden frames.
         temperature: of the softmax.
 
     Raises:
@@ -86,9 +86,7 @@ def report_html(
 ) -> str:
     """Return the report as a complete HTML document; arguments as `write_report`."""
     failed = sum(not entry.pair.passed for entry in entries)
-    verdict = (
-        f"{failed} of {len(entries)} comparisons fail" if failed else "They give the same answer"
-    )
+    verdict = f"{failed} of {len(entries)} comparisons failed" if failed else "All models agree"
     frames = f"{len(sources):,} photographs" if sources else "golden frames"
     sections = _Sections(labels, sources, temperature)
     body = [
@@ -127,7 +125,7 @@ class _Sections:
 
     def _answers(self, evidence: Evidence) -> str:
         """Frames by the reference's and the candidate's class."""
-        heading = "<h3>Who said what</h3>"
+        heading = "<h3>Predictions of both models</h3>"
         names = self._labels
         if len(names) > _TABLE_CLASSES:
             differing = [(k, n) for k, n in evidence.answers.most_common() if k[0] != k[1]]
@@ -148,7 +146,7 @@ class _Sections:
             return ""
         if evidence.differing:
             shown = [case for case in evidence.cases if not case.agreed]
-            title = f"They differ on {evidence.differing:,} of {evidence.n:,}"
+            title = f"They disagree on {evidence.differing:,} of {evidence.n:,} frames"
             title += (
                 f"; the {len(shown)} with the largest error"
                 if (len(shown) < evidence.differing)
@@ -156,13 +154,15 @@ class _Sections:
             )
         else:
             shown = evidence.cases[:_ALIKE]
-            title = f"They agree on all {evidence.n:,}; the {len(shown)} with the largest error"
+            title = (
+                f"They agree on all {evidence.n:,} frames; the {len(shown)} with the largest error"
+            )
         return f'<h3>{title}</h3><div class="cases">{"".join(map(self._case, shown))}</div>'
 
     def _case(self, case: Case) -> str:
         known = case.index < len(self._sources)
         source = self._sources[case.index] if known else Source(f"frame {case.index}")
-        shows = f" <small>shows {escape(source.label)}</small>" if source.label else ""
+        shows = f" <small>actual: {escape(source.label)}</small>" if source.label else ""
         return (
             f'<figure><img alt="{escape(source.name)}" src="{_jpeg(case.frame)}"><figcaption>'
             f"<span>{escape(source.name)}</span>{shows}<br>"
@@ -226,13 +226,13 @@ def _layers(drift: Drift) -> str:
     return (
         f"<h3>Layer by layer</h3><p>{escape(drift.verdict)}.</p>"
         f'<div class="scroll">{table(header, rows, left=(0, 1, 4), marked=marked)}</div>'
-        "<p>Run in segments, the candidate's logits are "
-        f"{drift.split:.1e} of their size away from those it gives when it runs whole.</p>"
+        "<p>Run in segments, the candidate's logits differ by "
+        f"{drift.split:.1e} of their magnitude from those of the whole graph.</p>"
     )
 
 
 def _jpeg(frame: Image) -> str:
-    """The frame as a data address."""
+    """The frame as a data URL."""
     cv2 = cv2_module()
     done, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 88])
     assert done

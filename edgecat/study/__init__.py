@@ -1,4 +1,4 @@
-"""Studies: what a lecture on deep learning claims, tried on one's own pictures."""
+"""Studies: the claims of a deep-learning lecture, tested on your own images."""
 
 from edgecat.study.frame import STUDIES, Outcome, Section, Study, Table, find_study
 

@@ -1,4 +1,4 @@
-"""Short films of pictures, in which the camera moves, the focus fails and things pass in front."""
+"""Short clips made from images, with camera motion, blur and occlusion."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from edgecat.pets.film import Scene, framing
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 
-_BLUR = 0.1  # at its worst: sigma as a share of the frame's side
-_NOISE = 4.0  # levels
-_HARD = 0.4  # of the worst blur, or of the frame covered, above which a frame is hard
-_TROUBLES, _LENGTHS = (2, 4), (5, 15)  # of a film, and frames of each; the upper bounds excluded
-_CUT = (0.35, 0.65)  # when one scene ends and the next begins
+_BLUR = 0.1  # maximum sigma, as a fraction of the frame's side
+_NOISE = 4.0  # grey levels
+_HARD = 0.4  # fraction of the maximum blur, or of the frame covered, above which a frame is hard
+_TROUBLES, _LENGTHS = (2, 4), (5, 15)  # per clip, and frames of each; upper bounds exclusive
+_CUT = (0.35, 0.65)  # relative time of the cut between the scenes
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A film of two scenes, one after the other.
+    """A clip of two scenes.
 
     Attributes:
         frames: uint8 (t, side, side, 3) BGR.
-        labels: int64 (t,), what each frame shows.
+        labels: int64 (t,), the label of each frame.
         hard: bool (t,), whether it is badly blurred or covered.
         cut: the first frame of the second scene.
     """
@@ -39,7 +39,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class _Bar:
-    """What passes in front: its left edge in each frame, its width and colour."""
+    """An occluder: its left edge in each frame, its width and colour."""
 
     left: int
     width: int
@@ -49,13 +49,13 @@ class _Bar:
 def draw_clip(
     pictures: Sequence[Image], labels: Sequence[int], frames: int, random: np.random.Generator
 ) -> Clip:
-    """Film two pictures, one after the other.
+    """Film two images, one after the other.
 
     Args:
         pictures: two, each uint8 (side, side, 3) BGR.
-        labels: what they show.
-        frames: of the film, 16 or more.
-        random: where everything else comes from.
+        labels: their labels.
+        frames: number of frames, 16 or more.
+        random: source of all other choices.
     """
     side = pictures[0].shape[0]
     cut = int(frames * random.uniform(*_CUT))
@@ -80,7 +80,7 @@ def draw_clip(
 def _troubles(
     frames: int, side: int, random: np.random.Generator
 ) -> tuple[NDArray[np.float64], list[_Bar | None]]:
-    """Draw how blurred each frame is, 0..1, and what passes in front of it."""
+    """Draw the blur of each frame, 0..1, and the occluders."""
     blur = np.zeros(frames)
     bars: list[_Bar | None] = [None] * frames
     for _ in range(random.integers(*_TROUBLES)):
@@ -110,7 +110,7 @@ def _blurred(frame: Image, strength: float) -> Image:
 
 
 def _cover(frame: Image, bar: _Bar | None) -> float:
-    """Paint the bar over a frame; return the share of it that is covered."""
+    """Paint the occluder over a frame; return the fraction that it covers."""
     if bar is None:
         return 0.0
     left, right = max(0, bar.left), min(frame.shape[1], bar.left + bar.width)

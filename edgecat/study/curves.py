@@ -1,4 +1,4 @@
-"""Panels and tables of histories, which several studies share."""
+"""Panels and tables of training histories, shared by several studies."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from edgecat.study.learning import History
 from edgecat.study.plots import Panel, band
 
 _COLUMNS = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
-_UNITS = {"loss": "loss in nats", "accuracy": "right"}
+_UNITS = {"loss": "loss in nats", "accuracy": "accuracy"}
 
 
 def by_pass(
     runs: Sequence[History], what: str, title: str, colours: Mapping[str, str], *, legend: str
 ) -> Panel:
-    """One of a history's columns, pass by pass, a line for each key.
+    """Plot one column of the histories per epoch, one line per key.
 
     Args:
         runs: the histories.
         what: `training_loss`, `training_accuracy`, `validation_loss` or `validation_accuracy`.
         title: of the panel.
-        colours: by key, in the legend's order.
-        legend: as in `Panel`.
+        colours: by key, in legend order.
+        legend: as for `Panel`.
     """
     lines = []
     for key, colour in colours.items():
         values = [getattr(run, what) for run in runs if run.key == key]
         lines.append(band(key, range(len(values[0])), values, colour))
     up = _UNITS[what.partition("_")[2]]
-    return Panel(title, "pass over the pictures", up, lines, legend=legend)
+    return Panel(title, "epoch", up, lines, legend=legend)
 
 
 def at_the_end(runs: Sequence[History], key: str, what: str) -> float:
-    """The mean over the seeds of a column's last value."""
+    """Return the mean over the seeds of a column's last value."""
     return float(np.mean([getattr(run, what)[-1] for run in runs if run.key == key]))
 
 
 def history_table(runs: Sequence[History], name: str) -> Table:
-    """A row for every pass of every run; `name` is what the keys are."""
+    """Return one row per epoch of every run; `name` is the header of the keys."""
     rows = tuple(
         (run.key, run.seed, epoch, *values)
         for run in runs

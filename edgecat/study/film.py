@@ -1,4 +1,4 @@
-"""An animation of optimisers on their way down, inside the page: SVG, and a few lines of script."""
+"""An animation of the optimisers' descents inside the page: SVG and a short script."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ show();
 
 
 def film(found: Sequence[Descent], colours: Mapping[str, str]) -> str:
-    """Lay out the surfaces side by side, every way drawn whole; `SCRIPT` lets them move.
+    """Lay out the surfaces side by side, with complete paths; `SCRIPT` animates them.
 
     Args:
-        found: the ways.
+        found: the descents.
         colours: by optimiser.
     """
     steps = max(len(way.points) for way in found) - 1
@@ -115,7 +115,7 @@ def _line(surface: Surface, way: Descent, colour: str) -> str:
 
 
 def _relief(surface: Surface) -> str:
-    """Contours of equal height, the lower the darker, as the address of a PNG."""
+    """Return a contour plot, darker where lower, as a PNG data URL."""
     left, right, bottom, top = surface.box
     x, y = np.meshgrid(np.linspace(left, right, 160), np.linspace(bottom, top, 140))
     height = surface.height(torch.from_numpy(x), torch.from_numpy(y)).numpy()
@@ -132,7 +132,7 @@ def _relief(surface: Surface) -> str:
 
 
 def _place(surface: Surface, point: tuple[float, float]) -> tuple[float, float]:
-    """Where a point is in the view; one far outside is held a little outside of it."""
+    """Map a point to the view; points far outside are clamped just outside."""
     left, right, bottom, top = surface.box
     x = (point[0] - left) / (right - left) * _WIDE
     y = (top - point[1]) / (top - bottom) * _HIGH

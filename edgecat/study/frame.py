@@ -1,4 +1,4 @@
-"""What every study is: a frozen configuration that runs, and gives figures and a page's parts."""
+"""The base of every study: a frozen configuration whose `run` returns figures and sections."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Advance = Callable[[int], None]
 Cell = str | int | float
 
 STUDIES: Mapping[str, tuple[str, str]] = {
-    "activations": ("Activations", "Why do deep networks of sigmoids not learn?"),
-    "batch": ("Batch", "One sure step a pass, or many rough ones?"),
-    "learning-rate": ("LearningRate", "How long may a step be?"),
-    "optimizers": ("Optimizers", "Which way down is the fastest?"),
-    "dropout": ("Dropout", "Does forgetting on purpose help to see?"),
-    "convolution": ("Convolution", "What do convolution and pooling do to a picture?"),
-    "architectures": ("Architectures", "Which architecture for the same little training?"),
-    "sequence": ("SequenceStudy", "Why is a video more than its frames?"),
+    "activations": ("Activations", "Why do deep sigmoid networks fail to train?"),
+    "batch": ("Batch", "Full batch or mini-batches?"),
+    "learning-rate": ("LearningRate", "How large can the learning rate be?"),
+    "optimizers": ("Optimizers", "Which optimiser is the fastest?"),
+    "dropout": ("Dropout", "Does dropout improve generalisation?"),
+    "convolution": ("Convolution", "What do convolution and pooling do to an image?"),
+    "architectures": ("Architectures", "Which architecture for a short training?"),
+    "sequence": ("SequenceStudy", "Is a video more than its frames?"),
 }
-"""By name: the class, in the module of the same name, and the question that it answers."""
+"""By name: the class, in the module of the same name, and the question it answers."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A section of the page.
 
     Attributes:
         title: plain text.
@@ -42,7 +42,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """Plain figures, for a CSV file: a name for each column, and the rows."""
+    """Plain figures for a CSV file: column names and rows."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -50,17 +50,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study found.
+    """The results of a study.
 
     Attributes:
-        lead: one sentence: what was done, on what.
+        lead: one sentence: the experiment and its data.
         finding: two sentences, computed from the figures.
-        facts: large values, each with a few plain words.
-        sections: of the page.
-        tables: for CSV files, by what is added to the study's name: "" for the main one.
-        figures: the few that matter, for JSON.
-        script: inline JavaScript of the page; empty for none.
-        skipped: a sentence for each picture that could not be used.
+        facts: headline values, each with a short description.
+        sections: sections of the page.
+        tables: for CSV files, by suffix to the study's name: "" for the main one.
+        figures: the key figures, for JSON.
+        script: inline JavaScript of the page; may be empty.
+        skipped: one message per image that could not be used.
     """
 
     lead: str
@@ -75,12 +75,12 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Study(ABC):
-    """A study's configuration; the same one gives the same figures, times apart.
+    """A study's configuration; it determines all figures except times.
 
     Attributes:
         data: folders of class folders and tar files; empty for drawn pets.
-        seeds: how many times everything is done, each with other weights and another order.
-        seed: the first of them.
+        seeds: number of repetitions, each with different weights and order.
+        seed: the first seed.
     """
 
     data: tuple[str, ...] = ()
@@ -90,14 +90,14 @@ class Study(ABC):
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How often `run` calls `advance(1)`, or what its calls add up to."""
+        """The sum of the arguments of all calls of `advance` in `run`."""
 
     @abstractmethod
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Do it.
+        """Run the study.
 
         Raises:
-            UserError: the pictures cannot be used.
+            UserError: the images cannot be used.
         """
 
     @property
@@ -107,13 +107,13 @@ class Study(ABC):
 
 
 def find_study(name: str) -> type[Study]:
-    """Look up a study by its name.
+    """Look up a study by name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: unknown study.
     """
     if name not in STUDIES:
-        raise UserError(f"there is no study {name!r}; expected one of {', '.join(STUDIES)}")
+        raise UserError(f"unknown study {name!r}; expected one of {', '.join(STUDIES)}")
     module = import_module(f"edgecat.study.{name.replace('-', '_')}")
     found: type[Study] = getattr(module, STUDIES[name][0])
     return found

@@ -1,4 +1,4 @@
-"""Gradients of a network, whole and layer by layer."""
+"""Gradients of a network, in total and per layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AT_ONCE = 256
 
 
 def gradient(model: nn.Module, pictures: Pictures) -> Tensor:
-    """The gradient of the mean loss by all weights, float32 (weights,)."""
+    """Return the gradient of the mean loss by all weights, float32 (weights,)."""
     model.train()
     model.zero_grad(set_to_none=True)
     for start in range(0, len(pictures), _AT_ONCE):
@@ -29,7 +29,7 @@ def gradient(model: nn.Module, pictures: Pictures) -> Tensor:
 def gradients_by_layer(
     model: nn.Module, pictures: Pictures
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Measure how much of the error reaches each layer, from the input to the logits.
+    """Measure the gradient that reaches each layer, from the input to the logits.
 
     Returns:
         The norms of the loss's gradients by each layer's weights, and by its outputs before the
@@ -62,7 +62,7 @@ def gradients_by_layer(
 
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
-    """The layers with weights, from the input to the logits."""
+    """Return the layers with weights, from the input to the logits."""
     return [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
 
 

@@ -1,4 +1,4 @@
-"""A small learner for the studies: plain networks and a loop that reads in one go."""
+"""A minimal trainer for the studies: plain networks and a simple loop."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _AT_ONCE = 256
 def plain_network(
     depth: int, classes: int, *, size: int, width: int = 16, active: str = "relu"
 ) -> VGG:
-    """A VGG as published, without batch norm: three blocks of 3x3 convolutions, each with a pool.
+    """Build a VGG-like network without batch norm: three blocks of 3x3 convolutions with pools.
 
     Args:
-        depth: layers with weights, the last one dense: 4, 7, 10, 13, ...
+        depth: number of layers with weights, the last one dense: 4, 7, 10, 13, ...
         classes: number of logits.
         size: height and width of the input in pixels.
-        width: channels of the first block; each block has twice as many as the one before.
-        active: by its name in `edgecat.models.parts.ACTIVATIONS`.
+        width: channels of the first block; doubled in each block.
+        active: activation, by its name in `edgecat.models.parts.ACTIVATIONS`.
 
     Raises:
-        ValueError: no such depth.
+        ValueError: unsupported depth.
     """
     each, rest = divmod(depth - 1, _BLOCKS)
     if rest or not each:
-        raise ValueError(f"no plain network of {depth} layers; expected 4, 7, 10, 13, ...")
+        raise ValueError(f"the depth is {depth}; expected 4, 7, 10, 13, ...")
     layers: Layers = ()
     for block in range(_BLOCKS):
         layers += (*[width << block] * each, "M")
@@ -50,21 +50,21 @@ def plain_network(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Draw weights and dropout from a seed; yield a generator for the order of the pictures."""
+    """Seed weights and dropout; yield a generator for the order of the images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)
 
 
 def shuffled(pictures: Pictures, batch: int, random: torch.Generator) -> Iterator[Pictures]:
-    """Yield the batches of one pass in a new order; the last one may be smaller."""
+    """Yield the shuffled batches of one epoch; the last one may be smaller."""
     order = torch.randperm(len(pictures), generator=random)
     for chosen in torch.split(order, batch):
         yield pictures[chosen]
 
 
 def learn(model: nn.Module, optimizer: Optimizer, batch: Pictures) -> Tensor:
-    """Take one step; return the loss before it, a scalar in nats."""
+    """Take one step; return the loss before it, in nats."""
     optimizer.zero_grad(set_to_none=True)
     loss = cross_entropy(model(batch.images), batch.labels)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -74,13 +74,13 @@ def learn(model: nn.Module, optimizer: Optimizer, batch: Pictures) -> Tensor:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network learns.
+    """The training settings.
 
     Attributes:
-        optimizer: by its name in `edgecat.training.optim`.
-        rate: of learning.
-        batch: pictures a step; all of them for `gd`.
-        epochs: passes.
+        optimizer: optimiser, by its name in `edgecat.training.optim`.
+        rate: learning rate.
+        batch: batch size; the full batch for `gd`.
+        epochs: number of epochs.
     """
 
     optimizer: str
@@ -98,15 +98,15 @@ def fit(
     change: Callable[[Pictures], Pictures] = lambda batch: batch,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
-    """Learn at a constant rate, without weight decay or augmentation.
+    """Train at a constant learning rate, without weight decay or augmentation.
 
     Args:
-        model: learns in place, in training mode.
-        pictures: to learn from.
-        recipe: how.
-        random: of the order.
-        change: what becomes of each batch before it is learnt from.
-        on_epoch: told of each pass that is done, from 1.
+        model: trained in place, in training mode.
+        pictures: number of training images.
+        recipe: the training settings.
+        random: generator of the order.
+        change: transforms each batch before the step.
+        on_epoch: called after each epoch with its number, from 1.
     """
     stepper = make_optimizer(model, recipe.optimizer, lr=recipe.rate, weight_decay=0)
     size = len(pictures) if recipe.optimizer == "gd" else recipe.batch
@@ -118,7 +118,7 @@ def fit(
 
 
 def judged(model: nn.Module, pictures: Pictures) -> tuple[float, float]:
-    """The mean loss in nats and the share of right answers, in evaluation mode."""
+    """Return the mean loss in nats and the accuracy, in evaluation mode."""
     model.eval()
     loss = right = 0.0
     with torch.no_grad():
@@ -132,14 +132,14 @@ def judged(model: nn.Module, pictures: Pictures) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class History:
-    """How one network learnt: before the first pass, and after each.
+    """The history of one training run: before the first epoch and after each.
 
     Attributes:
-        key: what is compared: an optimiser, a rate, ...
-        seed: of weights and order.
-        training_loss: on the pictures that it learns from, in nats.
+        key: the compared variant: an optimiser, a rate, ...
+        seed: seed of weights and order.
+        training_loss: on the training images, in nats.
         training_accuracy: likewise, 0..1.
-        validation_loss: on other pictures.
+        validation_loss: on the validation images.
         validation_accuracy: likewise.
     """
 
@@ -162,7 +162,7 @@ def followed(
     advance: Callable[[int], None],
     change: Callable[[Pictures], Pictures] = lambda batch: batch,
 ) -> History:
-    """Let a network learn and judge it at every pass; arguments as for `fit` and `History`."""
+    """Train a network and evaluate it every epoch; arguments as for `fit` and `History`."""
     rows: list[tuple[float, ...]] = []
 
     def look(epoch: int) -> None:
@@ -191,19 +191,19 @@ def climbed(
     steps: int = 80,
     reach: tuple[float, float] = (1e-3, 1e2),
 ) -> RateSweep:
-    """Find a rate as `edgecat train --find-lr` does; the model is spoilt.
+    """Find a learning rate as `edgecat train --find-lr` does; this modifies the model.
 
     Args:
-        model: to try it on.
-        pictures: to learn from.
-        optimizer: by its name in `edgecat.training.optim`.
-        batch: pictures a step; all of them for `gd`.
-        random: of the order.
-        steps: from the lowest rate to the highest, unless the smoothed loss doubles before.
-        reach: these two rates, as multiples of the optimiser's own.
+        model: the model to try it on; its weights are unusable afterwards.
+        pictures: number of training images.
+        optimizer: optimiser, by its name in `edgecat.training.optim`.
+        batch: batch size; the full batch for `gd`.
+        random: generator of the order.
+        steps: steps from the lowest rate to the highest, unless the smoothed loss doubles before.
+        reach: these two rates, as multiples of the optimiser's default.
 
     Raises:
-        UserError: the loss climbed at once.
+        UserError: the loss rose from the start.
     """
     own = LEARNING_RATES[optimizer]
     stepper = make_optimizer(model, optimizer, lr=own, weight_decay=0)

@@ -1,4 +1,4 @@
-"""How long may a step be? Learning rates from far too small to far too large.
+"""How large can the learning rate be? From far too small to far too large.
 
 On a parabola of curvature c gradient descent converges below a rate of 2 / c and diverges above
 (LeCun et al., 1998, Efficient BackProp, https://doi.org/10.1007/3-540-49430-8_2, section 5.1).
@@ -28,10 +28,10 @@ _PARABOLA_STEPS = 14
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRate(PlainStudy):
-    """One network at multiples of the rate that the finder suggests.
+    """One network at multiples of the learning rate that the finder suggests.
 
     Attributes:
-        shares: the multiples, climbing, with 1 among them.
+        shares: the multiples, ascending, including 1.
     """
 
     shares: tuple[float, ...] = (0.003, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -39,11 +39,11 @@ class LearningRate(PlainStudy):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw and passes to make."""
+        """Number of images to draw and epochs to train."""
         return self.pictures + self.validation + len(self.shares) * self.seeds * self.epochs
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Find the rate, then learn at multiples of it."""
+        """Find the rate, then train at multiples of it."""
         found = self.found(advance)
         with seeded(self.seed) as random:
             sweep = climbed(
@@ -68,18 +68,18 @@ class LearningRate(PlainStudy):
 def outcome(
     study: LearningRate, found: Material, sweep: RateSweep, runs: Sequence[History]
 ) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     final = {share: last_loss(runs, share) for share in study.shares}
     start = float(np.mean([run.training_loss[0] for run in runs]))
     best = min(final, key=lambda share: final[share])
     return Outcome(
         lead=f"One network of {study.depth} layers, stochastic gradient descent without momentum, "
-        f"{study.epochs} passes over {found.about}.",
+        f"{study.epochs} epochs on {found.about}.",
         finding=finding(final, start, sweep.suggestion),
         facts=[
-            (f"{sweep.suggestion:g}", "the rate that the finder suggests"),
-            (f"{best * sweep.suggestion:.2g}", f"the best of those tried: {best:g} times it"),
-            (nats(final[best]), f"its loss after {study.epochs} passes; {start:.2f} before"),
+            (f"{sweep.suggestion:g}", "learning rate suggested by the finder"),
+            (f"{best * sweep.suggestion:.2g}", f"best rate tried: {best:g} times the suggestion"),
+            (nats(final[best]), f"its loss after {study.epochs} epochs; initially {start:.2f}"),
         ],
         sections=_sections(study, sweep, runs, final, start),
         tables={"": _table(runs, sweep.suggestion), "finder": _finder_table(sweep)},
@@ -93,28 +93,28 @@ def outcome(
 
 
 def last_loss(runs: Sequence[History], share: float) -> float:
-    """The mean training loss after the last pass; infinite where a run diverged."""
+    """Return the mean training loss after the last epoch; infinite if a run diverged."""
     mean = float(np.mean([r.training_loss[-1] for r in runs if r.key == f"{share:g}"]))
     return mean if math.isfinite(mean) else math.inf
 
 
 def finding(final: Mapping[float, float], start: float, suggestion: float) -> tuple[str, str]:
-    """Say in two sentences what the figures show.
+    """Summarise the figures in two sentences.
 
     Args:
-        final: losses after the last pass, by multiple of the suggested rate.
-        start: the loss before anything is learnt.
-        suggestion: that rate.
+        final: losses after the last epoch, by multiple of the suggested rate.
+        start: the initial loss.
+        suggestion: the suggested rate.
     """
     low, high = min(final), max(final)
     best = min(final, key=lambda share: final[share])
     learnt = 0.95 * start
-    slow = "far too small" if final[low] > learnt else "small, but it learns"
-    wild = "far too large" if final[high] > learnt else "large, and it still learns"
+    slow = "far too small" if final[low] > learnt else "small, but it trains"
+    wild = "far too large" if final[high] > learnt else "large, but it still trains"
     first = (
-        f"From a loss of {start:.3f} the suggested rate of {suggestion:g} comes to "
-        f"{nats(final[1.0])}, {low:g} times it to {nats(final[low])} ({slow}), and {high:g} times "
-        f"it to {nats(final[high])} ({wild})."
+        f"From a loss of {start:.3f}, the suggested rate of {suggestion:g} reaches "
+        f"{nats(final[1.0])}; {low:g} times it reaches {nats(final[low])} ({slow}), {high:g} times "
+        f"it {nats(final[high])} ({wild})."
     )
     enough = final[best] + 0.2 * max(start - final[best], 0)
     good = [share for share, loss in final.items() if loss <= enough]
@@ -122,14 +122,14 @@ def finding(final: Mapping[float, float], start: float, suggestion: float) -> tu
     verdict = (
         "a rate must be neither too small nor too large, as the lecture says"
         if held
-        else "the lecture's two walls do not both show here"
+        else "the lecture's two limits do not both appear here"
     )
     multiple = "the suggestion itself" if best == 1 else f"{best:g} times the suggestion"
     others = (
         f"from {min(good) * suggestion:.2g} to {max(good) * suggestion:.2g} the loss was about as "
         "low"
         if len(good) > 1
-        else "no other came near it"
+        else "no other rate came close"
     )
     second = f"The best was {best * suggestion:.2g}, {multiple}, and {others}: {verdict}."
     return first, second
@@ -147,29 +147,29 @@ def _sections(
          f"{np.mean([r.validation_accuracy[-1] for r in runs if r.key == f'{share:g}']):.1%}")
         for share, loss in final.items()
     ]  # fmt: skip
-    header = ("times the suggestion", "rate", "loss, last pass", "new pictures right")
+    header = ("times the suggestion", "rate", "final loss", "validation accuracy")
     return [
         Section(
-            "Too small, right, too large",
-            "Loss on the training pictures, pass by pass, and after the last pass by rate. A line "
-            "that ends has left all numbers behind.",
+            "Too small, suitable, too large",
+            "Training loss per epoch, and final training loss by rate. A line "
+            "that ends has diverged.",
             drawn(
                 [_curves(study, runs, start), _valley(study, sweep, runs, start)],
-                "Loss by pass, and by rate",
+                "Loss by epoch and by rate",
             )
             + table(header, rows, left=()),
         ),
         Section(
-            "How the rate was found",
-            "The finder lets the rate climb while a network learns, and suggests a third of the "
-            "highest at which the loss was still low (Smith, 2015).",
+            "The learning-rate finder",
+            "The finder raises the rate during training and suggests a third of the "
+            "highest rate at which the loss was still low (Smith, 2015).",
             drawn([_finder(sweep)], "The finder's sweep", columns=1),
         ),
         Section(
-            "Why: a ball on a parabola",
-            "Gradient descent on w²/2, whose curvature is 1, from w = 1. Every step multiplies w "
-            "by 1 - rate: below 1 it slides, at 1 it is there at once, up to 2 it jumps across and "
-            "still arrives, and above 2 it leaves. A network's steepest direction sets its limit.",
+            "Why: gradient descent on a parabola",
+            "Gradient descent on w²/2, with curvature 1, from w = 1. Every step multiplies w "
+            "by 1 - rate: below 1 it converges, at 1 in one step, up to 2 with oscillations, "
+            "and above 2 it diverges. A network's direction of highest curvature sets its limit.",
             drawn([_parabola()], "Steps on a parabola", columns=1),
         ),
     ]
@@ -186,7 +186,7 @@ def _curves(study: LearningRate, runs: Sequence[History], start: float) -> Panel
         for share, colour in zip(study.shares, COLOURS, strict=False)
     ]
     return Panel(
-        "Loss, by multiple of the suggested rate", "pass over the pictures", "loss in nats", lines,
+        "Loss by multiple of the suggested rate", "epoch", "loss in nats", lines,
         limits=(0, 1.6 * start),
     )  # fmt: skip
 
@@ -200,8 +200,8 @@ def _valley(study: LearningRate, sweep: RateSweep, runs: Sequence[History], star
     rates = [share * sweep.suggestion for share in study.shares]
     line = band("", rates, np.clip(ends, 0, 100 * start), COLOURS[0], marker="o")
     return Panel(
-        "After the last pass", "learning rate", "loss in nats", [line], log_x=True,
-        limits=(0, 1.6 * start), rules=[(start, "before learning")],
+        "After the last epoch", "learning rate", "loss in nats", [line], log_x=True,
+        limits=(0, 1.6 * start), rules=[(start, "initial loss")],
     )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def _finder(sweep: RateSweep) -> Panel:
     fall = max(first - least, 0.05)
     limits = (least - 1.5 * fall, first + 1.5 * fall)
     return Panel(
-        "A climbing rate", "learning rate", "loss in nats", lines, log_x=True, limits=limits
+        "Rising learning rate", "learning rate", "loss in nats", lines, log_x=True, limits=limits
     )
 
 
@@ -227,7 +227,7 @@ def _parabola() -> Panel:
         Line(f"rate {rate:g}", steps, np.power(1 - rate, steps), colour=colour, marker=".")
         for rate, colour in zip(_PARABOLA, COLOURS, strict=False)
     ]
-    return Panel("w, step by step", "step", "w", lines, limits=(-2.2, 4), legend="upper left")
+    return Panel("w by step", "step", "w", lines, limits=(-2.2, 4), legend="upper left")
 
 
 def _table(runs: Sequence[History], suggestion: float) -> Table:

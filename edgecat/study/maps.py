@@ -1,4 +1,4 @@
-"""What 3x3 filters, ReLU, padding and pooling make of pictures: the figures of `convolution`."""
+"""Effects of 3x3 filters, ReLU, padding and pooling on images: the figures of `convolution`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FILTERS: Mapping[str, tuple[tuple[int, int, int], ...]] = {
     "slanted": ((-2, -1, 0), (-1, 0, 1), (0, 1, 2)),
     "ring": ((1, 1, 1), (1, -8, 1), (1, 1, 1)),
 }
-"""Edges that are dark to the left, above, above left (Sobel 1968); a ring around a dark dot."""
+"""Edges dark on the left, above, above left (Sobel 1968); a ring around a dark dot."""
 
 POOLS = ("max", "mean", "skip")
-"""How a 2x2 square becomes one value: its greatest, its mean, or merely its first."""
+"""Reductions of a 2x2 square to one value: maximum, mean, or just the first."""
 
 SHIFTS = (1, 2, 3, 4)
 MARGIN = max(SHIFTS)
@@ -32,16 +32,16 @@ _WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 def grey_of(rgb: Tensor) -> Tensor:
-    """Turn colours, float (n, 3, h, w) RGB, into grey, float (n, 1, h, w) of the same range."""
+    """Convert RGB, float (n, 3, h, w), to grey, float (n, 1, h, w), of the same range."""
     return (rgb * torch.tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def filtered(grey: Tensor, *, padding: int = 0) -> Tensor:
-    """Slide the filters over pictures.
+    """Apply the filters to images.
 
     Args:
         grey: float (n, 1, h, w), 0..1.
-        padding: rows and columns of zeros around them.
+        padding: zero padding in pixels.
 
     Returns:
         Responses, float (n, filters, h', w'), -1..1.
@@ -52,7 +52,7 @@ def filtered(grey: Tensor, *, padding: int = 0) -> Tensor:
 
 
 def pooled(maps: Tensor, how: str = "max", times: int = 1) -> Tensor:
-    """Halve maps, float (n, c, h, w), so many times; `how` is one of `POOLS`."""
+    """Pool maps, float (n, c, h, w), this many times; `how` is one of `POOLS`."""
     for _ in range(times):
         if how == "skip":
             maps = maps[..., ::2, ::2]
@@ -62,7 +62,7 @@ def pooled(maps: Tensor, how: str = "max", times: int = 1) -> Tensor:
 
 
 def patterns() -> dict[str, Tensor]:
-    """The four things that the filters look for, each float (1, 1, 9, 9), 0..1."""
+    """Return the patterns that the filters detect, each float (1, 1, 9, 9), 0..1."""
     rows, columns = np.mgrid[-4:5, -4:5]
     ring = np.maximum(abs(rows), abs(columns)) == 1
     drawn = {
@@ -75,7 +75,7 @@ def patterns() -> dict[str, Tensor]:
 
 
 def marks() -> dict[str, dict[str, float]]:
-    """The greatest response to each pattern (outer) of each filter (inner)."""
+    """Return the maximum response of each filter (inner) to each pattern (outer)."""
     return {
         name: dict(zip(FILTERS, filtered(drawn).amax((2, 3))[0].tolist(), strict=True))
         for name, drawn in patterns().items()
@@ -83,13 +83,13 @@ def marks() -> dict[str, dict[str, float]]:
 
 
 def border_response(grey: Tensor) -> dict[str, float]:
-    """How much stronger each filter responds at the border of padded pictures than inside them.
+    """Compare each filter's response at the border of padded images with that inside.
 
     Args:
         grey: float (n, 1, h, w), 0..1.
 
     Returns:
-        Mean size of the response on the outermost pixels over that of all others.
+        Mean magnitude of the response on the outermost pixels, divided by that of all others.
     """
     strength = filtered(grey, padding=1).abs().mean(0)
     inside = strength[:, 1:-1, 1:-1]
@@ -98,18 +98,18 @@ def border_response(grey: Tensor) -> dict[str, float]:
 
 
 def shift_changes(grey: Tensor, how: str = "max", times: int = 0) -> NDArray[np.float64]:
-    """How much the filters' maps change when the pictures move by 1 to 4 pixels.
+    """Measure how much the filters' maps change when the images shift by 1 to 4 pixels.
 
-    A change is the angle's cosine short of 1, between the maps of a picture before and after. That
-    is then divided by the same between the maps of two pictures: pooled maps are more alike anyhow.
+    A change is the cosine distance between the maps of an image before and after. It
+    is divided by the distance between two images, since pooled maps are more alike in general.
 
     Args:
-        grey: float (n, 1, h, w), 0..1, n of 2 or more; what moves in is taken from their margins.
+        grey: float (n, 1, h, w), 0..1, n of 2 or more; shifts reveal pixels of their margins.
         how: one of `POOLS`.
-        times: to pool; 0 for the maps as they are.
+        times: number of pools; 0 for unpooled maps.
 
     Returns:
-        A share for each of `SHIFTS`: 0 for no change, 1 for as much as another picture would make.
+        A fraction for each of `SHIFTS`: 0 for no change, 1 for as much as another image.
     """
     height, width = (side - 2 * MARGIN for side in grey.shape[2:])
 
@@ -138,12 +138,12 @@ class Layer:
 
     Attributes:
         name: as in the paper: `conv3_1`, `pool3`.
-        inputs: channels.
-        outputs: channels.
+        inputs: input channels.
+        outputs: output channels.
         side: height and width of its map, in pixels.
-        unpadded: the same had the picture not been padded; 0 where nothing would be left.
-        field: pixels of the picture, along a side, that one place of its map sees.
-        stride: pixels of the picture from one place to the next.
+        unpadded: the same without padding; 0 if nothing would be left.
+        field: receptive field in image pixels per side.
+        stride: image pixels between neighbouring positions.
     """
 
     name: str
@@ -156,23 +156,23 @@ class Layer:
 
     @property
     def weights(self) -> int:
-        """Weights of the convolution; 0 for a pool."""
+        """Number of weights of the convolution; 0 for a pool."""
         return 9 * self.inputs * self.outputs if self.name.startswith("conv") else 0
 
     @property
     def dense_weights(self) -> int:
-        """Weights of a dense layer from the same map to the same map; 0 for a pool."""
+        """Number of weights of a dense layer between the same maps; 0 for a pool."""
         places = self.side**2
         return self.inputs * places * self.outputs * places if self.weights else 0
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of the convolution; a dense layer takes one for each of its weights."""
+        """Multiply-adds of the convolution; a dense layer takes one per weight."""
         return self.weights * self.side**2
 
 
 def vgg16_layers(size: int = 224) -> list[Layer]:
-    """The convolutions and pools of VGG16 for pictures of `size` pixels, worked out exactly."""
+    """Return the convolutions and pools of VGG16 for images of `size` pixels, computed exactly."""
     card = architecture("vgg16").card(("one", "two"), size=size, head="gap")
     with torch.device("meta"):
         model = build_model(card)

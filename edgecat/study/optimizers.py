@@ -1,4 +1,4 @@
-"""Which way down is the fastest? Nine optimisers, on a network and on three surfaces.
+"""Which optimiser is the fastest? Nine optimisers, on a network and on three surfaces.
 
 Their papers are listed in `edgecat.training.optim`.
 """
@@ -27,11 +27,11 @@ _EACH = (*COLOURS, "#1d2430")
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizers(PlainStudy):
-    """One network, learning by each optimiser at a rate that was tuned for it.
+    """One network, trained with each optimiser at its own tuned learning rate.
 
     Attributes:
-        names: of the optimisers, `adam` among them.
-        ways: steps on the surfaces.
+        names: names of the optimisers, including `adam`.
+        ways: number of steps on the surfaces.
     """
 
     names: tuple[str, ...] = (
@@ -42,12 +42,12 @@ class Optimizers(PlainStudy):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw, passes and ways to make."""
+        """Number of images to draw, epochs to train and descents to make."""
         learning = len(self.names) * self.seeds * self.epochs
         return self.pictures + self.validation + learning + len(self.names) * len(SURFACES)
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Walk the surfaces, tune each optimiser, then learn with it."""
+        """Descend the surfaces, tune each optimiser, then train with it."""
         found = self.found(advance)
         ways = descents(self.names, steps=self.ways, seed=self.seed, advance=advance)
         rates = {name: self.tuned(found, name) for name in self.names}
@@ -66,7 +66,7 @@ def outcome(
     runs: Sequence[History],
     ways: Sequence[Descent],
 ) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     losses = {name: at_the_end(runs, name, "training_loss") for name in study.names}
     spread = {
         name: float(np.ptp([run.training_loss[-1] for run in runs if run.key == name]))
@@ -74,14 +74,14 @@ def outcome(
     }
     ranked = sorted(losses, key=lambda name: losses[name])
     return Outcome(
-        lead=f"One network of {study.depth} layers, {study.epochs} passes over {found.about}, by "
-        f"each of {len(study.names)} optimisers at a constant rate of its own.",
+        lead=f"One network of {study.depth} layers, {study.epochs} epochs on {found.about}, with "
+        f"each of {len(study.names)} optimisers at its own constant learning rate.",
         finding=finding(losses, spread, ways),
         facts=[
-            (ranked[0], f"came lowest: a loss of {nats(losses[ranked[0]])}"),
-            (nats(losses["adam"]), f"Adam's loss, place {ranked.index('adam') + 1} of "
+            (ranked[0], f"lowest loss: {nats(losses[ranked[0]])}"),
+            (nats(losses["adam"]), f"Adam's loss, rank {ranked.index('adam') + 1} of "
              f"{len(ranked)}"),
-            (ranked[-1], f"came least far: {nats(losses[ranked[-1]])}"),
+            (ranked[-1], f"highest loss: {nats(losses[ranked[-1]])}"),
         ],
         sections=_sections(study, rates, runs, ways, ranked),
         tables={"": history_table(runs, "optimizer"), "paths": _ways_table(ways)},
@@ -98,12 +98,12 @@ def outcome(
 def finding(
     losses: Mapping[str, float], spread: Mapping[str, float], ways: Sequence[Descent]
 ) -> tuple[str, str]:
-    """Say in two sentences what the figures show: of the network, and of the surfaces.
+    """Summarise the figures in two sentences: the network and the surfaces.
 
     Args:
-        losses: the mean training loss after the last pass, by optimiser.
-        spread: from the best seed to the worst, by optimiser.
-        ways: over the surfaces.
+        losses: the mean training loss after the last epoch, by optimiser.
+        spread: difference between the best and the worst seed, by optimiser.
+        ways: the descents on the surfaces.
     """
     ranked = sorted(losses, key=lambda name: losses[name])
     place = ranked.index("adam") + 1
@@ -111,13 +111,13 @@ def finding(
     verdict = (
         "the lecture's advice, Adam when in doubt, holds"
         if place == 1
-        else "Adam is not first, but as near as one seed is to the next"
+        else "Adam is not first, but within the spread of the seeds"
         if near
         else "the lecture's advice, Adam when in doubt, was not the best here"
     )
     first = (
-        f"After the same passes {ranked[0]} has the lowest loss, {nats(losses[ranked[0]])}, Adam "
-        f"is number {place} of {len(ranked)} with {nats(losses['adam'])}, and {ranked[-1]} the "
+        f"After the same epochs {ranked[0]} has the lowest loss, {nats(losses[ranked[0]])}; Adam "
+        f"ranks {place} of {len(ranked)} with {nats(losses['adam'])}, and {ranked[-1]} "
         f"last with {nats(losses[ranked[-1]])}: {verdict}."
     )
     told = []
@@ -127,11 +127,11 @@ def finding(
         plain = next((w.arrived for w in there if w.optimizer == "gd"), -1)
         where = f"the {surface}" if surface.islower() else f"{surface}'s function"
         if quick is None:
-            told.append(f"nobody on {where}")
+            told.append(f"none on {where}")
             continue
         other = f"after {plain}" if plain >= 0 else "never"
         told.append(f"{quick.optimizer} on {where} (step {quick.arrived}; gd {other})")
-    return first, f"First at the bottom, each at its best rate: {', '.join(told)}."
+    return first, f"First at the minimum, each at its best rate: {', '.join(told)}."
 
 
 def _sections(
@@ -149,45 +149,44 @@ def _sections(
          f"{at_the_end(runs, name, 'validation_accuracy'):.1%}")
         for name in ranked
     ]  # fmt: skip
-    header = ("optimiser", "rate", "loss", "right: learnt pictures", "right: new pictures")
+    header = ("optimiser", "rate", "loss", "training accuracy", "validation accuracy")
     return [
         Section(
-            "Down three surfaces",
-            "From the same place each takes one step at a time, at the best of 25 rates that keep "
-            "it in view; a star is a lowest point. gd sees the exact slope, and so do the others "
-            "but sgd, which sees it with noise.",
+            "Three surfaces",
+            "All start at the same point, each at the best of 25 rates that keep "
+            "it in view; a star marks a minimum. All use the exact gradient "
+            "except sgd, whose gradient is noisy.",
             film(ways, colours) + _arrivals(study, ways),
         ),
         Section(
-            "On the network",
-            "Loss and right answers on the pictures that it learns from; gd takes one step a "
-            "pass, the others one for each batch.",
+            "The network",
+            "Training loss and accuracy; gd takes one step per epoch, the others one per batch.",
             drawn(
                 [
                     by_pass(runs, "training_loss", "Loss", colours, legend="best"),
-                    by_pass(runs, "training_accuracy", "Right answers", colours, legend=""),
+                    by_pass(runs, "training_accuracy", "Training accuracy", colours, legend=""),
                 ],
                 "Loss and accuracy by optimiser",
             ),
         ),
         Section(
-            "After the last pass",
-            "Each has its own rate: the best of 1, 3 and 10 times what the learning-rate finder "
-            f"suggests for it, after {study.trial} passes. Means over the seeds.",
+            "After the last epoch",
+            "Each has its own rate: the best of 1, 3 and 10 times the learning-rate finder's "
+            f"suggestion, after {study.trial} epochs. Means over the seeds.",
             table(header, rows, left=(0,)),
         ),
     ]
 
 
 def _arrivals(study: Optimizers, ways: Sequence[Descent]) -> str:
-    """At which step each optimiser was within a hundredth of the start's height."""
+    """Return a table of the step at which each optimiser was within 1 % of the initial height."""
     arrived = {(way.surface, way.optimizer): (way.arrived, way.rate) for way in ways}
     rows = []
     for name in study.names:
         cells = [name]
         for surface in SURFACES:
             step, rate = arrived[surface.name, name]
-            cells += [str(step) if step >= 0 else "not there", f"{rate:.2g}"]
+            cells += [str(step) if step >= 0 else "not reached", f"{rate:.2g}"]
         rows.append(cells)
     header = ["optimiser"]
     for surface in SURFACES:

@@ -1,4 +1,4 @@
-"""The pictures of a study: drawn pets or photographs, small, all in memory."""
+"""The images of a study: drawn pets or photographs, small, all in memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.machine import cores
 
 LEAST = 32
-MEAN, SCALE = 127.5, 64.0  # values then lie within -2..2, as with ImageNet's own mean and std
+MEAN, SCALE = 127.5, 64.0  # gives values in -2..2, as with ImageNet's mean and std
 _DRAWN = 1_000_000
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Labelled pictures.
+    """Labelled images.
 
     Attributes:
         images: float32 (n, 3, size, size), RGB, normalised.
@@ -38,24 +38,24 @@ class Pictures:
     labels: Tensor
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count the images."""
         return len(self.labels)
 
     def __getitem__(self, chosen: Tensor | slice) -> Pictures:
-        """Choose some of them."""
+        """Select a subset."""
         return Pictures(self.images[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a study learns from and is judged by.
+    """The training and validation images of a study.
 
     Attributes:
         labels: class names.
-        training: what it learns from.
-        validation: other pictures.
-        about: in words: `640 drawn pets`.
-        skipped: a sentence for each picture that could not be used.
+        training: the training images.
+        validation: the validation images.
+        about: description: `640 drawn pets`.
+        skipped: one message per image that could not be used.
     """
 
     labels: tuple[str, ...]
@@ -73,34 +73,34 @@ def material(
     size: int,
     advance: Callable[[int], None] = lambda pictures: None,
 ) -> Material:
-    """Draw pets, or load photographs, evenly of each class.
+    """Draw pets or load photographs, balanced by class.
 
     Args:
         data: folders of class folders and tar files; empty for drawn faces of cats and dogs,
-            which a small network learns to tell apart in a minute.
-        training: how many to learn from, at most; photographs may be fewer.
-        validation: how many others, at most.
-        size: their height and width in pixels.
-        advance: told how many more are ready, of `training + validation` in all.
+            which a small network learns to distinguish in a minute.
+        training: maximum number of training images; photographs may be fewer.
+        validation: maximum number of validation images.
+        size: height and width of the images in pixels.
+        advance: called with the number of images just done, of `training + validation` in total.
 
     Raises:
-        UserError: the pictures cannot be used, or fewer than `LEAST` are there to learn from.
+        UserError: the images cannot be used, or there are fewer than `LEAST` training images.
     """
     if data:
         return _photographs(data, training, validation, size, advance)
     drawn = _drawn(training + validation, size, advance)
-    about = f"{training:,} drawn faces of {size} by {size} pixels, and {validation:,} others"
+    about = f"{training:,} drawn faces of {size} x {size} pixels, and {validation:,} for validation"
     return Material(LABELS, drawn[slice(training)], drawn[slice(training, None)], about)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureStudy(Study):
-    """A study that learns from some pictures and is judged by others.
+    """A study with training and validation images.
 
     Attributes:
-        size: height and width of the pictures in pixels.
-        pictures: to learn from.
-        validation: to judge by.
+        size: height and width of the images in pixels.
+        pictures: number of training images.
+        validation: number of validation images.
     """
 
     size: int = 32
@@ -108,7 +108,7 @@ class PictureStudy(Study):
     validation: int = 256
 
     def found(self, advance: Advance) -> Material:
-        """The pictures; raises as `material`."""
+        """Return the images; raises as `material`."""
         return material(
             self.data,
             training=self.pictures,
@@ -125,7 +125,7 @@ def normalised(frames: NDArray[np.uint8]) -> Tensor:
 
 
 def coloured(images: Tensor) -> Tensor:
-    """Turn images as in `Pictures` back into colours, RGB, 0..1, to be looked at."""
+    """Turn images as in `Pictures` back into RGB, 0..1, for display."""
     return (images * SCALE + MEAN).clamp(0, 255) / 255
 
 
@@ -152,22 +152,20 @@ def _photographs(
     judged, n_judged = _loaded(evenly(parts[1], validation), size, advance)
     if len(learnt) < LEAST or not len(judged):
         skipped = (*found.skipped, *n_learnt, *n_judged)
-        told = f" ({len(skipped)} could not be used, such as {skipped[0]})" if skipped else ""
+        told = f" ({len(skipped)} could not be used, e.g. {skipped[0]})" if skipped else ""
         raise UserError(
-            f"{len(learnt)} pictures are left to learn from and {len(judged)} to judge by{told}; a "
-            f"study needs {LEAST} and more. Add pictures"
+            f"only {len(learnt)} training and {len(judged)} validation images are left{told}; a "
+            f"study needs {LEAST} or more. Add images"
         )
     advance(training + validation - len(learnt) - len(judged))
-    about = (
-        f"{len(learnt):,} photographs, cut to {size} by {size} pixels, and {len(judged):,} others"
-    )
+    about = f"{len(learnt):,} photos of {size} x {size} pixels, and {len(judged):,} for validation"
     return Material(found.labels, learnt, judged, about, (*found.skipped, *n_learnt, *n_judged))
 
 
 def _loaded(
     pictures: PictureSet, size: int, advance: Callable[[int], None]
 ) -> tuple[Pictures, tuple[str, ...]]:
-    """Load pictures as they would be served, in an order that mixes the classes."""
+    """Load images, preprocessed as for inference, in an order that interleaves the classes."""
     frames: list[NDArray[np.uint8]] = []
     labels: list[NDArray[np.int64]] = []
     skipped: list[str] = []

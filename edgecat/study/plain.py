@@ -1,4 +1,4 @@
-"""What several studies are: one plain network, and some ways in which it learns."""
+"""The base of several studies: one plain network, trained in different ways."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from edgecat.study.pictures import Material, PictureStudy
 
 @dataclass(frozen=True, kw_only=True)
 class PlainStudy(PictureStudy):
-    """A study of how one plain network learns.
+    """A study of how one plain network trains.
 
     Attributes:
-        depth: layers of the network.
-        width: channels of its first block.
-        epochs: passes over the pictures.
-        batch: pictures a step.
-        climb: steps of the finder.
-        trial: passes with which a rate is tried.
+        depth: number of layers of the network.
+        width: channels of the first block.
+        epochs: number of epochs.
+        batch: batch size.
+        climb: steps of the learning-rate finder.
+        trial: epochs per rate tried.
     """
 
     depth: int = 4
@@ -42,7 +42,7 @@ class PlainStudy(PictureStudy):
     trial: int = 6
 
     def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> VGG:
-        """The network, or one of another depth, with weights drawn from the current seed."""
+        """Build the network, or one of another depth, with weights from the current seed."""
         depth = depth or self.depth
         classes = len(found.labels)
         return plain_network(depth, classes, size=self.size, width=self.width, active=active)
@@ -58,19 +58,19 @@ class PlainStudy(PictureStudy):
         trial: int = 0,
         shares: Sequence[float] = (1, 3, 10),
     ) -> float:
-        """Find an optimiser's rate: the best of some multiples of the finder's suggestion.
+        """Find an optimiser's learning rate: the best of some multiples of the finder's suggestion.
 
-        The finder is careful, as a long training wants it; each multiple is tried for some passes
-        from the same weights, and the one with the least mean loss in their second half is taken:
-        neither too slow nor too wild.
+        The finder is conservative, for long training; each multiple is tried for some epochs
+        from the same weights, and the one with the lowest mean loss in their second half is chosen:
+        neither too slow nor unstable.
 
         Args:
-            found: to learn from.
-            optimizer: by its name in `edgecat.training.optim`.
-            batch: pictures a step, if not the study's; all of them for `gd`.
+            found: the training images.
+            optimizer: optimiser, by its name in `edgecat.training.optim`.
+            batch: batch size, if not the study's; the full batch for `gd`.
             depth: of the network, if not the study's.
-            active: its activation.
-            trial: passes, if not the study's.
+            active: activation of the network.
+            trial: epochs, if not the study's.
             shares: the multiples.
         """
         batch = batch or self.batch
@@ -117,7 +117,7 @@ class PlainStudy(PictureStudy):
         rate: float,
         advance: Advance,
     ) -> History:
-        """Let the network learn; arguments as for `followed`."""
+        """Train the network; arguments as for `followed`."""
         with seeded(seed) as random:
             return followed(
                 self.network(found),

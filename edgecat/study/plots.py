@@ -1,4 +1,4 @@
-"""The studies' plots: panels of lines with bands, as pictures inside the page."""
+"""The studies' plots: panels of lines with bands, as images inside the page."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Line:
     """A curve with its band.
 
     Attributes:
-        name: in the legend; empty for none.
-        x: where, (n,).
-        y: the mean, (n,).
-        low: the band's lower edge, (n,); None for no band.
-        high: its upper edge.
-        colour: of `COLOURS`.
-        style: matplotlib's: `-`, `--`, `:` or empty for markers alone.
-        marker: matplotlib's, or empty.
+        name: legend entry; empty for none.
+        x: x values, (n,).
+        y: means, (n,).
+        low: lower edge of the band, (n,); None for no band.
+        high: upper edge of the band.
+        colour: one of `COLOURS`.
+        style: matplotlib line style: `-`, `--`, `:` or empty for markers only.
+        marker: matplotlib marker, or empty.
     """
 
     name: str
@@ -66,15 +66,15 @@ class Panel:
 
     Attributes:
         title: plain text.
-        across: what the x axis shows.
-        up: what the y axis shows.
-        lines: to draw.
+        across: label of the x axis.
+        up: label of the y axis.
+        lines: the curves.
         log_x: logarithmic x axis.
         log_y: logarithmic y axis.
-        ticks: where the x axis has its marks; empty leaves it to matplotlib.
-        limits: least and greatest y; None leaves it to matplotlib.
-        rules: level lines to compare with, each with its name.
-        legend: where, in matplotlib's words; empty for none.
+        ticks: x axis ticks; empty leaves them to matplotlib.
+        limits: y axis limits; None leaves them to matplotlib.
+        rules: horizontal reference lines, each with its name.
+        legend: matplotlib legend location; empty for none.
     """
 
     title: str
@@ -92,15 +92,15 @@ class Panel:
 def band(
     name: str, x: ArrayLike, runs: ArrayLike, colour: str, *, log: bool = False, **how: str
 ) -> Line:
-    """The mean over the runs, with a band from the least to the greatest.
+    """Return the mean over the runs, with a band from minimum to maximum.
 
     Args:
-        name: in the legend.
-        x: where, (n,).
-        runs: one row for each seed, (seeds, n); numbers that are not finite leave gaps.
-        colour: of the line.
-        log: the geometric mean.
-        how: `style` and `marker` of the line.
+        name: legend entry.
+        x: x values, (n,).
+        runs: one row per seed, (seeds, n); non-finite values leave gaps.
+        colour: line colour.
+        log: use the geometric mean.
+        how: `style` and `marker`.
     """
     values = np.asarray(runs, np.float64)
     mean = np.exp(np.log(values).mean(0)) if log else values.mean(0)
@@ -109,7 +109,7 @@ def band(
 
 
 def drawn(panels: Sequence[Panel], alt: str, *, columns: int = 2) -> str:
-    """Draw panels side by side, as an image element.
+    """Draw panels side by side; return an image element.
 
     Raises:
         BackendMissing: matplotlib is not installed.
@@ -127,7 +127,7 @@ def drawn(panels: Sequence[Panel], alt: str, *, columns: int = 2) -> str:
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure of so many inches, in the studies' colours; `image_of` ends it.
+    """Yield an empty figure of this size in inches, in the studies' style; finish with `image_of`.
 
     Raises:
         BackendMissing: matplotlib is not installed.
@@ -142,7 +142,7 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
 
 
 def show(axes: Axes, picture: Any, title: str = "", **how: Any) -> None:
-    """Put a picture or map into axes, without ticks and frame; `how` is `imshow`'s."""
+    """Show an image or map in axes, without ticks and frame; `how` goes to `imshow`."""
     axes.imshow(picture, interpolation="none", **how)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -151,7 +151,7 @@ def show(axes: Axes, picture: Any, title: str = "", **how: Any) -> None:
 
 
 def image_of(figure: Figure, alt: str) -> str:
-    """A matplotlib figure as an element with the SVG inside."""
+    """Return a matplotlib figure as an image element with embedded SVG."""
     data = io.BytesIO()
     figure.savefig(data, format="svg", metadata={"Date": None}, transparent=True)
     url = data_url(data.getvalue(), "image/svg+xml")

@@ -1,4 +1,4 @@
-"""Ways to read a film: frame by frame, smoothed, or with a memory that was trained."""
+"""Clip readers: frame by frame, smoothed, or with a trained recurrent network."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Films:
-    """Films of equal length as a network has seen them.
+    """The network's outputs for clips of equal length.
 
     Attributes:
-        features: float32 (n, t, channels), the network's last maps, averaged.
-        logits: float32 (n, t, classes), the network's own answers.
+        features: float32 (n, t, channels), globally pooled features.
+        logits: float32 (n, t, classes), the network's logits.
         labels: int64 (n, t).
         hard: bool (n, t).
         cuts: int64 (n,), first frame of each second scene.
@@ -42,13 +42,13 @@ class Films:
 
 
 def halved(pictures: Pictures) -> Pictures:
-    """Pictures at half their height and width, as the network looks at them."""
+    """Halve height and width of images, for the network's input."""
     return Pictures(avg_pool2d(pictures.images, 2), pictures.labels)
 
 
 @torch.no_grad()
 def films_of(model: VGG, clips: Sequence[Clip]) -> Films:
-    """Let a network with global average pooling look at every frame, at half its size."""
+    """Run a network with global average pooling on every frame, at half its size."""
     model.eval()
     features, logits = [], []
     for clip in clips:
@@ -66,7 +66,7 @@ def films_of(model: VGG, clips: Sequence[Clip]) -> Films:
 
 
 def smoothed(logits: Tensor) -> Tensor:
-    """What the camera's smoother makes of logits (n, t, classes), each film by itself."""
+    """Apply the camera's smoother to logits (n, t, classes), clip by clip."""
     result = np.empty(logits.shape, np.float32)
     for film, frames in enumerate(logits.numpy()):
         smoother = Smoother()
@@ -76,7 +76,7 @@ def smoothed(logits: Tensor) -> Tensor:
 
 
 class FrameReader(nn.Sequential):
-    """Answers each frame by itself: one hidden layer."""
+    """Classifies each frame independently, with one hidden layer."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__(
@@ -88,7 +88,7 @@ class FrameReader(nn.Sequential):
 
 
 class MemoryReader(nn.Module):
-    """Answers each frame from it and what came before: an LSTM.
+    """Classifies each frame from it and the previous ones, with an LSTM.
 
     Source: Hochreiter and Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735.
     """
@@ -100,7 +100,7 @@ class MemoryReader(nn.Module):
         self.answer = nn.Linear(HIDDEN, classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features (n, t, channels) to logits (n, t, classes), none from a later frame."""
+        """Map features (n, t, channels) to logits (n, t, classes), causally."""
         states, _ = self.memory(self.dropout(features))
         logits: Tensor = self.answer(states)
         return logits
@@ -114,7 +114,7 @@ def learn_to_read(
     batch: int,
     random: torch.Generator,
 ) -> None:
-    """Fit a reader to films, every frame counting the same; it is left in evaluation mode."""
+    """Train a reader on clips, all frames weighted equally; leaves it in evaluation mode."""
     stepper = torch.optim.Adam(reader.parameters(), lr=_RATE, weight_decay=_DECAY)
     reader.train()
     for _ in range(epochs):
@@ -128,15 +128,15 @@ def learn_to_read(
 
 @dataclass(frozen=True)
 class Score:
-    """How well films were read.
+    """The quality of a reader.
 
     Attributes:
-        all: share of right answers, over all frames.
-        clear: over the frames that are neither blurred nor covered.
-        hard: over the others.
-        flips: changes of the answer in each film beyond those of what is shown, the mean.
-        lag: frames after a cut to the other class until the first right answer, the mean; NaN
-            where no film has such a cut.
+        all: accuracy over all frames.
+        clear: accuracy over the frames that are neither blurred nor covered.
+        hard: accuracy over the others.
+        flips: mean number of spurious changes of the prediction per clip.
+        lag: mean number of frames after a cut to the other class until the first correct
+            prediction; NaN if no clip has such a cut.
     """
 
     all: float
@@ -147,7 +147,7 @@ class Score:
 
 
 def scored(logits: Tensor, films: Films) -> Score:
-    """Judge answers, logits (n, t, classes), to films."""
+    """Score predictions, logits (n, t, classes), on clips."""
     answers, truth = logits.argmax(2).numpy(), films.labels.numpy()
     right = answers == truth
     changes = (np.diff(answers) != 0).sum(1) - (np.diff(truth) != 0).sum(1)
@@ -166,7 +166,7 @@ def scored(logits: Tensor, films: Films) -> Score:
 
 
 def _lag(right: NDArray[np.bool_]) -> int:
-    """Frames until the first right answer; all of them where there is none."""
+    """Return the number of frames until the first correct prediction; all if there is none."""
     return int(right.argmax()) if right.any() else len(right)
 
 

@@ -1,4 +1,4 @@
-"""A study as one page and CSV files."""
+"""Writes a study as an HTML page and CSV files."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ section > p { margin-top: 4px; } section img { margin: 0 auto; }
 
 
 def check_folder(folder: Path) -> None:
-    """Try to write where the folder is or will be, before minutes are spent on what is written.
+    """Check that the folder is writable before spending minutes on the study.
 
     Raises:
-        UserError: it cannot be written, or is a file.
+        UserError: it is not writable, or is a file.
     """
     whole = folder.absolute()
     place = next(path for path in (whole, *whole.parents) if path.exists())
     if place == whole and not place.is_dir():
-        raise UserError(f"{folder} is a file; expected a folder to write into")
+        raise UserError(f"{folder} is a file; expected a folder for the output")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
@@ -60,7 +60,7 @@ def save_outcome(name: str, study: Study, outcome: Outcome, folder: Path) -> lis
 
 
 def csv_text(table: Table) -> str:
-    """The table as CSV; floats with six digits."""
+    """Format the table as CSV, floats with six digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.header)
@@ -70,7 +70,7 @@ def csv_text(table: Table) -> str:
 
 
 def study_html(name: str, study: Study, outcome: Outcome) -> str:
-    """Return the study as a whole HTML document."""
+    """Return the study as a complete HTML document."""
     sections = (
         f"<section><h2>{escape(part.title)}</h2><p>{escape(part.text)}</p>{part.html}</section>"
         for part in outcome.sections
@@ -88,7 +88,7 @@ def _foot(name: str, study: Study) -> str:
     values = ", ".join(f"{f.name} {_plain(getattr(study, f.name))}" for f in fields(study))
     return (
         f"<footer>edgecat {escape(__version__)}, study {escape(name)}: {escape(values)}. Lines are "
-        f"means over the seeds, bands reach from the least to the greatest. Measured on "
+        f"means over the seeds, bands span minimum to maximum. Measured on "
         f"{escape(str(this_machine()))}.</footer>"
     )
 

@@ -1,4 +1,4 @@
-"""Optimisers on surfaces of two dimensions, where their ways can be seen."""
+"""Optimisers on two-dimensional surfaces, where their paths are visible."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Surface:
 
     Attributes:
         name: plain text.
-        text: what is hard about it.
+        text: its difficulty.
         start: (x, y).
         minima: (x, y) each.
-        box: left, right, bottom and top of what is shown.
-        height: the function, of tensors or arrays alike.
+        box: left, right, bottom and top of the view.
+        height: the function, for tensors and arrays.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Surface:
     height: Callable[..., Tensor]
 
     def at(self, point: tuple[float, float]) -> float:
-        """The height at a point."""
+        """Return the height at a point."""
         return float(self.height(*map(torch.tensor, point)))
 
 
 @dataclass(frozen=True)
 class Descent:
-    """An optimiser's way over a surface, at the rate that came lowest.
+    """An optimiser's path on a surface, at its best rate.
 
     Attributes:
         surface: its name.
         optimizer: its name.
-        rate: chosen from a grid.
+        rate: learning rate, chosen from a grid.
         points: (x, y) at the start and after each step.
-        heights: there, above the minimum.
-        arrived: the first step within a hundredth of the start's height; -1 if none is.
+        heights: heights there, above the minimum.
+        arrived: the first step within 1 % of the initial height; -1 if there is none.
     """
 
     surface: str
@@ -78,7 +78,7 @@ def _beale(x: Tensor, y: Tensor) -> Tensor:
 SURFACES: tuple[Surface, ...] = (
     Surface(
         "valley",
-        "Rosenbrock's: steep walls, and a floor that falls slowly along a bend",
+        "Rosenbrock's: steep walls and a curved floor that falls slowly",
         (-1.2, 1.4),
         ((1.0, 1.0),),
         (-1.9, 1.9, -0.9, 2.3),
@@ -86,7 +86,7 @@ SURFACES: tuple[Surface, ...] = (
     ),
     Surface(
         "saddle",
-        "flat where it begins: down is sideways, and hardly to be felt",
+        "flat at the start: the descent is sideways and hardly visible",
         (-1.1, 0.01),
         ((0.0, 2**0.5), (0.0, -(2**0.5))),
         (-1.9, 1.9, -1.7, 1.7),
@@ -94,7 +94,7 @@ SURFACES: tuple[Surface, ...] = (
     ),
     Surface(
         "Beale",
-        "a cliff to begin with, and a plain around the lowest point",
+        "a cliff at the start and a plain around the minimum",
         (1.0, 1.5),
         ((3.0, 0.5),),
         (-0.6, 4.4, -2.2, 2.2),
@@ -106,16 +106,16 @@ SURFACES: tuple[Surface, ...] = (
 def descents(
     names: Sequence[str], *, steps: int, seed: int, advance: Callable[[int], None]
 ) -> list[Descent]:
-    """Let every optimiser down every surface.
+    """Run every optimiser on every surface.
 
-    The gradient is exact, but for `sgd`'s, to which noise of half its length is added: on a
-    surface without pictures it would be `gd`.
+    The gradient is exact, except for `sgd`, which gets noise of half its norm: on a
+    surface without data it would equal `gd`.
 
     Args:
-        names: of optimisers.
-        steps: of each way.
-        seed: of the noise.
-        advance: told of each way that is done.
+        names: names of the optimisers.
+        steps: number of steps.
+        seed: seed of the noise.
+        advance: called after each path.
     """
     found = []
     for surface in SURFACES:
@@ -126,7 +126,7 @@ def descents(
 
 
 def _best_way(surface: Surface, name: str, steps: int, seed: int) -> Descent:
-    """Walk at all rates at once; of the ways that stay in view, keep the lowest in the end."""
+    """Descend at all rates at once; of the paths that stay in view, keep the lowest final one."""
     rates = LEARNING_RATES[name] * torch.tensor(_RATES)
     ways = _ways(surface, name, rates, steps, seed)
     floor = min(surface.at(minimum) for minimum in surface.minima)
@@ -148,10 +148,10 @@ def _best_way(surface: Surface, name: str, steps: int, seed: int) -> Descent:
 
 
 def _ways(surface: Surface, name: str, rates: Tensor, steps: int, seed: int) -> Tensor:
-    """Walk at several rates side by side: float32 (steps + 1, rates, 2).
+    """Descend at several rates in parallel: float32 (steps + 1, rates, 2).
 
-    Each of these optimisers works on every number by itself, and a step is its rate times what it
-    makes of the slopes so far: so one tensor holds all walks, each of whose steps is scaled.
+    These optimisers work elementwise, and a step is the rate times a function of the
+    gradients so far: so one tensor holds all paths, with each step scaled by its rate.
     """
     model = nn.Module()
     place = nn.Parameter(torch.tensor([surface.start]).repeat(len(rates), 1))

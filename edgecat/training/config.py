@@ -23,7 +23,12 @@ LEARNING_RATES = {
     "nadam": 0.001,
 }
 SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
-_CHOICES = {
+# The table is in `edgecat.models.registry`, which imports torch; a test keeps the two equal.
+ARCHITECTURES = (
+    *("alexnet", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50"),
+    *("vgg11", "vgg13", "vgg16", "vgg19"),
+)
+CHOICES = {
     "head": ("dense", "gap"),
     "activation": ("relu", "leaky_relu", "sigmoid", "tanh", "gelu"),
     "fit": ("crop", "letterbox", "stretch"),
@@ -36,71 +41,74 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run; saved as `config.json` into its folder and read back by `--resume`.
+    """One training run; saved as `config.json` in its folder and read back by `--resume`.
 
-    The defaults are what trains well on two CPU cores.
+    The defaults train well on two CPU cores. The first sentence of each attribute is also the help
+    of the option of `edgecat train`, which adds the choices.
 
     Attributes:
-        data: folders of class folders and tar files.
-        name: the run's folder inside `output`; empty for architecture, date and time.
-        output: folder of the runs.
-        arch: name of the architecture.
-        size: height and width of the network's input in pixels, when validated and served.
-        progressive: sizes to train at in turn, `64:10,96:8,128:5` for ten epochs at 64 x 64 and so
-            on, the last one to the end; empty for `size` throughout. Training a little smaller than
-            serving pays, since random crops show things larger (https://arxiv.org/abs/1906.06423).
-        width: channel multiplier.
-        head: `gap` (global average pooling) or `dense`, as published.
-        batch_norm: normalise after each convolution.
-        dropout: rate in the head; None for the published one, or 0 with another head than that.
-        activation: of the hidden layers: `relu`, `leaky_relu`, `sigmoid`, `tanh` or `gelu`.
-        fit: how photographs meet the input when served: `crop`, `letterbox` or `stretch`.
-        epochs: passes over the training pictures.
-        batch_size: pictures a step, at most; an epoch's batches are of even size.
-        accumulate: batches whose gradients are averaged before a step, for larger batches than
-            the memory holds; `gd` takes all of an epoch.
-        optimizer: `nag` (stochastic gradient descent with Nesterov's momentum), `gd`, `sgd`,
-            `momentum`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw` or `nadam`.
-        lr: peak learning rate; None for the optimiser's own default.
-        schedule: the rate's course after the warm-up: half a `cosine` or a `linear` fall to 0, a
-            tenth at each `step` (at half and three quarters of the run), `constant`; or
-            `one-cycle`, a cosine up and a deeper one down.
-        clip: the norm that a step's gradient is shortened to; None for as long as it comes.
-        weight_decay: of weights; biases and batch norm are left alone.
-        warmup: share of all steps over which the rate climbs, 0..1.
-        label_smoothing: 0..1.
-        ema: decay of the weights' moving average, which is then what is validated and saved; 0 for
-            the weights themselves.
-        augment: random resized crop, flip and colour; off for fitting a few pictures.
-        erase: chance that a rectangle of a picture becomes noise, 0..1.
-        mixup: strength (alpha of the Beta distribution) of blending pictures in pairs, or 0.
-        cutmix: strength of pasting a rectangle of one picture into another, or 0; with `mixup`
-            as well, each batch has either.
-        teacher: a checkpoint of the same labels whose answers are learnt beside the labels; empty
-            for the labels alone.
-        teacher_temperature: softens both answers before they are compared.
-        teacher_weight: of the teacher's answers in the loss, 0..1; the rest is the labels'.
-        weights: to start from: `imagenet` for the official ones, a `.pth` file of such, or a
-            `.safetensors` checkpoint, whose widths, head, batch norm, activation and normalisation
-            then count and not those asked for here; empty for random ones.
-        freeze: stages that keep the weights they start with: so many from the input, or `features`
-            for all but the head.
-        unfreeze_at: the epoch, from 1, in which they begin to learn after all.
-        lr_decay: the rate of each stage relative to the next one towards the head, 0..1.
-        val: share of each class to validate on, where the data has no `val/` folder.
-        seed: of weights, split, order, augmentation and dropout.
-        patience: stop after so many epochs without a better one; None never stops early.
-        tensorboard: write event files into the run's folder.
-        threads: of torch; None for one a core.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
-        precision: of the arithmetic: `fp32`, `bf16`, `fp16`, or `auto`: what the device is fast in.
-        augment_on: where pictures are resized, mirrored and recoloured: by the threads that decode
-            them (`cpu`), whole batches at a time on the `device`, or `auto`: there on GPUs.
-        compiled: let `torch.compile` fuse the step's kernels.
-        stream: `data` are shards, opened when their turn comes; their own `val` shards validate.
+        data: folders of class folders, or .tar files with the same layout.
+        name: name of the run's folder (default: architecture, date and time).
+        output: folder that holds the runs.
+        arch: network architecture.
+        size: height and width of the network's input in pixels. This is the size for validation
+            and serving; `progressive` sets other sizes for training.
+        progressive: train at several sizes in turn, as SIZE:EPOCHS, such as 64:10,96:8,128:5. The
+            last size is used until the end; empty trains at `size` throughout. Training slightly
+            smaller than serving pays off, since random crops enlarge objects
+            (https://arxiv.org/abs/1906.06423).
+        width: multiply the number of channels by this factor.
+        head: classifier head (gap: global average pooling). `dense` is the published one.
+        batch_norm: use batch normalisation after each convolution.
+        dropout: dropout rate in the head (default: as published, or 0 if the head is not the
+            published one).
+        activation: activation function of the hidden layers.
+        fit: how to fit an image into the input when serving.
+        epochs: number of passes over the training images.
+        batch_size: number of images per batch. An epoch's batches are of even size, at most this.
+        accumulate: number of batches whose gradients are averaged per step. This allows larger
+            batches than fit into memory; `gd` takes the whole epoch.
+        optimizer: optimiser (nag: SGD with Nesterov momentum). `gd` uses the whole training set
+            per step.
+        lr: peak learning rate (default: depends on the optimiser).
+        schedule: learning-rate schedule after the warm-up. `cosine` and `linear` decay to 0, `step`
+            divides the rate by ten at half and at three quarters of the run, and `one-cycle` is a
+            cosine up and a deeper one down.
+        clip: clip the gradient norm to this value (default: no clipping).
+        weight_decay: weight decay. Biases and batch normalisation are excluded.
+        warmup: fraction of steps used for learning-rate warm-up.
+        label_smoothing: label smoothing, from 0 to 0.9.
+        ema: decay of the exponential moving average of the weights; 0 disables it. If enabled, the
+            average is what is validated and saved.
+        augment: augment training images with random resized crops, flips and colour changes.
+            Disable it to overfit a few images.
+        erase: probability that a random rectangle of an image is replaced with noise.
+        mixup: mixup strength (alpha of the Beta distribution), such as 0.2; 0 disables it.
+        cutmix: CutMix strength (alpha of the Beta distribution), such as 1; 0 disables it. With
+            `mixup` as well, each batch uses one of the two.
+        teacher: distil from this checkpoint, which must have the same labels.
+        teacher_temperature: distillation temperature, applied to both teacher and student.
+        teacher_weight: weight of the distillation loss, from 0 to 1. The labels have the rest.
+        weights: initial weights: imagenet, a .pth file or a .safetensors checkpoint (default:
+            random). A checkpoint's widths, head, batch norm, activation and normalisation take
+            precedence over those given here.
+        freeze: freeze this many stages, counted from the input, or 'features' for all but the head.
+        unfreeze_at: unfreeze the frozen stages in this epoch, counted from 1 (default: never).
+        lr_decay: learning rate of each stage relative to the next one towards the head.
+        val: fraction of each class to validate on if the data has no val/ folder.
+        seed: random seed for weights, split, order, augmentation and dropout.
+        patience: stop after this many epochs without improvement (default: never).
+        tensorboard: also write TensorBoard event files.
+        threads: number of PyTorch threads (default: one per core).
+        device: device to train on: auto, cpu, cuda, cuda:1, ...
+        precision: arithmetic precision (auto: the fastest that the device supports).
+        augment_on: where to augment images (auto: on the device if it is a GPU). `cpu` means the
+            threads that decode images; `device` handles whole batches.
+        compiled: compile the training step with torch.compile.
+        stream: open shards only when their turn comes. Validation then needs `val` shards.
 
     Raises:
-        UserError: a value out of its range.
+        UserError: a value is out of range.
     """
 
     data: tuple[str, ...]
@@ -149,11 +157,11 @@ class TrainConfig:
     stream: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 wanted = ", ".join(allowed)
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {wanted}")
-        for name, least, most in _RANGES:
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and least <= value <= most):
                 raise UserError(f"{_option(name)} is {value}; expected {least:g} to {most:g}")
@@ -225,30 +233,30 @@ class TrainConfig:
             raise UserError(f"{name} is no configuration of edgecat train ({error})") from error
 
 
-_RANGES = (
-    ("size", 32, 1024),
-    ("width", 0.01, 8),
-    ("dropout", 0, 0.95),
-    ("epochs", 1, 100_000),
-    ("batch_size", 2, 65_536),
-    ("accumulate", 1, 65_536),
-    ("lr", 1e-8, 100),
-    ("clip", 1e-6, 1e6),
-    ("weight_decay", 0, 10),
-    ("warmup", 0, 1),
-    ("label_smoothing", 0, 0.9),
-    ("ema", 0, 0.99999),
-    ("erase", 0, 1),
-    ("mixup", 0, 100),
-    ("cutmix", 0, 100),
-    ("teacher_temperature", 0.1, 100),
-    ("teacher_weight", 0, 1),
-    ("unfreeze_at", 2, 100_000),
-    ("lr_decay", 0.01, 1),
-    ("seed", 0, 2**32 - 1),
-    ("patience", 1, 100_000),
-    ("threads", 1, 1024),
-)
+RANGES: dict[str, tuple[float, float]] = {
+    "size": (32, 1024),
+    "width": (0.01, 8),
+    "dropout": (0, 0.95),
+    "epochs": (1, 100_000),
+    "batch_size": (2, 65_536),
+    "accumulate": (1, 65_536),
+    "lr": (1e-8, 100),
+    "clip": (1e-6, 1e6),
+    "weight_decay": (0, 10),
+    "warmup": (0, 1),
+    "label_smoothing": (0, 0.9),
+    "ema": (0, 0.99999),
+    "erase": (0, 1),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "teacher_temperature": (0.1, 100),
+    "teacher_weight": (0, 1),
+    "unfreeze_at": (2, 100_000),
+    "lr_decay": (0.01, 1),
+    "seed": (0, 2**32 - 1),
+    "patience": (1, 100_000),
+    "threads": (1, 1024),
+}
 
 
 def _sane(size: int, epochs: int) -> bool:

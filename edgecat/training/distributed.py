@@ -158,7 +158,7 @@ class World:
             model: what `run` evaluates; every process takes over the leader's running statistics.
 
         Raises:
-            UserError: no picture could be decoded.
+            UserError: no image could be decoded.
         """
         if self.size == 1:
             return run(pictures)

@@ -104,7 +104,7 @@ def suggested(rates: Sequence[float], losses: Sequence[float]) -> float:
     upper bound is where the loss stops falling; the average lags ten steps, half a decade, behind.
 
     Raises:
-        UserError: the loss climbed at once.
+        UserError: the loss rose from the start.
     """
     if len(losses) <= _SETTLED:
         raise UserError(

@@ -49,12 +49,12 @@ class Loader:
     Attributes:
         pictures: what to train on; shards are streamed, one window of pictures after another.
         size: height and width of the frames.
-        batch_size: pictures a batch, at most. The batches of an epoch differ by at most one
+        batch_size: images per batch, at most. The batches of an epoch differ by at most one
             picture, so that no rest of one or two upsets batch norm.
         seed: of order and augmentation.
         how: the augmentation; None gives each picture as it will be served.
         fit: how a picture meets the frame when served.
-        workers: threads.
+        workers: number of decoding threads.
         part: this process and the number of processes that share each batch.
         on_device: leave the end of the augmentation to the device: a `BegunBatch`.
         pinned: give frames in memory that a GPU copies from while the processor goes on.

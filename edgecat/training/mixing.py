@@ -58,7 +58,7 @@ def draw_mix(
 
     Args:
         n: pictures in the batch.
-        size: their height and width in pixels.
+        size: height and width of the images in pixels.
         mixup: alpha of the Beta distribution that the share is drawn from; 0: no mixup.
         cutmix: likewise for the area of the rectangle. Of the two, each batch has either.
         random: where the draws come from.

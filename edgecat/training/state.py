@@ -7,6 +7,7 @@ metadata. One file and one rename: a `kill -9` leaves the old state or the new o
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from edgecat.training.history import Epoch
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import atomic_write
 
+log = logging.getLogger("edgecat")
+
 _KEY = "edgecat.run"
 
 
@@ -38,7 +41,7 @@ class RunState:
         seconds: spent on that epoch so far.
         history: the epochs that are done.
         best: the best of them.
-        skipped: a sentence for each picture that could not be decoded.
+        skipped: a message for each image that could not be decoded.
     """
 
     pictures: str
@@ -145,7 +148,9 @@ def load_state(
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
     history = [Epoch(**row) for row in values["state"].pop("history")]
     best = values["state"].pop("best")
-    return RunState(**values["state"], history=history, best=Epoch(**best) if best else None)
+    state = RunState(**values["state"], history=history, best=Epoch(**best) if best else None)
+    log.info("resuming at epoch %d, step %d, from %s", state.epoch + 1, state.step, path)
+    return state
 
 
 def _gradients(models: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:

@@ -57,7 +57,7 @@ def begin(config: TrainConfig, model: nn.Module, card: ModelCard, watcher: Watch
     frozen_stages(model, config.freeze, config.arch)
     if config.weights:
         weights = read_weights(config.weights, card, on_progress=watcher.fetching)
-        watcher.told(str(take(weights, model, card)))
+        watcher.on_message(str(take(weights, model, card)))
 
 
 def take(weights: Weights, model: nn.Module, card: ModelCard) -> Taken:
@@ -111,7 +111,7 @@ def frozen_stages(model: nn.Module, freeze: str, name: str) -> int:
     Args:
         model: the network.
         freeze: a number of stages, from the input, or `features` for all but the head.
-        name: of the architecture.
+        name: name of the architecture.
 
     Raises:
         UserError: there are not so many, or it is no number.

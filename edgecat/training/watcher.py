@@ -16,7 +16,7 @@ class Watcher:
     def fetching(self, done: int, total: int | None) -> None:
         """So many bytes of the weights to start from are there, of so many where that is known."""
 
-    def told(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Something worth a line, such as which weights the run starts from."""
 
     def started(
@@ -48,10 +48,10 @@ class Watchers(Watcher):
         for watcher in self._watchers:
             watcher.fetching(done, total)
 
-    def told(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Pass it on."""
         for watcher in self._watchers:
-            watcher.told(sentence)
+            watcher.on_message(sentence)
 
     def started(
         self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet

@@ -1,1 +1,1 @@
-"""What the commands do, without a terminal: each function returns data."""
+"""The work of the commands, without a terminal: each function returns data."""

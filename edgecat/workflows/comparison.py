@@ -1,4 +1,4 @@
-"""Models held against each other: each on every backend that opens it."""
+"""Compare models with one another, each on every backend that can open it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compared:
-    """A candidate and how it compares.
+    """A candidate and its comparison with the reference.
 
     Attributes:
-        path: of the model.
-        place: where it ran.
+        path: model file.
+        place: backend and device.
         pair: the result.
-        evidence: what the result rests on; None against golden logits.
+        evidence: the data behind the result; None for a comparison with golden logits.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Compared:
 
 
 def against_golden(model: Path, names: Sequence[str], reporter: Reporter) -> list[Compared]:
-    """Hold a model against its golden logits, on the named backends or on all that open it."""
+    """Compare a model with its golden logits, on the named backends or on all that can open it."""
 
     def attempt(place: Place) -> Compared:
         pair = golden_parity(model, place.backend, device=place.device)
@@ -61,17 +61,17 @@ def against_first(
     limit: int,
     reporter: Reporter,
 ) -> tuple[Place, list[Compared], list[Source]]:
-    """Compare the first model on its best backend with the others on all of theirs.
+    """Compare the first model on its best backend with the others on all their backends.
 
     Args:
-        models: the first is the reference; alone, it is compared with itself on other backends.
-        names: backends to limit the comparison to; all where empty.
+        models: the first is the reference; a single one is compared with itself on other backends.
+        names: backends to use; empty for all.
         data: photographs; None for the golden frames.
-        limit: at most so many photographs; 0 for all.
-        reporter: of the progress.
+        limit: maximum number of photographs; 0 for all.
+        reporter: receives the progress.
 
     Returns:
-        Where the reference ran, the candidates, and where each frame came from.
+        The reference's place, the candidates, and the source of each frame.
     """
     with ExitStack() as stack:
         first, reference = _reference(stack, models[0], names, reporter)
@@ -83,8 +83,8 @@ def against_first(
             wanted += [(path, place, classifier) for place, classifier in opened]
         if not wanted:
             raise UserError(
-                f"only {first.title} opens {models[0]} here, so there is nothing to compare it "
-                "with; name a second model or install a second backend"
+                f"only {first.title} can open {models[0]} here, so there is nothing to compare it "
+                "with; add a second model or install a second backend"
             )
         sources: list[Source] = []
         batches = (
@@ -107,19 +107,19 @@ def against_first(
 def _reference(
     stack: ExitStack, path: Path, names: Sequence[str], reporter: Reporter
 ) -> tuple[Place, Classifier]:
-    """Open the reference on the first backend named that opens it, else on its best that starts."""
+    """Open the reference on the first named backend that can, otherwise on its best working one."""
     found = places(path, names)
     wanted = [place for name in names for place in found if named(place, [name])] or found
     for place in wanted[:-1]:
         outcome = outcome_of(path, place, partial(_opened, stack, path))
         if not isinstance(outcome, EdgecatError):
             return outcome
-        reporter.warn(f"left out: {outcome}")
+        reporter.warn(f"skipped: {outcome}")
     return _opened(stack, path, wanted[-1])
 
 
 def _opened(stack: ExitStack, path: Path, place: Place) -> tuple[Place, Classifier]:
-    """Open a model and see that the backend runs it at all."""
+    """Open a model and check that the backend can run it."""
     opened = stack.enter_context(
         Classifier.open(path, backend=place.backend, device=place.device, verify=False)
     )
@@ -134,7 +134,7 @@ def _photographs(
     sources: list[Source],
     reporter: Reporter,
 ) -> Iterator[Frames]:
-    """Yield preprocessed photographs in batches, evenly spread, and note where each came from."""
+    """Yield evenly spaced, preprocessed photographs in batches, and record their sources."""
     from edgecat.data.batches import Batch, load_batch, prefetched
     from edgecat.data.folder import scan
 

@@ -1,4 +1,4 @@
-"""The layer at which a model starts to answer otherwise than its reference."""
+"""Find the layer at which a model starts to drift from its reference."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _LAYER_FRAMES = 8
 def find_drifts(
     reference: Path, place: Place, found: Sequence[Compared], reporter: Reporter
 ) -> dict[int, Drift]:
-    """Go through the candidates that failed layer by layer, or through all where none did.
+    """Compare the failed candidates layer by layer, or all candidates if none failed.
 
     Args:
-        reference: the model that they were compared with.
-        place: where it ran.
+        reference: the model they were compared with.
+        place: its backend and device.
         found: the candidates.
-        reporter: of the progress.
+        reporter: receives the progress.
 
     Returns:
-        Where each of them drifts, by its number; those are left out of which it cannot be told.
+        The drift of each candidate, by its number; candidates that cannot be analysed are omitted.
     """
     candidates = {
         i: item for i, item in enumerate(found) if (item.path, item.place) != (reference, place)
@@ -39,7 +39,7 @@ def find_drifts(
         candidates = {i: item for i, item in candidates.items() if item.evidence}
     if not candidates:
         reporter.warn(
-            "--layers needs two to compare: name a second model, or install a second backend"
+            "--layers needs two models to compare: add a second model, or install a second backend"
         )
     failed = {i: item for i, item in candidates.items() if not item.pair.passed}
     looked = {
@@ -51,9 +51,9 @@ def find_drifts(
 def drift_of(
     reference: Path, place: Place, candidate: Compared, reporter: Reporter
 ) -> Drift | None:
-    """Find the layer where a candidate drifts; None, with a warning, where that cannot be told.
+    """Find the layer where a candidate drifts; None, with a warning, if that is impossible.
 
-    The frames are those on which the two were furthest apart, else the golden ones.
+    Uses the frames with the largest differences, otherwise the golden frames.
     """
     from edgecat_runtime import read_card
 
@@ -62,8 +62,8 @@ def drift_of(
     for path, name in zip((reference, candidate.path), backends, strict=True):
         if name not in SEGMENT_BACKENDS:
             reporter.warn(
-                f"--layers cannot look into {path} on {name}: it runs ONNX files on "
-                f"{', '.join(SEGMENT_BACKENDS)}. Name the file that it was built from"
+                f"--layers cannot analyse {path} on {name}: it runs ONNX files on "
+                f"{', '.join(SEGMENT_BACKENDS)}. Give the file it was built from"
             )
             return None
     cases = candidate.evidence.cases if candidate.evidence else []
@@ -81,7 +81,7 @@ def drift_of(
             apart=_apart(reference, candidate.path),
             progress=reporter.progress,
         )
-    except UserError as error:  # must not hide that the gate failed
+    except UserError as error:  # must not hide the failed gate
         reporter.warn(f"--layers: {error}")
         return None
 
@@ -92,7 +92,7 @@ def _apart(reference: Path, candidate: Path) -> bool:
 
 
 def _origin(path: Path) -> str:
-    """Hash of the checkpoint that a model comes from, or is; empty where its card does not say."""
+    """Hash of the checkpoint that a model is or was made from; empty if its card lacks it."""
     from edgecat_runtime import read_card
 
     card = read_card(path)
@@ -102,7 +102,7 @@ def _origin(path: Path) -> str:
 
 
 def _layer_backend(path: Path, place: Place) -> str:
-    """A checkpoint's layers are looked at in its ONNX form."""
+    """A checkpoint's layers are compared in its ONNX export."""
     return "onnxruntime" if path.suffix == ".safetensors" else place.title
 
 

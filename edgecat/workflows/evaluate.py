@@ -1,4 +1,4 @@
-"""How good a model is on labelled pictures, and how far it can be believed."""
+"""Evaluate a model on labelled images, and calibrate it."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     from edgecat.evaluation.robustness import Hardship
     from edgecat_runtime import Classifier
 
-_HARDER = 400  # pictures that are tried under every change
+_HARDER = 400  # images per corruption
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A checkpoint that was calibrated.
+    """A calibrated checkpoint.
 
     Attributes:
-        checkpoint: the file that holds the result.
-        found: what was set, and what it changes.
+        checkpoint: the file written.
+        found: the fitted values and their effect.
     """
 
     checkpoint: Path
     found: Calibration
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures for `--json`."""
+        """The output for `--json`."""
         return {"checkpoint": str(self.checkpoint), **self.found.to_dict()}
 
 
 @dataclass(frozen=True)
 class Page:
-    """The report on an evaluation.
+    """The report of an evaluation.
 
     Attributes:
-        path: of the HTML file.
-        hardships: accuracy under each change of the pictures.
-        outliers: drawn frames that show no class, by kind.
+        path: the HTML file.
+        hardships: accuracy under each image corruption.
+        outliers: drawn frames that show none of the classes, by kind.
     """
 
     path: Path
@@ -57,14 +57,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model's answers to labelled pictures.
+    """A model's predictions on labelled images.
 
     Attributes:
-        model: as it was named.
-        backend: that answered.
-        answers: to every picture that could be decoded.
-        skipped: a sentence for each file that is no picture or could not be decoded.
-        page: the report, where one was asked for.
+        model: the path as given.
+        backend: the backend used.
+        answers: predictions for every image that could be decoded.
+        skipped: a message for each file that is not an image or could not be decoded.
+        page: the report, if requested.
     """
 
     model: str
@@ -74,7 +74,7 @@ class Evaluated:
     page: Page | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures for `--json`."""
+        """The output for `--json`."""
         figures = {"model": self.model, "backend": self.backend, **self.answers.to_dict()}
         if self.page is not None:
             figures |= {
@@ -92,24 +92,24 @@ def calibrate(
     output: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> Calibrated:
-    """Set a checkpoint's temperature, and the energy above which it answers unsure.
+    """Fit a checkpoint's temperature, and the energy limit above which it answers unsure.
 
     Args:
         checkpoint: to calibrate.
-        data: photographs, or a training run's folder for its own.
+        data: photographs, or a training run's folder to use its own.
         output: the file to write; None: the checkpoint itself.
-        reporter: of the progress.
+        reporter: receives the progress.
 
     Raises:
-        UserError: it is no checkpoint, or the photographs cannot be used.
+        UserError: not a checkpoint, or the photographs cannot be used.
     """
     from edgecat.evaluation import calibration
 
     if checkpoint.suffix != ".safetensors":
         read_card(checkpoint)
         raise UserError(
-            f"--calibrate writes into a checkpoint; {checkpoint} is exported already. Calibrate "
-            "its .safetensors file and export that again"
+            f"--calibrate writes to a checkpoint; {checkpoint} is already exported. Calibrate "
+            "its .safetensors file and export it again"
         )
     labels = read_card(checkpoint).labels
     fitting, validation = calibration.photographs_to_calibrate(data, labels)
@@ -136,19 +136,19 @@ def evaluate(
     verbose: bool = False,
     reporter: Reporter = SILENT,
 ) -> Evaluated:
-    """Evaluate a model on labelled pictures.
+    """Evaluate a model on labelled images.
 
     Args:
         model: a checkpoint or an exported model.
-        data: folders of class folders, or tars; where there is a test part, only that counts.
-        backend: as `Classifier.open` takes it.
+        data: folders of class folders, or tars; if there is a test part, only that is used.
+        backend: as for `Classifier.open`.
         threads: likewise.
-        page: an HTML file to write, with curves, robustness and the worst mistakes.
-        verbose: as `open_classifier` takes it.
-        reporter: of the progress.
+        page: an HTML file to write, with curves, robustness and the worst errors.
+        verbose: as for `open_classifier`.
+        reporter: receives the progress.
 
     Raises:
-        EdgecatError: as `open_classifier`, or pictures that cannot be used.
+        EdgecatError: as `open_classifier`, or the images cannot be used.
     """
     opened = open_classifier(model, backend, threads=threads, verbose=verbose, reporter=reporter)
     with opened as classifier:
@@ -176,7 +176,7 @@ def evaluate(
 def _page(
     path: Path, classifier: Classifier, found: Evaluated, pictures: PictureSet, reporter: Reporter
 ) -> Page:
-    """Try the model under changes and on what shows no class, and write the report."""
+    """Evaluate the model on corrupted images and on outliers, and write the report."""
     from edgecat.evaluation.outliers import FRAMES, outliers
     from edgecat.evaluation.report import Report, write_report
     from edgecat.evaluation.robustness import CASES, evenly, hardships
@@ -184,7 +184,7 @@ def _page(
 
     card, some = classifier.card, evenly(pictures, _HARDER)
     total = len(CASES) * len(some) + len(KINDS) * FRAMES
-    with reporter.progress(total, "making it harder") as advance:
+    with reporter.progress(total, "evaluating robustness") as advance:
         rows = hardships(some, classifier.infer, card, on_batch=advance)
         drawn = outliers(classifier.infer, card, on_batch=advance)
     write_report(

@@ -1,4 +1,4 @@
-"""One export: read, convert, prove, write, build."""
+"""One export: read, convert, verify, write, build."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SUFFIXES = {"onnx": ".onnx", "trt": ".trt", "trt-rtx": ".rtx"}
 
 @dataclass(frozen=True)
 class Done:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
-        files: the ONNX file and the engine, as far as they were written.
-        card: of the model.
-        conversion: to fp16 or int8, if one was asked for.
-        backends: how each backend answered the ONNX file's golden frames.
+        files: the ONNX file and the engine, if written.
+        card: the model card.
+        conversion: to fp16 or int8, if requested.
+        backends: each backend's result on the ONNX file's golden frames.
         engine: the builder's report.
     """
 
@@ -48,7 +48,7 @@ class Done:
         return "\n".join(lines + ([f"  {self.engine}"] if self.engine else []))
 
     def plain(self) -> dict[str, Any]:
-        """The figures for `--json`."""
+        """The output for `--json`."""
         report: dict[str, Any] = {
             "files": [{"path": str(p), "bytes": p.stat().st_size} for p in self.files],
             "precision": self.card.precision,
@@ -66,17 +66,17 @@ class Done:
 
 @dataclass(frozen=True)
 class Job:
-    """What an export is asked for.
+    """An export to perform.
 
     Attributes:
         source: a checkpoint or an ONNX file.
         to: `onnx`, `trt` or `trt-rtx`.
-        precision: None for the source's own.
-        output: the file to write; None for one beside the source, or here for the shipped model.
-        described: what a foreign model's file does not say.
-        calibrate: photographs for int8's ranges.
-        gate: photographs to judge by.
-        limit: at most so many of those; 0 for all.
+        precision: None to keep the source's.
+        output: the file to write; None: next to the source (bundled model: the current folder).
+        described: what a foreign model's file does not specify.
+        calibrate: photographs to calibrate int8 ranges on.
+        gate: photographs for the accuracy gate.
+        limit: maximum number of those; 0 for all.
         engine: fields of `EngineOptions`.
     """
 
@@ -91,19 +91,19 @@ class Job:
     engine: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, reporter: Reporter = SILENT) -> Done:
-        """Convert, prove and write.
+        """Convert, verify and write.
 
         Args:
-            reporter: of the progress.
+            reporter: receives the progress.
 
         Raises:
-            UserError: something given does not go together.
-            GateError: the result would answer too differently; it was not written.
+            UserError: incompatible arguments.
+            GateError: the result would drift beyond the limit; it was not written.
         """
         if self.precision == "int8" and not self.calibrate:
             raise UserError(
-                "int8 needs photographs like the camera's to measure its ranges on, and none were "
-                "given: add --calibrate photos/"
+                "int8 needs photographs like the camera's to calibrate its ranges on; got none. "
+                "Add --calibrate photos/"
             )
         if self._ready():
             return self._build(Done((), read_card(self.source)), self.source, reporter)
@@ -125,7 +125,7 @@ class Job:
             return False
         if self.to == "onnx" and self.precision is None and not self.described.given:
             raise UserError(
-                f"{self.source} is ONNX already; say what to make of it with --precision or --to, "
+                f"{self.source} is already ONNX; specify the conversion with --precision or --to, "
                 "or describe a foreign model with --labels"
             )
         if self.to == "onnx":
@@ -166,22 +166,22 @@ class Job:
         return replace(done, files=(*done.files, target), engine=report)
 
     def _target(self, precision: Precision) -> Path:
-        """The file to write: `vgg16.onnx`, `vgg16.int8.onnx`, `vgg16.trt` or `vgg16.rtx`."""
+        """The output file: `vgg16.onnx`, `vgg16.int8.onnx`, `vgg16.trt` or `vgg16.rtx`."""
         suffix = SUFFIXES[self.to]
         named = f".{precision}" if self.to == "onnx" and precision != "fp32" else ""
         folder = Path() if shipped(self.source) else self.source.parent
         stem = self.source.name.split(".")[0] if shipped(self.source) else self.source.stem
         target = self.output or folder / (stem + named + suffix)
         if target.suffix != suffix:
-            raise UserError(f"--output {target} has no {suffix} ending; expected a {suffix} file")
+            raise UserError(f"--output {target} does not end in {suffix}; expected a {suffix} file")
         if target.resolve() != self.source.resolve():
             return target
         if self.output:
-            raise UserError(f"--output {target} is the model itself; name another file")
+            raise UserError(f"--output {target} is the model itself; choose another file")
         return target.with_name(f"{target.stem}.edgecat{suffix}")
 
     def _onnx_path(self, precision: Precision) -> Path:
-        """Where the ONNX file goes: the target, or beside the engine that is built from it."""
+        """The path of the ONNX file: the target, or next to the engine that is built from it."""
         target = self._target(precision)
         if self.to == "onnx":
             return target
@@ -192,6 +192,6 @@ class Job:
 
 @contextmanager
 def steps(reporter: Reporter) -> Iterator[Progress]:
-    """A bar for the passes over photographs, whose number is not known beforehand."""
+    """A progress bar for passes over photographs whose number is not known in advance."""
     with reporter.progress(0, "exporting") as advance:
         yield lambda what: advance(1, what)

@@ -1,4 +1,4 @@
-"""Where an export begins: a model from a file, and photographs to calibrate on and judge by."""
+"""The inputs of an export: a model, and photographs for calibration and for the gate."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CALIBRATED = 256
 
 @dataclass(frozen=True)
 class Described:
-    """What a foreign model's file does not say of itself.
+    """What a foreign model's file does not specify.
 
     Attributes:
         labels: in the order of the model's output.
         mean: subtracted from RGB values in 0..1.
-        std: divides them after that.
+        std: the result is divided by it.
         size: height and width in pixels; None for the model's own.
-        fit: how a frame meets that size.
+        fit: how a frame is fitted to that size.
     """
 
     labels: tuple[str, ...] | None = None
@@ -43,7 +43,7 @@ class Described:
 
     @property
     def given(self) -> bool:
-        """Whether anything was."""
+        """Whether any of it was given."""
         return self != Described()
 
 
@@ -51,8 +51,8 @@ def read_model(path: Path, described: Described) -> tuple[bytes, ModelCard]:
     """Read a checkpoint, an ONNX file of edgecat's, or a foreign one: its graph and its card.
 
     Raises:
-        UserError: no such file, or a foreign model that is not described.
-        GateError: it was changed, or a foreign one does not answer the same once wrapped.
+        UserError: no such file, or a foreign model without a description.
+        GateError: the file was modified, or a wrapped foreign model changes its predictions.
     """
     if path.suffix == ".safetensors":
         from edgecat.models.checkpoint import load_checkpoint
@@ -85,38 +85,38 @@ def photographs_for(
     limit: int,
     reporter: Reporter,
 ) -> tuple[NDArray[np.uint8] | None, Photographs | None]:
-    """Choose and preprocess the photographs to calibrate on and to judge by.
+    """Choose and preprocess the photographs for calibration and for the gate.
 
-    Calibration takes up to 256, as many of each class, and never one under test/. The gate takes
-    those of `gate`; without it, those of `calibrate` under test/, or else a share held back.
+    Calibration takes up to 256, balanced over the classes, and none under test/. The gate takes
+    those of `gate`; without it, those of `calibrate` under test/, otherwise a held-out part.
 
     Args:
-        card: whose labels and input count.
+        card: provides the labels and the input.
         calibrate: folders or tars; may be empty.
         gate: folders or tars; may be empty.
-        limit: at most so many photographs for the gate, as many of each class; 0 for all.
-        reporter: of the progress.
+        limit: maximum number of photographs for the gate, balanced over the classes; 0 for all.
+        reporter: receives the progress.
     """
     used, judged = PictureSet(card.labels, ()), PictureSet(card.labels, ())
     if calibrate:
         found = scan(calibrate, labels=card.labels)
         used, held = split(found)
         judged = found.subset("test") if found.subset("test").pictures else held
-        if gate:  # nothing needs to be held back
+        if gate:  # nothing needs to be held out
             used = replace(found, pictures=tuple(p for p in found.pictures if p.split != "test"))
     if gate:
         judged = scan(gate, labels=card.labels)
-    frames, _ = _frames(_stratified(used, CALIBRATED), card, "reading to calibrate", reporter)
+    frames, _ = _frames(_stratified(used, CALIBRATED), card, "reading calibration images", reporter)
     chosen = _stratified(judged, limit or len(judged))
-    seen, labels = _frames(chosen, card, "reading to judge", reporter)
+    seen, labels = _frames(chosen, card, "reading gate images", reporter)
     return (frames if len(frames) else None), (Photographs(seen, labels) if len(seen) else None)
 
 
 def _check_not(described: Described, path: Path) -> None:
     if described.given:
         raise UserError(
-            f"--mean, --std, --size and --fit describe a foreign .onnx file and come with --labels "
-            f"FILE; {path} got only some of them or says all of it itself"
+            f"--mean, --std, --size and --fit describe a foreign .onnx file and need --labels "
+            f"FILE; {path} was given only some of them or already has a model card"
         )
 
 
@@ -144,14 +144,14 @@ def _read_foreign(
 def _known(numbers: tuple[float, float, float] | None, option: str) -> tuple[float, float, float]:
     if numbers is None:
         raise UserError(
-            f"{option} is missing; expected three numbers, of red, green and blue in 0..1, such "
+            f"{option} is missing; expected three numbers for red, green and blue in 0..1, such "
             f"as {option} 0.5,0.5,0.5"
         )
     return numbers
 
 
 def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:
-    """At most `count` pictures, evenly spread and as many of each label as there are."""
+    """At most `count` images, evenly spaced and balanced over the labels."""
     groups = [[p for p in pictures.pictures if p.label == i] for i in range(len(pictures.labels))]
     chosen = []
     for group in groups:
@@ -163,7 +163,7 @@ def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:
 def _frames(
     pictures: Sequence[Picture], card: ModelCard, what: str, reporter: Reporter
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Decode and preprocess pictures on every core; those that cannot be read are named."""
+    """Decode and preprocess images on every core; unreadable ones are reported."""
 
     def read(picture: Picture) -> NDArray[np.uint8] | str:
         try:

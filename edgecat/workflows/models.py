@@ -1,4 +1,4 @@
-"""Which model a command means when none is named."""
+"""The default model of a command."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat_runtime.errors import BackendMissing, UserError
 
 SHIPPED = (INT8, FP16)
-"""The forms in which the model that ships is served, the preferred first."""
+"""The precisions of the bundled model, in order of preference."""
 
 
 def models_to_serve() -> tuple[Path, ...]:
-    """The newest run's model, else the forms of the one that ships, for the fastest to be found."""
+    """The newest run's model, otherwise all versions of the bundled one, to choose the fastest."""
     newest = newest_model((".onnx", ".safetensors"))
     return (newest,) if newest else SHIPPED
 
 
 def model_to_export() -> Path:
-    """The newest run's checkpoint, else the one that ships; without torch, its fp16 ONNX form."""
+    """The newest run's checkpoint, otherwise the bundled one; without torch, its fp16 ONNX file."""
     shipped = CHECKPOINT if find_spec("torch") else FP16
     return newest_model((".safetensors", ".onnx")) or shipped
 
 
 def model_to_look_into() -> Path:
-    """The newest run's checkpoint, else the one that ships: an exported model has no layers."""
+    """The newest run's checkpoint, otherwise the bundled one: exported models have no layers."""
     return newest_model((".safetensors",)) or CHECKPOINT
 
 
 def newest_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path | None:
-    """Return the newest model of the run that was trained last; None where there is none.
+    """Return the newest model of the latest training run; None if there is none.
 
     Args:
-        suffixes: file types, the preferred first, such as `(".onnx", ".safetensors")`.
+        suffixes: file types in order of preference, such as `(".onnx", ".safetensors")`.
         runs: the folder that `edgecat train` writes into.
     """
     found = [
@@ -55,11 +55,11 @@ def _trained_at(run: Path) -> float:
 
 
 def openable_backends(path: Path) -> tuple[str, ...]:
-    """Names of the installed backends that open `path`, best first; a checkpoint needs torch.
+    """Names of the installed backends that can open `path`, best first; checkpoints need torch.
 
     Raises:
         CardError: no such file or format.
-        BackendMissing: nothing installed opens it.
+        BackendMissing: no installed backend can open it.
     """
     from edgecat_runtime.backends import available_backends
 
@@ -70,14 +70,14 @@ def openable_backends(path: Path) -> tuple[str, ...]:
 
         read_card(path)
         raise BackendMissing(
-            f"nothing installed opens {path}: pip install 'edgecat[onnx]' (or [train] for a "
+            f"no installed backend can open {path}: pip install 'edgecat[onnx]' (or [train] for a "
             "checkpoint)"
         )
     return names
 
 
 def register_torch(path: Path) -> None:
-    """Make checkpoints openable where `path` is one; a bad file is told before a missing torch."""
+    """Register the checkpoint backend if `path` is one; report a bad file before missing torch."""
     if path.suffix != ".safetensors":
         return
     try:
@@ -90,15 +90,15 @@ def register_torch(path: Path) -> None:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a text file with one label per line; empty lines do not count.
+    """Read a text file with one label per line; empty lines are ignored.
 
     Raises:
-        UserError: it cannot be read, or is no UTF-8 text.
+        UserError: it cannot be read, or is not UTF-8 text.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text; expected one label per line") from error
+        raise UserError(f"{path} is not UTF-8 text; expected one label per line") from error
     return tuple(line.strip() for line in text.splitlines() if line.strip())

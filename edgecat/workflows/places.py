@@ -1,4 +1,4 @@
-"""Where a model can run: backends and their devices, as `--backend` names them."""
+"""Places to run a model: backends and their devices, as named by `--backend`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model runs: a backend on a device.
+    """A place to run a model: a backend on a device.
 
     Attributes:
         backend: registered name.
         device: registered name.
-        title: as `--backend` takes it and reports name it: `onnxruntime`, `onnxruntime:cuda`.
+        title: the name used by `--backend` and reports: `onnxruntime`, `onnxruntime:cuda`.
     """
 
     backend: str
@@ -31,15 +31,17 @@ class Place:
 
 
 def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
-    """Every installed way of running a model, best first; raises as `openable_backends`.
+    """Every installed place to run a model, best first; raises as `openable_backends`.
 
     Args:
         path: the model.
-        names: as `--backend` names them; one of several GPUs is looked for where it is named.
+        names: as given to `--backend`; further GPUs are looked for only if named.
     """
-    from edgecat_runtime.backends.base import backend_entries, split_device
+    from edgecat_runtime.backends.base import backend_entries, load_plugin, split_device
 
     openable_backends(path)
+    for name in names:
+        load_plugin(name.partition(":")[0])
     found = list(backend_entries(path))
     for name in names:
         backend, _, device = name.partition(":")
@@ -49,24 +51,24 @@ def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
 
 
 def _title(backend: str, device: str) -> str:
-    """A backend's own device goes without saying: the CPU, or the first GPU for TensorRT."""
+    """A backend's default device (the CPU; for TensorRT the first GPU) is not in its name."""
     said = ":" in device or (backend == "onnxruntime" and device != "cpu")
     return f"{backend}:{device}" if said else backend
 
 
 def check_backends(models: Sequence[Path], names: Sequence[str]) -> None:
-    """Raise UserError for a name that opens none of the models."""
+    """Raise UserError for a name that cannot open any of the models."""
     found = [place for path in models for place in places(path, names)]
     for name in names:
         if not any(named(place, [name]) for place in found):
             raise UserError(
-                f"backend {name!r} opens none of the models here; expected one of "
+                f"backend {name!r} cannot open any of the models here; expected one of "
                 f"{', '.join(dict.fromkeys(place.title for place in found))}"
             )
 
 
 def named(place: Place, names: Sequence[str]) -> bool:
-    """Whether `--backend` names this place."""
+    """Whether this name means this place."""
     return place.backend in names or place.title in names
 
 
@@ -74,13 +76,13 @@ def candidate_places(path: Path, names: Sequence[str]) -> list[Place]:
     """Where to run a candidate.
 
     Raises:
-        UserError: none of the named backends opens it.
+        UserError: none of the named backends can open it.
     """
     found = places(path, names)
     chosen = [place for place in found if not names or named(place, names)]
     if not chosen:
         raise UserError(
-            f"none of the backends named ({', '.join(names)}) opens {path}; add one of "
+            f"none of the named backends ({', '.join(names)}) can open {path}; add one of "
             f"{', '.join(place.title for place in found)}"
         )
     return chosen
@@ -94,9 +96,9 @@ def on_each(
     asked: bool,
     reporter: Reporter,
 ) -> list[Result]:
-    """Try a model in several places; one that cannot run it is left out with a warning.
+    """Run a model in several places; those that fail are skipped with a warning.
 
-    It is an error where the backend was asked for, or where none runs the model.
+    It is an error if the backend was requested, or if no place can run the model.
     """
     outcomes = [outcome_of(path, place, attempt) for place in found]
     refused = [outcome for outcome in outcomes if isinstance(outcome, EdgecatError)]
@@ -104,20 +106,20 @@ def on_each(
     if refused and (asked or not results):
         raise refused[0]
     for sentence in refused:
-        reporter.warn(f"left out: {sentence}")
+        reporter.warn(f"skipped: {sentence}")
     return results
 
 
 def outcome_of(
     path: Path, place: Place, attempt: Callable[[Place], Result]
 ) -> Result | EdgecatError:
-    """What became of trying a model in one place; a damaged file is the caller's to report."""
+    """The result of running a model in one place; a damaged file is reported by the caller."""
     try:
         return attempt(place)
     except (CardError, GateError):
         raise
     except EdgecatError as error:
         return error
-    except Exception as error:  # the libraries' own, which share no base class
+    except Exception as error:  # library exceptions have no common base class
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return UserError(f"{place.title} cannot run {path}: {first}")

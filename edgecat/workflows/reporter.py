@@ -1,4 +1,4 @@
-"""How a workflow tells how far it is; by default it tells nobody."""
+"""How a workflow reports progress; silent by default."""
 
 from __future__ import annotations
 
@@ -10,58 +10,58 @@ _NAMED = 10
 
 
 class Advance(Protocol):
-    """Moves a piece of work on by some steps, and may say what is done now."""
+    """Advances the progress by some steps and may change its description."""
 
     def __call__(self, steps: int = 1, description: str | None = None) -> None:
-        """Note that so many steps more are done."""
+        """Record this many further steps."""
         ...
 
 
 class Reporter(Protocol):
-    """Takes a workflow's progress and warnings; none of them is part of its result."""
+    """Receives a workflow's progress and warnings, which are not part of its result."""
 
     def progress(self, total: int, description: str) -> AbstractContextManager[Advance]:
-        """Begin a long piece of work.
+        """Start long work.
 
         Args:
-            total: number of steps; 0 where it is not known.
-            description: what is being done.
+            total: number of steps; 0 if unknown.
+            description: the current activity.
 
         Returns:
-            A context that lasts as long as the work, and gives what moves it on.
+            A context for the duration of the work, which yields the function to advance it.
         """
         ...
 
     def warn(self, text: str) -> None:
-        """Take a warning: something was left out, or may surprise."""
+        """Receive a warning: something was skipped, or may be unexpected."""
         ...
 
     def note(self, text: str) -> None:
-        """Take a remark for someone who watches."""
+        """Receive a note for a person who is watching."""
         ...
 
 
 class Silent:
-    """A reporter that tells nobody."""
+    """A reporter that discards everything."""
 
     @contextmanager
     def progress(self, total: int, description: str) -> Iterator[Advance]:
-        """Yield what moves nothing."""
+        """Yield a function that does nothing."""
         yield lambda steps=1, description=None: None
 
     def warn(self, text: str) -> None:
-        """Drop it."""
+        """Discard it."""
 
     def note(self, text: str) -> None:
-        """Drop it."""
+        """Discard it."""
 
 
 SILENT = Silent()
 
 
 def warn_skipped(reporter: Reporter, sentences: Sequence[str]) -> None:
-    """Warn of files that are no pictures: of the first ten, and how many more there are."""
+    """Warn of files that are not images: the first ten by name, and how many more."""
     for sentence in sentences[:_NAMED]:
         reporter.warn(f"skipped: {sentence}")
     if more := len(sentences[_NAMED:]):
-        reporter.warn(f"skipped: {more:,} more files that are no pictures")
+        reporter.warn(f"skipped: {more:,} more files that are not images")

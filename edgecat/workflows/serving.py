@@ -1,7 +1,8 @@
-"""Opening the model that a command serves: in its fastest form here, chosen once and remembered."""
+"""Open the model to serve: in the version that is fastest here, chosen once and cached."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -30,21 +31,21 @@ def open_classifier(
     quiet: bool = False,
     reporter: Reporter = SILENT,
 ) -> Classifier:
-    """Open a checkpoint or an exported model, or the fastest of several forms, self-tested.
+    """Open a checkpoint or an exported model, or the fastest of several versions, self-tested.
 
-    What is fastest is measured once on this machine and remembered in the user's cache folder.
+    The fastest is measured once on this machine and cached in the user's cache folder.
 
     Args:
-        models: the model, or its forms, the preferred first.
-        backend: as `Classifier.open` takes it.
+        models: the model, or its versions in order of preference.
+        backend: as for `Classifier.open`.
         device: likewise.
         threads: likewise.
-        labels: a text file with other names for the classes, one a line.
-        rebuild: whether an engine that does not fit this device is built anew from the ONNX file
-            beside it.
-        verbose: report what was chosen, and why.
-        quiet: report nothing but a rebuild, for when the model is opened again.
-        reporter: of the progress, a rebuild and the choice.
+        labels: a text file with other class names, one per line.
+        rebuild: whether to rebuild an engine that does not fit this device from the ONNX file
+            next to it.
+        verbose: report the choice and its reasons.
+        quiet: report only rebuilds; for reopening the model.
+        reporter: receives the progress, rebuilds and the choice.
 
     Raises:
         EdgecatError: as `Classifier.open_fastest`, `read_labels` and `rebuild_engine`.
@@ -83,7 +84,7 @@ def open_classifier(
 
 
 def choices_folder() -> Path | None:
-    """Where choices are remembered; None where they are not to be, or there is no place."""
+    """Where choices are cached; None if caching is disabled or impossible."""
     from edgecat_runtime.errors import UserError
     from edgecat_runtime.system.cache import cache_folder, cache_switched_off
 
@@ -94,7 +95,7 @@ def choices_folder() -> Path | None:
 
 
 def check_shipped() -> Finding:
-    """Say in which form, and with which backend, the model that ships is served here."""
+    """Report the version and the backend that serve the bundled model here."""
     from edgecat_runtime.doctor import Finding
     from edgecat_runtime.doctor.probes import Unwell, in_child
 
@@ -102,13 +103,13 @@ def check_shipped() -> Finding:
     try:
         chosen = in_child(f"{__name__}:shipped_choice", seconds=_DOCTOR_SECONDS)
     except Unwell as error:
-        fix = "edgecat classify IMAGE --verbose says more; edgecat export makes other forms of it"
+        fix = "edgecat classify IMAGE --verbose shows details; edgecat export makes other versions"
         return Finding(name, False, str(error), fix)
     return Finding(name, True, chosen)
 
 
 def shipped_choice() -> str:
-    """Which form of the model that ships is served here, and why; raises as `open_classifier`."""
+    """The version of the bundled model served here, and why; raises as `open_classifier`."""
     from edgecat.workflows.models import SHIPPED
 
     with open_classifier(SHIPPED) as classifier:
@@ -117,7 +118,7 @@ def shipped_choice() -> str:
 
 @contextmanager
 def _measuring(reporter: Reporter) -> Iterator[Callable[[int, int], None]]:
-    """Yield what reports how far measuring has come; no progress where nothing is measured."""
+    """Yield a progress callback for the measuring; no progress if nothing is measured."""
     with ExitStack() as stack:
         advance: Advance | None = None
 
@@ -127,7 +128,7 @@ def _measuring(reporter: Reporter) -> Iterator[Callable[[int, int], None]]:
                 return
             if advance is None:
                 advance = stack.enter_context(
-                    reporter.progress(total, "finding the fastest way here")
+                    reporter.progress(total, "finding the fastest backend")
                 )
             if done:
                 advance()
@@ -138,7 +139,7 @@ def _measuring(reporter: Reporter) -> Iterator[Callable[[int, int], None]]:
 def _tell(
     classifier: Classifier, paths: Sequence[Path], reporter: Reporter, *, verbose: bool
 ) -> None:
-    """Warn where the preferred form could not be taken; say everything where that was asked for."""
+    """Warn if the preferred version was rejected; report everything if requested."""
     choice = classifier.choice
     if choice is None:
         return
@@ -146,10 +147,10 @@ def _tell(
     preferred = [trial for trial in choice.trials if trial.model == first]
     if taken != first and all(trial.refusal for trial in preferred):
         reporter.warn(
-            f"{taken} is served: {first} is not right on this machine ({preferred[0].backend}: "
-            f"{preferred[0].refusal}); --verbose and edgecat doctor say more"
+            f"serving {taken}: {first} gives wrong results here ({preferred[0].backend}: "
+            f"{preferred[0].refusal}); --verbose and edgecat doctor show details"
         )
-    if verbose:
-        reporter.warn(choice.summary)
+    if verbose and not logging.getLogger("edgecat_runtime").isEnabledFor(logging.INFO):
+        reporter.warn(choice.summary)  # the log has it otherwise
         for trial in choice.trials if len(choice.trials) > 1 else ():
             reporter.warn(f"  {trial}")

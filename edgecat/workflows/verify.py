@@ -1,4 +1,4 @@
-"""Whether models give the same answer, on every backend: on photographs, and layer by layer."""
+"""Whether models give the same predictions on every backend: on photographs, and per layer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edgecat_runtime import read_card
 
 @dataclass(frozen=True)
 class Verification:
-    """How models compare; true where all of them give the same answer.
+    """The comparison of models; true if all of them give the same predictions.
 
     Attributes:
         reference: the first model.
         compared: each candidate on each backend.
-        sources: where each frame came from, in the order in which they were compared; empty for
+        sources: where each frame came from, in the order of comparison; empty for
             golden frames.
-        drifts: layer by layer, by number of the candidate; None where that was not asked for.
+        drifts: per-layer results by candidate number; None if not requested.
     """
 
     reference: Path
@@ -42,7 +42,7 @@ class Verification:
         return self.passed
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures for `--json`."""
+        """The output for `--json`."""
         figures: dict[str, Any] = {
             "passed": self.passed,
             "pairs": [{**asdict(item.pair), "passed": item.pair.passed} for item in self.compared],
@@ -52,7 +52,7 @@ class Verification:
         return figures
 
     def write_page(self, path: str | Path) -> None:
-        """Write an HTML page: errors, agreement, and the photographs that differ.
+        """Write an HTML report: errors, agreement, and the photographs that differ.
 
         Raises:
             UserError: it cannot be written.
@@ -79,22 +79,22 @@ def verify(
     layers: bool = False,
     reporter: Reporter = SILENT,
 ) -> Verification:
-    """Hold models against each other, on every backend that opens them.
+    """Compare models with one another, on every backend that can open them.
 
-    One model alone is held against its golden logits; with more, or with photographs, the first is
-    the reference for the others.
+    A single model is compared with its golden logits; with several models, or with photographs, the
+    first model is the reference for the others.
 
     Args:
         models: checkpoints and exported models; the first is the reference.
-        data: photographs, folders or tars, of which the test part alone counts where there is one;
+        data: photographs, folders or tars; if they have a test part, only that is used;
             None for the golden frames.
-        limit: at most so many photographs, evenly spread; 0 for all.
-        backends: to limit the comparison to; all where empty.
+        limit: maximum number of photographs, evenly spaced; 0 for all.
+        backends: backends to use; empty for all.
         layers: whether to find the layer at which a candidate starts to drift.
-        reporter: of the progress.
+        reporter: receives the progress.
 
     Raises:
-        UserError: a backend opens none of the models, or there is nothing to compare.
+        UserError: a backend cannot open any of the models, or there is nothing to compare.
         EdgecatError: a model cannot be opened.
     """
     check_backends(models, backends)

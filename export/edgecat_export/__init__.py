@@ -1,3 +1,3 @@
-"""edgecat's export: a PyTorch module and its card become files that prove themselves."""
+"""edgecat's export: turn a PyTorch module and its card into self-verifying files."""
 
 __version__ = "0.1.0"

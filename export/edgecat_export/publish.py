@@ -1,4 +1,4 @@
-"""Sealed, proved and only then named: how every ONNX file comes into being."""
+"""Sealed, verified and only then renamed: how every ONNX file is written."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from edgecat_runtime.system.atomic import atomic_path
 def save_onnx(
     payload: bytes, card: ModelCard, path: str | Path, *, served: bool = True
 ) -> list[Pair]:
-    """Seal an ONNX model with its card and write it once every backend here gives its answer.
+    """Seal an ONNX model with its card and write it if every backend here reproduces its logits.
 
     Args:
         payload: the deployed graph, unsealed.
         card: with its golden logits.
         path: the `.onnx` file to write.
-        served: whether the backends here may serve the file. One that only TensorRT's builder will
-            read, such as TensorRT's int8 form, was judged when it was converted; how a processor's
-            kernels answer it says nothing.
+        served: whether the backends here may serve the file. A file for TensorRT's builder only,
+            such as TensorRT's int8 form, was checked on conversion; the results of a CPU's kernels
+            for it mean nothing.
 
     Returns:
-        How each installed backend that takes the file answered the golden frames.
+        The result on the golden frames of each installed backend that can open the file.
 
     Raises:
-        GateError: a backend answers differently; nothing is written.
-        BackendMissing: no backend is installed to prove the file with.
+        GateError: a backend returns different logits; nothing is written.
+        BackendMissing: no backend is installed to verify the file with.
         UserError: the file cannot be written.
     """
     sealed = seal_onnx(payload, card)
@@ -44,7 +44,7 @@ def save_onnx(
         pairs = [pair for pair in proofs if pair is not None]
         if not pairs:
             raise BackendMissing(
-                "no backend is installed to prove the export with: pip install "
+                "no backend is installed to verify the export with: pip install "
                 "'edgecat-runtime[onnx]'"
             )
         if failed := [pair for pair in pairs if not pair.passed]:
@@ -53,12 +53,12 @@ def save_onnx(
 
 
 def _proof(path: Path, backend: str, name: str) -> Pair | None:
-    """How a backend answers the golden frames; None from one that does not take such a graph."""
+    """A backend's result on the golden frames; None if it cannot open such a graph."""
     try:
         return golden_parity(path, backend, name=name)
     except CardError:
         raise
-    except UserError:  # an older OpenCV, for one
+    except UserError:  # for example, an older OpenCV
         return None
 
 
@@ -66,7 +66,7 @@ def read_onnx(path: str | Path) -> tuple[bytes, ModelCard]:
     """Read a sealed ONNX file: the model without its card, and the card.
 
     Raises:
-        CardError: no such file, no ONNX model, or no card.
+        CardError: no such file, not an ONNX model, or no card.
         CardDamaged: it was modified after it was sealed.
         UserError: it cannot be read.
     """

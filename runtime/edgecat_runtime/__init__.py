@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from edgecat_runtime._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from edgecat_runtime.backends.base import BackendEntry as BackendEntry
     from edgecat_runtime.backends.base import register_backend as register_backend
     from edgecat_runtime.camera.camera import Camera as Camera
     from edgecat_runtime.camera.frames import Frame as Frame
     from edgecat_runtime.camera.frames import Signal as Signal
+    from edgecat_runtime.camera.frames import StatusEvent as StatusEvent
     from edgecat_runtime.camera.opening import open_source as open_source
     from edgecat_runtime.camera.opening import register_source as register_source
     from edgecat_runtime.camera.source import Shot as Shot
@@ -42,9 +44,12 @@ if TYPE_CHECKING:
     from edgecat_runtime.model.card import CardError as CardError
     from edgecat_runtime.model.card import ModelCard as ModelCard
     from edgecat_runtime.model.prediction import Prediction as Prediction
+    from edgecat_runtime.model.status import Status as Status
     from edgecat_runtime.outputs.callback import CallbackSink as CallbackSink
     from edgecat_runtime.outputs.events import Events as Events
     from edgecat_runtime.outputs.mqtt import Mqtt as Mqtt
+    from edgecat_runtime.outputs.opening import open_output as open_output
+    from edgecat_runtime.outputs.opening import register_output as register_output
     from edgecat_runtime.outputs.recorder import Recorder as Recorder
     from edgecat_runtime.outputs.sink import Sink as Sink
     from edgecat_runtime.outputs.snapshots import Snapshots as Snapshots
@@ -53,9 +58,9 @@ if TYPE_CHECKING:
     from edgecat_runtime.web.page import WebPage as WebPage
 
 _NAMES = {
-    "backends.base": ("register_backend",),
+    "backends.base": ("BackendEntry", "register_backend"),
     "camera.camera": ("Camera",),
-    "camera.frames": ("Frame", "Signal"),
+    "camera.frames": ("Frame", "Signal", "StatusEvent"),
     "camera.opening": ("open_source", "register_source"),
     "camera.source": ("Shot", "Source", "SourceOptions"),
     "classifier": ("Classifier",),
@@ -65,9 +70,11 @@ _NAMES = {
     "model.artifact": ("read_card",),
     "model.card": ("CardDamaged", "CardError", "ModelCard"),
     "model.prediction": ("Prediction",),
+    "model.status": ("Status",),
     "outputs.callback": ("CallbackSink",),
     "outputs.events": ("Events",),
     "outputs.mqtt": ("Mqtt",),
+    "outputs.opening": ("open_output", "register_output"),
     "outputs.recorder": ("Recorder",),
     "outputs.sink": ("Sink",),
     "outputs.snapshots": ("Snapshots",),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends import Backend
 from edgecat_runtime.backends.base import check_frames, closed
-from edgecat_runtime.backends.choice import Candidate, Choice, candidates_for, fastest
+from edgecat_runtime.backends.choice import Candidate, Choice, candidates_for, fastest, log_choice
 from edgecat_runtime.backends.choice_cache import ChoiceCache
 from edgecat_runtime.backends.self_test import check_answers
 from edgecat_runtime.errors import UserError
@@ -97,6 +97,7 @@ class Classifier:
         stamp = file_stamp(Path(path))
         candidate = candidates_for(path, backend, device, labels)[0]
         classifier = cls._opened(candidate, threads)
+        log.info("opened %s with %s, without a self-test", path, classifier.backend)
         classifier.stamp = stamp
         classifier._again = partial(
             cls.open, path, backend=backend, device=device, labels=labels, threads=threads
@@ -145,6 +146,7 @@ class Classifier:
                 told=told,
             )
             classifier.choice = kept.write(choice) if kept else choice
+        log_choice(classifier.choice)
         if classifier.path is not None:
             classifier.stamp = stamps[classifier.path]
         classifier._again = partial(

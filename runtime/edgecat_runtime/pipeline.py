@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from edgecat_runtime.camera.camera import Camera, read_newest
-from edgecat_runtime.camera.frames import Frame, News, Signal
+from edgecat_runtime.camera.frames import EventKind, Frame, StatusEvent
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.loop.answers import Answer, Summary
 from edgecat_runtime.loop.channel import Channel
@@ -210,15 +210,15 @@ class Pipeline:
             while channel.camera.signals:
                 self._tell(channel, channel.camera.signals.popleft())
 
-    def _tell_all(self, state: News, reason: str = "") -> None:
+    def _tell_all(self, state: EventKind, reason: str = "") -> None:
         """Send a status event of the whole loop for every camera."""
         for channel in self._channels:
             camera = channel.camera
             name = camera.source.name
-            self._tell(channel, Signal(state, name, camera.number, time.time(), reason))
+            self._tell(channel, StatusEvent(state, name, camera.number, time.time(), reason))
 
-    def _tell(self, channel: Channel, signal: Signal) -> None:
-        signal = channel.hear(signal)
+    def _tell(self, channel: Channel, signal: StatusEvent) -> None:
+        signal = channel.on_status(signal)
         for output in self._outputs:
             output.signal(signal)
 
@@ -257,7 +257,8 @@ class Pipeline:
         ]
         if any(output.sink.wants_picture for output in wanted):
             picture = image.copy()
-            draw_overlay(picture, answer.smoothed.label, answer.smoothed.confidence, answer.fps)
+            decided = answer.smoothed
+            draw_overlay(picture, decided.displayed, decided.confidence, answer.fps)
         try:
             for output in wanted:
                 output.write(answer, picture if output.sink.wants_picture else image)

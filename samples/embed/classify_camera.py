@@ -1,8 +1,8 @@
-"""Classify what a camera sees, inside your own program.
+"""Classify camera frames in your own program.
 
     python classify_camera.py vgg16.onnx 0
 
-The second argument is a camera number, a video file, or a folder of pictures.
+The second argument is a camera number, a video file, or a folder of images.
 """
 
 import sys
@@ -11,7 +11,7 @@ from edgecat_runtime import Camera, Classifier, EdgecatError, Pipeline
 
 
 def main(engine: str, source: str) -> None:
-    """Print every change of the decision, and the loop's figures at the end."""
+    """Print every change of the decision, and the loop's statistics at the end."""
     with Camera.open(source) as camera, Classifier.open(engine) as classifier:
         pipeline = Pipeline(camera, classifier)
         for answer in pipeline:

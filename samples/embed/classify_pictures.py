@@ -1,4 +1,4 @@
-"""Classify pictures inside your own program: python classify_pictures.py vgg16.onnx cat.jpg ..."""
+"""Classify images in your own program: python classify_pictures.py vgg16.onnx cat.jpg ..."""
 
 import sys
 
@@ -7,8 +7,8 @@ from edgecat_runtime.images import read_picture
 
 
 def main(model: str, pictures: list[str]) -> None:
-    """Print one line for each picture."""
-    with Classifier.open(model) as classifier:  # proves itself on this device first
+    """Print one line per image."""
+    with Classifier.open(model) as classifier:  # runs the self-test on this device
         for path in pictures:
             print(f"{path}: {classifier.classify(read_picture(path))}")
 

@@ -2,7 +2,7 @@
 
     python watch_async.py vgg16.onnx 0
 
-The event loop stays free for other work. Ctrl-C cancels the task, which ends the loop.
+The event loop stays free for other tasks. Ctrl-C cancels the task, which stops the loop.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from edgecat_runtime import Camera, Classifier, EdgecatError, Pipeline
 
 
 async def main(engine: str, source: str) -> None:
-    """Print every change of the decision, and the engine when its file is replaced."""
+    """Print every change of the decision, and the new engine when its file is replaced."""
     classifier = await asyncio.to_thread(Classifier.open, engine)  # its self-test takes a moment
     with classifier, Camera.open(source) as camera:
         pipeline = Pipeline(camera, classifier, reload=True)

@@ -1,9 +1,9 @@
-"""Classify pictures over HTTP.
+"""Classify images over HTTP.
 
     python service.py vgg16.onnx [PORT]
     curl --data-binary @cat.jpg http://127.0.0.1:8000/classify
 
-Without a port it listens on 8000, for this machine alone.
+The default port is 8000; it listens on localhost only.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from edgecat_runtime import Classifier, EdgecatError, Prediction
 from edgecat_runtime.images import PictureError, decode_picture
 
 MOST_BYTES = 10_000_000
-MOST_PIXELS = 50_000_000  # of a picture, however small its file is
+MOST_PIXELS = 50_000_000  # per image, regardless of its file size
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
 
 
 def application(classifier: Classifier) -> FastAPI:
-    """Return the service around an engine that is open."""
+    """Return the service for an open engine."""
     app = FastAPI(title="edgecat")
 
     def answer(data: bytes) -> Prediction:
-        return classifier.classify(decode_picture(data, "the picture"))
+        return classifier.classify(decode_picture(data, "the image"))
 
     @app.post("/classify")
     async def classify(request: Request) -> dict[str, Any]:
@@ -35,7 +35,8 @@ def application(classifier: Classifier) -> FastAPI:
             told = await asyncio.to_thread(answer, await _body(request))
         except PictureError as error:
             raise HTTPException(400, str(error)) from error
-        return {name: getattr(told, name) for name in ("label", "confidence", "probabilities")}
+        names = ("confidence", "probabilities")
+        return {"label": told.displayed, **{name: getattr(told, name) for name in names}}
 
     @app.get("/healthz")
     async def health() -> dict[str, Any]:
@@ -49,7 +50,7 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         data += part
         if len(data) > MOST_BYTES:
-            raise HTTPException(413, f"the picture is larger than {MOST_BYTES:,} bytes")
+            raise HTTPException(413, f"the image is larger than {MOST_BYTES:,} bytes")
     return bytes(data)
 
 

@@ -80,6 +80,8 @@ class Web:
         ranges: answer ranges.
         breaks_after: close the connection after so many bytes of each answer; 0: never.
         fails_with: answer with this status; 0: serve.
+        length: sent as Content-Length; None: the true one.
+        redirects_to: answer with a redirection there; empty: serve.
         asked: paths and ranges of the requests so far.
     """
 
@@ -88,6 +90,8 @@ class Web:
     ranges: bool = True
     breaks_after: int = 0
     fails_with: int = 0
+    length: str | None = None
+    redirects_to: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -122,6 +126,11 @@ def _answer(request: BaseHTTPRequestHandler, web: Web) -> None:
     if web.fails_with or not path.is_file():
         request.send_error(web.fails_with or 404)
         return
+    if web.redirects_to:
+        request.send_response(302)
+        request.send_header("Location", web.redirects_to)
+        request.end_headers()
+        return
     data, start = path.read_bytes(), 0
     if wanted and web.ranges:
         start = int(wanted.removeprefix("bytes=").rstrip("-"))
@@ -129,7 +138,7 @@ def _answer(request: BaseHTTPRequestHandler, web: Web) -> None:
             request.send_error(416)
             return
     request.send_response(206 if start else 200)
-    request.send_header("Content-Length", str(len(data) - start))
+    request.send_header("Content-Length", web.length or str(len(data) - start))
     request.end_headers()
     request.wfile.write(data[start : start + (web.breaks_after or len(data))])
 

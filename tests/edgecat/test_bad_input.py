@@ -80,12 +80,12 @@ def _write_folders(place: Path, album: Path) -> None:
 
 SENTENCES = [
     ("train missing", 1, r"missing does not exist"),
-    ("train empty", 1, r"no pictures in class folders in .*empty"),
+    ("train empty", 1, r"no images in class folders in .*empty"),
     ("train one", 1, r"one .*(class|label)"),
     ("train text.tar", 1, r"text\.tar .*tar"),
-    ("train broken --epochs 1", 1, r"no picture of 'cat' is left"),
+    ("train broken --epochs 1", 1, r"no training images left for 'cat'"),
     ("train album --size 8", 1, r"size is 8; expected 32"),
-    ("train album --arch vgg99", 1, r"'vgg99' is unknown; expected"),
+    ("train album --arch vgg99", 1, r"unknown architecture 'vgg99'; expected"),
     ("train album --lr nan", 1, r"--lr is nan"),
     ("train --resume missing", 1, r"missing"),
     ("evaluate good.onnx missing", 1, r"missing does not exist"),
@@ -99,13 +99,13 @@ SENTENCES = [
     ("export good.safetensors --output text.tar/out.onnx", 1, r"a parent of the path is a file"),
     ("export good.safetensors --output album", 1, r"album"),
     ("verify missing.onnx", 1, r"missing\.onnx does not exist"),
-    ("verify good.onnx good.safetensors", 3, r"do not give the same answer"),
+    ("verify good.onnx good.safetensors", 3, r"do not give the same predictions"),
     ("verify good.onnx --data empty", 1, r"empty"),
     ("classify missing.jpg --engine good.onnx", 1, r"cannot read missing\.jpg: No such file"),
     ("classify text.jpg --engine good.onnx", 1, r"cannot decode text\.jpg"),
     ("classify empty.jpg --engine good.onnx", 1, r"empty\.jpg is empty \(0 bytes\)"),
     ("classify cut.png --engine good.onnx", 1, r"cut\.png is truncated"),
-    ("classify empty --engine good.onnx", 1, r"empty holds no pictures; expected .* Check"),
+    ("classify empty --engine good.onnx", 1, r"empty contains no images; expected .* Check"),
     ("classify text.jpg", 1, r"cannot decode text\.jpg"),
     ("classify text.jpg --engine text.onnx", 1, r"text\.onnx is not an ONNX model"),
     ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. Use a"),
@@ -178,7 +178,7 @@ def test_one_bad_picture_does_not_hide_the_others(cli: Cli, place: Path) -> None
     assert "album/cat/0.png" in ran.out
     assert ran.err.splitlines() == [
         "skipped: cut.png is truncated: its end is missing. Copy it again",
-        "error: 1 of 2 pictures could not be read; they are named above",
+        "error: 1 of 2 images could not be read; see the errors above",
     ]
 
 

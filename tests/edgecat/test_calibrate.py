@@ -151,19 +151,19 @@ class _Ends(nn.Module):
 
 
 def test_a_network_without_a_dense_end_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(UserError, match="do not come from a dense layer"):
+    with pytest.raises(UserError, match="are not computed by a dense layer"):
         Head(_Ends(), replace(read_card(checkpoint), architecture="ends"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("CHECKPOINT",), "no pictures named"),
-        (("CHECKPOINT", "--calibrate", "ALBUM"), "6 photographs are left to set the energy limit"),
-        (("EXPORTED", "--calibrate", "ALBUM"), "is exported already. Calibrate its .safetensors"),
+        (("CHECKPOINT",), "no images given"),
+        (("CHECKPOINT", "--calibrate", "ALBUM"), "6 photographs are left to fit the energy limit"),
+        (("EXPORTED", "--calibrate", "ALBUM"), "is already exported. Calibrate its .safetensors"),
         (("CHECKPOINT", "--calibrate", "missing"), "missing does not exist"),
         (("CHECKPOINT", "--calibrate", "ALBUM", "--report", "r.html"), "--report needs labelled"),
-        (("CHECKPOINT", "ALBUM", "--output", "o.safetensors"), "give --calibrate DATA with it"),
+        (("CHECKPOINT", "ALBUM", "--output", "o.safetensors"), "add --calibrate DATA"),
     ],
 )
 def test_calibrate_mistakes(
@@ -194,7 +194,13 @@ def test_the_report_is_one_page(calibrated: Path, album: Path, cli: Cli, tmp_pat
     text = page.read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', text)
     assert "<script" not in text
-    for heading in ("Class by class", "How far", "does not know", "get worse", "Worst mistakes"):
+    for heading in (
+        "Results per class",
+        "Calibration",
+        "Out-of-distribution",
+        "corruptions",
+        "Worst errors",
+    ):
         assert heading in text
     wrong = round((1 - figures["accuracy"]) * figures["n"])
-    assert f"Of {wrong:,} wrong answers" in text
+    assert f"of {wrong:,} wrong predictions" in text

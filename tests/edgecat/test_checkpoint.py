@@ -95,8 +95,8 @@ def test_a_negated_convolution_is_refused_by_its_golden_frames(
         ("text", "not a safetensors file"),
         ("empty", "not a safetensors file"),
         ("missing", "does not exist"),
-        ("labels", "do not fit its card"),
-        ("suffix", "is no checkpoint"),
+        ("labels", "do not match its card"),
+        ("suffix", "is not a checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint(checkpoint: Path, tmp_path: Path, make: str, sentence: str) -> None:

@@ -112,7 +112,7 @@ def test_verify_exits_3_where_answers_differ(
     (tmp_path / "negated.onnx").write_bytes(make_tiny(negate=True))
     ran = cli("verify", tmp_path / "negated.onnx", "--json")
     assert (ran.code, json.loads(ran.out)["passed"]) == (3, False)
-    assert "do not give the same answer" in ran.err
+    assert "do not give the same predictions" in ran.err
 
 
 def test_classify_reads_pictures_and_folders(cli: Cli, exported: Path, album: Path) -> None:

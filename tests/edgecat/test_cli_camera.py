@@ -205,7 +205,7 @@ def test_an_empty_source_is_not_the_current_folder(cli: Cli, tiny_onnx: Path) ->
         ),
         (("--enter", 1.5), "expected 0 < leave <= enter <= 1"),
         (("--leave", 0), "expected 0 < leave <= enter <= 1"),
-        (("--no-smooth", "--leave", 0.5), "with --no-smooth each frame answers for itself"),
+        (("--no-smooth", "--leave", 0.5), "with --no-smooth each frame is classified on its own"),
         (("--mqtt", "http://user:secret@host/topic"), "expected mqtt[s]://[user:password@]host"),
         (("--mqtt", "mqtt://user:secret@host"), "the MQTT topic is ''"),
         (("--mqtt", "mqtt://user:sec/ret@host/topic"), "no valid host or port"),

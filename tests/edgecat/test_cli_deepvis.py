@@ -21,18 +21,22 @@ Cli = Callable[..., Any]
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        (["--headless"], 1, "nobody would see it. Add --web 8080"),
+        (["--headless"], 1, "and no web page. Add --web 8080"),
         (
             ["--headless", "--web", "0", "--source", "/no/film.mp4"],
             1,
             "source /no/film.mp4 does not exist",
         ),
-        (["--headless", "--web", "0", "--pictures", "/no"], 1, "--pictures /no holds no pictures"),
-        (["--headless", "--web", "0", "--source", "EMPTY"], 1, "holds no pictures"),
+        (["--headless", "--web", "0", "--pictures", "/no"], 1, "--pictures /no contains no images"),
+        (["--headless", "--web", "0", "--source", "EMPTY"], 1, "contains no images"),
         (["--headless", "--web", "0", "--source", ""], 1, "--source is empty"),
         (["--headless", "--web", "here"], 1, "--web is 'here'"),
         (["--web-control", "--headless"], 1, "Add --web 8080"),
-        (["--headless", "--web", "0", "--engine", "ONNX"], 1, "is exported and cannot be looked"),
+        (
+            ["--headless", "--web", "0", "--engine", "ONNX"],
+            1,
+            "is an exported model and cannot be inspected",
+        ),
         (["--headless", "--web", "0", "--engine", "/no.safetensors"], 1, "/no.safetensors"),
         (["--headless", "--web", "0", "--roi", "9"], 1, "--roi is '9'"),
         (["--no-such-option"], 2, "No such option"),

@@ -41,7 +41,7 @@ def test_the_exit_code_says_whether_a_model_can_be_served(
             *([shipped] if serves else []),
         ],
     }
-    assert ("no model can be served here" in ran.err) is not serves
+    assert ("no model can be served on this machine" in ran.err) is not serves
 
 
 def test_each_line_is_marked_and_a_fix_follows_its_line(

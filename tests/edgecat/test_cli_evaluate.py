@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save
 
+from edgecat.cli.evaluate import _show_worst
+from edgecat.cli.terminal.console import table
 from edgecat_runtime import read_card
 from edgecat_runtime.model.artifact import seal_safetensors
 
@@ -54,10 +57,10 @@ def test_every_backend_counts_the_same(
 def test_people_get_a_table(cli: Cli, checkpoint: Path, album: Path) -> None:
     ran = cli("evaluate", checkpoint, album)
     header, cat, dog, _, summary, more = ran.out.splitlines()
-    assert header.split() == ["shown", "n", "right", "said", "cat", "said", "dog"]
+    assert header.split() == ["actual", "n", "correct", "predicted", "cat", "predicted", "dog"]
     assert (cat.split()[:2], dog.split()[:2]) == (["cat", "6"], ["dog", "6"])
     assert "on pytorch" in summary
-    assert "of 12 pictures (95 % confidence: " in summary
+    assert "of 12 images (95 % confidence: " in summary
     assert "area under ROC: dog " in more
 
 
@@ -102,7 +105,7 @@ def test_broken_pictures_are_named(cli: Cli, checkpoint: Path, album: Path, tmp_
     [
         ("CHECKPOINT", "owls", "auto", "class folders ['owl'] are not among the model's labels"),
         ("CHECKPOINT", "missing", "auto", "missing does not exist"),
-        ("CHECKPOINT", "torn", "auto", "none of 2 pictures could be decoded"),
+        ("CHECKPOINT", "torn", "auto", "none of 2 images could be decoded"),
         ("CHECKPOINT", "ALBUM", "onnxruntime", "cannot open vgg16.safetensors"),
         ("text.onnx", "ALBUM", "auto", "text.onnx is not an ONNX model"),
         ("missing.onnx", "ALBUM", "auto", "missing.onnx does not exist"),
@@ -131,3 +134,20 @@ def test_evaluate_mistakes(
     assert (ran.code, ran.out) == (1, "")
     assert sentence in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_many_classes_are_shown_by_the_weakest(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = [f"class {number}" for number in range(200)]
+    confusion = np.diag(np.full(200, 10))
+    confusion[7, 7], confusion[7, 9] = 6, 4
+    _show_worst(labels, confusion)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["actual", "n", "correct", "most", "often", "predicted", "as"]
+    assert lines[1].split() == ["class", "7", "10", "60.00%", "class", "9", "(4)"]
+    assert lines[-1] == "The 10 weakest of 200 classes; --json has the whole matrix."
+    assert max(map(len, lines)) < 80
+
+
+def test_tables_are_aligned_with_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    table(["shown", "n"], [["고양이", "5"], ["cat", "50"]])
+    assert capsys.readouterr().out.splitlines() == ["shown    n", "고양이   5", "cat     50"]

@@ -82,7 +82,7 @@ def test_fp16_without_photographs_invents_no_figures(cli: Cli, model: Path) -> N
     figures = ("agreement", "reference_accuracy", "accuracy", "loss")
     assert {name: gate[name] for name in figures} == dict.fromkeys(figures)
     ran = cli("export", model, "--precision", "fp16")
-    assert "no photographs were given, so the golden frames alone judged" in ran.out
+    assert "no photographs, so only the golden frames were checked" in ran.out
 
 
 def test_int8_calibrates_on_train_and_is_judged_on_test(
@@ -106,7 +106,7 @@ def test_only_test_pictures_cannot_be_calibrated_on(
     shutil.copytree(photographs / "test", tmp_path / "only" / "test")
     ran = cli("export", model, "--precision", "int8", "--calibrate", tmp_path / "only")
     assert ran.code == 1
-    assert "left to train on" in ran.err
+    assert "no training images left" in ran.err
     assert not model.with_name("net.int8.onnx").exists()
 
 
@@ -142,12 +142,12 @@ def test_a_checkpoint_goes_to_fp16_in_one_step(cli: Cli, checkpoint: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("net.onnx", "is ONNX already; say what to make of it"),
-        ("net.onnx --precision fp16 --output net.txt", r"has no \.onnx ending"),
+        ("net.onnx", "is already ONNX; specify the conversion"),
+        ("net.onnx --precision fp16 --output net.txt", r"does not end in \.onnx"),
         ("net.onnx --precision fp16 --output net.onnx", "is the model itself"),
         ("net.onnx --precision fp16 --size 32", "describe a foreign"),
-        ("net.onnx --to trt-rtx --output net.trt", r"has no \.rtx ending"),
-        ("net.onnx --to trt-rtx --batch 8", "--batch 8; expected the smallest"),
+        ("net.onnx --to trt-rtx --output net.trt", r"does not end in \.rtx"),
+        ("net.onnx --to trt-rtx --batch 8", "--batch 8; expected minimum"),
         ("net.trt", r"net\.trt cannot be exported|does not exist"),
         ("foreign.onnx --precision fp16", "has no model card. Describe it: --labels FILE"),
         ("foreign.onnx --labels labels.txt --mean 1 --std 1,1,1", "--mean 1; expected three"),

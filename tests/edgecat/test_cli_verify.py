@@ -56,7 +56,7 @@ def test_layers_names_where_they_part(cli: Cli, pair: tuple[Path, Path]) -> None
 def test_a_failure_suggests_layers(cli: Cli, pair: tuple[Path, Path]) -> None:
     assert "Add --layers" in cli("verify", *pair).err
     alone = cli("verify", pair[1])
-    assert (alone.code, "Name the checkpoint or the ONNX file" in alone.err) == (3, True)
+    assert (alone.code, "Put the checkpoint or ONNX file" in alone.err) == (3, True)
 
 
 def test_json_has_layers_only_when_asked(cli: Cli, pair: tuple[Path, Path]) -> None:
@@ -92,7 +92,7 @@ def test_layers_that_cannot_be_compared_do_not_hide_the_failure(
     model.graph.initializer.append(numpy_helper.from_array(np.eye(8, dtype=np.float32), "eye"))
     pair[1].write_bytes(seal_onnx(model.SerializeToString(), card))
     ran = cli("verify", *pair, "--backend", "onnxruntime", "--layers")
-    assert (ran.code, "none of the same name" in ran.err) == (3, True), ran.err
+    assert (ran.code, "no names in common" in ran.err) == (3, True), ran.err
 
 
 def test_backend_limits_what_is_compared(cli: Cli, pair: tuple[Path, Path]) -> None:
@@ -104,7 +104,7 @@ def test_backend_limits_what_is_compared(cli: Cli, pair: tuple[Path, Path]) -> N
     both = backends("--backend", "opencv", "--backend", "onnxruntime")
     assert sorted(both) == ["onnxruntime", "opencv"]
     ran = cli("verify", pair[0], "--backend", "abacus")
-    assert (ran.code, "backend 'abacus' opens none of the models" in ran.err) == (1, True)
+    assert (ran.code, "backend 'abacus' cannot open any of the models" in ran.err) == (1, True)
 
 
 def test_a_backend_that_cannot_run_a_model_is_left_out(
@@ -117,7 +117,7 @@ def test_a_backend_that_cannot_run_a_model_is_left_out(
     monkeypatch.setitem(base._REGISTRY, ("broken", "cpu"), entry)
     for models in ([pair[0]], [pair[0], pair[0]]):
         ran = cli("verify", *models)
-        assert (ran.code, "left out: broken cannot open it" in ran.err) == (0, True), ran.err
+        assert (ran.code, "skipped: broken cannot open it" in ran.err) == (0, True), ran.err
     ran = cli("verify", pair[0], "--backend", "broken", "--backend", "onnxruntime")
     assert (ran.code, "broken cannot open it" in ran.err) == (1, True), "it was asked for"
 
@@ -135,7 +135,7 @@ def test_the_report_names_the_right_photographs(
     html = report.read_text(encoding="utf-8")
     assert "11 photographs" in html
     assert "Layer by layer" in html
-    shown = re.findall(r"<span>[^<]*?(\w+)/(\d)\.png</span> <small>shows (\w+)", html)
+    shown = re.findall(r"<span>[^<]*?(\w+)/(\d)\.png</span> <small>actual: (\w+)", html)
     assert shown
     assert all(folder == label for folder, _, label in shown)
     assert ("cat", "1") not in {(folder, number) for folder, number, _ in shown}
@@ -179,7 +179,7 @@ def test_a_checkpoints_layers_have_pytorchs_names(
     ]
     assert drift["apart"] is False
     ran = cli("verify", checkpoint, exported, *options[:-1])
-    assert "the checkpoint stands in as its ONNX form" in ran.out
+    assert "the checkpoint is represented by its ONNX export" in ran.out
 
 
 def test_two_trainings_blame_no_layer(
@@ -192,7 +192,7 @@ def test_two_trainings_blame_no_layer(
     for options in ((), ("--json",)):
         ran = cli("verify", own, other, "--backend", "onnxruntime", "--layers", *options)
         assert ran.code == 3, ran.err
-        assert "these come from two different trainings" in ran.out
+        assert "these come from two different training runs" in ran.out
         assert "starts to drift" not in ran.out
     (drift,) = json.loads(ran.out)["layers"]
     assert (drift["apart"], drift["first"]) == (True, None)

@@ -83,7 +83,7 @@ def test_channels_that_do_nothing_go_first() -> None:
         ({"name": "resnet18", "factor": 0.125}, 0.5, "a resnet18 cannot be pruned; expected a vgg"),
         ({"head": "gap", "factor": 0.125}, 1.0, "--keep is 1; expected above 0 and below 1"),
         ({"head": "gap", "factor": 0.125}, 0.0, "--keep is 0; expected above 0"),
-        ({"head": "gap", "factor": 0.01}, 0.5, "leaves all channels, which come in multiples of 8"),
+        ({"head": "gap", "factor": 0.01}, 0.5, "removes no channels, which come in multiples of 8"),
     ],
 )
 def test_refusals(options: dict[str, Any], keep: float, sentence: str) -> None:
@@ -144,7 +144,7 @@ def test_without_pictures_it_says_that_nothing_is_checked(
     output = tmp_path / "small.safetensors"
     ran = cli("compress", checkpoint, "--output", output)
     assert ran.code == 0
-    assert "neither fine-tuned nor checked" in ran.err
+    assert "neither fine-tuned nor evaluated" in ran.err
     assert load_checkpoint(output)[1].accuracy is None
     assert "accuracy" not in ran.out
 
@@ -166,11 +166,11 @@ def test_ctrl_c_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("{checkpoint}", "{empty}"), "no pictures in class folders"),
-        (("{checkpoint}", "{other}"), "tells cat, dog apart; the pictures show bird, fish"),
+        (("{checkpoint}", "{empty}"), "no images in class folders"),
+        (("{checkpoint}", "{other}"), "has the classes cat, dog; the images show bird, fish"),
         (("{missing}.safetensors",), "missing.safetensors"),
         (("{checkpoint}", "--output", "{checkpoint}"), "is the checkpoint itself"),
-        (("{checkpoint}", "--output", "small.onnx"), "has no .safetensors ending"),
+        (("{checkpoint}", "--output", "small.onnx"), "does not end in .safetensors"),
         (("{checkpoint}", "--keep", "2"), "--keep is 2; expected above 0 and below 1"),
     ],
 )

@@ -70,7 +70,7 @@ def test_an_album_takes_each_scene_once(scenes: list[Image], tmp_path: Path) -> 
     files = sorted((tmp_path / "pet").iterdir())
     assert len(files) == album.taken == 3
     assert cv2.imread(str(files[0])).shape == scenes[0].shape
-    assert str(album) == f"{tmp_path / 'pet'}: 3 taken; 2 alike and 1 blurred were not"
+    assert str(album) == f"{tmp_path / 'pet'}: kept 3; skipped 2 duplicates and 1 blurred"
 
 
 def test_a_second_album_goes_on_and_overwrites_nothing(scenes: list[Image], tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_with_a_summary_and_0(cli: Callable[..., Any], tmp_path: Pat
         *("--output", tmp_path, "--every", "0.1", "--headless"),
     )
     presser.join()
-    assert (ran.code, " taken; " in ran.out) == (0, True), ran.err
+    assert (ran.code, ": kept " in ran.out) == (0, True), ran.err
 
 
 BAD = {

@@ -74,7 +74,7 @@ def names(found: Findings, indices: tuple[int, ...]) -> set[str]:
 def test_damage_is_found_and_nothing_else(findings: Findings) -> None:
     assert names(findings, tuple(i for i, _ in findings.corrupt)) == set(FAULTS[1:])
     assert [s for s in findings.pictures.skipped if FAULTS[0] in s]
-    assert "rows are grey" in next(s for _, s in findings.corrupt if "middle.jpg" in s)
+    assert "is truncated" in next(s for _, s in findings.corrupt if "middle.jpg" in s)
 
 
 COPIES = [
@@ -150,9 +150,9 @@ def test_the_command(cli: Callable[..., object], planted: Path, tmp_path: Path) 
     assert (ran.code, answer["n"], len(answer["copies"]), len(answer["corrupt"])) == (0, 27, 6, 4)
     assert (tmp_path / "a.html").stat().st_size > 10_000
     said = cli("data", "check", planted, "--no-doubts")
-    assert (said.code, "copies of other pictures: 6" in said.out) == (0, True)
+    assert (said.code, "duplicate images: 6" in said.out) == (0, True)
     strict = cli("data", "check", planted, "--no-doubts", "--strict")
-    assert (strict.code, "the pictures have faults: " in strict.err) == (3, True)
+    assert (strict.code, "the dataset has problems: " in strict.err) == (3, True)
 
 
 def test_the_command_with_a_model(cli: Callable[..., object], album: Path, tiny_onnx: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_command_with_a_model(cli: Callable[..., object], album: Path, tiny_
 
 BAD = {
     "no such model": (("--model", "none.onnx"), "none.onnx"),
-    "a report of another kind": (("--report", "a.pdf"), "no .html ending"),
+    "a report of another kind": (("--report", "a.pdf"), "does not end in .html"),
 }
 
 
@@ -183,4 +183,4 @@ def test_a_model_of_other_labels(
     for i, label in enumerate(("cup", "mug")):
         written(tmp_path / label / "1.jpg", drawn(i, 64))
     named = cli("data", "check", tmp_path, "--model", tiny_onnx)
-    assert (named.code, "the pictures also show cup, mug" in named.err) == (1, True)
+    assert (named.code, "the images also have cup, mug" in named.err) == (1, True)

@@ -100,7 +100,7 @@ SETS = {
     "cats and dogs of Oxford": (
         ("oxford-pets",),
         ["cat/Bengal_4.jpg", "cat/Maine_Coon_1.jpg", "dog/Lower_Dog_3.jpg", "dog/pug_2.jpg"],
-        ["Bengal_5.jpg is no JPEG", "Bengal_6.jpg is truncated"],
+        ["Bengal_5.jpg is not a JPEG", "Bengal_6.jpg is truncated"],
     ),
     "breeds of Oxford": (
         ("oxford-pets", "--breeds"),
@@ -163,7 +163,7 @@ def test_without_the_file_the_error_says_what_to_do(
     (mirror.folder / "images.tar.gz").unlink()
     ran = cli("data", "fetch", "oxford-pets", "--output", tmp_path / "pets")
     assert (ran.code, (tmp_path / "pets").exists()) == (1, False)
-    assert "by hand and put it at" in ran.err
+    assert "manually to" in ran.err
     assert "EDGECAT_DATA_URL" in ran.err
 
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_asked_for(cli: Callable[..., Any], mirror: Any, tmp_path
     (tmp_path / "full" / "a.txt").touch()
     for arguments, sentence in (
         (("birds", "--output", tmp_path / "a"), "expected one of oxford-pets, cats-vs-dogs"),
-        (("cats-vs-dogs", "--breeds", "--output", tmp_path / "a"), "names no breeds"),
+        (("cats-vs-dogs", "--breeds", "--output", tmp_path / "a"), "has no breed labels"),
         (("cats-vs-dogs", "--output", tmp_path / "full"), "is not empty"),
     ):
         ran = cli("data", "fetch", *arguments)

@@ -74,7 +74,7 @@ def test_folders_are_written(cli: Callable[..., Any], heap: Path, tmp_path: Path
         assert pictures.subset(split).counts() == row
     written = {p.path.name: p.read() for p in pictures.pictures}
     assert written["7.jpg"] == (heap / "dog" / "7.jpg").read_bytes()
-    assert "left out: " in ran.err
+    assert "skipped: " in ran.err
 
 
 def test_links(heap: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_tars_of_the_same_names(heap: Path, tmp_path: Path) -> None:
     division = divide(scan([tmp_path / "a.tar", tmp_path / "b.tar"]), val=0.2, test=0.2)
     write_division(division, tmp_path / "out")
     assert len(scan(tmp_path / "out")) == 36
-    with pytest.raises(UserError, match="lies in a tar"):
+    with pytest.raises(UserError, match="is inside a tar"):
         write_division(division, tmp_path / "linked", link=True)
     assert not (tmp_path / "linked").exists()
 
@@ -114,7 +114,7 @@ def test_nothing_half_written_is_left(heap: Path, tmp_path: Path, full_disk: Pat
 BAD = {
     "shares of one": (("--val", "0.5", "--test", "0.5"), "less than 1 together"),
     "a negative share": (("--val", "-0.1"), "0 or more each"),
-    "nothing to validate": (("--val", "0.0", "--test", "0.999"), "is left for train/"),
+    "nothing to validate": (("--val", "0.0", "--test", "0.999"), "left for train/"),
 }
 
 

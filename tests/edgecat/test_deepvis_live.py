@@ -394,5 +394,5 @@ def test_pictures_are_found_in_the_order_of_people(tmp_path: Path) -> None:
     assert len(find_pictures(str(tmp_path / "b" / "*.png"))) == 2
     assert find_pictures(str(tmp_path / "text.txt")) == find_pictures("rtsp://x/*.png") == []
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no pictures"):
+    with pytest.raises(UserError, match="contains no images"):
         find_pictures(str(tmp_path / "empty"))

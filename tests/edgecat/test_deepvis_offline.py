@@ -151,7 +151,7 @@ def test_units_that_nothing_has(probe: Probe) -> None:
     layers = [probe.layer("features.2"), probe.layer("features.5")]
     few = min(layer.units for layer in layers)
     assert [len(units) for _, units in chosen_units(f"0-{few - 1}", layers)] == [few, few]
-    with pytest.raises(UserError, match="there are no units 9999 here; expected some of 0 to"):
+    with pytest.raises(UserError, match="no layer has units 9999; expected 0 to"):
         chosen_units("9999", layers)
 
 
@@ -240,14 +240,15 @@ def test_occlusion_falls_where_the_network_looks() -> None:
     assert falls[0, 0] == pytest.approx(2.5**2, rel=1e-5)
 
 
-def test_the_parts_of_the_units_are_the_logit(probe: Probe, album: Path) -> None:
+def test_the_parts_of_the_units_are_the_log_odds(probe: Probe, album: Path) -> None:
     picture = read_picture(album / "cat" / "0.png")
     found = explain(probe, picture)
     layer = probe.last_maps.name
     maps = probe.run(picture, [layer]).maps[layer]
     slopes = probe.derivatives(picture, "classifier.1", found.label, layer)
     # Nothing was trained: the bias of the logits is still 0.
-    assert (maps * slopes).sum() == pytest.approx(found.seen.logits[found.label], rel=1e-3)
+    odds = found.seen.logits[found.label] - found.seen.logits[1 - found.label]
+    assert (maps * slopes).sum() == pytest.approx(odds, rel=1e-3)
     assert [unit.logit for unit in found.units] == sorted(
         (unit.logit for unit in found.units), reverse=True
     )
@@ -298,11 +299,11 @@ def test_bad_requests_are_sentences(
     cut = tmp_path / "cut.png"
     cut.write_bytes(good.read_bytes()[:300])
     table = [
-        (("explain",), "name one picture, or give --pets"),
-        (("explain", good, "--pets", 2), "name one picture, or give --pets"),
+        (("explain",), "give one image, or --pets"),
+        (("explain", good, "--pets", 2), "give one image, or --pets"),
         (("explain", cut, "--engine", own), "is truncated"),
-        (("explain", album, "--engine", own), "is a folder; expected one picture"),
-        (("explain", good, "--engine", exported), "is exported and cannot be looked into"),
+        (("explain", album, "--engine", own), "is a folder; expected one image"),
+        (("explain", good, "--engine", exported), "is an exported model and cannot be inspected"),
         (("explain", good, "--engine", good), "expected a .safetensors"),
         (("explain", good, "--engine", own, "--label", "cow"), "label 'cow' is unknown"),
         (("explain", good, "--engine", own, "--output", good / "x"), "cannot write"),

@@ -124,7 +124,7 @@ def test_a_desk_tells_of_changes_only_and_refuses_what_is_not_there() -> None:
     desk.select(Unit(1, 99))
     assert desk.press("y") is False
     assert told == [State(unit=Unit(1, 3))]
-    with pytest.raises(UserError, match="there is no action 'jump'"):
+    with pytest.raises(UserError, match="unknown action 'jump'"):
         desk.act("jump")
 
 

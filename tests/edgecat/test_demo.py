@@ -84,7 +84,7 @@ def test_the_page_names_one_run_and_the_mean_speed(ran: Ran) -> None:
     rows = (ran.config.output / "run" / "metrics.csv").read_text().splitlines()
     rates = [float(row["images_per_second"]) for row in csv.DictReader(rows)]
     mean = len(rates) / sum(1 / rate for rate in rates)
-    said = re.search(r"\((\d+) pictures a second\)", ran.html)
+    said = re.search(r"\((\d+) images per second\)", ran.html)
     assert said
     assert int(said[1]) == pytest.approx(mean, abs=0.6)
 
@@ -119,7 +119,7 @@ def test_the_model_serves(ran: Ran) -> None:
 def test_a_second_demo_takes_the_place_of_the_first(tmp_path: Path, ran: Ran) -> None:
     """And only of a demo: a folder with anything else in it is left alone."""
     (tmp_path / "photo.jpg").write_bytes(b"mine")
-    with pytest.raises(UserError, match="holds something other than a demo"):
+    with pytest.raises(UserError, match="contains other files than a demo's"):
         run_demo(DemoConfig(output=tmp_path), print)
     assert (tmp_path / "photo.jpg").read_bytes() == b"mine"
 
@@ -142,7 +142,7 @@ def test_an_interrupted_demo_shows_nothing_of_the_one_before(tmp_path: Path) -> 
     [
         (["--output", "{file}"], 1, "file"),
         (["--output", "{file}/demo"], 1, "file"),
-        (["--output", "{full}"], 1, "holds something other than a demo"),
+        (["--output", "{full}"], 1, "contains other files than a demo's"),
         (["--seed", "-1"], 2, "seed"),
         (["--seed", "x"], 2, "seed"),
     ],

@@ -77,9 +77,9 @@ def test_a_gpu_is_the_current_one_meanwhile() -> None:
 def test_what_pytorch_computes_is_asked_for_the_gpu_that_was_named(
     cli: Callable[..., object], checkpoint: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DeviceError, match="device cuda:1 does not work here"):
+    with pytest.raises(DeviceError, match="device cuda:1 is not usable on this machine"):
         choose_device("cuda:1")
-    with pytest.raises(DeviceError, match="device cuda:1 does not work here"):
+    with pytest.raises(DeviceError, match="device cuda:1 is not usable on this machine"):
         Classifier.open(checkpoint, device="cuda:1")
     write_pets(tmp_path / "pets", 8, 1, 40)
     picture = next((tmp_path / "pets").rglob("*.jpg"))
@@ -91,7 +91,7 @@ def test_what_pytorch_computes_is_asked_for_the_gpu_that_was_named(
     ):
         ran = cli(*arguments, "--device", "cuda:1")
         assert ran.code == 4, ran
-        assert "device cuda:1 does not work here" in ran.err
+        assert "device cuda:1 is not usable on this machine" in ran.err
 
 
 @without_gpu
@@ -106,7 +106,7 @@ def test_an_engine_is_built_on_the_gpu_that_was_named(
     assert (ran.code, engine.exists()) == (4, False)
     ran = cli("export", tiny_onnx, "--to", "trt-rtx", "--device", "cpu", "--output", engine)
     assert ran.code == 1
-    assert "--device is 'cpu'; engines are built on auto, cuda, cuda:1" in ran.err
+    assert "--device is 'cpu'; expected auto, cuda, cuda:1" in ran.err
 
 
 def test_threads_share_a_checkpoint_until_it_is_closed(checkpoint: Path) -> None:

@@ -77,7 +77,7 @@ def test_goes_on_by_itself_where_the_connection_breaks(web: Any) -> None:
 
 def test_a_connection_that_keeps_breaking_leaves_the_part(web: Any) -> None:
     web.breaks_after = 1000
-    with pytest.raises(UserError, match=r"broke off after 0\.0 MB .*goes on from there"):
+    with pytest.raises(UserError, match=r"interrupted after 0\.0 MB .*to resume it"):
         fetch(f"{web.address}/a.bin", digest=RIGHT)
     assert part().read_bytes() == DATA[:3000]
 
@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_the_part(web: Any) -> None:
 
 def test_other_bytes_are_deleted(web: Any) -> None:
     wrong = "sha256:" + "0" * 8
-    with pytest.raises(UserError, match=rf"sha256 {RIGHT[7:15]}; expected 00000000.*is deleted"):
+    with pytest.raises(UserError, match=rf"sha256 {RIGHT[7:15]}; expected 00000000.*was deleted"):
         fetch(f"{web.address}/a.bin", digest=wrong)
     assert list(cache_folder().iterdir()) == []
 
@@ -107,25 +107,59 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(web: Any) -> None:
 
 @pytest.mark.parametrize(
     ("status", "sentence"),
-    [(404, "answered 404 Not Found. Fetch http"), (503, "the server answered 503")],
+    [(404, "responded with 404 Not Found. Download http"), (503, "the server responded with 503")],
 )
 def test_refusals(web: Any, status: int, sentence: str) -> None:
     web.fails_with = status
     with pytest.raises(UserError, match=sentence) as refusal:
         fetch(f"{web.address}/a.bin", digest=RIGHT, advice="Or name it with --weights FILE")
-    assert f"put it at {cache_folder() / 'a.bin'}. Or name it with" in str(refusal.value)
+    assert f"manually to {cache_folder() / 'a.bin'}. Or name it with" in str(refusal.value)
 
 
 def test_without_a_network_says_what_to_do(web: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UserError, match=r"cannot be fetched \(.*refused\)\. Fetch http.* by hand"):
+    with pytest.raises(UserError, match=r"cannot download .*refused\)\. Download http.* manually"):
         fetch(f"http://127.0.0.1:{port}/a.bin", digest=RIGHT)
 
 
 def test_only_the_web_is_fetched_from(web: Any) -> None:
     with pytest.raises(UserError, match="expected http"):
         fetch("file:///etc/a.bin", digest=RIGHT)
+
+
+def test_a_redirection_away_from_the_web_is_refused(web: Any) -> None:
+    web.redirects_to = "ftp://127.0.0.1/a.bin"
+    with pytest.raises(UserError, match="redirects to 'ftp://127.0.0.1/a.bin'; expected http"):
+        fetch(f"{web.address}/a.bin", digest=RIGHT)
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1e9"])
+def test_a_length_that_is_not_a_number_is_ignored(web: Any, length: str) -> None:
+    web.length = length
+    assert fetch(f"{web.address}/a.bin", digest=RIGHT).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("length", [None, "99999999999999"])
+def test_files_have_a_greatest_size(
+    web: Any, length: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.length = length
+    if length is None:
+        monkeypatch.setattr(download, "MOST_BYTES", 300_000)
+    with pytest.raises(UserError, match="is larger than"):
+        fetch(f"{web.address}/a.bin", digest=RIGHT)
+    assert not part().exists() or part().stat().st_size <= 300_000
+
+
+def test_a_link_in_the_place_of_the_part_is_not_followed(web: Any, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    cache_folder().mkdir(parents=True)
+    part().symlink_to(precious)
+    with pytest.raises(UserError, match="it is a symbolic link"):
+        fetch(f"{web.address}/a.bin", digest=RIGHT)
+    assert precious.read_bytes() == b"mine"
 
 
 def test_full_disk(web: Any, full_disk: Path) -> None:

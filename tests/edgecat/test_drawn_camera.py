@@ -42,8 +42,8 @@ def test_options_win_over_the_address() -> None:
         ("synthetic://birds", "expected synthetic://pets"),
         ("synthetic://pets?speed=3", "has speed=3; expected a number for fps, width"),
         ("synthetic://pets?fps=fast", "has fps=fast"),
-        ("synthetic://pets?fps=0", "fps goes from above 0 to 1000"),
-        ("synthetic://pets?width=9999", "width and height go from 16 to 4096"),
+        ("synthetic://pets?fps=0", "expected fps above 0 and at most 1000"),
+        ("synthetic://pets?width=9999", "expected width and height from 16 to 4096"),
     ],
 )
 def test_a_wrong_address_is_one_sentence(text: str, sentence: str) -> None:

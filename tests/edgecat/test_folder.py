@@ -196,7 +196,7 @@ def test_files_that_are_no_pictures_are_named(
     pictures = scan([plant(tmp_path / "pets", {**contents(*PAIR), name: data})])
     assert len(pictures) == 2
     assert pictures.skipped == (f"pets{mark}{sentence}",)
-    assert str(pictures) == "2 pictures (1 cat, 1 dog), 1 file skipped"
+    assert str(pictures) == "2 images (1 cat, 1 dog), 1 file skipped"
 
 
 def test_folders_inside_classes_are_not_told_apart(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_folders_inside_classes_are_not_told_apart(tmp_path: Path) -> None:
     pictures = scan([plant_folder(tmp_path / "pets", contents(*names))])
     assert pictures.counts() == {"cat": 2, "dog": 2}
     assert pictures.skipped == (
-        "pets: the classes are its top folders (cat, dog); the folders inside them (indoor, "
-        "outdoor) are not told apart. To train on those, give the top folders one by one",
+        "pets: its top folders are the classes (cat, dog); the folders inside them (indoor, "
+        "outdoor) are not classes. To train on those, pass the top folders one by one",
     )
     parts = scan([tmp_path / "pets" / "cat", tmp_path / "pets" / "dog"])
     assert parts.counts() == {"indoor": 2, "outdoor": 2}
@@ -241,7 +241,7 @@ def test_special_entries_are_named(tmp_path: Path) -> None:
     assert pictures.skipped == (
         "pets/cat/broken.jpg is neither a file nor a folder",
         "pets/cat/pipe.jpg is neither a file nor a folder",
-        "more.tar:cat/link.jpg is a link or another special entry of its tar",
+        "more.tar:cat/link.jpg is a link or another special tar entry",
     )
 
 
@@ -312,37 +312,42 @@ def test_long_names_in_tars_are_whole(tmp_path: Path) -> None:
 
 SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no such path": (lambda t: t / "nowhere", "nowhere does not exist; expected a folder"),
-    "no path": (lambda t: [], "no pictures in class folders in nothing"),
-    "empty folder": (lambda t: plant_folder(t / "p", {"x/": b""}), "no pictures in class folders"),
+    "no path": (lambda t: [], "no images in class folders in nothing"),
+    "empty folder": (lambda t: plant_folder(t / "p", {"x/": b""}), "no images in class folders"),
     "pictures only at the top": (
         lambda t: plant_folder(t / "p", contents("1.jpg")),
-        "expected folders or .tar files with a folder of pictures per class",
+        "expected folders or .tar files with a folder of images per class",
     ),
     "one class only": (
         lambda t: plant_folder(t / "p", contents("cat/1.jpg")),
-        "all pictures are of one class, 'cat'; expected two class folders or more",
+        "only one class folder, 'cat'; expected two or more",
     ),
     "one class only, in a tar": (
         lambda t: plant_tar(t / "p", contents("train/cat/1.jpg", "test/cat/1.jpg")),
-        "all pictures are of one class, 'cat'",
+        "only one class folder, 'cat'",
+    ),
+    "a class named as a status": (
+        lambda t: plant_folder(t / "p", contents("cat/1.jpg", "unsure/1.jpg")),
+        "a class is named 'unsure'; expected any name but waiting, no signal, unsure, stopped, "
+        "which are shown where there is no label. Rename its folder",
     ),
     "empty class": (
         lambda t: plant_folder(t / "p", contents(*PAIR, "fox/")),
-        "class folder 'fox' holds no pictures; add some or remove it",
+        "class folder 'fox' contains no images; add some or remove it",
     ),
     "class without pictures": (
         lambda t: plant_tar(t / "p", contents("train/cat/1.jpg", "train/dog/", "train/dog/1.heic")),
-        "class folder 'dog' holds no pictures",
+        "class folder 'dog' contains no images",
     ),
     "a class named like a split": (
         lambda t: plant_folder(t / "p", contents("bus/1.jpg", "car/2.jpg", "train/3.jpg")),
-        "p/train has the name of a split and holds images beside class folders",
+        "p/train has the name of a split and contains images beside class folders",
     ),
     "a picture": (
         lambda t: plant_folder(t, contents("1.jpg")) / "1.jpg",
-        "1.jpg cannot be read as a tar (",
+        "1.jpg as a tar (",
     ),
-    "empty tar file": (lambda t: plant_folder(t, {"p.tar": b""}) / "p.tar", "cannot be read as a"),
+    "empty tar file": (lambda t: plant_folder(t, {"p.tar": b""}) / "p.tar", "p.tar as a tar"),
     **{
         f"compressed, {kind}": (
             lambda t, kind=kind, pack=pack: packed(t, pack),
@@ -351,14 +356,20 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
         for kind, pack in [("gzip", gzip.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)]
     },
     "zip": (lambda t: zipped(t), "is compressed (zip); expected a plain .tar"),
-    "cut inside a picture": (lambda t: cut(t, 512 + 5000), "cannot be read as a tar"),
-    "cut inside the last picture": (lambda t: cut(t, 3 * 512 + 19456), "cannot be read as a tar"),
-    "cut between pictures": (lambda t: cut(t, 512 + 10240), "cut short or damaged after 10752 byt"),
+    "cut inside a picture": (lambda t: cut(t, 512 + 5000), "as a tar ("),
+    "cut inside the last picture": (lambda t: cut(t, 3 * 512 + 19456), "as a tar ("),
+    "cut between pictures": (
+        lambda t: cut(t, 512 + 10240),
+        "is truncated or damaged after 10752 byt",
+    ),
     "cut inside a header": (
         lambda t: cut(t, 512 + 10240 + 100),
-        "cut short or damaged after 10752",
+        "is truncated or damaged after 10752",
     ),
-    "damaged header": (lambda t: damaged(t, 512 + 10240 + 10), "cut short or damaged after 10752"),
+    "damaged header": (
+        lambda t: damaged(t, 512 + 10240 + 10),
+        "is truncated or damaged after 10752",
+    ),
 }
 
 
@@ -422,8 +433,8 @@ def test_pictures_are_read_from_many_threads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda path: path.unlink(), r"cat/1.jpg cannot be read any more \(No such file"),
-        (lambda path: os.truncate(path, 3), r"cat/1.jpg has 3 bytes left; expected 18\."),
+        (lambda path: path.unlink(), r"cat/1.jpg can no longer be read \(No such file"),
+        (lambda path: os.truncate(path, 3), r"cat/1.jpg has only 3 bytes; expected 18\."),
     ],
 )
 def test_a_picture_that_went_away_is_named(
@@ -492,11 +503,11 @@ def test_split_does_not_depend_on_the_order_of_files() -> None:
 @pytest.mark.parametrize(
     ("pictures", "share", "sentence"),
     [
-        (made(), 0.0, "the validation share is 0.0; expected above 0 and below 1"),
-        (made(), 1.0, "the validation share is 1.0"),
-        (made("test"), 0.1, "no picture of 'cat' is left to train on, of 40"),
-        (made("val"), 0.1, "no picture of 'cat' is left to train on"),
-        (made(dogs=1), 0.1, "no picture of 'dog' is left to train on, of 1"),
+        (made(), 0.0, "the validation fraction is 0.0; expected above 0 and below 1"),
+        (made(), 1.0, "the validation fraction is 1.0"),
+        (made("test"), 0.1, "no training images left for 'cat' out of 40"),
+        (made("val"), 0.1, "no training images left for 'cat'"),
+        (made(dogs=1), 0.1, "no training images left for 'dog' out of 1"),
     ],
 )
 def test_split_refuses_what_cannot_be_trained_on(

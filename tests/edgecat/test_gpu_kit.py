@@ -56,7 +56,7 @@ def test_two_parts_become_the_same_tars(photos: Path, tmp_path: Path) -> None:
     sizes = [part.stat().st_size for part in parts]
     assert max(sizes) < 1.3 * min(sizes)
     ran = python("assemble.py", tmp_path / "there", *parts)
-    assert ran.stdout.startswith(f"{4 * COUNT} photographs")
+    assert ran.stdout.startswith(f"{4 * COUNT} photos")
     assert contents(tmp_path / "there") == contents(photos)
     assert python("assemble.py", tmp_path / "there", *parts).stdout == "", "once is enough"
 
@@ -137,7 +137,7 @@ def pack(checkout: Path, *arguments: str, **environment: str) -> str:
 def test_big_files_are_hidden_and_come_back(checkout: Path) -> None:
     assert "hidden: big file.bin" in pack(checkout, "hide")
     assert not (checkout / "big file.bin").exists()
-    assert "tree, carried by every call: 0.0 MiB" in pack(checkout, "kit")
+    assert "tree, uploaded by every call: 0.0 MiB" in pack(checkout, "kit")
     assert pack(checkout, "restore").strip() == "restored"
     status = subprocess.run(
         ["git", "status", "--short"], cwd=checkout, capture_output=True, text=True, check=True
@@ -173,10 +173,10 @@ def test_what_is_packed_is_unpacked_and_steps_that_cannot_run_say_so(
     assert ran.returncode == 0, ran.stderr
     assert len(contents(tmp_path / "memory" / "photos")) == 4 * COUNT
     for line in (
-        r"info            -     -  no time was left",
-        r"train           -     -  no time was left",
-        r"probe           -     -  TensorRT-RTX was not carried",
-        r"nothing         -     -  there is no such step",
+        r"info            -     -  no time left",
+        r"train           -     -  no time left",
+        r"probe           -     -  TensorRT-RTX was not uploaded",
+        r"nothing         -     -  unknown step",
     ):
         assert line in ran.stdout
     with tarfile.open(tmp_path / "out" / "results.tar.gz") as results:

@@ -62,7 +62,7 @@ def test_the_temperature_divides_the_logits() -> None:
 
 
 def test_no_picture_at_all_is_refused() -> None:
-    with pytest.raises(UserError, match="none of 2 pictures could be decoded: a is torn"):
+    with pytest.raises(UserError, match="none of 2 images could be decoded: a is torn"):
         evaluate(_infer, [_batch([], "a is torn", "b is torn")], LABELS)
 
 

@@ -187,7 +187,7 @@ def test_the_smallest_input_is_the_smallest(name: str) -> None:
     if name.startswith(("googlenet", "resnet")):  # 32 is what edgecat trains at least
         assert cost_of(less)
     else:
-        with pytest.raises(CardError, match=f"describes no {name}"):
+        with pytest.raises(CardError, match=f"cannot build the {name}"):
             build_model(less)
 
 
@@ -251,11 +251,15 @@ def test_bn_in_a_name_is_batch_norm_in_the_card() -> None:
 @pytest.mark.parametrize(
     ("name", "wanted", "sentence"),
     [
-        ("resnet18_bn", {}, "'resnet18_bn' is unknown; expected one of alexnet, googlenet"),
-        ("vgg12", {}, "'vgg12' is unknown"),
+        (
+            "resnet18_bn",
+            {},
+            "unknown architecture 'resnet18_bn'; expected one of alexnet, googlenet",
+        ),
+        ("vgg12", {}, "unknown architecture 'vgg12'"),
         ("resnet18", {"head": "dense"}, "has no dense head. Use --head gap"),
-        ("googlenet", {"batch_norm": False}, "always has batch norm. Leave out --no-batch-norm"),
-        ("vgg16_bn", {"batch_norm": False}, "always has batch norm. Leave out --no-batch-norm"),
+        ("googlenet", {"batch_norm": False}, "always has batch norm. Omit --no-batch-norm"),
+        ("vgg16_bn", {"batch_norm": False}, "always has batch norm. Omit --no-batch-norm"),
     ],
 )
 def test_what_there_is_not(name: str, wanted: dict[str, object], sentence: str) -> None:

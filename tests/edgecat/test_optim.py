@@ -100,7 +100,10 @@ def test_optimizers(name: str, kind: str, settings: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "error", "sentence"),
-    [("toaster", UserError, "expected auto, cpu"), ("cuda:77", DeviceError, "does not work here")],
+    [
+        ("toaster", UserError, "expected auto, cpu"),
+        ("cuda:77", DeviceError, "is not usable on this machine"),
+    ],
 )
 def test_devices_that_are_none(name: str, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):

@@ -161,7 +161,7 @@ def test_the_page_shows_every_figure(precision: ModuleType) -> None:
     assert "| kernels | pytorch | openvino |" in page
     assert "| fp32 | 160 | 1,234 |" in page
     assert "| int8 |  | 2,000 |" in page
-    assert "| pytorch fp32 (never steady) | 10.0 | 11.0 | 100 | 40% | 1.00 |" in page
+    assert "| pytorch fp32 (not steady) | 10.0 | 11.0 | 100 | 40% | 1.00 |" in page
     assert "| openvino int8 | 10.0 | 11.0 | 100 | 50% | 3.50 |" in page
     assert "| float32 at 0.6 of the peak | 0.60, onnxruntime fp32 | met |" in page
     assert "| int8 at 0.5 of the peak | 0.40, openvino int8 | **missed** |" in page

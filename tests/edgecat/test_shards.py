@@ -95,8 +95,8 @@ def test_shards_of_other_origin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cls", "sentence"),
     [
-        (b"cat", "x.tar:a.cls holds 'cat'; expected the number of a class"),
-        (b"2", "is of class 2, and classes.txt beside the shards names 2"),
+        (b"cat", "x.tar:a.cls contains 'cat'; expected a class number"),
+        (b"2", "has class 2, but classes.txt beside the shards names only 2"),
     ],
 )
 def test_class_numbers_that_name_nothing(tmp_path: Path, cls: bytes, sentence: str) -> None:
@@ -109,7 +109,7 @@ def test_class_numbers_that_name_nothing(tmp_path: Path, cls: bytes, sentence: s
 def test_nothing_is_left_of_what_failed(pets: Path, tmp_path: Path) -> None:
     pictures = scan(pets)
     (pets / "dog" / "4.b.JPG").unlink()
-    with pytest.raises(UserError, match="cannot be read any more"):
+    with pytest.raises(UserError, match="can no longer be read"):
         write_shards(pictures, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 

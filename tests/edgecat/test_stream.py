@@ -60,7 +60,7 @@ def _levels(batches: list[Batch]) -> list[int]:
 def test_an_epoch_shows_every_picture_once(shards: Path, processes: int) -> None:
     training, validation = find_shards([shards])
     assert (len(training), len(validation), training.labels) == (37, 4, ("cat", "dog"))
-    assert str(training) == "37 pictures, streamed from 8 shards"
+    assert str(training) == "37 images, streamed from 8 shards"
     parts = [_batches(training, part=(rank, processes)) for rank in range(processes)]
     assert {len(part) for part in parts} == {5}
     levels = [level for part in parts for level in _levels(part)]
@@ -134,16 +134,22 @@ def _index(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> No
     path.write_text(json.dumps(index))
 
 
+def _name_a_class_stopped(folder: Path) -> None:
+    path = folder / "classes.txt"
+    path.write_text(path.read_text().replace("cat", "stopped"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda f: (f / "index.json").unlink(), "index.json cannot be read"),
-        (lambda f: (f / "index.json").write_text("[]"), "index.json cannot be read"),
+        (lambda f: (f / "index.json").unlink(), "cannot read .*index.json"),
+        (lambda f: (f / "index.json").write_text("[]"), "cannot read .*index.json"),
         (lambda f: (f / "train-000003.tar").unlink(), "train-000003.tar is missing"),
         (lambda f: (f / "classes.txt").unlink(), "names no classes; expected the same"),
+        (_name_a_class_stopped, "a class is named 'stopped'.* Rename it in classes.txt"),
         (lambda f: _index(f, lambda e: e.pop()), "no shards to validate on"),
         (lambda f: _index(f, lambda e: e.__delitem__(slice(8))), "no shards to train on"),
-        (lambda f: _index(f, lambda e: e[2].update(nsamples=6)), "pictures; index.json says 6"),
+        (lambda f: _index(f, lambda e: e[2].update(nsamples=6)), "images; index.json says 6"),
     ],
 )
 def test_shards_that_cannot_be_streamed(

@@ -71,7 +71,7 @@ def test_vgg16_in_figures() -> None:
 
 @pytest.mark.parametrize(
     ("once", "most", "said"),
-    [(0.2, 0.05, "as the lecture says; the mean"), (0.31, 0.3, "against the lecture")],
+    [(0.2, 0.05, "as the lecture says; the mean"), (0.31, 0.3, "contrary to the lecture")],
 )
 def test_the_finding_follows_the_figures(once: float, most: float, said: str) -> None:
     one = {("max", 0): 0.32, ("max", 1): once, ("max", 3): most, ("mean", 1): 0.2, ("skip", 1): 0.3}

@@ -123,13 +123,19 @@ def test_written_pets_are_scanned(tmp_path: Path) -> None:
     ("call", "sentence"),
     [
         (lambda t: draw_pet(-1, 0), "the seed is -1; expected 0 or more"),
-        (lambda t: draw_pet(0, 2), r"species 2; expected 0 \(cat\) or 1 \(dog\)"),
-        (lambda t: draw_pet(0, 0, pose="up"), "pose 'up'; expected face, sitting, standing, lying"),
-        (lambda t: draw_pet(0, 0, 15), "pictures of 15 pixels; expected 16 or more"),
-        (lambda t: synthetic_pets(-1), "-1 synthetic pets; expected 0 to 1,000,000"),
+        (lambda t: draw_pet(0, 2), r"unknown species 2; expected 0 \(cat\) or 1 \(dog\)"),
+        (
+            lambda t: draw_pet(0, 0, pose="up"),
+            "unknown pose 'up'; expected face, sitting, standing, lying",
+        ),
+        (lambda t: draw_pet(0, 0, 15), "the image size is 15 pixels; expected 16 or more"),
+        (
+            lambda t: synthetic_pets(-1),
+            "the number of synthetic pets is -1; expected 0 to 1,000,000",
+        ),
         (lambda t: synthetic_pets(1, seed=-1), "the seed is -1"),
-        (lambda t: synthetic_pets(0, size=2), "pictures of 2 pixels"),
-        (lambda t: write_pets(t, 1_000_001), "1000001 synthetic pets; expected 0 to 1,000,000"),
+        (lambda t: synthetic_pets(0, size=2), "the image size is 2 pixels"),
+        (lambda t: write_pets(t, 1_000_001), "the number of synthetic pets is 1000001; expected"),
         (lambda t: write_pets(Path(__file__), 1), "cannot write .*a parent of the path is a file"),
     ],
 )

@@ -252,8 +252,8 @@ def test_broken_pictures_are_named_once(config: TrainConfig, tmp_path: Path) -> 
     ("count", "torn", "sentence"),
     [
         (2, False, None),
-        (1, False, "is left to train on"),
-        (4, True, r"none of \d pictures could be decoded|no training pictures are left"),
+        (1, False, "no training images left"),
+        (4, True, r"none of \d images could be decoded|no training pictures are left"),
     ],
 )
 def test_few_pictures(

@@ -75,7 +75,7 @@ class Lines(Watcher):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def told(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         self.said.append(sentence)
 
 
@@ -93,12 +93,12 @@ def test_every_official_file_has_an_architecture_and_a_hash(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"width": 0.5}, r"of full width; got another --width\. Use --width 1"),
+        ({"width": 0.5}, r"have full width; got another --width\. Use --width 1"),
         ({"activation": "tanh"}, "trained with relu; got --activation tanh"),
-        ({"arch": "alexnet", "size": 64}, "no official weights of alexnet with batch norm"),
+        ({"arch": "alexnet", "size": 64}, "no official weights for alexnet with batch norm"),
         ({"weights": "there.pth"}, "there.pth: No such file"),
         ({"weights": "there.safetensors"}, "there.safetensors"),
-        ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors checkpoint"),
+        ({"weights": "there.bin"}, r"expected imagenet, an edgecat \.safetensors checkpoint"),
         ({"freeze": "6"}, "expected features, or 0 to 5, the stages of vgg11"),
         ({"freeze": "-1"}, "expected features, or 0 to 5"),
         ({"freeze": "features", "weights": ""}, "Name --weights too"),
@@ -146,8 +146,8 @@ def test_without_a_network(
     monkeypatch.setenv("EDGECAT_WEIGHTS_URL", "http://127.0.0.1:9")
     ran = cli("train", album, "--arch", "vgg11", "--width", 1, "--weights", "imagenet")
     assert ran.code == 1
-    assert "by hand and put it at" in ran.err
-    assert "name it: --weights FILE" in ran.err
+    assert "manually to" in ran.err
+    assert "pass it: --weights FILE" in ran.err
     assert "Traceback" not in ran.err
 
 
@@ -181,7 +181,9 @@ class Trap:
 def test_only_plain_tensors_are_read(thin: None, tmp_path: Path, content: Any) -> None:
     path = tmp_path / "bad.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(UserError, match=r"bad\.pth (is no official file|holds more than weights)"):
+    with pytest.raises(
+        UserError, match=r"bad\.pth (is not an official|contains more than weights)"
+    ):
         read_weights(str(path), architecture("vgg11").card(LABELS))
 
 
@@ -202,7 +204,7 @@ def test_other_labels_draw_the_head_anew(checkpoint: Path) -> None:
 
 
 def test_a_checkpoint_of_another_architecture(checkpoint: Path) -> None:
-    with pytest.raises(UserError, match="holds a vgg16; expected a vgg11. Use --arch vgg16"):
+    with pytest.raises(UserError, match="contains a vgg16; expected a vgg11. Use --arch vgg16"):
         described(str(checkpoint), architecture("vgg11").card(LABELS))
 
 
@@ -211,7 +213,7 @@ def test_options_that_a_checkpoint_decides(
 ) -> None:
     ran = cli("train", album, "--weights", checkpoint, "--width", 1, "--head", "gap")
     assert ran.code == 1
-    assert "says itself what network it holds. Leave out --width, --head" in ran.err
+    assert "already defines the network. Omit --width, --head" in ran.err
 
 
 @pytest.mark.parametrize(

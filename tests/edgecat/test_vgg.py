@@ -154,9 +154,9 @@ def test_build_model_follows_the_card() -> None:
     assert [m.out_channels for m in model.features if isinstance(m, nn.Conv2d)] == [
         w for w in CARD.layers if w != "M"
     ]
-    with pytest.raises(UserError, match="'vgg99' is unknown; expected one of alexnet"):
+    with pytest.raises(UserError, match="unknown architecture 'vgg99'; expected one of alexnet"):
         build_model(ModelCard("vgg99", ("a", "b"), 32, 32))
-    with pytest.raises(CardError, match="describes no vgg16"):
+    with pytest.raises(CardError, match="cannot build the vgg16"):
         build_model(ModelCard("vgg16", ("a", "b"), 32, 32, layers=(8, "M"), head="none"))
 
 

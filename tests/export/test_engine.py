@@ -190,7 +190,7 @@ WRONG = {
         ),
         r"'dense'.*mixes float types.*--precision fp16",
     ),
-    "dangling": (graph(CAST, DENSE), r"'dense'.*makes one of its inputs"),
+    "dangling": (graph(CAST, DENSE), r"'dense'.*one of its inputs is not produced"),
     "wrong shape": (
         graph(
             CAST,
@@ -202,7 +202,7 @@ WRONG = {
     ),
     "fixed batch": (graph(CAST, FLAT, DENSE, shape=[1, SIZE, SIZE, 3]), "fixed batch of 1"),
     "free size": (graph(CAST, FLAT, DENSE, shape=["n", "h", "w", 3]), "expected one input, uint8"),
-    "cut off": (graph(CAST, FLAT, DENSE)[:-100], "damaged or a part only.*Copy the file again"),
+    "cut off": (graph(CAST, FLAT, DENSE)[:-100], "damaged or truncated.*Copy the file again"),
     "nothing": (b"", "no input or no output"),
 }
 
@@ -282,7 +282,7 @@ def test_export_gates_by_the_onnx_file(tiny_onnx: Path, tmp_path: Path) -> None:
     assert report.onnx.passed
     assert (report.engine is None) == bool(report.unrun)
     assert report.bytes == (tmp_path / "tiny.rtx").stat().st_size
-    assert ("unrun" in str(report)) == (report.engine is None)
+    assert ("not run" in str(report)) == (report.engine is None)
 
 
 def test_export_writes_nothing_that_answers_differently(
@@ -295,9 +295,9 @@ def test_export_writes_nothing_that_answers_differently(
     cases = [
         (wrong, "wrong.rtx", GateError, "no engine was built"),
         (bare, "bare.rtx", CardError, "no model card"),
-        (tiny_onnx, "tiny.trt", UserError, r"no \.rtx ending"),
+        (tiny_onnx, "tiny.trt", UserError, r"does not end in \.rtx"),
         (tmp_path / "absent.onnx", "absent.rtx", CardError, "does not exist"),
-        (tmp_path / "photo.jpg", "photo.rtx", CardError, "no ONNX file"),
+        (tmp_path / "photo.jpg", "photo.rtx", CardError, "not an ONNX file"),
         (tiny_onnx, "bare.onnx/tiny.rtx", UserError, "parent of the path is a file"),
     ]
     before = sorted(tmp_path.iterdir())
@@ -318,13 +318,13 @@ def test_rebuilding_from_the_onnx_file_beside(
     with pytest.raises(UserError, match="checkpoint 000000000000"):
         rebuild_engine(engine)
     source.unlink()
-    with pytest.raises(UserError, match="tiny.onnx, which is not beside it"):
+    with pytest.raises(UserError, match="tiny.onnx, which is not next to it"):
         rebuild_engine(engine)
 
 
 def test_sealed_bytes_and_a_card_build_too(payload: bytes, tiny_card: ModelCard) -> None:
     assert rtx(seal_onnx(payload, tiny_card), tiny_card).nbytes
-    with pytest.raises(UserError, match="without a card"):
+    with pytest.raises(UserError, match="has no card"):
         rtx(payload)
 
 

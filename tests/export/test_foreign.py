@@ -109,6 +109,12 @@ def test_a_foreign_classifier_is_wrapped_and_served(tmp_path: Path, form: dict) 
         assert top.label == LABELS[expected[0].argmax()]
 
 
+def test_a_class_named_as_a_status_is_refused(plain: bytes) -> None:
+    labels = ("no signal", *LABELS[1:])
+    with pytest.raises(UserError, match=r"a class is named 'no signal'.* labels file"):
+        card_for_foreign(plain, name="net", labels=labels, **COLOURS)
+
+
 def test_colours_are_taken_in_the_order_of_opencv(plain: bytes) -> None:
     card = card_for_foreign(plain, name="net", labels=LABELS, **COLOURS)
     blue = np.zeros((1, 32, 32, 3), np.uint8)
@@ -135,7 +141,7 @@ def test_a_wrapped_classifier_converts(plain: bytes, precision: str) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"size": (64, 64)}, "takes 32x32; --size asks for 64x64"),
+        ({"size": (64, 64)}, "has a fixed size of 32x32; got --size 64x64"),
         ({"std": (0.2, 0.0, 0.2)}, "expected three numbers above 0"),
     ],
 )
@@ -146,7 +152,7 @@ def test_what_does_not_fit_is_a_sentence(plain: bytes, options: dict, sentence: 
 
 def test_another_number_of_labels_is_refused(plain: bytes) -> None:
     card = card_for_foreign(plain, name="net", labels=LABELS[:3], **COLOURS)
-    with pytest.raises(CardError, match="5 classes and 3 labels"):
+    with pytest.raises(CardError, match="5 classes; got 3 labels"):
         onnx_from_foreign(plain, card)
 
 

@@ -122,5 +122,5 @@ def test_a_model_without_a_colour_convolution_is_refused(
     build: Callable[..., Built], tmp_path: Path
 ) -> None:
     _, card = build()
-    with pytest.raises(UserError, match="no first convolution over three colours"):
+    with pytest.raises(UserError, match="no first convolution over three colour channels"):
         onnx_from_model(torch.nn.Linear(3, 3), card)

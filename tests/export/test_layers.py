@@ -170,13 +170,13 @@ def test_errors_that_build_up_are_told_from_one_layers() -> None:
     layers = tuple(Layer(f"l{i}", "Conv", 6e-5, 6e-5 * (i + 1)) for i in range(3))
     drift = Drift("a", "b", "opencv", 1e-4, layers, 0.0)
     assert drift.first is None
-    assert "builds up and passes it at l1" in drift.verdict
+    assert "accumulates and exceeds it at l1" in drift.verdict
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     model = onnx.load_from_string(net(rename="y_"))
     model.graph.node[10].op_type = "Mul"  # the join becomes no layer's end
-    with pytest.raises(UserError, match="none of the same name"):
+    with pytest.raises(UserError, match="no names in common"):
         find_drift(net(), model.SerializeToString(), FRAMES)
     with pytest.raises(UserError, match="tensorrt cannot run a network in segments"):
         find_drift(net(), net(), FRAMES, backends=("onnxruntime", "tensorrt"))

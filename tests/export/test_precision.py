@@ -296,7 +296,7 @@ def test_the_report_holds_every_limit() -> None:
     assert not replace(good, golden_error=float("nan")).passed
     assert "accuracy lost 0.40 points" in str(good)
     alone = GateReport("fp16", 1e-3)
-    assert (alone.passed, alone.loss, "golden frames alone" in str(alone)) == (True, None, True)
+    assert (alone.passed, alone.loss, "only the golden frames" in str(alone)) == (True, None, True)
     assert not replace(alone, golden_error=0.5).passed
 
 
@@ -316,7 +316,7 @@ def test_the_gate_passes_at_each_limit_and_fails_beyond(
 
 
 def test_a_graph_that_is_not_its_card_s_is_no_reference(net: bytes) -> None:
-    with pytest.raises(GateError, match="fp32 graph answers its golden frames"):
+    with pytest.raises(GateError, match="fp32 graph's logits for its golden frames"):
         Gate(network(), card_of(net))
 
 
@@ -385,7 +385,7 @@ def test_a_measured_accuracy_outlives_the_conversion(net: bytes) -> None:
 def test_the_layer_that_the_energy_rests_on_stays_in_float(net: bytes) -> None:
     card = replace(card_of(net), energy_limit=-1.0, temperature=0.8)
     done = convert(net, card, "int8", calibration=pictures(64))
-    assert "head stays in higher precision: the energy rests on it" in done.notes
+    assert "head stays in higher precision: the energy depends on it" in done.notes
     assert (done.card.energy_limit, done.card.temperature) == (-1.0, 0.8)
     assert 0.99 < done.int8_share < 1
 
@@ -411,14 +411,14 @@ def test_the_layer_that_int8_cannot_hold_stays_in_float() -> None:
 def test_fp16_that_overflows_on_photographs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     loud = balanced(network(peaks=(1, 1e6, 1e6, 1)))
     monkeypatch.setattr("edgecat_export.precision.fp16.LARGEST", np.inf)
-    with pytest.raises(GateError, match="fp16 answers too differently"):
+    with pytest.raises(GateError, match="fp16 drifts beyond the limit"):
         convert(loud, card_of(loud), "fp16", photographs=labelled(loud))
 
 
 def test_too_much_in_float_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hard = balanced(network(outlier=300))
     monkeypatch.setattr("edgecat_export.precision.conversion.INT8_SHARE", 0.99)
-    with pytest.raises(GateError, match=r"also with \d layers in higher precision: FAIL"):
+    with pytest.raises(GateError, match=r"even with \d layers in higher precision: FAIL"):
         convert(hard, card_of(hard), "int8", calibration=pictures(64), photographs=labelled(hard))
 
 
@@ -432,8 +432,8 @@ def test_dull_grey_pictures_are_refused(net: bytes) -> None:
     ("card", "precision", "sentence"),
     [
         ({}, "int8", "int8 needs photographs"),
-        ({"precision": "fp16"}, "int8", "is fp16 already"),
-        ({"precision": "int8"}, "fp16", "is int8 already"),
+        ({"precision": "fp16"}, "int8", "is already fp16"),
+        ({"precision": "int8"}, "fp16", "is already int8"),
     ],
 )
 def test_what_cannot_be_converted_is_a_sentence(

@@ -116,7 +116,7 @@ def test_the_report_is_self_contained_and_escaped() -> None:
 def test_the_report_shows_the_photographs_that_differ() -> None:
     html = report_html([entry(evidence())], labels=LABELS, sources=sources())
     assert "1 of 1 comparisons fail" in html
-    assert "They differ on 2 of 10" in html
+    assert "They disagree on 2 of 10" in html
     cards = re.findall(r"<figure>.*?</figure>", html, re.S)
     assert len(cards) == 2
     assert "photo 8" in cards[0]
@@ -138,8 +138,8 @@ def test_the_report_counts_answers_and_errors() -> None:
 
 def test_where_none_differs_the_nearest_are_shown() -> None:
     html = report_html([entry(evidence(wrong=0))], labels=LABELS, sources=sources())
-    assert "They give the same answer" in html
-    assert "They agree on all 10; the 6 with the largest error" in html
+    assert "All models agree" in html
+    assert "They agree on all 10 frames; the 6 with the largest error" in html
     assert html.count("<figure>") == 6
 
 

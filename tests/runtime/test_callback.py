@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs.callback import CallbackSink
 from edgecat_runtime.pipeline import Pipeline
@@ -32,7 +32,7 @@ def test_a_function_is_an_output(
 
 def test_changes_alone_and_news(scripted: Make, brightness: Make) -> None:
     answers: list[Answer] = []
-    news: list[Signal] = []
+    news: list[StatusEvent] = []
     sink = CallbackSink(answers.append, on_signal=news.append, only_changes=True, inline=True)
     camera = Camera(scripted(frames(0, 0, 255, 255, 0)))
     Pipeline(camera, brightness(), [sink], smooth=False).run()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Frame, Signal
+from edgecat_runtime.camera.frames import Frame, StatusEvent
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.loop.channel import Channel
 
@@ -53,11 +53,15 @@ def test_status_events_reset_the_right_state(
     fed: tuple[Channel, Callable[..., Answer]], state: Any, said: str, held: bool, averaged: bool
 ) -> None:
     channel, feed = fed
-    told = channel.hear(Signal(state, "yard", 0, 0.0, "why"))
-    assert (told.before, told.after, channel.said) == ("dark", said, said)
+    told = channel.on_status(StatusEvent(state, "yard", 0, 0.0, "why"))
+    assert (told.before, told.after, channel.displayed) == ("dark", said, said)
     assert told.age > 0
     answer = feed(DOUBTFUL)
-    assert answer.smoothed.label == ("dark" if held else "unsure")
+    assert answer.smoothed.label == ("dark" if held else None)
+    assert answer.smoothed.displayed == ("dark" if held else "unsure")
+    assert (answer.previous_label, answer.previous_status.value) == (
+        ("dark", "live") if held else (None, said)
+    )
     assert (answer.before, answer.changed) == (said, not held)
     assert (answer.smoothed.logits != answer.raw.logits) is averaged
 
@@ -66,17 +70,17 @@ def test_a_reload_keeps_the_label_but_not_the_average(
     fed: tuple[Channel, Callable[..., Answer]],
 ) -> None:
     channel, feed = fed
-    channel.hear(Signal("reloaded", "yard", 0, 0.0, "first reload"))
+    channel.on_status(StatusEvent("reloaded", "yard", 0, 0.0, "first reload"))
     assert [feed(DOUBTFUL).smoothed.label for _ in range(5)] == ["dark"] * 5
-    channel.hear(Signal("reloaded", "yard", 0, 0.0, "second reload"))
+    channel.on_status(StatusEvent("reloaded", "yard", 0, 0.0, "second reload"))
     answer = feed(-SURE)
     assert (answer.smoothed.label, answer.changed) == ("bright", True), "at once"
 
 
 def test_status_events_before_the_first_frame_have_age_zero(scripted: Make) -> None:
     channel = Channel(Camera(scripted([])), None, None)
-    assert channel.said == "stopped"
-    told = channel.hear(Signal("started", "yard", 0, 0.0, ""))
+    assert channel.displayed == "stopped"
+    told = channel.on_status(StatusEvent("started", "yard", 0, 0.0, ""))
     assert (told.before, told.after, told.age) == ("stopped", "waiting", 0.0)
 
 

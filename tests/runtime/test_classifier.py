@@ -64,14 +64,14 @@ def test_a_prediction_is_a_softmax_at_the_temperature(
         (1.0, None, [-50.0, -50.0], "cat"),
         (1.0, -math.log(2), [0.0, 0.0], "cat"),  # at the limit
         (1.0, -1.0, [0.0, 3.0], "dog"),
-        (1.0, -1.0, [-3.0, 0.0], "unsure"),
-        (1.0, -3.1, [0.0, 3.0], "unsure"),
+        (1.0, -1.0, [-3.0, 0.0], None),
+        (1.0, -3.1, [0.0, 3.0], None),
         (5.0, -3.1, [0.0, 3.0], "dog"),  # the warmer, the lower the energy of the same logits
-        (1.0, 9.0, [float("nan"), 0.0], "unsure"),
+        (1.0, 9.0, [float("nan"), 0.0], None),
     ],
 )
 def test_high_energy_is_answered_unsure(
-    tiny_onnx: Path, temperature: float, limit: float | None, logits: list[float], label: str
+    tiny_onnx: Path, temperature: float, limit: float | None, logits: list[float], label: str | None
 ) -> None:
     with Classifier.open(tiny_onnx) as classifier:
         classifier.card = replace(classifier.card, temperature=temperature, energy_limit=limit)
@@ -79,7 +79,8 @@ def test_high_energy_is_answered_unsure(
     energy = -temperature * np.log(np.exp(np.array(logits) / temperature).sum())
     assert prediction.label == label
     assert prediction.energy == pytest.approx(energy, nan_ok=True)
-    assert prediction.unsure is (label == "unsure")
+    assert prediction.unsure is (label is None)
+    assert prediction.displayed == (label or "unsure")
     assert (prediction.confidence == 0) is prediction.unsure
     if prediction.unsure:
         assert str(prediction) == "unsure"

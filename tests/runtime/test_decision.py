@@ -15,7 +15,7 @@ from edgecat_runtime.loop.smoothing import Smoother
 from edgecat_runtime.model.card import ModelCard
 
 
-def said(card: ModelCard, rows: Any, thresholds: Thresholds | None = None) -> list[str]:
+def said(card: ModelCard, rows: Any, thresholds: Thresholds | None = None) -> list[str | None]:
     """What is decided on rows of logits."""
     classifier = Classifier(None, card)  # type: ignore[arg-type]  # nothing is inferred
     decision = Decision(thresholds)
@@ -28,7 +28,7 @@ def shares(*cats: float) -> list[list[float]]:
     return [[math.log(cat), math.log(1 - cat)] for cat in cats]
 
 
-U = "unsure"
+U = None
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ U = "unsure"
     ],
 )
 def test_a_label_is_held_until_it_is_doubtful_for_long(
-    tiny_card: ModelCard, cats: list[float], expected: list[str]
+    tiny_card: ModelCard, cats: list[float], expected: list[str | None]
 ) -> None:
     assert said(tiny_card, shares(*cats)) == expected
 
@@ -66,7 +66,7 @@ def test_thresholds_are_inclusive(
     tiny_card: ModelCard,
     thresholds: Thresholds,
     rows: list[list[float]],
-    expected: list[str],
+    expected: list[str | None],
 ) -> None:
     assert said(tiny_card, rows, thresholds) == expected
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, UserError
@@ -226,7 +226,7 @@ def test_a_sink_of_one_camera_hears_of_that_one(scripted: Make, brightness: Make
         def write(self, answer: Answer, picture: np.ndarray) -> None:
             pass
 
-        def signal(self, signal: Signal) -> None:
+        def signal(self, signal: StatusEvent) -> None:
             self.heard.append((signal.state, signal.camera))
 
     sink = Hearing()
@@ -235,7 +235,7 @@ def test_a_sink_of_one_camera_hears_of_that_one(scripted: Make, brightness: Make
 
 
 def test_news_say_what_when_and_why() -> None:
-    signal = Signal("lost", "yard", 2, 1.5, "no route", before="cat", age=0.25)
+    signal = StatusEvent("lost", "yard", 2, 1.5, "no route", previous_label="cat", age=0.25)
     assert event_from_signal(signal) == {
         "time": "1970-01-01T00:00:01.500Z",
         "event": "lost",
@@ -299,7 +299,7 @@ def test_lines_are_utf_8_even_for_undecodable_file_names(answer: Answering) -> N
     given = answer(
         label="cat", name="photos/\udcff.jpg"
     )  # how Python represents an undecodable byte
-    event = event_from_answer(replace(given, before="Kätzchen 猫"))
+    event = event_from_answer(replace(given, previous_label="Kätzchen 猫"))
     line = json_from_event(event)
     assert "Kätzchen 猫".encode() in line
     assert json.loads(line)["picture"] == "photos/?.jpg"

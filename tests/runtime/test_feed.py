@@ -10,9 +10,10 @@ import pytest
 
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.web import feed as feed_module
-from edgecat_runtime.web.feed import HISTORY_SECONDS, SAMPLE_SECONDS, Feed
+from edgecat_runtime.web.feed import HISTORY_SECONDS, SAMPLE_SECONDS, LoopStatus
 
 Make = Callable[..., Any]
 
@@ -34,10 +35,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def feed(scripted: Make, brightness: Make, clock: Clock) -> Feed:
+def feed(scripted: Make, brightness: Make, clock: Clock) -> LoopStatus:
     """A feed of two cameras that are never read."""
     cameras = [Camera(scripted([])) for _ in range(2)]
-    feed = Feed(Pipeline(cameras, brightness()))
+    feed = LoopStatus(Pipeline(cameras, brightness()))
     for camera in cameras:
         camera.source.name = f"camera {camera.number}"
     return feed
@@ -60,7 +61,12 @@ def of_camera(given: Answer, number: int, **changes: Any) -> Answer:
     ],
 )
 def test_a_camera_is_live_until_frames_are_overdue(
-    feed: Feed, clock: Clock, answer: Callable[..., Answer], fps: float, silence: float, state: str
+    feed: LoopStatus,
+    clock: Clock,
+    answer: Callable[..., Answer],
+    fps: float,
+    silence: float,
+    state: str,
 ) -> None:
     view = feed.views[0]
     assert view.state == "waiting"
@@ -69,14 +75,14 @@ def test_a_camera_is_live_until_frames_are_overdue(
     assert view.silence == pytest.approx(silence)
     assert view.state == view.to_dict()["state"] == state
     assert view.to_dict()["fps"] == (fps if state == "live" else 0)
-    view.camera._reader.recovery.state = "no signal"
+    view.camera._reader.recovery.state = Status.NO_SIGNAL
     assert view.state == "no signal"
     feed.end()
     assert view.state == "stopped"
 
 
 def test_the_overall_state_is_that_of_the_worst_camera(
-    feed: Feed, clock: Clock, answer: Callable[..., Answer]
+    feed: LoopStatus, clock: Clock, answer: Callable[..., Answer]
 ) -> None:
     assert feed.state == "waiting"
     feed.put(of_camera(answer(), 1))
@@ -88,7 +94,7 @@ def test_the_overall_state_is_that_of_the_worst_camera(
     assert (feed.state, feed.silence) == ("no signal", 3.5)
 
 
-def test_answers_are_counted_by_camera(feed: Feed, answer: Callable[..., Answer]) -> None:
+def test_answers_are_counted_by_camera(feed: LoopStatus, answer: Callable[..., Answer]) -> None:
     for label, changed in (("cat", True), ("cat", False), ("dog", True)):
         feed.put(of_camera(answer(7, seconds=1.5, label=label, name="1.jpg"), 0, changed=changed))
     camera = feed.views[0].camera
@@ -124,7 +130,7 @@ def test_answers_are_counted_by_camera(feed: Feed, answer: Callable[..., Answer]
 
 
 def test_history_covers_the_last_minutes_of_live_frames(
-    feed: Feed, clock: Clock, answer: Callable[..., Answer]
+    feed: LoopStatus, clock: Clock, answer: Callable[..., Answer]
 ) -> None:
     feed.sample()
     assert not feed.views[0].history, "nothing was classified yet"
@@ -143,7 +149,9 @@ def test_history_covers_the_last_minutes_of_live_frames(
     assert len(feed.views[0].history) == HISTORY_SECONDS / SAMPLE_SECONDS == 600
 
 
-def test_metrics_match_the_feed(feed: Feed, clock: Clock, answer: Callable[..., Answer]) -> None:
+def test_metrics_match_the_feed(
+    feed: LoopStatus, clock: Clock, answer: Callable[..., Answer]
+) -> None:
     parser = pytest.importorskip("prometheus_client.parser", reason="the metrics need it")
     from edgecat_runtime.web.metrics import exposition
 

@@ -10,8 +10,8 @@ import pytest
 
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.web.guard import (
+    AccessControl,
     Address,
-    Guard,
     address_from_text,
     is_foreign,
     is_own_origin,
@@ -20,15 +20,15 @@ from edgecat_runtime.web.guard import (
 
 
 @pytest.fixture
-def guard() -> Iterator[Callable[..., Guard]]:
+def guard() -> Iterator[Callable[..., AccessControl]]:
     """`guard(host, named=, token=, names=)` on a listening socket with a free port."""
     listening: list[socket.socket] = []
 
     def make(
         host: str = "127.0.0.1", *, named: str = "", token: str = "", names: tuple[str, ...] = ()
-    ) -> Guard:
+    ) -> AccessControl:
         listening.append(listen(Address(host, 0)))
-        return Guard(Address(named or host, 0), listening[-1], token, names)
+        return AccessControl(Address(named or host, 0), listening[-1], token, names)
 
     yield make
     for each in listening:
@@ -58,13 +58,13 @@ NAME = socket.gethostname().lower()
     ],
 )
 def test_host_headers(
-    guard: Callable[..., Guard], host: str, on_loopback: bool, on_all: bool
+    guard: Callable[..., AccessControl], host: str, on_loopback: bool, on_all: bool
 ) -> None:
     assert guard().knows_host(host) is on_loopback
     assert guard("0.0.0.0").knows_host(host) is on_all
 
 
-def test_the_configured_host_name_is_accepted(guard: Callable[..., Guard]) -> None:
+def test_the_configured_host_name_is_accepted(guard: Callable[..., AccessControl]) -> None:
     assert guard(named="MyCam").knows_host("mycam:1")
     assert not guard().knows_host("mycam:1")
 
@@ -81,20 +81,20 @@ def test_the_configured_host_name_is_accepted(guard: Callable[..., Guard]) -> No
     ],
 )
 def test_the_page_may_have_other_names(
-    guard: Callable[..., Guard], names: tuple[str, ...], host: str, known: bool
+    guard: Callable[..., AccessControl], names: tuple[str, ...], host: str, known: bool
 ) -> None:
     assert guard(names=names).knows_host(host) is known
 
 
 @pytest.mark.parametrize("name", ["", "*", "https://cam.example", "cam.example:8443", "a b", ".x"])
-def test_what_is_no_host_name_is_said(guard: Callable[..., Guard], name: str) -> None:
+def test_what_is_no_host_name_is_said(guard: Callable[..., AccessControl], name: str) -> None:
     with pytest.raises(
         UserError, match="--web-name is .*expected a host name without scheme and port"
     ):
         guard(names=(name,))
 
 
-def test_only_loopback_needs_no_token(guard: Callable[..., Guard]) -> None:
+def test_only_loopback_needs_no_token(guard: Callable[..., AccessControl]) -> None:
     near, far, other = guard(), guard("0.0.0.0"), guard("0.0.0.0")
     assert (near.token, near.url, near.url_with_token) == ("", near.url, near.url)
     assert near.url == f"http://127.0.0.1:{near.port}/"
@@ -124,7 +124,7 @@ def test_only_loopback_needs_no_token(guard: Callable[..., Guard]) -> None:
     ],
 )
 def test_token_in_cookie_or_header(
-    guard: Callable[..., Guard], headers: dict[str, str], cookie: str | None, admitted: bool
+    guard: Callable[..., AccessControl], headers: dict[str, str], cookie: str | None, admitted: bool
 ) -> None:
     made = guard(token="s3cret")
     cookies = {} if cookie is None else {made.cookie: cookie}

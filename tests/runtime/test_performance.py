@@ -47,8 +47,8 @@ def test_the_cost_of_the_loop_is_measured(
     monkeypatch.setattr(sys, "argv", arguments)
     runpy.run_path(str(BENCHMARKS / "camera.py"))["main"]()
     out = capsys.readouterr().out
-    assert re.search(r"beside decoder and network: \d+\.\d+ ms a frame", out)
-    ratios = re.findall(r"pipeline over (?:bare engine|plain loop): (\d+\.\d+)", out)
+    assert re.search(r"overhead: \d+\.\d+ ms per frame", out)
+    ratios = re.findall(r"pipeline / (?:bare engine|plain loop): (\d+\.\d+)", out)
     assert len(ratios) == 4, "with a core left to capture, and without"
     assert all(float(ratio) > 0.3 for ratio in ratios), "the network is next to nothing here"
 

@@ -13,7 +13,7 @@ import pytest
 
 from edgecat_runtime import Classifier, ModelCard, UserError
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.loop import reload
 from edgecat_runtime.loop.reload import Reloaded, Reloader
 from edgecat_runtime.outputs.callback import CallbackSink
@@ -231,7 +231,7 @@ def test_the_engine_changes_between_two_frames_of_a_running_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reload, "LOOK_SECONDS", SECONDS)
-    news: list[Signal] = []
+    news: list[StatusEvent] = []
     frames = (np.full((40, 40, 3), 90, np.uint8) for _ in range(10**6))
     camera = Camera(scripted(frames, live=True, fps=100))
     sink = CallbackSink(lambda answer: None, on_signal=news.append, inline=True)

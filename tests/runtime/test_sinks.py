@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.outputs import sink as sinks
@@ -121,7 +121,7 @@ def test_a_failing_sink_is_reported_once_and_harms_nobody(
     assert (sink.indices, sink.closed) == ([0, 1], 1)
 
 
-NEWS = Signal("lost", "yard", 0, 0.0, "no route")
+NEWS = StatusEvent("lost", "yard", 0, 0.0, "no route")
 
 
 @pytest.mark.parametrize("inline", [False, True])
@@ -130,7 +130,7 @@ def test_errors_in_signal_and_close_are_reported(
     answer: Answering, where: str, inline: bool
 ) -> None:
     class Failing(Listing):
-        def signal(self, signal: Signal) -> None:
+        def signal(self, signal: StatusEvent) -> None:
             self.fail("signal")
 
         def close(self) -> None:
@@ -170,7 +170,7 @@ def test_signals_wait_for_a_slow_sink_of_a_file_only(answer: Answering, wait: bo
         def write(self, answer: Answer, picture: np.ndarray) -> None:
             assert release.wait(20)
 
-        def signal(self, signal: Signal) -> None:
+        def signal(self, signal: StatusEvent) -> None:
             self.indices.append(-1)
 
     sink, release = Stuck(), threading.Event()

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.camera.listing import source_kinds
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.redaction import redacted
@@ -267,6 +267,23 @@ def test_an_address_that_cannot_be_sent_is_not_quoted() -> None:
     with pytest.raises(UserError, match="is not a valid address") as raised:
         open_source("http://exa mple:9/s?key=abc123 x")
     assert "abc123" not in str(raised.value)
+
+
+def test_a_folder_of_images_has_no_thumbnails_or_trash(tmp_path: Path) -> None:
+    for name in (
+        "1.png",
+        "@eaDir/1.png/THUMB.png",
+        "$RECYCLE.BIN/2.png",
+        ".thumb/3.png",
+        "a/4.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    source = open_source(str(tmp_path))
+    names = []
+    while (shot := source.read()) is not None:
+        names.append(Path(shot.name).name)
+    assert names == ["1.png", "4.png"]
 
 
 # Finding them.
@@ -526,7 +543,7 @@ def test_systemd_shows_the_state_of_the_source(told: Callable[[], list[str]]) ->
         ("switched", ["STATUS=receiving frames"]),
         ("reloaded", []),
     ]:
-        watchdog.signal(Signal(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]
+        watchdog.signal(StatusEvent(state, "yard", 0, 0.0, "no route"))  # type: ignore[arg-type]
         assert told() == shown, state
     watchdog.close()
     assert told() == ["STOPPING=1"]

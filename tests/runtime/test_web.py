@@ -288,7 +288,7 @@ def test_posts_come_from_the_page_and_are_small(brightness: Make) -> None:
 def test_without_permission_nothing_can_be_changed(loop: Any) -> None:
     assert loop.post("/api/stop") == (
         403,
-        {"error": "the operator has not allowed it with --web-control"},
+        {"error": "not permitted: the operator did not set --web-control"},
     )
     assert loop.post("/api/source", {"source": "squares:bright"})[0] == 403
     frames = loop.pipeline.summary.frames

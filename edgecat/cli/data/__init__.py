@@ -1,4 +1,4 @@
-"""`edgecat data`: one file per sub-command, heavy imports inside the one that needs them."""
+"""`edgecat data`: one file per subcommand, heavy imports inside the one that needs them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from edgecat.cli.data.check import check
 from edgecat.cli.data.fetch import fetch
 from edgecat.cli.data.shard import shard
 from edgecat.cli.data.split import split
+from edgecat.cli.terminal.help import Command, Group
 
 _COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split, capture, shard)
 
 data = typer.Typer(
     name="data",
-    help="Fetch, check, split and gather labelled pictures.",
+    cls=Group,
+    help="Fetch, check, split and capture labelled images.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 for _command in _COMMANDS:
-    data.command()(_command)
+    data.command(cls=Command)(_command)

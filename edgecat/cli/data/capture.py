@@ -17,31 +17,33 @@ if TYPE_CHECKING:
     from edgecat.curation.gather import Album, Trigger
     from edgecat_runtime.camera.camera import Camera
 
-_GIVE_UP = 10.0  # seconds without a camera
+_GIVE_UP = 10.0  # seconds
 
 
 def capture(
-    label: Annotated[str, typer.Option(help="The class that is shown: its folder's name.")],
+    label: Annotated[str, typer.Option(help="Class to capture, which names the folder.")],
     source: Annotated[
-        str, typer.Option(help="A camera number, a video, pictures: as edgecat camera takes it.")
+        str, typer.Option(help="A camera number, a video or images, as for edgecat camera.")
     ] = "0",
-    output: Annotated[Path, typer.Option(help="The folder of all classes.")] = Path("photos"),
+    output: Annotated[Path, typer.Option(help="Folder that contains the class folders.")] = Path(
+        "photos"
+    ),
     every: Annotated[
-        float, typer.Option(min=0, help="Seconds between two pictures, without a window.")
+        float, typer.Option(min=0, help="Seconds between images if there is no window.")
     ] = 0.5,
     count: Annotated[
-        int | None, typer.Option(min=1, help="End after so many.", show_default=False)
+        int | None, typer.Option(min=1, help="Stop after this many images.", show_default=False)
     ] = None,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No window, even where there is a display.")
+        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Take pictures of one class with any camera, into `photos/<label>/`.
+    """Capture images of one class with any camera, into `photos/<label>/`.
 
-    In the window of a live camera, space takes a picture and q ends; without one, a picture is
-    taken every half second. Blurred ones, and those like one that is there, are not kept; no file
-    is ever overwritten. Ctrl-C ends, and what was taken stays.
+    In the window of a live camera, space captures an image and q quits; without a window, an image
+    is captured every half second. Blurred images and near-duplicates are discarded; files are never
+    overwritten. Ctrl-C stops and keeps what was captured.
 
     Example: `edgecat data capture --label mug --source 0 --count 200`
     """
@@ -51,7 +53,7 @@ def capture(
     from edgecat.curation.gather import Album, gather
     from edgecat_runtime.camera.source import SourceOptions
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
     album = Album(output, label)
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())
@@ -76,7 +78,7 @@ def _counts(album: Album) -> dict[str, int]:
 
 
 def _trigger(camera: Camera, stack: ExitStack, *, every: float, window: bool) -> Trigger:
-    """The window's space bar, where a live camera has one; else the time."""
+    """The window's space bar for a live camera with a window; otherwise a timer."""
     from edgecat.cli.data.viewfinder import viewfinder
     from edgecat.cli.terminal.console import warn
     from edgecat.curation.gather import Every
@@ -85,12 +87,12 @@ def _trigger(camera: Camera, stack: ExitStack, *, every: float, window: bool) ->
     if window and camera.source.live:
         if not (reason := why_no_window()):
             return stack.enter_context(viewfinder("edgecat data capture"))
-        warn(f"no window: {reason}; a picture is taken every {every:g} s")
+        warn(f"no window: {reason}; capturing an image every {every:g} s")
     return Every(every, camera.fps, camera.source.stills)
 
 
 def _shown(album: Album, stack: ExitStack) -> Callable[[], None]:
-    """What shows the counts on one line of the terminal; silent without a terminal."""
+    """A function that shows the counts on one terminal line; silent without a terminal."""
     if not sys.stderr.isatty():
         return lambda: None
     from rich.console import Console

@@ -17,34 +17,40 @@ if TYPE_CHECKING:
 
 _NAMED = 10
 
+_COLUMNS = 10  # classes that fit side by side on a terminal
+
 
 def check(
     data: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+        list[Path],
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ],
     model: Annotated[
         Path | None,
         typer.Option(
-            help="What doubts the labels; default: the newest run's, else the one that ships, "
-            "if it knows them.",
+            help="Model that checks the labels (default: the newest run's, else the bundled one, "
+            "if its classes match).",
             show_default=False,
         ),
     ] = None,
-    doubts: Annotated[bool, typer.Option(help="Let a model doubt the labels.")] = True,
+    doubts: Annotated[bool, typer.Option(help="Check labels with a model.")] = True,
     report: Annotated[
-        Path | None, typer.Option(help="Write the findings, with pictures, as a .html page.")
+        Path | None, typer.Option(help="Write an HTML page with the findings and their images.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 where anything but doubts is found.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with code 3 if anything other than doubtful labels is found."
+        ),
     ] = False,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Find corrupt pictures, copies (also across splits), imbalance and doubtful labels.
+    """Find corrupt images, duplicates (also across splits), class imbalance and doubtful labels.
 
-    Copies are found re-encoded, resized, mirrored, brighter or darker. A label is doubtful where a
-    trained model denies it and gives it less than 5 %, or its loss is among the worst hundredth:
-    look at those, and do not believe the model blindly.
+    Duplicates are found even if re-encoded, resized, mirrored, brightened or darkened. A label is
+    doubtful if a trained model predicts another class and gives the label less than 5 %, or if its
+    loss is in the top percent. Inspect these yourself: the model may be wrong.
 
     Example: `edgecat data check photos/ --report check.html`
     """
@@ -54,7 +60,7 @@ def check(
     from edgecat_runtime.errors import GateError, UserError
 
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--report {report} has no .html ending; expected a .html file")
+        raise UserError(f"--report {report} does not end in .html; expected a .html file")
     pictures = scan(data)
     with ExitStack() as stack:
         judge = _judge(model, pictures, stack, verbose=verbose) if doubts or model else None
@@ -64,13 +70,13 @@ def check(
     if report is not None:
         _write(report, findings, silent=json)
     if strict and findings.faults:
-        raise GateError(f"the pictures have faults: {'; '.join(findings.faults)}")
+        raise GateError(f"the dataset has problems: {'; '.join(findings.faults)}")
 
 
 def _judge(
     path: Path | None, pictures: PictureSet, stack: ExitStack, *, verbose: bool
 ) -> Judge | None:
-    """Open the model that doubts labels; where none was named, one that does not fit is left."""
+    """Open the model that checks labels; the default one is skipped if its classes do not match."""
     from edgecat.cli.terminal.console import TERMINAL, warn
     from edgecat.curation.checks import Judge
     from edgecat.workflows.models import models_to_serve
@@ -83,32 +89,46 @@ def _judge(
         )
         if unknown := sorted(set(pictures.labels) - set(model.labels)):
             raise UserError(
-                f"{model.path} knows {', '.join(model.labels)}; the pictures also show "
-                f"{', '.join(unknown)}. Name a model with --model that was trained on them"
+                f"{model.path} has the classes {', '.join(model.labels)}; the images also have "
+                f"{', '.join(unknown)}. Choose a model trained on them with --model"
             )
     except EdgecatError as error:
         if path is not None:
             raise
-        warn(f"no label is doubted: {error}")
+        warn(f"labels are not checked: {error}")
         return None
     name = model.path.name if model.path else ""
     return Judge(name, tuple(model.labels), model.preprocess, model.infer, model.card.temperature)
 
 
+def _show_extremes(findings: Findings) -> None:
+    from edgecat.cli.terminal.console import table
+
+    rows = []
+    for split, counts in findings.counts.items():
+        by_count = sorted(counts.items(), key=lambda item: item[1])
+        ends = [f"{count:,} ({label})" for label, count in (by_count[0], by_count[-1])]
+        rows.append([split or "no split", f"{sum(counts.values()):,}", str(len(counts)), *ends])
+    table(["", "images", "classes", "fewest", "most"], rows)
+
+
 def _show(findings: Findings) -> None:
-    """Print what was found, the first few of each kind by name."""
+    """Print the findings, listing the first few of each kind by name."""
     from edgecat.cli.terminal.console import say, table
 
     pictures, labels = findings.pictures.pictures, findings.pictures.labels
-    rows = [
-        [split or "no split", *(f"{count:,}" for count in row.values())]
-        for split, row in findings.counts.items()
-    ]
-    table(["", *labels], rows)
+    if len(labels) > _COLUMNS:
+        _show_extremes(findings)
+    else:
+        rows = [
+            [split or "no split", *(f"{count:,}" for count in row.values())]
+            for split, row in findings.counts.items()
+        ]
+        table(["", *labels], rows)
     _list("corrupt", [sentence for _, sentence in findings.corrupt])
-    _list("no pictures", list(findings.pictures.skipped))
+    _list("not images", list(findings.pictures.skipped))
     _list(
-        "copies",
+        "duplicates",
         [
             f"{' = '.join(pictures[i].name for i in group.members)}{_notes(group.notes)}"
             for group in findings.copies
@@ -117,7 +137,7 @@ def _show(findings: Findings) -> None:
     _list(
         "doubtful labels",
         [
-            f"{pictures[d.picture].name}: {findings.model} says {d.said}, and gives "
+            f"{pictures[d.picture].name}: {findings.model} predicts {d.said} and gives "
             f"{labels[pictures[d.picture].label]} {d.given:.2%}"
             for d in findings.doubts
         ],
@@ -126,7 +146,7 @@ def _show(findings: Findings) -> None:
     for sentence in findings.problems:
         say(sentence)
     if not findings.problems:
-        say(f"nothing wrong with {findings.pictures}")
+        say(f"no problems found in {findings.pictures}")
 
 
 def _notes(notes: tuple[str, ...]) -> str:
@@ -141,7 +161,7 @@ def _list(title: str, lines: list[str]) -> None:
     for line in lines[:_NAMED]:
         say(f"  {line}")
     if len(lines) > _NAMED:
-        say(f"  and {len(lines) - _NAMED:,} more: --report or --json names all")
+        say(f"  and {len(lines) - _NAMED:,} more: --report or --json lists all")
 
 
 def _write(path: Path, findings: Findings, *, silent: bool) -> None:
@@ -150,4 +170,4 @@ def _write(path: Path, findings: Findings, *, silent: bool) -> None:
 
     write_report(path, findings)
     if not silent:
-        say(f"the pictures are on {path}")
+        say(f"see the images in {path}")

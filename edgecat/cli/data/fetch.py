@@ -16,17 +16,20 @@ _NAMED = 10
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="oxford-pets or cats-vs-dogs.")],
-    output: Annotated[Path, typer.Option(help="A new folder, for one folder a class.")],
+    name: Annotated[str, typer.Argument(help="Data set: oxford-pets or cats-vs-dogs.")],
+    output: Annotated[Path, typer.Option(help="New folder, which receives one folder per class.")],
     breeds: Annotated[
-        bool, typer.Option("--breeds", help="oxford-pets: the 37 breeds, not cat and dog.")
+        bool,
+        typer.Option(
+            "--breeds", help="oxford-pets: use the 37 breeds as classes instead of cat and dog."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Fetch a public set of photographs from its official address, on its own terms.
+    """Download a public data set from its official address, under its own terms.
 
-    About 800 MB each, checked against the published hash and kept in the cache; what breaks off is
-    gone on with. EDGECAT_DATA_URL names a mirror. Files that are damaged are named and left out.
+    About 800 MB each, verified against the published hash and cached; an interrupted download is
+    resumed. EDGECAT_DATA_URL names a mirror. Damaged files are listed and skipped.
 
     Example: `edgecat data fetch oxford-pets --output pets`
     """
@@ -38,7 +41,7 @@ def fetch(
 
     found = collection(name)
     if breeds and name != "oxford-pets":
-        raise UserError(f"{name} names no breeds; --breeds is for oxford-pets. Leave it away")
+        raise UserError(f"{name} has no breed labels; --breeds is for oxford-pets. Omit it")
     check_output(output)
     warn(f"{found.title}\n{found.page}\nterms: {found.terms}")
     archives = [_fetched(found, number) for number in range(len(found.archives))]
@@ -50,15 +53,15 @@ def fetch(
         print_json({**answer, "skipped": done.skipped})
         return
     for sentence in done.skipped[:_NAMED]:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     if len(done.skipped) > _NAMED:
-        warn(f"left out: {len(done.skipped) - _NAMED} more; --json names all")
+        warn(f"skipped: {len(done.skipped) - _NAMED} more; --json lists all")
     each = ", ".join(f"{count:,} {label}" for label, count in counts.items())
-    say(f"{output}: {done.counts.total():,} pictures ({each})")
+    say(f"{output}: {done.counts.total():,} images ({each})")
 
 
 def _fetched(found: Collection, number: int) -> Path:
-    """One archive of the set, from the cache or the network."""
+    """One archive of the dataset, from the cache or the network."""
     from edgecat.cli.terminal.downloading import download_bar
     from edgecat.curation.catalog import MIRROR
     from edgecat.download import fetch
@@ -70,6 +73,6 @@ def _fetched(found: Collection, number: int) -> Path:
             archive.url,
             digest=archive.digest,
             cache=cache_folder() / "data" / found.name,
-            advice=f"Or name a mirror that has {archive.name} in {MIRROR}",
+            advice=f"Or set {MIRROR} to a mirror that has {archive.name}",
             on_progress=show,
         )

@@ -12,18 +12,19 @@ from edgecat.cli.options.common import Json
 
 def shard(
     data: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+        list[Path],
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ],
-    output: Annotated[Path, typer.Option(help="A new folder for the shards.")],
-    shard_size: Annotated[int, typer.Option(help="Pictures a shard, at most.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the order.")] = 0,
+    output: Annotated[Path, typer.Option(help="New folder for the shards.")],
+    shard_size: Annotated[int, typer.Option(help="Maximum number of images per shard.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Random seed of the order.")] = 0,
     json: Json = False,
 ) -> None:
-    """Pack pictures, shuffled, into numbered tar files in WebDataset's layout.
+    """Pack images, shuffled, into numbered .tar shards in the WebDataset format.
 
-    Few large files are read faster than many small ones, and machines can share them out. Beside
-    the shards lie classes.txt and index.json. Pictures under train/, val/ or test/ get shards of
-    that name.
+    A few large files are read faster than many small ones and can be distributed over machines. The
+    folder also receives classes.txt and index.json. Images under train/, val/ or test/ get shards
+    with that name.
 
     Example: `edgecat data shard photos/ --output shards`, then `edgecat train shards`
     """
@@ -33,7 +34,7 @@ def shard(
 
     pictures = scan(data)
     for sentence in pictures.skipped:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     with progress(len(pictures), "writing") as advance:
         shards = write_shards(
             pictures, output, shard_size=shard_size, seed=seed, on_picture=advance

@@ -12,23 +12,25 @@ from edgecat.cli.options.common import Json
 
 def split(
     data: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+        list[Path],
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ],
     output: Annotated[
-        Path, typer.Option(help="A new folder: train/, val/ and test/ with the classes inside.")
+        Path,
+        typer.Option(help="New folder, which receives train/, val/ and test/ with class folders."),
     ],
-    val: Annotated[float, typer.Option(help="Share of each class to choose a model by.")] = 0.1,
-    test: Annotated[float, typer.Option(help="Share of each class to judge it by.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed, another division.")] = 0,
+    val: Annotated[float, typer.Option(help="Fraction of each class for validation.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Fraction of each class for testing.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
     link: Annotated[
-        bool, typer.Option("--link", help="Make symbolic links in place of copies.")
+        bool, typer.Option("--link", help="Create symbolic links instead of copies.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Divide pictures into train/, val/ and test/; copies of one picture stay together.
+    """Split images into train/, val/ and test/; duplicates stay on the same side.
 
-    Each class is divided alike, and the same on every machine. What lies under val/ or test/
-    already stays there. Corrupt pictures are named and left out.
+    The split is stratified by class and identical on every machine. Images that are already under
+    val/ or test/ stay there. Corrupt images are listed and skipped.
 
     Example: `edgecat data split photos/ --output divided --val 0.1 --test 0.1`
     """
@@ -37,12 +39,12 @@ def split(
     from edgecat.data.folder import scan
 
     pictures = scan(data)
-    with progress(2 * len(pictures), "looking for copies") as advance:
+    with progress(2 * len(pictures), "looking for duplicates") as advance:
         division = divide(pictures, val=val, test=test, seed=seed, on_batch=advance)
         advance(0, "writing")
         write_division(division, output, link=link, on_picture=advance)
     for sentence in division.corrupt:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     counts = division.counts()
     if json:
         print_json(
@@ -58,4 +60,4 @@ def split(
         ["", *pictures.labels],
         [[side, *(f"{count:,}" for count in row.values())] for side, row in counts.items()],
     )
-    say(f"{output}: {division.copies:,} copies kept on the side of what they are copies of")
+    say(f"{output}: {division.copies:,} duplicates kept on the same side as their originals")

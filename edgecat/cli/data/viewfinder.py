@@ -1,4 +1,4 @@
-"""The window of `edgecat data capture`: space takes a picture, q or Escape ends."""
+"""The window of `edgecat data capture`: space captures an image, q or Escape quits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BAR = 34  # pixels
 
 
 class Viewfinder:
-    """Shows every frame with what was taken so far; ask `display.why_no_window` before.
+    """Shows every frame and the counts so far; check `display.why_no_window` before use.
 
     Args:
-        title: of the window.
+        title: window title.
     """
 
     def __init__(self, title: str) -> None:
@@ -29,14 +29,14 @@ class Viewfinder:
         self._shown = False
 
     def __call__(self, frame: Frame, album: Album) -> bool:
-        """Whether space was pressed; raises StopIteration when the user has asked to end."""
+        """Whether space was pressed; raises StopIteration when the user quits."""
         if self._shown and not self._is_open():
             raise StopIteration
         picture = self._cv2.copyMakeBorder(
             frame.image, 0, _BAR, 0, 0, self._cv2.BORDER_CONSTANT, value=(40, 32, 24)
         )
         counts = ", ".join(f"{number} {verdict}" for verdict, number in album.counts.items())
-        text = f"{album.folder.name}: {counts or 'space takes a picture'}"
+        text = f"{album.folder.name}: {counts or 'press space to capture'}"
         place = (10, picture.shape[0] - 11)
         font = self._cv2.FONT_HERSHEY_SIMPLEX
         self._cv2.putText(picture, text, place, font, 0.6, (255, 255, 255), 1, self._cv2.LINE_AA)
@@ -61,7 +61,7 @@ class Viewfinder:
 
 @contextmanager
 def viewfinder(title: str) -> Iterator[Viewfinder]:
-    """Yield a viewfinder, closed at the end."""
+    """Yield a viewfinder and close it at the end."""
     window = Viewfinder(title)
     try:
         yield window

@@ -1,4 +1,4 @@
-"""`edgecat deepvis`: the live look, and one file per sub-command."""
+"""`edgecat deepvis`: the live view, and one file per subcommand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import typer
 from edgecat.cli.deepvis.live import live
 from edgecat.cli.deepvis.synthesise import synthesise
 from edgecat.cli.deepvis.top import top
+from edgecat.cli.terminal.help import Command, Group
 
 deepvis = typer.Typer(
     name="deepvis",
+    cls=Group,
     invoke_without_command=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 deepvis.callback()(live)
-deepvis.command()(top)
-deepvis.command()(synthesise)
+deepvis.command(cls=Command)(top)
+deepvis.command(cls=Command)(synthesise)

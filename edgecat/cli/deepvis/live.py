@@ -1,10 +1,10 @@
-"""`edgecat deepvis` itself: the live look."""
+"""`edgecat deepvis` itself: the live view."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from edgecat_runtime.pipeline import Pipeline
 
 
+@sources.source_options_of(after="pictures", without=("realtime",))
 def live(
     context: typer.Context,
     source: Annotated[
         str | None,
         typer.Option(
-            help="What to look at, as of `edgecat camera`; a folder of pictures is looked at one "
+            help="Source to look at, as for `edgecat camera`; the images of a folder are shown one "
             "by one. Default: 0.",
             show_default=False,
         ),
@@ -34,41 +35,32 @@ def live(
     pictures: Annotated[
         str | None,
         typer.Option(
-            help="A picture, folder or glob of still pictures to change to.", show_default=False
+            help="An image, folder or glob of still images to switch to.", show_default=False
         ),
     ] = None,
-    width: sources.Width = 0,
-    height: sources.Height = 0,
-    fps: sources.Fps = 0.0,
-    rotate: sources.Rotate = "0",
-    flip: sources.Flip = None,
-    roi: sources.Roi = None,
-    transport: sources.TransportOption = "tcp",
-    stall: sources.Stall = 5.0,
     give_up: sources.GiveUp = None,
     wait: sources.Wait = False,
     engine: Model = None,
     device: Device = "cpu",
     headless: Annotated[
-        bool, typer.Option("--headless", help="No window, even where there is a display.")
+        bool, typer.Option("--headless", help="Open no window, even if there is a display.")
     ] = False,
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
+    **options: Any,
 ) -> None:
-    """Look into a network while it looks at a camera, a video or pictures.
+    """Look inside a network, live, while it watches a camera, a video or images.
 
-    Shows the maps of every layer, what drives a unit, which pixels an answer comes from. A window
-    and the web page show the same; `h` lists the keys.
+    Shows the feature maps of every layer, what drives a unit, and which pixels a prediction depends
+    on. A window and the web page show the same view; `h` lists the keys.
 
     Example: `edgecat deepvis --source 0 --web 8080`
     """
     if context.invoked_subcommand is not None:
         return
     with stopped_by_signals() as stop, warnings_shown():
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat says it in a sentence
-        options = sources.source_options(
-            width, height, fps, rotate, flip, roi, True, transport, stall
-        )
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
+        source_options = sources.source_options(options, realtime=True)
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)
 
@@ -83,20 +75,20 @@ def live(
         results = Results(checkpoint, probe.card)
         page = camera_web.web_page(web, web_control, [text], None)
         with open_live(
-            probe, results, text, stills, options=options, give_up=give_up, wait=wait
+            probe, results, text, stills, options=source_options, give_up=give_up, wait=wait
         ) as shown:
             _run(shown, page, stop, window=has_window, may_quit=web_control)
 
 
 def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, list[Path]]:
-    """Part a source that is pictures from one that moves; raises UserError where there is none."""
+    """Separate still images from a moving source; raises UserError if there is neither."""
     from edgecat.deepvis.live.stage import find_pictures
     from edgecat_runtime.camera.source import SOURCES
     from edgecat_runtime.errors import UserError
 
     stills = find_pictures(pictures) if pictures is not None else []
     if pictures is not None and not stills:
-        raise UserError(f"--pictures {pictures} holds no pictures; expected a folder or a glob")
+        raise UserError(f"--pictures {pictures} contains no images; expected a folder or a glob")
     if source == "":  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if source is None:
@@ -106,21 +98,21 @@ def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, lis
 
 
 def _window_wanted(*, headless: bool, web: str | None) -> bool:
-    """Whether there is to be a window; raises UserError where nobody would see anything."""
+    """Whether to open a window; raises UserError if there is neither a window nor a page."""
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.errors import UserError
     from edgecat_runtime.system.display import why_no_window
 
     reason = "--headless" if headless else why_no_window()
     if reason and web is None:
-        raise UserError(f"no window ({reason}) and no page: nobody would see it. Add --web 8080")
+        raise UserError(f"no window ({reason}) and no web page. Add --web 8080")
     if reason and not headless:
         warn(f"no window: {reason}")
     return not reason
 
 
 def _run(live: Live, page: Sink | None, stop: Event, *, window: bool, may_quit: bool) -> None:
-    """Run the loop, with the faces that are wanted, and print its summary."""
+    """Run the loop with the requested window and page, and print its summary."""
     from edgecat.cli.terminal.console import say
     from edgecat_runtime.outputs.systemd import Systemd
 

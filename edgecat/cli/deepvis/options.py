@@ -11,20 +11,22 @@ Model = Annotated[
     Path | None,
     typer.Option(
         "--engine",
-        help="A checkpoint (.safetensors); default: the newest run's, else the one that ships.",
+        help="A .safetensors checkpoint (default: the newest run's, else the bundled one).",
         show_default=False,
     ),
 ]
 Layers = Annotated[
     list[str] | None,
     typer.Option(
-        help="A layer or a pattern such as 'features.*', several times; default: all "
-        "activations and the logits.",
+        help="A layer or a pattern such as 'features.*'; repeatable (default: all activations and "
+        "the logits).",
         show_default=False,
     ),
 ]
 Units = Annotated[
     str | None,
-    typer.Option(help="Units of each, such as 37 or 0-15; default: all.", show_default=False),
+    typer.Option(
+        help="Units of each layer, such as 37 or 0-15 (default: all).", show_default=False
+    ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Device = Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1, ...")]

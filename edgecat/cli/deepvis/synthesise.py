@@ -14,32 +14,44 @@ def synthesise(
     layers: Layers = None,
     units: Units = None,
     style: Annotated[
-        str, typer.Option(help="modern (frequency space, shaken) or toolbox (its regularisers).")
+        str,
+        typer.Option(
+            help="Method: modern (frequency space, with jitter) or toolbox (its regularisers)."
+        ),
     ] = "modern",
-    steps: Annotated[int, typer.Option(min=1, help="Steps of gradient ascent.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Of noise and shaking.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Number of gradient-ascent steps.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for noise and jitter.")] = 0,
     decay: Annotated[
-        float, typer.Option(min=0, max=1, help="toolbox: share by which pixels fade in a step.")
+        float, typer.Option(min=0, max=1, help="toolbox: fraction by which pixels decay per step.")
     ] = 0.01,
     blur: Annotated[
-        float, typer.Option(min=0, max=16, help="toolbox: deviation of the blur in pixels.")
+        float,
+        typer.Option(min=0, max=16, help="toolbox: standard deviation of the blur in pixels."),
     ] = 0.5,
     blur_every: Annotated[
-        int, typer.Option(min=0, help="toolbox: steps between two blurs; 0: none.")
+        int,
+        typer.Option(min=0, help="toolbox: number of steps between blurs; 0 disables the blur."),
     ] = 4,
     small_norm: Annotated[
-        float, typer.Option(min=0, max=99, help="toolbox: percentage of weakest pixels to clear.")
+        float,
+        typer.Option(
+            min=0, max=99, help="toolbox: percentage of pixels with the smallest norm to clear."
+        ),
     ] = 30.0,
     small_contribution: Annotated[
         float,
-        typer.Option(min=0, max=99, help="toolbox: percentage of least useful pixels to clear."),
+        typer.Option(
+            min=0,
+            max=99,
+            help="toolbox: percentage of pixels with the smallest contribution to clear.",
+        ),
     ] = 0.0,
     device: Device = "cpu",
 ) -> None:
-    """Make pictures that excite each unit most.
+    """Synthesise images that activate each unit most.
 
-    They are kept beside the checkpoint, and the live look and `edgecat explain` show them.
-    Interrupted, it goes on where it was; other settings begin anew.
+    The results are stored next to the checkpoint and shown by `edgecat deepvis` and `edgecat
+    explain`. An interrupted synthesis is resumed; with other settings it starts over.
 
     Example: `edgecat deepvis synthesise --layers classifier.1 --layers features.42 --units 0-15`
     """
@@ -65,7 +77,7 @@ def synthesise(
     )
     checkpoint = engine or model_to_look_into()
     probe = open_probe(checkpoint, device=device)
-    # The last layers first: theirs are the most telling.
+    # The last layers first: they are the most informative.
     chosen = chosen_units(units, probe.chosen(layers)[::-1])
     results = Results(checkpoint, probe.card)
     count = sum(len(some) for _, some in chosen)

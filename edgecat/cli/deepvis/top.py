@@ -12,17 +12,18 @@ from edgecat.cli.deepvis.options import Device, Layers, Model, Units
 
 def top(
     data: Annotated[
-        list[Path], typer.Argument(help="Folders of class folders, or .tar files with the same.")
+        list[Path],
+        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ],
     engine: Model = None,
     layers: Layers = None,
     units: Units = None,
     device: Device = "cpu",
 ) -> None:
-    """Find the nine pictures that excite each unit most, and the parts of them that it saw.
+    """Find the nine images that activate each unit most, and the regions responsible.
 
-    They are kept beside the checkpoint, with what deconvolution makes of each, and the live look
-    and `edgecat explain` show them. Interrupted, it goes on where it was.
+    The results, with a deconvolution of each, are stored next to the checkpoint and shown by
+    `edgecat deepvis` and `edgecat explain`. An interrupted search is resumed.
 
     Example: `edgecat deepvis top photos/ --layers 'features.3*'`
     """
@@ -39,7 +40,7 @@ def top(
     chosen = tuple(chosen_units(units, probe.chosen(layers)))
     pictures = scan(data)
     for sentence in pictures.skipped:
-        warn(f"left out: {sentence}")
+        warn(f"skipped: {sentence}")
     results = Results(checkpoint, probe.card)
     search = TopPictures(probe, results, Request(pictures, chosen, batch_size(probe)))
     with progress(len(pictures), "searching") as advance:

@@ -1,4 +1,4 @@
-"""The options of `edgecat camera` for what it decides, and where that goes."""
+"""The options of `edgecat camera` for smoothing and outputs."""
 
 from __future__ import annotations
 
@@ -14,36 +14,40 @@ if TYPE_CHECKING:
     from edgecat_runtime.outputs.sink import Sink
 
 _DECISION = "Decision"
-_OUTPUTS = "Outputs"
+OUTPUTS = "Outputs"
 
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="Record with the overlay. A .mkv is playable even if edgecat is killed; .avi, .mp4, "
-        ".mov and .webm work too.",
-        rich_help_panel=_OUTPUTS,
+        help="Record a video with the overlay. A .mkv stays playable even if edgecat is killed; "
+        ".avi, .mp4, .mov and .webm work too.",
+        rich_help_panel=OUTPUTS,
     ),
 ]
 EventsFile = Annotated[
     Path | None,
     typer.Option(
-        help="Add a JSON line for every change of label or signal to this file; - is standard "
+        help="Append a JSON line to this file for every change of label or signal; - is standard "
         "output, and the summary then goes to standard error.",
-        rich_help_panel=_OUTPUTS,
+        rich_help_panel=OUTPUTS,
     ),
 ]
 SnapshotFolder = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Save the picture as JPEG whenever the label changes.",
+        help="Save a JPEG of the frame whenever the label changes.",
         show_default=False,
-        rich_help_panel=_OUTPUTS,
+        rich_help_panel=OUTPUTS,
     ),
 ]
 SnapshotLimit = Annotated[
     int,
-    typer.Option(min=1, help="Snapshots to keep; the oldest go.", rich_help_panel=_OUTPUTS),
+    typer.Option(
+        min=1,
+        help="Number of snapshots to keep; the oldest are deleted.",
+        rich_help_panel=OUTPUTS,
+    ),
 ]
 MqttAddress = Annotated[
     str | None,
@@ -52,13 +56,23 @@ MqttAddress = Annotated[
         envvar="EDGECAT_MQTT",
         help="Publish every change: mqtt[s]://[user:password@]host[:port]/topic.",
         show_default=False,
-        rich_help_panel=_OUTPUTS,
+        rich_help_panel=OUTPUTS,
+    ),
+]
+OtherOutputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        metavar="NAME[:ARGUMENT]",
+        help="Any other output by its name, such as that of a plug-in. Give several to use all.",
+        show_default=False,
+        rich_help_panel=OUTPUTS,
     ),
 ]
 Smooth = Annotated[
     bool | None,
     typer.Option(
-        help="Decide over frames; default: yes, but not over unrelated pictures.",
+        help="Smooth the decision over frames (default: yes, except for unrelated images).",
         show_default=False,
         rich_help_panel=_DECISION,
     ),
@@ -66,7 +80,7 @@ Smooth = Annotated[
 Enter = Annotated[
     float | None,
     typer.Option(
-        help="Confidence from which a class becomes the label; default: 0.7.",
+        help="Confidence at which a class becomes the label (default: 0.7).",
         show_default=False,
         rich_help_panel=_DECISION,
     ),
@@ -74,8 +88,8 @@ Enter = Annotated[
 Leave = Annotated[
     float | None,
     typer.Option(
-        help="Confidence below which the label is given up for `unsure`; default: 0.55, or --enter "
-        "where that is less.",
+        help="Confidence below which the label becomes `unsure` (default: 0.55, or --enter if "
+        "that is lower).",
         show_default=False,
         rich_help_panel=_DECISION,
     ),
@@ -83,18 +97,18 @@ Leave = Annotated[
 
 
 def thresholds(enter: float | None, leave: float | None, *, smooth: bool | None) -> Thresholds:
-    """Return what the options say.
+    """Return the thresholds that the options specify.
 
     Raises:
-        UserError: --leave is above --enter, or either is given where nothing is decided by it.
+        UserError: --leave is above --enter, or either is given although smoothing is off.
     """
     from edgecat_runtime.errors import UserError
     from edgecat_runtime.loop.decision import Thresholds
 
     if smooth is False and (enter, leave) != (None, None):
         raise UserError(
-            "--enter and --leave are for decisions over frames; with --no-smooth each frame "
-            "answers for itself. Leave that out"
+            "--enter and --leave configure smoothing; with --no-smooth each frame "
+            "is classified on its own. Omit them"
         )
     usual = Thresholds()
     enter = max(usual.enter, leave or 0.0) if enter is None else enter
@@ -109,9 +123,10 @@ def sinks(
     snapshots: Path | None,
     snapshot_limit: int,
     mqtt: str | None,
+    others: Sequence[str],
     window: bool,
 ) -> list[Sink]:
-    """Open what the answers go to; raises UserError where that cannot be done."""
+    """Open the requested outputs; raises UserError if one cannot be opened."""
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.outputs.systemd import Systemd
     from edgecat_runtime.system.display import why_no_window
@@ -132,6 +147,10 @@ def sinks(
         from edgecat_runtime.outputs.snapshots import Snapshots
 
         opened.append(Snapshots(snapshots, limit=snapshot_limit))
+    if others:
+        from edgecat_runtime.outputs.opening import open_output
+
+        opened += map(open_output, others)
     for number, frames in enumerate(cameras):
         for sink in _pictures(frames, output and _numbered(output, number, cameras), window=window):
             sink.only_camera = number
@@ -140,7 +159,7 @@ def sinks(
 
 
 def _pictures(frames: Camera, output: Path | None, *, window: bool) -> Iterator[Sink]:
-    """Yield what shows one camera's pictures: each camera has a file and a window of its own."""
+    """Yield the sinks that show one camera's images: each camera has its own file and window."""
     from edgecat_runtime.outputs.recorder import Recorder
     from edgecat_runtime.outputs.window import Window
 
@@ -158,12 +177,14 @@ def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
 
 
 def refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
-    """Raise UserError where an output would overwrite what is being read, or another output."""
+    """Raise UserError if an output would overwrite a source or another output."""
     from edgecat_runtime.errors import UserError
     from edgecat_runtime.system.paths import exists
 
     taken = [Path(text).resolve() for text in texts if exists(text) and Path(text).is_file()]
     for output in outputs:
         if output is not None and output.resolve() in taken:
-            raise UserError(f"{output} is named twice: it would be overwritten. Name another file")
+            raise UserError(
+                f"{output} is given twice and would be overwritten. Choose another file"
+            )
         taken += [output.resolve()] if output is not None else []

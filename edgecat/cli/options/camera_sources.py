@@ -1,117 +1,100 @@
-"""The options of `edgecat camera` that say what it looks at, and how."""
+"""The options of `edgecat camera` for its sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgecat.cli.options.from_fields import Command, options_of
+from edgecat_runtime.camera.source import SourceOptions
+
 if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera
-    from edgecat_runtime.camera.source import SourceOptions
+
+_SOURCE = "Source"
 
 Sources = Annotated[
     list[str] | None,
     typer.Option(
         "--source",
-        help="A camera number, /dev/videoN, a video file, a picture, folder or glob of pictures, "
+        help="A camera number, /dev/videoN, a video file, an image, a folder or glob of images, "
         "rtsp://, http:// (MJPEG or single images), udp://, csi://0, gst:PIPELINE, screen or "
-        "synthetic://pets. Give several to answer them in batches. Default: 0.",
+        "synthetic://pets. Repeat it to classify several sources in batches. Default: 0.",
         show_default=False,
+        rich_help_panel=_SOURCE,
     ),
 ]
 ListCameras = Annotated[
-    bool, typer.Option("--list", help="Show the cameras and the kinds of source found here.")
-]
-Width = Annotated[int, typer.Option(min=0, help="Of the frames, in pixels.", show_default=False)]
-Height = Annotated[int, typer.Option(min=0, help="Of the frames, in pixels.", show_default=False)]
-Fps = Annotated[float, typer.Option(min=0, max=1000, help="Frames a second.", show_default=False)]
-Rotate = Annotated[
-    Literal["0", "90", "180", "270"], typer.Option(help="Turn the picture clockwise, in degrees.")
-]
-Flip = Annotated[
-    Literal["horizontal", "vertical", "both"] | None,
-    typer.Option(help="Mirror the turned picture.", show_default=False),
-]
-Roi = Annotated[
-    str | None,
+    bool,
     typer.Option(
-        metavar="X,Y,W,H",
-        help="Look at a part of the turned picture only, in pixels, or in shares from 0 to 1.",
-        show_default=False,
-    ),
-]
-Realtime = Annotated[
-    bool, typer.Option("--realtime", help="Play a file at its own rate, newest frame first.")
-]
-TransportOption = Annotated[Literal["tcp", "udp"], typer.Option("--transport", help="Of RTSP.")]
-Stall = Annotated[
-    float,
-    typer.Option(min=0.5, help="Seconds without a frame after which a live source is lost."),
-]
-Frozen = Annotated[
-    float,
-    typer.Option(
-        "--frozen",
-        min=0,
-        help="Seconds after which a camera that repeats one image is reported; 0: never.",
+        "--list", help="List the cameras and kinds of source found here.", rich_help_panel=_SOURCE
     ),
 ]
 GiveUp = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="End, with exit code 4, when a live source is lost for so many seconds; default: try "
-        "for ever.",
+        help="Exit with code 4 when a live source has been lost for this many seconds (default: "
+        "retry forever).",
         show_default=False,
+        rich_help_panel=_SOURCE,
     ),
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait for a live source that is not there at the start.")
+    bool,
+    typer.Option(
+        "--wait",
+        help="Wait for a live source that is not available at the start.",
+        rich_help_panel=_SOURCE,
+    ),
 ]
 
 
-def source_options(
-    width: int,
-    height: int,
-    fps: float,
-    rotate: str,
-    flip: Literal["horizontal", "vertical", "both"] | None,
-    roi: str | None,
-    realtime: bool,
-    transport: Literal["tcp", "udp"],
-    stall: float,
-    frozen: float = 60.0,
-) -> SourceOptions:
-    """Return what the options say; raises UserError where `--roi` makes no sense."""
-    from edgecat_runtime.camera.source import SourceOptions
+def source_options_of(*, after: str, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Give a command an option for every field of `SourceOptions`; see `options_of`."""
+    return options_of(
+        SourceOptions,
+        after=after,
+        panels={"width": _SOURCE},
+        without=without,
+        types={"roi": str | None},
+        settings={
+            "width": {"min": 0},
+            "height": {"min": 0},
+            "fps": {"min": 0, "max": 1000},
+            "roi": {"metavar": "X,Y,W,H"},
+            "stall": {"min": 0.5},
+            "frozen": {"min": 0},
+        },
+    )
+
+
+def source_options(options: Mapping[str, Any], **others: Any) -> SourceOptions:
+    """Return the source options; raises UserError if `--roi` is invalid."""
     from edgecat_runtime.camera.view import ROTATIONS, Region
 
-    return SourceOptions(
-        width=width,
-        height=height,
-        fps=fps,
-        rotate=ROTATIONS[rotate],
-        flip=flip,
-        roi=Region.parse(roi) if roi else None,
-        realtime=realtime,
-        transport=transport,
-        stall=stall,
-        frozen=frozen,
-    )
+    roi = options["roi"]
+    parsed = {
+        "rotate": ROTATIONS[options["rotate"]],
+        "roi": Region.parse(roi) if roi else None,
+    }
+    return SourceOptions(**{**options, **parsed, **others})
 
 
 @contextmanager
 def open_cameras(
     sources: Sequence[str], options: SourceOptions, *, give_up: float | None, wait: bool
 ) -> Iterator[list[Camera]]:
-    """Open every source, and close them all at the end; raises as `Camera.open`."""
+    """Open every source and close them all at the end; raises as `Camera.open`."""
     import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
     from edgecat.cli.terminal.signals import ended_by_signals
     from edgecat_runtime.camera.camera import Camera
 
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
     with ExitStack() as stack:
         with ended_by_signals():
             cameras = [
@@ -122,7 +105,7 @@ def open_cameras(
 
 
 def show_sources(*, json: bool) -> None:
-    """Print the cameras that were found and the kinds of source, with what stands in their way."""
+    """Print the cameras found and the source types, with what prevents their use."""
     import edgecat.pets.camera  # noqa: F401
     from edgecat.cli.terminal.console import print_json, say
     from edgecat_runtime.camera.listing import find_cameras, source_kinds
@@ -138,7 +121,7 @@ def show_sources(*, json: bool) -> None:
         return
     for camera in cameras:
         say(str(camera))
-    say("no camera was found" if not cameras else "")
+    say("no camera found" if not cameras else "")
     width = max(len(kind.example) for kind in kinds)
     for kind in kinds:
         say(f"{kind.example:<{width}}  {'yes' if kind.works else f'no: {kind.reason}'}")

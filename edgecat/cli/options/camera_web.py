@@ -13,21 +13,33 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "EDGECAT_WEB_TOKEN"
 
+_WEB = "Web page"
+
 Web = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Show the camera in a browser, with /metrics and /healthz. Another address than this "
-        "machine's own (as 0.0.0.0:8080) demands a token.",
+        help="Serve the view to browsers, with /metrics and /healthz. Any address other than "
+        "this machine's own (such as 0.0.0.0:8080) requires a token.",
         show_default=False,
+        rich_help_panel=_WEB,
     ),
 ]
 WebControl = Annotated[
-    bool, typer.Option("--web-control", help="Let viewers stop the camera and switch its source.")
+    bool,
+    typer.Option(
+        "--web-control",
+        help="Allow viewers to stop the camera and switch its source.",
+        rich_help_panel=_WEB,
+    ),
 ]
 WebSource = Annotated[
     list[str] | None,
-    typer.Option(help="Another source that viewers may switch to; repeatable.", show_default=False),
+    typer.Option(
+        help="Another source that viewers may switch to; repeatable.",
+        show_default=False,
+        rich_help_panel=_WEB,
+    ),
 ]
 WebName = Annotated[
     list[str] | None,
@@ -35,6 +47,7 @@ WebName = Annotated[
         help="Another host name under which the page may be opened, such as that of a proxy; "
         "repeatable.",
         show_default=False,
+        rich_help_panel=_WEB,
     ),
 ]
 
@@ -46,28 +59,28 @@ def web_page(
     others: Sequence[str] | None,
     names: Sequence[str] | None = None,
 ) -> WebPage | None:
-    """Open the page and say where, once; None where no address is given.
+    """Start the page and print its URL once; None if no address is given.
 
     Args:
         address: `[HOST:]PORT`.
-        control: whether viewers may stop and switch.
-        texts: the sources that are read.
-        others: that viewers may switch to.
-        names: host names under which it may be opened.
+        control: whether viewers may stop the camera and switch its source.
+        texts: the sources in use.
+        others: sources that viewers may switch to.
+        names: host names under which the page may be opened.
 
     Raises:
-        UserError: an option needs another, or the address cannot be served at.
+        UserError: an option requires another one, or the address cannot be bound.
     """
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.errors import UserError
 
     if others and not control:
-        raise UserError("--web-source is for switching, which viewers may not. Add --web-control")
+        raise UserError("--web-source needs permission to switch sources. Add --web-control")
     if address is None:
         if names:
-            raise UserError("--web-name is for the web page. Add --web 8080")
+            raise UserError("--web-name needs the web page. Add --web 8080")
         if control:
-            raise UserError("--web-control is for the web page. Add --web 8080")
+            raise UserError("--web-control needs the web page. Add --web 8080")
         return None
     from edgecat_runtime.web import WebPage
 

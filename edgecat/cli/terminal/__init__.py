@@ -1,1 +1,1 @@
-"""What the commands show on a terminal, and how signals end them."""
+"""Terminal output of the commands, and their handling of signals."""

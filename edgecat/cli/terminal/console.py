@@ -1,9 +1,10 @@
-"""What the commands share on the terminal: progress, tables and JSON."""
+"""Terminal output shared by the commands: progress, tables and JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -13,11 +14,11 @@ from edgecat.workflows.reporter import Advance
 
 @contextmanager
 def progress(total: int, description: str) -> Iterator[Advance]:
-    """Show a bar on standard error while a long piece of work runs; silent without a terminal.
+    """Show a progress bar on standard error during long work; silent without a terminal.
 
     Args:
         total: number of steps.
-        description: what is being done.
+        description: the current activity.
 
     Yields:
         `advance(steps=1, description=None)`.
@@ -55,10 +56,10 @@ def warn(text: str) -> None:
 
 
 class Terminal:
-    """Shows what a workflow reports, on standard error."""
+    """Shows a workflow's progress and messages on standard error."""
 
     def progress(self, total: int, description: str) -> AbstractContextManager[Advance]:
-        """Show a bar; see `progress`."""
+        """Show a progress bar; see `progress`."""
         return progress(total, description)
 
     def warn(self, text: str) -> None:
@@ -66,7 +67,7 @@ class Terminal:
         warn(text)
 
     def note(self, text: str) -> None:
-        """Print a line, where someone reads it."""
+        """Print a line if a person is watching."""
         if sys.stderr.isatty():
             warn(text)
 
@@ -86,9 +87,17 @@ def json_text(value: Any) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print an aligned table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    """Print an aligned table: the first column left-aligned, the others right-aligned."""
+    widths = [max(_width(row[i]) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            row[0] + gaps[0],
+            *(gap + cell for gap, cell in zip(gaps[1:], row[1:], strict=True)),
+        ]
         say("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: two for each wide character, such as Hangul."""
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)

@@ -1,4 +1,4 @@
-"""How a download shows itself on the terminal."""
+"""Download progress on the terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgecat.download import Progress
 
 @contextmanager
 def download_bar(description: str) -> Iterator[Progress]:
-    """Show the bytes and the speed on standard error; silent without a terminal.
+    """Show bytes and speed on standard error; silent without a terminal.
 
     Args:
-        description: what is being fetched.
+        description: the file being downloaded.
 
     Yields:
-        What `fetch` takes as `on_progress`. The bar appears with the first bytes.
+        A callback for `on_progress` of `fetch`. The bar appears with the first bytes.
     """
     if not sys.stderr.isatty():
         yield lambda done, total: None

@@ -1,4 +1,4 @@
-"""How `edgecat train` shows itself on the terminal."""
+"""Terminal output of `edgecat train`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _WAITING = 0.1
 
 
 class EpochLines(Watcher):
-    """A bar for the epoch that runs, with loss and images/s, and a line for each that is done.
+    """A progress bar for the current epoch, with loss and images/s, and a line per finished epoch.
 
     Args:
-        epochs: of the whole run.
-        silent: print no lines: standard output is for JSON.
-        remedy: what helps where other programs keep the cores busy; empty: say nothing.
+        epochs: number of epochs of the whole run.
+        silent: print no lines: standard output is reserved for JSON.
+        remedy: advice if other programs keep the cores busy; empty: no warning.
     """
 
     def __init__(
@@ -57,37 +57,37 @@ class EpochLines(Watcher):
         self._stack.close()
 
     def fetching(self, done: int, total: int | None) -> None:
-        """Open the bar of the download, and move it."""
+        """Show the progress of the download."""
         if self._fetching is None:
             self._fetching = self._stack.enter_context(download_bar("fetching the weights"))
         self._fetching(done, total)
 
-    def told(self, sentence: str) -> None:
-        """Leave a line."""
+    def on_message(self, sentence: str) -> None:
+        """Print a line."""
         self._stack.close()
         self._say(sentence)
 
     def started(
         self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
     ) -> None:
-        """Say what is trained on, and where."""
+        """Print the training and the validation data."""
         self._say(f"training on {training}")
         self._say(f"validating on {replace(validation, skipped=())}")
         warn_skipped(TERMINAL, training.skipped)
         if self._busy:
             warn(self._busy)
-        self._say(f"into {folder}")
+        self._say(f"writing to {folder}")
         sys.stdout.flush()
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
-        """Open the epoch's bar."""
+        """Open the epoch's progress bar."""
         self._epoch, self._pictures, self._started = epoch, 0, time.perf_counter()
         title = f"epoch {epoch}/{self._epochs}"
         self._advance = self._stack.enter_context(progress(steps, title))
         self._advance(done)
 
     def stepped(self, pictures: int, loss: Callable[[], float]) -> None:
-        """Move the bar; four times a second, show the loss and the speed."""
+        """Advance the bar; update loss and speed four times a second."""
         self._pictures += pictures
         now = time.perf_counter()
         if now - self._shown < _REFRESH or not sys.stderr.isatty():
@@ -100,25 +100,25 @@ class EpochLines(Watcher):
         )
 
     def epoch_finished(self, row: Epoch, *, best: bool) -> None:
-        """Close the bar and leave one line."""
+        """Close the bar and print the epoch's line."""
         self._stack.close()
         self._say(
             f"epoch {row.epoch:>3}/{self._epochs}  loss {row.train_loss:.3f}  "
             f"accuracy {row.train_accuracy:6.2%}  validation {row.val_accuracy:6.2%}"
             f"{' *' if best else '  '}  {row.images_per_second:.0f} images/s  {row.seconds:.0f} s"
-            + (f"  waited for pictures {row.data_wait:.0%}" if row.data_wait >= _WAITING else "")
+            + (f"  data wait {row.data_wait:.0%}" if row.data_wait >= _WAITING else "")
         )
         sys.stdout.flush()
 
     def skipped(self, sentence: str) -> None:
-        """Name a picture that could not be decoded."""
+        """Report an image that could not be decoded."""
         warn(f"skipped: {sentence}")
 
 
 def busy(remedy: str) -> str:
-    """Say that other programs keep the cores busy; empty where they do not, or nobody can tell.
+    """A warning if other programs keep the cores busy; empty if not, or if the load is unknown.
 
-    The threads of an operator wait for one another: one without a core holds up all of them.
+    The threads of an operator wait for one another: one thread without a core stalls all of them.
     """
     cores = os.cpu_count() or 1
     try:
@@ -128,6 +128,6 @@ def busy(remedy: str) -> str:
     if cores < 2 or load <= cores / 2:
         return ""
     return (
-        f"the load of the last minute is {load:.1f} on {cores} cores: beside other programs "
-        f"training may be many times slower; {remedy}"
+        f"the load average of the last minute is {load:.1f} on {cores} cores: with other programs "
+        f"running, training may be many times slower; {remedy}"
     )

@@ -1,8 +1,7 @@
-"""What commands that run until they are told to stop share."""
+"""Signal handling and warnings of commands that run until they are stopped."""
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Event]:
-    """Yield an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second one ends at once.
+    """Yield an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second one exits immediately.
 
     SIGHUP comes when the terminal is closed; `nohup` ignores it, and so it stays.
     """
@@ -59,12 +58,18 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def warnings_shown() -> Iterator[None]:
-    """Print what the runtime reports on the way, such as a skipped picture or a full disk."""
-    from edgecat.cli.terminal.console import warn
+    """Print the runtime's warnings, such as a full disk, unless the log shows them."""
+    import logging
 
+    from edgecat.cli.terminal.console import warn
+    from edgecat.cli.terminal.logs import is_shown
+
+    logger = logging.getLogger("edgecat_runtime")
+    if is_shown(logger):
+        yield
+        return
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: warn(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("edgecat_runtime")
     logger.addHandler(handler)
     try:
         yield

@@ -1,1 +1,1 @@
-"""A live look into a network: one state, and its two faces, a window and a panel of the page."""
+"""Live network visualisation: one state with two interfaces, a window and a web panel."""

@@ -1,4 +1,4 @@
-"""A canvas with what the live picture is drawn from: boxes, texts, pictures and bars."""
+"""The canvas of the live view, with its primitives: boxes, text, images and bars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgecat_runtime.types import Image
 
 Colour = tuple[int, int, int]
 
-# BGR; the page's own colours in the dark.
+# BGR; the web page's dark theme.
 PAPER: Colour = (23, 19, 15)
 CARD: Colour = (35, 29, 24)
 RULE: Colour = (60, 51, 43)
@@ -27,7 +27,7 @@ RED: Colour = (114, 123, 255)
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels: left, top, width and height; never less than one pixel."""
+    """A rectangle in pixels: left, top, width and height; at least one pixel."""
 
     x: int
     y: int
@@ -35,7 +35,7 @@ class Box:
     height: int
 
     def cut_top(self, height: int, gap: int = 0) -> tuple[Box, Box]:
-        """Part it into its upper `height` pixels and what is left below a gap."""
+        """Split it into its upper `height` pixels and the rest below a gap."""
         height = max(1, min(height, self.height - gap - 1))
         below = self.height - height - gap
         return (
@@ -44,7 +44,7 @@ class Box:
         )
 
     def cut_left(self, width: int, gap: int = 0) -> tuple[Box, Box]:
-        """Part it into its left `width` pixels and what is left beyond a gap."""
+        """Split it into its left `width` pixels and the rest right of a gap."""
         width = max(1, min(width, self.width - gap - 1))
         beyond = self.width - width - gap
         return (
@@ -62,7 +62,7 @@ class Box:
         )
 
     def around(self, height: int, width: int) -> Box:
-        """Return the largest box inside of the shape (height, width), in the middle."""
+        """Return the largest centred box inside with the aspect of (height, width)."""
         scale = min(self.width / width, self.height / height)
         wide, high = max(1, round(width * scale)), max(1, round(height * scale))
         return Box(
@@ -75,11 +75,11 @@ class Box:
 
 
 class Canvas:
-    """A picture to draw on; all sizes grow with its height.
+    """An image to draw on; all sizes scale with its height.
 
     Attributes:
         image: uint8 (height, width, 3) BGR.
-        box: all of it.
+        box: the whole image.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -89,7 +89,7 @@ class Canvas:
         self._unit = min(height / 720, width / 1280)
 
     def px(self, size: float) -> int:
-        """What `size` pixels of a picture of 1280 x 720 are here."""
+        """Convert a size from pixels of a 1280 x 720 image to pixels of this one."""
         return max(1, round(size * self._unit))
 
     def fill(self, box: Box, colour: Colour) -> None:
@@ -97,7 +97,7 @@ class Canvas:
         self._rectangle(box, colour, -1)
 
     def frame(self, box: Box, colour: Colour, thickness: float = 1) -> None:
-        """Draw a box's edge, on its inside."""
+        """Draw a box's border, inside the box."""
         self._rectangle(box, colour, self.px(thickness))
 
     def _rectangle(self, box: Box, colour: Colour, thickness: int) -> None:
@@ -105,7 +105,7 @@ class Canvas:
         cv2_module().rectangle(self.image, (box.x, box.y), end, colour, thickness)
 
     def picture(self, box: Box, picture: Image, *, smooth: bool = True) -> Box:
-        """Show a picture as large as the box allows, with its own aspect; where it came to lie."""
+        """Draw an image as large as the box allows, keeping its aspect; return its box."""
         cv2 = cv2_module()
         place = box.around(*picture.shape[:2])
         if picture.shape[:2] != (place.height, place.width):
@@ -130,13 +130,13 @@ class Canvas:
         """Draw a line of text.
 
         Args:
-            text: what does not fit into `room` is cut.
-            x: its left end, or its right end where `right`.
+            text: truncated to `room`.
+            x: its left end, or its right end if `right`.
             y: the top of the line, which is about `1.6 * size` high.
-            size: of the letters, in pixels of a picture of 1280 x 720.
+            size: letter height, in pixels of a 1280 x 720 image.
             colour: BGR.
-            room: pixels that it may take; None: to the canvas' edge.
-            right: whether it ends at `x`.
+            room: maximum width in pixels; None: to the edge of the canvas.
+            right: align its right end with `x`.
 
         Returns:
             Its width in pixels.
@@ -152,7 +152,7 @@ class Canvas:
         return int(wide)
 
     def paragraph(self, text: str, box: Box, *, size: float = 13, colour: Colour = FAINT) -> int:
-        """Draw a text over as many lines as it takes; the pixels that they are high."""
+        """Draw a text with line wrapping; return its height in pixels."""
         height, y = max(6, self.px(size)), box.y
         line = ""
         for word in [*text.split(), "\n"]:
@@ -167,14 +167,14 @@ class Canvas:
         return y - box.y
 
     def bar(self, box: Box, share: float, colour: Colour) -> None:
-        """Draw a bar of which a share of 0..1 is filled."""
+        """Draw a bar, filled to a fraction 0..1."""
         self.fill(box, RULE)
         if filled := round(box.width * min(max(share, 0.0), 1.0)):
             self.fill(Box(box.x, box.y, filled, box.height), colour)
 
 
 def text_width(text: str, height: int) -> int:
-    """Width in pixels of letters that are `height` pixels high."""
+    """Return the width in pixels of letters `height` pixels high."""
     return int(_mask(legible(text), height).shape[1])
 
 
@@ -190,7 +190,7 @@ def _fitting(text: str, room: int, height: int) -> str:
 
 @lru_cache(maxsize=2048)
 def _mask(text: str, height: int) -> Image:
-    """How much of each pixel a text covers, 0..255: drawn once, for it costs a tenth of a ms."""
+    """Return a text's pixel coverage, 0..255; cached, since drawing it takes about 0.1 ms."""
     cv2 = cv2_module()
     scale, font = height / 28, cv2.FONT_HERSHEY_SIMPLEX
     (width, _), _ = cv2.getTextSize(text or " ", font, scale, 1)

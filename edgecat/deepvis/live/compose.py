@@ -1,4 +1,4 @@
-"""The live picture: one BGR picture of any size, from the state and what the network said."""
+"""Composes the live view, a BGR image of any size, from the state and the network's outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES = {"gradient": "gradient", "guided": "guided back-propagation", "deconv":
 
 
 def compose(view: View, width: int = WIDTH, height: int = HEIGHT) -> Composed:
-    """Draw the live picture."""
+    """Draw the live view."""
     canvas = Canvas(width, height)
     composed = Composed(canvas.image, view.state, view.notice)
     gap = canvas.px(10)
@@ -35,7 +35,7 @@ def compose(view: View, width: int = WIDTH, height: int = HEIGHT) -> Composed:
     return composed
 
 
-# The head: what is looked at, and every mode that is on.
+# Header: the current unit and the active modes.
 
 
 def _draw_head(canvas: Canvas, box: Box, view: View) -> None:
@@ -68,7 +68,7 @@ def _modes(view: View) -> list[tuple[str, tuple[int, int, int]]]:
 
 
 def _name(view: View, unit: Unit) -> str:
-    """A unit as a person would say it: a class by its label."""
+    """Return the display name of a unit; a class goes by its label."""
     layer = view.layers[unit.layer]
     if layer.kind == "logits":
         return str(view.labels[unit.channel])
@@ -76,7 +76,7 @@ def _name(view: View, unit: Unit) -> str:
 
 
 def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> None:
-    """Names of the layers about the chosen one, each as wide as the next."""
+    """Draw the names of the layers around the selected one, equally wide."""
     cell = canvas.px(92)
     count = max(1, min(len(view.layers), box.width // cell))
     first = min(max(view.state.unit.layer - count // 2, 0), len(view.layers) - count)
@@ -96,7 +96,7 @@ def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> Non
         composed.strip.append((part, number))
 
 
-# The left: what the network sees, what drives the unit, what it answers.
+# Left: the network input, what drives the unit, the predictions.
 
 
 def _draw_left(canvas: Canvas, box: Box, view: View) -> None:
@@ -125,7 +125,7 @@ def _draw_back(canvas: Canvas, box: Box, view: View) -> None:
     state = view.state
     if view.back is None:
         head, area = box.cut_top(canvas.px(20), canvas.px(4))
-        canvas.text("back to the pixels", head.x, head.y, size=13, colour=FAINT)
+        canvas.text("back-propagation", head.x, head.y, size=13, colour=FAINT)
         canvas.fill(area, CARD)
         hint = "Which pixels drive this unit? Press b: gradient, guided, deconvolution."
         canvas.paragraph(hint, area.inner(canvas.px(14)), size=14)
@@ -142,7 +142,7 @@ def _draw_titled(canvas: Canvas, box: Box, caption: str, image: Image) -> None:
     canvas.picture(area, image, smooth=image.shape[0] > 100)
 
 
-# The middle: every map of the layer, or one thing enlarged.
+# Centre: all maps of the layer, or one item enlarged.
 
 
 def _draw_middle(canvas: Canvas, box: Box, view: View, composed: Composed) -> None:
@@ -167,7 +167,7 @@ def _draw_middle(canvas: Canvas, box: Box, view: View, composed: Composed) -> No
 
 
 def _room_for_maps(canvas: Canvas, area: Box, view: View) -> Box:
-    """Of single numbers no tile is huge: a few classes stand in one corner."""
+    """Limit the tile size of scalar units: a few classes occupy one corner."""
     if view.layer.spatial:
         return area
     side = canvas.px(_MOST_TILE)
@@ -200,22 +200,22 @@ def _caption(view: View) -> str:
         return f"the {len(view.filters)} filters of the first layer"
     if state.zoom == "unit":
         value = float(view.maps[state.unit.channel].max())
-        return f"unit {state.unit.channel} of {layer.name}, at most {value:.3g}"
+        return f"unit {state.unit.channel} of {layer.name}, maximum {value:.3g}"
     if state.zoom == "back" and view.back is not None:
         return f"{_NAMES[state.back]} of {_name(view, state.target)}"
     if state.derivatives:
-        return f"derivatives of {_driven(view)} to {layer.name}, {shape}: orange +, blue -"
+        return f"derivatives of {_driven(view)} by {layer.name}, {shape}: orange +, blue -"
     return f"activations of {layer.name}, {shape}"
 
 
 def _driven(view: View) -> str:
-    """Whose derivatives the grid shows: the held unit, else the class that is answered."""
+    """Return the unit whose derivatives the grid shows: the held one, else the predicted class."""
     if view.state.held is not None:
         return _name(view, view.state.held)
     return view.seen.best(view.labels, 1)[0][0]
 
 
-# The right: the unit itself.
+# Right: the unit itself.
 
 
 def _draw_right(canvas: Canvas, box: Box, view: View) -> None:
@@ -228,7 +228,7 @@ def _draw_right(canvas: Canvas, box: Box, view: View) -> None:
         _draw_titled(canvas, beside, "synthesised", about.synthesised)
     image = pictures.tile(plane, width=upper.width, height=upper.width, boost=boost)
     _draw_titled(canvas, upper, _name(view, view.state.unit), image)
-    for caption, sheet in (("top pictures", about.top), ("their deconvolutions", about.back)):
+    for caption, sheet in (("top images", about.top), ("their deconvolutions", about.back)):
         if sheet is not None:
             part, box = box.cut_top(canvas.px(220), gap)
             _draw_titled(canvas, part, caption, sheet)
@@ -237,7 +237,7 @@ def _draw_right(canvas: Canvas, box: Box, view: View) -> None:
         _, box = box.cut_top(high, gap)
 
 
-# The help: from the bindings.
+# Help: from the bindings.
 
 
 def _draw_help(canvas: Canvas) -> None:

@@ -1,4 +1,4 @@
-"""The network as a classifier that is looked into while it answers, and what the look gives."""
+"""A classifier whose layers can be inspected while it classifies frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgecat_runtime.types import Image, Values
 
 
 class _Backend:
-    """The probe behind the protocol of every backend; it keeps what it saw."""
+    """The probe behind the backend protocol; it keeps its last outputs."""
 
     name = "pytorch"
 
@@ -27,23 +27,23 @@ class _Backend:
         self.seen: Seen | None = None
 
     def infer(self, frames: Image) -> NDArray[np.float32]:
-        """Return logits (1, classes) of one frame, fitted already."""
+        """Return logits (1, classes) of one preprocessed frame."""
         self.state = self._desk.state
         layer = self._probe.layers[self.state.unit.layer]
         self.seen = self._probe.run(frames[0], [layer.name])
         return self.seen.logits[None]
 
     def close(self) -> None:
-        """Nothing has to be let go."""
+        """Do nothing: there is nothing to release."""
 
 
 class Looker(Classifier):
-    """A checkpoint that answers frames and can be looked into.
+    """A checkpoint that classifies frames and can be inspected.
 
     Args:
         probe: the network.
-        desk: whose state says what is looked at.
-        results: what was computed of its units beforehand.
+        desk: holds the state that selects what is shown.
+        results: stored results about its units.
     """
 
     def __init__(self, probe: Probe, desk: Desk, results: Results) -> None:
@@ -54,21 +54,21 @@ class Looker(Classifier):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The network's layers, in the order in which they run."""
+        """The network's layers in execution order."""
         return self._probe.layers
 
     @property
     def seen(self) -> Seen | None:
-        """What the network said to the newest frame; None before the first one."""
+        """The network's outputs for the newest frame; None before the first one."""
         return self._looked.seen
 
     def preprocess(self, frame: Image) -> Image:
-        """Fit one frame to the network as the state says."""
+        """Fit one frame to the network's input, according to the state."""
         card, stretch = self.card, self._desk.state.fit == "stretch"
         return preprocess(frame, card.height, card.width, "stretch" if stretch else card.fit)
 
     def look(self, *, source: str = "", fps: float = 0.0, notice: str = "") -> View:
-        """Work out what the state asks for of the frame that was answered last, and no more."""
+        """Compute what the state requires for the last classified frame, and nothing else."""
         seen, state = self._looked.seen, self._looked.state
         assert seen is not None
         probe = self._probe
@@ -116,12 +116,12 @@ class Looker(Classifier):
         missing = []
         if top is None or back is None:
             missing.append(
-                "The pictures that drive this unit most are not known yet: "
-                f"edgecat deepvis top PHOTOS --layers {layer.active} finds them."
+                "The images that excite this unit most are not known yet; run "
+                f"edgecat deepvis top PHOTOS --layers {layer.active}"
             )
         if synthesised is None:
             missing.append(
-                "Nobody has made a picture for this unit yet: "
-                f"edgecat deepvis synthesise --layers {layer.active} does."
+                "No image has been synthesised for this unit yet; run "
+                f"edgecat deepvis synthesise --layers {layer.active}"
             )
         return About(synthesised, top, back, missing)

@@ -6,7 +6,7 @@ const buttons = [...root.querySelectorAll("[data-action]")];
 const keys = JSON.parse(root.dataset.keys);
 const STATUS_MS = 700;
 
-// One after the other, so that two quick keys arrive in their order.
+// Sequential, so that keys in quick succession arrive in order.
 let last = Promise.resolve();
 let pending = 0;
 
@@ -25,7 +25,7 @@ async function post(action, message) {
     said.textContent = answer.ok ? "" : data.error;
     if (answer.ok) show(data);
   } catch {
-    said.textContent = "The camera cannot be reached.";
+    said.textContent = "Cannot reach the camera.";
   }
 }
 
@@ -49,12 +49,12 @@ addEventListener("keydown", event => {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || !(key in keys)) return;
   if (target.matches?.("select, input, textarea") || document.querySelector("dialog[open]")) return;
-  if (key === " " && target.matches?.("button, a")) return; // it presses what has the focus
+  if (key === " " && target.matches?.("button, a")) return; // it presses the focused element
   event.preventDefault();
-  if (pending < 4) act(keys[key]); // a key that is held down waits for nobody
+  if (pending < 4) act(keys[key]); // drop repeats of a held key while requests are pending
 });
 
-// A hidden page watches nothing, so that nothing is worked out for it.
+// A hidden page requests nothing, so nothing is computed for it.
 let timer = 0;
 
 function watch() {

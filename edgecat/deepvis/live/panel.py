@@ -1,4 +1,4 @@
-"""The panel of the camera's page: the other face."""
+"""The panel in the camera's web page."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Message = dict[str, Any]
 def deepvis_panel(
     show: Show, desk: Desk, layers: Sequence[Layer], *, may_quit: bool = False
 ) -> Panel:
-    """Make the panel: the live picture, a button for every action, and the layers to choose from.
+    """Make the panel: the live view, a button per action, and a layer selector.
 
     Args:
-        show: the picture.
-        desk: takes what viewers do.
-        layers: of the network.
-        may_quit: whether viewers may end the loop.
+        show: the live view.
+        desk: receives the viewers' actions.
+        layers: the network's layers.
+        may_quit: whether viewers may stop the loop.
     """
 
     def act(action: Action) -> Callable[[Message], Message]:
         def acted(message: Message) -> Message:
             if action.name == "quit" and not may_quit:
-                raise UserError("the operator has not allowed it with --web-control")
+                raise UserError("not permitted: the operator did not set --web-control")
             return _status(desk.act(action.name))
 
         return acted
@@ -51,7 +51,7 @@ def deepvis_panel(
     actions |= {"select": select, "click": click, "status": lambda message: _status(desk.state)}
     return Panel(
         NAME,
-        "Inside the network",
+        "Network visualisation",
         html=_html(layers, may_quit=may_quit),
         script=_text("panel.js"),
         style=_text("panel.css"),
@@ -68,7 +68,7 @@ def _number(message: Message, name: str, kind: type) -> Any:
 
 
 def _status(state: State) -> Message:
-    """What the page needs to know: where the cursor is, and which buttons are lit."""
+    """Return the status for the page: the cursor position and the lit buttons."""
     lit = [action.name for action in ACTIONS if action.active and action.active(state)]
     return {"layer": state.unit.layer, "unit": state.unit.channel, "lit": lit, "quit": state.quit}
 
@@ -87,7 +87,7 @@ def _html(layers: Sequence[Layer], *, may_quit: bool) -> str:
     return (
         f'<div id="deepvis" data-keys="{escape(json.dumps(keys))}">'
         '<img id="deepvis-picture" width="1280" height="720" decoding="async" '
-        'alt="What the network sees, the maps of the chosen layer and what drives the chosen unit">'
+        'alt="The network input, the maps of the selected layer and what drives the selected unit">'
         '<p id="deepvis-said" role="alert"></p>'
         f'<label class="layers">Layer <select id="deepvis-layer">{choices}</select></label>'
         f'<div class="groups">{groups}</div></div>'

@@ -1,4 +1,4 @@
-"""The live look, put together, and its loop."""
+"""Assembles a live session and its loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgecat_runtime.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Live:
-    """The parts of a live look: the state, where frames come from, what answers, the picture."""
+    """The parts of a live session: the state, the frame source, the classifier and the view."""
 
     desk: Desk
     stage: Stage
@@ -33,13 +33,13 @@ class Live:
     def pipeline(
         self, sinks: Sequence[Sink] = (), *, stop: Event, max_frames: int | None = None
     ) -> Pipeline:
-        """Make the loop; it ends when `stop` is set, which the user's `quit` does as well."""
+        """Make the loop; it ends when `stop` is set, which the `quit` action does too."""
         self.desk.listen(lambda state: stop.set() if state.quit else None)
         return Pipeline(
             self.stage,
             self.looker,
             [self.show, *sinks],
-            smooth=False,  # each frame's own answer, as its maps are
+            smooth=False,  # per-frame predictions, to match the maps
             max_frames=max_frames,
             stop=stop,
         )
@@ -56,14 +56,14 @@ def open_live(
     give_up: float | None = None,
     wait: bool = False,
 ) -> Iterator[Live]:
-    """Open what a live look needs, and close it at the end.
+    """Open everything that a live session needs, and close it at the end.
 
     Args:
         probe: the network.
-        results: what is known of its units.
-        source: as `open_source` takes it; empty: still pictures alone.
-        pictures: still ones.
-        options: how to open the source.
+        results: stored results about its units.
+        source: as for `open_source`; empty: still images only.
+        pictures: files of still images.
+        options: options of the source.
         give_up: as for `Camera`.
         wait: likewise.
 
@@ -81,10 +81,10 @@ def open_live(
 
 
 def run_with_window(pipeline: Pipeline, window: Window, stop: Event) -> None:
-    """Run the loop in a thread beside the window, which has to have the main one.
+    """Run the loop in a background thread; the window needs the main thread.
 
     Raises:
-        EdgecatError: what ended the loop.
+        EdgecatError: the error that ended the loop.
     """
     errors: list[Exception] = []
 

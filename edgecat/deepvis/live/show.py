@@ -1,4 +1,4 @@
-"""The loop's output: the newest picture, composed once for all who look at it."""
+"""The loop's output: the newest view, composed once for all viewers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edgecat.deepvis.live.stage import Stage
 from edgecat.deepvis.live.view import Composed
 from edgecat.deepvis.state import State
 from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
@@ -19,21 +20,21 @@ _LOOKED_SECONDS = 2.0
 
 
 class Show(Sink):
-    """Composes the live picture in the loop's thread, while somebody looks at it.
+    """Composes the live view on the loop's thread while there are viewers.
 
     Args:
-        looker: that answered the frame.
-        desk: is told how the grid is laid out.
-        stage: where frames come from.
-        width: of the picture, in pixels.
+        looker: the classifier of the frames.
+        desk: receives the layout of the grid.
+        stage: the frame source.
+        width: of the image, in pixels.
         height: likewise.
 
     Attributes:
-        newest: the picture, and what lies where in it; None before the first one.
-        clock: durations of one look and composition.
+        newest: the image and its layout; None before the first one.
+        clock: durations of inspection and composition.
     """
 
-    name = "the live picture"
+    name = "the live view"
     inline = True
 
     def __init__(
@@ -46,7 +47,7 @@ class Show(Sink):
         self.clock = Clock()
 
     def picture(self) -> Image | None:
-        """Return the newest picture, and keep them coming; for any thread. None: none yet."""
+        """Return the newest image, None if there is none yet, and request more; thread-safe."""
         was_idle = perf_counter() - self._looked_at > _LOOKED_SECONDS
         self._looked_at = perf_counter()
         if was_idle:
@@ -55,20 +56,20 @@ class Show(Sink):
         return None if newest is None else newest.image
 
     def click(self, x: float, y: float) -> State:
-        """Select what lies at shares of 0..1 of the picture's width and height."""
+        """Select the item at a relative position, 0..1 of the image's width and height."""
         newest = self.newest
         unit = newest.at(x, y) if newest is not None else None
         return self._desk.state if unit is None else self._desk.select(unit)
 
     def write(self, answer: Answer, picture: Image) -> None:
-        """Compose the picture of one answer, if somebody looks."""
+        """Compose the view of one answer, if there are viewers."""
         start = perf_counter()
         if start - self._looked_at > _LOOKED_SECONDS:
             return
         view = self._looker.look(
             source=answer.frame.source,
             fps=answer.fps,
-            notice="no signal" if self._stage.state == "no signal" else "",
+            notice=state.value if (state := self._stage.state) is Status.NO_SIGNAL else "",
         )
         composed = compose(view, *self._size)
         if composed.grid is not None:

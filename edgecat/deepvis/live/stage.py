@@ -1,4 +1,4 @@
-"""Where the frames come from: the camera, a frame of it that stays, or still pictures."""
+"""The frame source: the camera, a frozen frame, or still images."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.files import natural_key
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.model.status import Status
 
 log = logging.getLogger("edgecat_runtime")
 
-_HEARTBEAT = 1.0  # seconds after which a picture that stays is answered anew
+_HEARTBEAT = 1.0  # seconds after which an unchanged frame is classified again
 
 
 class Stage(Camera):
-    """A camera whose frames the state chooses, and that gives its frame again when that changes.
+    """A camera whose frames the state selects; a state change repeats the current frame.
 
-    A film starts anew at its end.
+    A film restarts at its end.
     """
 
     _desk: Desk | None = None
@@ -42,29 +43,29 @@ class Stage(Camera):
     _given_at = 0.0
 
     def follow(self, desk: Desk, text: str, pictures: Sequence[Path]) -> None:
-        """Let a desk choose, from now on, between this source and still pictures.
+        """Let a desk switch between this source and still images from now on.
 
         Args:
-            desk: whose state counts.
-            text: the source's, to start it anew; empty where there is nothing but pictures.
+            desk: holds the state.
+            text: of the source, to restart it; empty if there are only images.
             pictures: files.
         """
         self._desk, self._text, self._pictures = desk, text, pictures
         desk.listen(self._wake)
 
     def again(self) -> None:
-        """Give the frame once more, though nothing has changed."""
+        """Repeat the frame, although nothing has changed."""
         self._given = None
         self._wake()
 
     def check(self) -> None:
-        """Look after the source as any camera does; a film begins again."""
+        """Maintain the source as `Camera` does; restart a film at its end."""
         super().check()
-        if self.state == "ended" and self._text:
+        if self.state is Status.ENDED and self._text:
             self.switch(self._text)
 
     def take(self) -> Frame | None:
-        """Return a new frame, or the old one where the state or the signal is another."""
+        """Return a new frame, or the old one if the state or the signal has changed."""
         fresh = super().take()
         if self._desk is None:
             return fresh
@@ -74,7 +75,7 @@ class Stage(Camera):
             self._kept = fresh
         frame = self._picture(state.picture) if state.still else self._kept
         if state.frozen and frame is None:
-            frame = self._kept = fresh  # the first one is needed all the same
+            frame = self._kept = fresh  # the first frame is needed in any case
         is_new = (state, self.state) != self._given or (frame is fresh and fresh is not None)
         if frame is None or not (is_new or (stays and now - self._given_at > _HEARTBEAT)):
             return None
@@ -84,7 +85,7 @@ class Stage(Camera):
         return replace(frame, captured=now, time=time.time(), camera=self.number)
 
     def _picture(self, number: int) -> Frame | None:
-        """Read a still picture, once; one that is broken is grey."""
+        """Read a still image, cached; a damaged one is grey."""
         if self._still is None or self._still[0] != number:
             path = self._pictures[number]
             try:
@@ -102,7 +103,7 @@ class Stage(Camera):
 
 
 class Nothing(Source):
-    """No camera: still pictures alone are looked at."""
+    """The source without a camera: still images only."""
 
     name = "pictures"
     live = True
@@ -113,22 +114,22 @@ class Nothing(Source):
         self._closed = Event()
 
     def read(self) -> Shot | None:
-        """Wait until it is over."""
+        """Wait until it is released."""
         self._closed.wait()
         return None
 
     def cancel(self) -> None:
-        """Let `read` return."""
+        """Make `read` return."""
         self._closed.set()
 
     close = cancel
 
 
 def find_pictures(text: str) -> list[Path]:
-    """List the pictures that a folder, a glob or a file means; none of any other source.
+    """List the images in a folder, a glob or a file; empty for any other source.
 
     Raises:
-        UserError: a folder without pictures.
+        UserError: a folder without images.
     """
     path = Path(text)
     if path.is_dir():
@@ -141,7 +142,7 @@ def find_pictures(text: str) -> list[Path]:
     kept = [one for one in kept if not one.name.startswith(".")]
     if path.is_dir() and not kept:
         wanted = " ".join(PICTURE_SUFFIXES)
-        raise UserError(f"the folder {text} holds no pictures; expected {wanted}. Check the path")
+        raise UserError(f"the folder {text} contains no images; expected {wanted}. Check the path")
     return sorted(kept, key=natural_key)
 
 
@@ -154,13 +155,13 @@ def open_stage(
     give_up: float | None = None,
     wait: bool = False,
 ) -> Stage:
-    """Open a source, or none where its text is empty; raises as `Camera.open`.
+    """Open a source, or none if `text` is empty; raises as `Camera.open`.
 
     Args:
-        text: as `open_source` takes it.
-        desk: whose state counts.
-        pictures: still ones beside it.
-        options: how to open it; a film is played at its own rate.
+        text: as for `open_source`.
+        desk: holds the state.
+        pictures: files of still images.
+        options: options of the source; a film is played at its own frame rate.
         give_up: as for `Camera`.
         wait: likewise.
     """

@@ -1,4 +1,4 @@
-"""What the live picture is made from, and what lies where in it."""
+"""The inputs of the live view, and its layout."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgecat_runtime.types import Image, Values
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a unit beforehand.
+    """Stored results about a unit.
 
     Attributes:
-        synthesised: the picture that drives it most.
-        top: the parts of the data set's pictures that drive it most, three by three.
+        synthesised: the image synthesised to excite it.
+        top: the parts of the data set's images that excite it most, in a 3 x 3 grid.
         back: their deconvolutions.
-        missing: sentences on how to make what is None.
+        missing: messages on how to compute what is None.
     """
 
     synthesised: Image | None = None
@@ -37,22 +37,22 @@ class About:
 
 @dataclass(frozen=True)
 class View:
-    """All that the picture is made from.
+    """The inputs of the live view.
 
     Attributes:
-        state: what is to be shown.
-        layers: of the network.
-        labels: of its classes.
-        seen: what it said to the frame.
-        maps: of the layer shown, or derivatives to them: (units, rows, columns) or (units,).
-        back: the target, taken back to the pixels: (height, width, 3); None where not asked for.
-        heat: where the answer comes from: (rows, columns); None where not asked for.
-        filters: of the first layer; None where not asked for.
-        about: the unit; None where not asked for.
-        network: its name.
-        source: where the frame comes from.
-        fps: pictures a second.
-        notice: news of the source, such as `no signal`; empty where all is well.
+        state: the state to show.
+        layers: the network's layers.
+        labels: class labels.
+        seen: the network's outputs for the frame.
+        maps: of the layer shown, or derivatives by them: (units, rows, columns) or (units,).
+        back: the target, back-propagated to the pixels: (height, width, 3); None if not requested.
+        heat: Grad-CAM of the prediction: (rows, columns); None if not requested.
+        filters: of the first layer; None if not requested.
+        about: the unit's results; None if not requested.
+        network: name of the network.
+        source: name of the frame source.
+        fps: frames per second.
+        notice: status of the source, such as `no signal`; empty if it is fine.
     """
 
     state: State
@@ -77,14 +77,14 @@ class View:
 
 @dataclass
 class Composed:
-    """The picture, and what lies where in it.
+    """A composed image and its layout.
 
     Attributes:
-        image: uint8 (height, width, 3) BGR; never changed once it is shown.
-        state: that it shows.
-        notice: that it shows.
-        grid: the tiles of all maps, None where they are not shown, and where it lies.
-        strip: where the names of which layers are.
+        image: uint8 (height, width, 3) BGR; immutable once shown.
+        state: the state shown.
+        notice: the notice shown.
+        grid: the tiles of all maps and their box; None if they are not shown.
+        strip: the boxes of the layer names.
     """
 
     image: Image
@@ -94,7 +94,7 @@ class Composed:
     strip: list[tuple[Box, int]] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> Unit | None:
-        """Return the unit, or the first one of the layer, at shares of 0..1 of width and height."""
+        """Return the unit, or the layer's first one, at a relative position 0..1."""
         height, width = self.image.shape[:2]
         x, y = x * width, y * height
         if self.grid is not None and self.grid[0].holds(x, y):

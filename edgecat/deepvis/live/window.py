@@ -1,4 +1,4 @@
-"""The window: one of the two faces."""
+"""The desktop window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgecat.deepvis.live.show import Show
 from edgecat_runtime.system.opencv import cv2_module
 
 _WAIT_MS = 20
-# What `waitKeyEx` returns: X11's key symbols, Windows' scan codes, Cocoa's function keys.
+# Results of `waitKeyEx`: X11 key symbols, Windows scan codes, Cocoa function keys.
 _CODES = {
     "ArrowLeft": (0xFF51, 0x250000, 0xF702),
     "ArrowUp": (0xFF52, 0x260000, 0xF700),
@@ -28,9 +28,9 @@ _NAMES = {code: name for name, codes in _CODES.items() for code in codes}
 
 
 def key_from_code(code: int) -> str:
-    """Name the key behind a code of `cv2.waitKeyEx` as browsers do; empty where there is none.
+    """Return the browser name of the key for a code of `cv2.waitKeyEx`; empty if there is none.
 
-    GTK adds what lock keys are on above the lowest 16 bits; Windows keeps its own codes there.
+    GTK sets the state of the lock keys above the lowest 16 bits; Windows puts its own codes there.
     """
     if code < 0:
         return ""
@@ -41,12 +41,12 @@ def key_from_code(code: int) -> str:
 
 
 class Window:
-    """The live picture in a window of its own; in the main thread, as window systems insist.
+    """The live view in a window; runs on the main thread, as window systems require.
 
     Args:
-        show: the picture.
-        desk: takes the keys.
-        title: of the window.
+        show: the live view.
+        desk: receives the keys.
+        title: window title.
     """
 
     def __init__(self, show: Show, desk: Desk, title: str) -> None:
@@ -54,7 +54,7 @@ class Window:
         self._cv2: Any = cv2_module()
 
     def run(self, stop: Event) -> None:
-        """Show every new picture, until `stop` is set, which closing the window does as well."""
+        """Show every new image until `stop` is set, which closing the window does too."""
         cv2, shown = self._cv2, None
         cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(self._title, WIDTH, HEIGHT)
@@ -71,11 +71,11 @@ class Window:
         cv2.destroyAllWindows()
 
     def on_key(self, code: int) -> bool:
-        """Do what the key behind a code of `cv2.waitKeyEx` is bound to; whether it is bound."""
+        """Run the action bound to a key code of `cv2.waitKeyEx`; return whether there is one."""
         return self._desk.press(key_from_code(code))
 
     def on_mouse(self, event: int, x: int, y: int, flags: int = 0, data: object = None) -> None:
-        """Select the unit or layer that is clicked, at pixels of the picture."""
+        """Select the clicked unit or layer, at pixels of the image."""
         picture = self._show.picture()
         if event == self._cv2.EVENT_LBUTTONDOWN and picture is not None:
             self._show.click(x / picture.shape[1], y / picture.shape[0])

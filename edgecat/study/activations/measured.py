@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The measurements."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PROBE = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(PlainStudy):
-    """Plain VGG-like networks without batch norm, their activations exchanged.
+    """Plain VGG-like networks without batch norm, with different activations.
 
     Attributes:
-        kinds: activations.
-        depths: at which the gradient is measured before anything is learnt.
-        trained: those of `depths` that learn as well.
-        optimizer: by which they learn.
+        kinds: names of the activations.
+        depths: depths at which the initial gradient is measured.
+        trained: those of `depths` that are trained as well.
+        optimizer: name of the optimiser.
     """
 
     kinds: tuple[str, ...] = ("sigmoid", "tanh", "relu", "leaky_relu")
@@ -35,12 +35,12 @@ class Measurements(PlainStudy):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw and passes to make."""
+        """Number of images to draw and epochs to train."""
         learning = len(self.kinds) * len(self.trained) * self.seeds * self.epochs
         return self.pictures + self.validation + learning
 
     def measure(self, advance: Advance) -> tuple[Material, list[Gradients], list[Course]]:
-        """Measure the gradients at the start, then let some networks learn."""
+        """Measure the initial gradients, then train some of the networks."""
         found = self.found(advance)
         starts = [
             self._start(found, kind, depth, seed)
@@ -97,13 +97,13 @@ class Measurements(PlainStudy):
 
 @dataclass(frozen=True)
 class Gradients:
-    """How much of the error reaches each layer of one network before it has learnt.
+    """The gradient that reaches each layer of an untrained network.
 
     Attributes:
         kind: the activation.
-        depth: layers with weights.
-        seed: of the weights.
-        weights: norms of the gradient by each layer's weights, from the input on.
+        depth: number of layers with weights.
+        seed: seed of the weights.
+        weights: norms of the gradient by each layer's weights, from the input.
         outputs: norms of the gradient by each layer's outputs before the activation.
     """
 
@@ -115,9 +115,9 @@ class Gradients:
 
     @property
     def factor(self) -> float:
-        """By what each convolution multiplies the gradient on its way back: a geometric mean.
+        """The factor by which each convolution scales the gradient: a geometric mean.
 
-        Max pooling passes the norm on as it is, so the layers alone count.
+        Max pooling preserves the norm, so only the layers count.
         """
         first, last = self.outputs[0], self.outputs[-2]
         return float((first / last) ** (1 / (len(self.outputs) - 2)))
@@ -125,16 +125,16 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Course:
-    """How one network learnt: before the first pass and after each.
+    """The history of one training run: before the first epoch and after each.
 
     Attributes:
         kind: the activation.
-        depth: layers with weights.
-        seed: of weights and order.
-        rate: of learning, found for this activation and depth.
-        loss: on the training pictures, in nats.
-        accuracy: on the validation pictures.
-        gradients: norms by the weights of each layer.
+        depth: number of layers with weights.
+        seed: seed of weights and order.
+        rate: learning rate found for this activation and depth.
+        loss: on the training images, in nats.
+        accuracy: on the validation images.
+        gradients: gradient norms by each layer's weights.
     """
 
     kind: str

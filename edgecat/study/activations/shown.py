@@ -1,4 +1,4 @@
-"""What was found, in sentences, plots and tables."""
+"""The findings in sentences, plots and tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgecat.study.plots import Panel, band, drawn
 from edgecat.study.words import short
 
 THEORY = 0.25
-"""The greatest slope of the sigmoid, 1 / (1 + exp(-x)), at 0."""
+"""The maximum derivative of the sigmoid, 1 / (1 + exp(-x)), at 0."""
 _COLOURS = dict(zip(("sigmoid", "tanh", "relu", "leaky_relu"), COLOURS, strict=False))
 _NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
 
@@ -23,7 +23,7 @@ _NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
 def outcome(
     study: Measurements, found: Material, starts: list[Gradients], courses: list[Course]
 ) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     deep = max(study.trained)
     ratio = vanished(starts, deep)
     factors = {kind: _mean_factor(starts, kind, deep) for kind in study.kinds}
@@ -35,15 +35,15 @@ def outcome(
     final = {key: float(np.mean([c.accuracy[-1] for c in runs])) for key, runs in last.items()}
     return Outcome(
         lead=f"Plain networks of 3x3 convolutions, {min(study.depths)} to {max(study.depths)} "
-        f"layers deep, without batch norm, looked at {found.about}: {', '.join(found.labels)}.",
+        f"layers deep, without batch norm, on {found.about}: {', '.join(found.labels)}.",
         finding=finding(ratio, factors, final, deep, 1 / len(found.labels)),
         facts=[
             (
                 short(ratio),
-                f"times weaker: the first layer's gradient with sigmoids, depth {deep}",
+                f"times weaker first-layer gradient with sigmoids at depth {deep}",
             ),
-            (f"{factors['sigmoid']:.3f}", f"of it is left by each sigmoid layer; theory: {THEORY}"),
-            (f"{factors['relu']:.2f}", "of it is left by each ReLU layer"),
+            (f"{factors['sigmoid']:.3f}", f"gradient factor per sigmoid layer; theory: {THEORY}"),
+            (f"{factors['relu']:.2f}", "gradient factor per ReLU layer"),
         ],
         sections=_sections(study, starts, courses, factors, deep),
         tables={"": _courses_table(courses), "start": _starts_table(starts)},
@@ -58,7 +58,7 @@ def outcome(
 
 
 def vanished(starts: Sequence[Gradients], depth: int) -> float:
-    """How many times smaller the first layer's gradient is with sigmoids than with ReLUs."""
+    """Return the ratio of the first layer's gradient with ReLUs to that with sigmoids."""
     norms = {
         kind: np.mean([np.log(g.weights[0]) for g in starts if (g.kind, g.depth) == (kind, depth)])
         for kind in ("relu", "sigmoid")
@@ -73,39 +73,39 @@ def finding(
     depth: int,
     chance: float,
 ) -> tuple[str, str]:
-    """Say in two sentences what the figures show.
+    """Summarise the figures in two sentences.
 
     Args:
         ratio: from `vanished`.
-        factors: by which each layer multiplies the gradient, by activation.
-        final: accuracy after the last pass, by activation and depth.
-        depth: of the deepest networks that learnt.
+        factors: factor by which each layer scales the gradient, by activation.
+        final: accuracy after the last epoch, by activation and depth.
+        depth: of the deepest trained networks.
         chance: the accuracy of guessing.
     """
     sigmoid = factors["sigmoid"]
     near = "as the theory says" if sigmoid <= 1.1 * THEORY else "more than the theory allows"
     first = (
-        f"Before anything is learnt, {short(ratio)} times less of the error reaches the first of "
-        f"{depth} layers with sigmoids than with ReLUs: each sigmoid layer passes on "
+        f"Before training, the gradient at the first of {depth} layers is {short(ratio)} times "
+        f"smaller with sigmoids than with ReLUs: each sigmoid layer passes on "
         f"{sigmoid:.2f} of the gradient, {near} (at most 1/4), and each ReLU layer "
         f"{factors['relu']:.2f}."
     )
     if ratio < 10:
         first = (
-            f"The gradient does not vanish here: at depth {depth} the first layer's is only "
-            f"{ratio:.1f} times smaller with sigmoids than with ReLUs, against the lecture."
+            f"The gradient does not vanish here: at depth {depth}, that of the first layer is only "
+            f"{ratio:.1f} times smaller with sigmoids than with ReLUs, contrary to the lecture."
         )
     shares = {kind: final[kind, depth] for kind in factors}
     told = ", ".join(f"{_name(kind)} {share:.0%}" for kind, share in shares.items())
     gain = shares["relu"] - shares["sigmoid"]
     verdict = (
-        "the deep network learns with ReLUs and not with sigmoids, as the lecture says"
+        "the deep network trains with ReLUs but not with sigmoids, as the lecture says"
         if gain > 0.04 and shares["sigmoid"] < chance + 0.02
-        else "ReLUs learn better than sigmoids, which still learn something"
+        else "ReLUs train better than sigmoids, which still learn something"
         if gain > 0.04
-        else "the ReLUs' advantage does not show in the answers here, against the lecture"
+        else "ReLUs show no advantage in accuracy here, contrary to the lecture"
     )
-    return first, f"After the last pass, {told} of the new pictures are right: {verdict}."
+    return first, f"After the last epoch, the validation accuracy is {told}: {verdict}."
 
 
 def _sections(
@@ -117,10 +117,10 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "Before anything is learnt",
-            "The norm of the loss's gradient by the weights of each layer: what the optimiser has "
-            f"to go by. Left: through the {deep} layers, of which 1 sees the picture. Right: the "
-            "first layer's, in networks of different depth.",
+            "Before training",
+            "The norm of the loss gradient by the weights of each layer, which the optimiser works "
+            f"with. Left: by layer, for {deep} layers; layer 1 sees the image. Right: the "
+            "first layer, by depth of the network.",
             drawn(
                 [_through_layers(study, starts, deep), _by_depth(study, starts)],
                 "Gradient norms by layer and by depth",
@@ -128,31 +128,31 @@ def _sections(
         ),
         _factors_section(factors, deep),
         Section(
-            "While it learns",
-            "Each network by Adam, at the best of three rates around that which the learning-rate "
-            "finder suggests for it. Loss on the "
-            "pictures it learns from; answers on pictures it has not seen.",
-            drawn(_learning_panels(study, courses), "Loss and accuracy while learning"),
+            "During training",
+            "Each network is trained with Adam, at the best of three rates around the one that the "
+            "learning-rate finder suggests. Training loss and validation "
+            "accuracy.",
+            drawn(_learning_panels(study, courses), "Loss and accuracy during training"),
         ),
         Section(
-            "The first layer while it learns",
-            "The gradient that reaches the first layer, pass by pass.",
-            drawn(_first_panels(study, courses), "First layer's gradient while learning"),
+            "The first layer during training",
+            "The gradient that reaches the first layer, per epoch.",
+            drawn(_first_panels(study, courses), "First layer's gradient during training"),
         ),
     ]
 
 
 def _factors_section(factors: Mapping[str, float], deep: int) -> Section:
     return Section(
-        "By how much each layer weakens it",
-        "By what a layer multiplies the gradient on its way back to the input, the geometric "
-        f"mean over the convolutions, {deep} layers deep: the activation's slope times what "
-        "the weights make of it. He et al. draw the weights for ReLUs larger by "
-        "the root of 2, since half of them are off, and those for tanh are drawn 5/3 as "
-        "large. The slope of a sigmoid is 1/4 where it is steepest: after seven such layers "
-        "less than a ten-thousandth is left.",
+        "Attenuation per layer",
+        "The factor by which a layer scales the gradient on its way back to the input, geometric "
+        f"mean over the convolutions, at {deep} layers: the activation's derivative times the "
+        "effect of the weights. He et al. scale the weights for ReLUs up by "
+        "the square root of 2, since half of the units are inactive, and those for tanh by "
+        "5/3. The derivative of a sigmoid is at most 1/4: after seven layers "
+        "less than a ten-thousandth of the gradient is left.",
         table(
-            ("activation", "factor a layer", f"after {deep - 2} layers", "greatest slope"),
+            ("activation", "factor per layer", f"after {deep - 2} layers", "maximum derivative"),
             [
                 (_name(k), f"{f:.3f}", f"{f ** (deep - 2):.2g}", _slope(k))
                 for k, f in factors.items()
@@ -174,9 +174,7 @@ def _through_layers(study: Measurements, starts: list[Gradients], deep: int) -> 
         )
         for kind in study.kinds
     ]
-    return Panel(
-        f"{deep} layers deep", "layer", "norm of its gradient", lines, log_y=True, legend="best"
-    )
+    return Panel(f"{deep} layers", "layer", "gradient norm", lines, log_y=True, legend="best")
 
 
 def _by_depth(study: Measurements, starts: list[Gradients]) -> Panel:
@@ -195,7 +193,7 @@ def _by_depth(study: Measurements, starts: list[Gradients]) -> Panel:
         for kind in study.kinds
     ]
     return Panel(
-        "The first layer", "depth of the network", "norm of its gradient", lines, log_y=True,
+        "First layer", "depth of the network", "gradient norm", lines, log_y=True,
         ticks=study.depths, legend="",
     )  # fmt: skip
 
@@ -204,7 +202,7 @@ def _learning_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
     panels = []
     passes = range(study.epochs + 1)
     for depth in study.trained:
-        for up, title in (("loss in nats", "loss"), ("right", "right answers")):
+        for up, title in (("loss in nats", "loss"), ("accuracy", "accuracy")):
             lines = [
                 band(
                     _name(kind),
@@ -218,16 +216,16 @@ def _learning_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
                 )
                 for kind in study.kinds
             ]
-            panels.append(Panel(f"{depth} layers: {title}", "pass over the pictures", up, lines))
+            panels.append(Panel(f"{depth} layers: {title}", "epoch", up, lines))
     return panels
 
 
 def _first_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
     return [
         Panel(
-            f"{depth} layers deep",
-            "pass over the pictures",
-            "norm of the first layer's gradient",
+            f"{depth} layers",
+            "epoch",
+            "first-layer gradient norm",
             [
                 band(
                     _name(kind),

@@ -1,8 +1,8 @@
-"""Which architecture for the same little training? AlexNet, VGG, GoogLeNet, Inception, ResNet.
+"""Which architecture for a short training? AlexNet, VGG, GoogLeNet, Inception, ResNet.
 
-All are thinned by the same factor, see the same pictures of the same size, end in global average
-pooling, have batch norm and learn by the same recipe: their shapes are compared, not what they
-reached on a million photographs, for which the papers named in `edgecat.models.registry` stand.
+All have the same channel multiplier, images and input size, end in global average
+pooling, use batch norm and are trained with the same recipe: this compares their structure, not
+their results on ImageNet, for which see the papers named in `edgecat.models.registry`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["Architectures"]
 
 @dataclass(frozen=True, kw_only=True)
 class Architectures(Measurements):
-    """The lecture's networks, thin, through the same short training."""
+    """The lecture's networks at reduced width, with the same short training."""
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Train each with every seed, then export the first of each and time them in turns."""
+        """Train each with every seed, then export the first of each and benchmark them."""
         return outcome(self, *self.measure(advance))

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The measurements."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ NAMES = {
     "inception_v3": "Inception v3 (2015)",
     "resnet18": "ResNet18 (2015)",
 }
-"""The lecture's five, in the order of their papers."""
+"""The lecture's five networks, by date of publication."""
 
 RATE, _DECAY = 0.05, 5e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(PictureStudy):
-    """The lecture's networks, thin, through the same short training.
+    """The lecture's networks at reduced width, with the same short training.
 
     Attributes:
-        names: of architectures, as in the registry.
-        size: height and width of the pictures in pixels; Inception takes none below 75.
+        names: names of the architectures, as in the registry.
+        size: height and width of the images in pixels; Inception needs 75 or more.
         width: channel multiplier.
-        pictures: to learn from.
-        validation: to judge by.
-        epochs: passes over the pictures.
-        batch: pictures a step.
-        seconds: to time each exported network.
+        pictures: number of training images.
+        validation: number of validation images.
+        epochs: number of epochs.
+        batch: batch size.
+        seconds: benchmark duration per exported network.
     """
 
     names: tuple[str, ...] = tuple(NAMES)
@@ -68,12 +68,12 @@ class Measurements(PictureStudy):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw, passes to make, and networks to export and to time."""
+        """Number of images to draw, epochs to train, and networks to export and benchmark."""
         learning = len(self.names) * (self.seeds * self.epochs + 2)
         return self.pictures + self.validation + learning
 
     def measure(self, advance: Advance) -> tuple[Material, list[Course], list[Sized]]:
-        """Train each with every seed, then export the first of each and time them in turns."""
+        """Train each with every seed, then export the first of each and benchmark them."""
         found = self.found(advance)
         courses: list[Course] = []
         models: dict[str, nn.Module] = {}
@@ -87,7 +87,7 @@ class Measurements(PictureStudy):
         return found, courses, [self._sized(n, cards, latency) for n in self.names]
 
     def card(self, name: str, labels: tuple[str, ...]) -> ModelCard:
-        """Describe one of the networks."""
+        """Return the card of one of the networks."""
         card = architecture(name).card(
             labels,
             size=self.size,
@@ -130,14 +130,14 @@ class Measurements(PictureStudy):
 
 
 def _mirrored(pictures: Pictures, random: torch.Generator) -> Pictures:
-    """Pictures, half of them with left and right exchanged."""
+    """Flip half of the images horizontally."""
     chosen = torch.rand(len(pictures), 1, 1, 1, generator=random) < 0.5
     images = torch.where(chosen, pictures.images.flip(3), pictures.images)
     return Pictures(images, pictures.labels)
 
 
 def _step(model: nn.Module, stepper: Optimizer, part: Pictures) -> None:
-    """Learn from a batch, with the auxiliary classifiers of networks that have them."""
+    """Train on a batch, including auxiliary classifiers."""
 
     def of_logits(logits: Tensor) -> Tensor:
         return cross_entropy(logits, part.labels)
@@ -150,13 +150,13 @@ def _step(model: nn.Module, stepper: Optimizer, part: Pictures) -> None:
 
 @dataclass(frozen=True)
 class Course:
-    """How one network learnt.
+    """The history of one training run.
 
     Attributes:
-        name: of the architecture.
-        seed: of weights and order.
-        accuracy: on the validation pictures, after each pass.
-        seconds: that the learning took.
+        name: name of the architecture.
+        seed: seed of weights and order.
+        accuracy: on the validation images, after each epoch.
+        seconds: training time.
     """
 
     name: str
@@ -167,13 +167,13 @@ class Course:
 
 @dataclass(frozen=True)
 class Sized:
-    """What a network costs.
+    """The cost of a network.
 
     Attributes:
-        name: of the architecture.
-        here: as it learnt here.
-        latency: of one frame as it learnt here, ONNX Runtime fp32 on one thread, median, in ms.
-        published: as published, for 1,000 classes.
+        name: name of the architecture.
+        here: of the trained network.
+        latency: of the trained network at batch 1, ONNX Runtime fp32 on one thread, median in ms.
+        published: of the published network, for 1,000 classes.
         published_size: height and width of its input in pixels.
     """
 
@@ -190,7 +190,7 @@ def latencies(
     seconds: float,
     advance: Advance = lambda steps: None,
 ) -> dict[str, float]:
-    """Export networks and time one frame of each in turns: medians in ms, ONNX Runtime, a thread.
+    """Export networks and benchmark them interleaved: ONNX Runtime, one thread, medians in ms.
 
     Raises:
         BackendMissing: ONNX Runtime is not installed.

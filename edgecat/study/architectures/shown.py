@@ -1,4 +1,4 @@
-"""What was found, in sentences, plots and tables."""
+"""The findings in sentences, plots and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = dict(zip(NAMES, COLOURS, strict=False))
 def outcome(
     study: Measurements, found: Material, courses: Sequence[Course], sized: Sequence[Sized]
 ) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     accuracy = {s.name: [c.accuracy[-1] for c in courses if c.name == s.name] for s in sized}
     seconds = {s.name: [c.seconds for c in courses if c.name == s.name] for s in sized}
     best = max(accuracy, key=lambda name: float(np.mean(accuracy[name])))
@@ -27,13 +27,13 @@ def outcome(
     heavy = max(sized, key=lambda s: s.here.macs)
     return Outcome(
         lead=f"Networks at {study.width:g} of their published width, with batch norm and global "
-        f"average pooling, each {study.epochs} times over {found.about}: "
+        f"average pooling, each trained for {study.epochs} epochs on {found.about}: "
         f"{', '.join(found.labels)}.",
         finding=finding(accuracy, sized, study.epochs * study.pictures),
         facts=[
-            (f"{float(np.mean(accuracy[best])):.1%}", f"right: {_name(best)}, the best here"),
-            (f"{fast.latency:.2f} ms", f"a frame: {_name(fast.name)}, the fastest"),
-            (f"{heavy.here.macs / 1e6:,.0f} M", f"multiply-adds: {_name(heavy.name)}, the most"),
+            (f"{float(np.mean(accuracy[best])):.1%}", f"best accuracy: {_name(best)}"),
+            (f"{fast.latency:.2f} ms", f"lowest latency: {_name(fast.name)}"),
+            (f"{heavy.here.macs / 1e6:,.0f} M", f"most multiply-adds: {_name(heavy.name)}"),
         ],
         sections=_sections(study, courses, sized, accuracy, seconds),
         tables={"": _table(courses, sized), "courses": _courses_table(courses)},
@@ -54,42 +54,42 @@ def outcome(
 def finding(
     accuracy: Mapping[str, Sequence[float]], sized: Sequence[Sized], seen: int
 ) -> tuple[str, str]:
-    """Say in two sentences what the figures show.
+    """Summarise the figures in two sentences.
 
     Args:
-        accuracy: of each seed, by architecture.
-        sized: what each costs.
-        seen: pictures that each learnt from, the same one counted every time.
+        accuracy: per seed, by architecture.
+        sized: cost of each.
+        seen: training images times epochs.
     """
     order = sorted(accuracy, key=lambda name: -float(np.mean(accuracy[name])))
     told = ", ".join(f"{_name(n)} {float(np.mean(accuracy[n])):.0%}" for n in order)
     first, second = (accuracy[name] for name in order[:2])
     clear = (
-        f"{_name(order[0])} is ahead in every seed"
+        f"{_name(order[0])} is ahead for every seed"
         if min(first) > max(second)
-        else f"between {_name(order[0])} and {_name(order[1])} the seeds decide"
+        else f"{_name(order[0])} and {_name(order[1])} differ by less than the seeds do"
     )
     known = [name for name in NAMES if name in accuracy]
     rank = "; "
     if "alexnet" in known and "resnet18" in known:
         old, new = accuracy["alexnet"], accuracy["resnet18"]
         rank += (
-            "the newest beats the oldest, in the lecture's order"
+            "the newest beats the oldest, as in the lecture"
             if min(new) > max(old)
-            else "the oldest beats the newest, against the lecture's order"
+            else "the oldest beats the newest, contrary to the lecture"
             if min(old) > max(new)
-            else "the oldest and the newest do not differ by more than the seeds do, so the "
-            "lecture's order does not show"
+            else "the oldest and the newest differ by no more than the seeds do, so the "
+            "lecture's ranking is not confirmed"
         )
     return (
-        f"After the same {seen:,} pictures, right answers are {told}: {clear}"
+        f"After the same {seen:,} training images, the accuracies are {told}: {clear}"
         f"{rank if rank != '; ' else ''}.",
         _price(sized),
     )
 
 
 def _price(sized: Sequence[Sized]) -> str:
-    """Say whether time follows arithmetic."""
+    """Say whether latency follows arithmetic."""
     heavy, light = (pick(sized, key=lambda s: s.here.macs) for pick in (max, min))
     slow, quick = (pick(sized, key=lambda s: s.latency) for pick in (max, min))
     than = "" if (heavy, light) == (slow, quick) else f" as {_name(quick.name)}"
@@ -100,8 +100,8 @@ def _price(sized: Sequence[Sized]) -> str:
     return (
         f"{_name(heavy.name)} takes {heavy.here.macs / light.here.macs:.0f} times the "
         f"multiply-adds of {_name(light.name)} and {who}{slow.latency / quick.latency:.1f} times "
-        f"as long{than}: time {verdict} arithmetic, of which {_name(dense)} does "
-        f"{per[dense] / per[thin]:.1f} times as much in a millisecond as {_name(thin)}."
+        f"as long{than}: latency {verdict} arithmetic; {_name(dense)} does "
+        f"{per[dense] / per[thin]:.1f} times as many multiply-adds per ms as {_name(thin)}."
     )
 
 
@@ -114,23 +114,23 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "How they learn",
-            "Right answers on pictures that they have not seen, against passes over the pictures "
-            "and against the seconds that these took. The rate falls evenly from "
-            f"{RATE} to 0; no network has its own tuned one.",
-            drawn(_panels(study, courses), "Accuracy while learning"),
+            "Training",
+            "Validation accuracy against epochs "
+            "and against training time. The learning rate falls linearly from "
+            f"{RATE} to 0; it is not tuned per network.",
+            drawn(_panels(study, courses), "Accuracy during training"),
         ),
         Section(
-            "What an answer costs",
-            "As they learnt here. Latency is the median of one frame, ONNX Runtime in fp32 on one "
-            "thread, the networks timed in turns. Dots are means over the seeds, lines reach from "
-            "the least to the greatest.",
+            "Cost per prediction",
+            "The trained networks. Latency is the median at batch 1, ONNX Runtime in fp32 on one "
+            "thread, networks interleaved. Dots are means over the seeds, lines span "
+            "minimum to maximum.",
             _scatter(accuracy, sized),
         ),
         Section(
-            "Here and as published",
-            "Weights of convolutions and dense layers, and multiply-adds of one frame. As "
-            "published they answer 1,000 classes, and AlexNet and VGG16 end in dense layers, which "
+            "This study and the published networks",
+            "Weights of convolutions and dense layers, and multiply-adds per image. The "
+            "published networks have 1,000 classes; AlexNet and VGG16 end in dense layers, which "
             "hold most of their weights.",
             f'<div class="scroll">{_sized_html(sized, accuracy, seconds)}</div>',
         ),
@@ -157,8 +157,8 @@ def _panels(study: Measurements, courses: Sequence[Course]) -> list[Panel]:
         for n in study.names
     ]
     return [
-        Panel("By passes", "pass over the pictures", "right, %", by_pass),
-        Panel("By time", "seconds of learning", "right, %", by_time, log_x=True, legend=""),
+        Panel("By epoch", "epoch", "accuracy, %", by_pass),
+        Panel("By time", "training time, s", "accuracy, %", by_time, log_x=True, legend=""),
     ]
 
 
@@ -188,7 +188,7 @@ def _scatter(accuracy: Mapping[str, Sequence[float]], sized: Sequence[Sized]) ->
             axes.grid(color="#e3e7ed")
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
-        grid[0].set_ylabel("right, %")
+        grid[0].set_ylabel("accuracy, %")
         return image_of(figure, "Accuracy against multiply-adds, weights and latency")
 
 
@@ -198,7 +198,7 @@ def _sized_html(
     seconds: Mapping[str, Sequence[float]],
 ) -> str:
     header = (
-        *("network", "right", "weights", "multiply-adds", "ms a frame", "s to learn"),
+        *("network", "accuracy", "weights", "multiply-adds", "latency, ms", "training, s"),
         *("published: input", "weights", "multiply-adds"),
     )
     rows = [

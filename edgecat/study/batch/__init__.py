@@ -1,4 +1,4 @@
-"""Full-batch gradient descent against mini-batches: by passes, by seconds, and how they wander.
+"""Full-batch gradient descent against mini-batches: by epochs, by time, and by path.
 
 Sources: Robbins and Monro, 1951, https://doi.org/10.1214/aoms/1177729586; LeCun et al., 1998,
 Efficient BackProp, https://doi.org/10.1007/3-540-49430-8_2, section 4.1; Masters and Luschi, 2018,
@@ -18,8 +18,8 @@ __all__ = ["Batch"]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Measurements):
-    """One network, learning from all pictures at once or from a few at a time."""
+    """One network, trained with the full batch or with mini-batches."""
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Find a rate for each size, learn with each, and compare gradients on the way."""
+        """Find a learning rate per batch size, train with each, and compare gradients."""
         return outcome(self, *self.measure(advance))

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The measurements."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from edgecat.training.optim import make_optimizer
 
 SHOWN_STEPS = 32
 _DRAWS = 24
-_JUDGED = (0, 4, 8)  # passes after which gradients are compared
+_JUDGED = (0, 4, 8)  # epochs after which gradients are compared
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(PlainStudy):
-    """One network, learning from all pictures at once or from a few at a time.
+    """One network, trained with the full batch or with mini-batches.
 
     Attributes:
-        batches: pictures a step; all of them as well.
-        full_epochs: passes, and steps, with all pictures at once.
-        full_trial: of these, to try a rate.
-        looks: how often a pass the loss is measured, with mini-batches.
+        batches: mini-batch sizes; the full batch is always included.
+        full_epochs: epochs, equal to steps, with the full batch.
+        full_trial: epochs to try a learning rate with the full batch.
+        looks: loss measurements per epoch, with mini-batches.
     """
 
     batches: tuple[int, ...] = (8, 32, 128)
@@ -42,12 +42,12 @@ class Measurements(PlainStudy):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw and passes to make."""
+        """Number of images to draw and epochs to train."""
         passes = self.full_epochs + self.epochs * len(self.batches)
         return self.pictures + self.validation + passes * self.seeds
 
     def measure(self, advance: Advance) -> tuple[Material, list[Walk], list[Cosine]]:
-        """Find a rate for each size, learn with each, and compare gradients on the way."""
+        """Find a learning rate per batch size, train with each, and compare gradients."""
         found = self.found(advance)
         sizes = [*(b for b in self.batches if b < len(found.training)), len(found.training)]
         rates = {size: self._rate(found, size) for size in sizes}
@@ -81,7 +81,7 @@ class Measurements(PlainStudy):
     def _cosines(
         self, found: Material, sizes: Sequence[int], rates: Mapping[int, float]
     ) -> Iterator[Cosine]:
-        """Compare gradients of a few pictures with that of all, along one path."""
+        """Compare mini-batch gradients with the full gradient, along one path."""
         middle = sizes[len(sizes) // 2 - 1]
         for seed in self.each_seed:
             with seeded(seed) as random:
@@ -97,18 +97,18 @@ class Measurements(PlainStudy):
 
 @dataclass(frozen=True)
 class Walk:
-    """One way down.
+    """One descent.
 
     Attributes:
-        batch: pictures a step.
-        seed: of weights and order.
-        rate: of learning.
-        passes: over the pictures, at each look.
-        seconds: spent learning until then.
-        losses: on all pictures then, in nats.
-        length: of all steps together, in weight space.
-        distance: from the first weights to the last, in a straight line.
-        path: the weights before each of the first steps, float32 (steps, weights); empty unless
+        batch: batch size.
+        seed: seed of weights and order.
+        rate: learning rate.
+        passes: epochs at each measurement.
+        seconds: training time until then.
+        losses: loss on all images then, in nats.
+        length: total length of the steps in weight space.
+        distance: straight-line distance from the first weights to the last.
+        path: the weights before each of the first steps, float32 (steps, weights); empty if not
             kept.
     """
 
@@ -124,11 +124,11 @@ class Walk:
 
     @property
     def wander(self) -> float:
-        """The length of its path, as a multiple of how far it came."""
+        """The length of its path divided by its distance."""
         return self.length / max(self.distance, 1e-12)
 
     def reached(self, loss: float) -> tuple[float, float]:
-        """Seconds and passes of learning until the loss was as low; infinite if it never was."""
+        """Return training time and epochs until the loss was this low; infinite if it never was."""
         looks = zip(self.seconds[1:], self.passes[1:], self.losses[1:], strict=True)
         for seconds, passes, value in looks:
             if value <= loss:
@@ -138,7 +138,7 @@ class Walk:
 
 @dataclass(frozen=True)
 class Cosine:
-    """How well gradients of a few pictures point the way of all: 1 for the very same direction."""
+    """Cosine similarity of mini-batch gradients with the full gradient."""
 
     batch: int
     epoch: int
@@ -147,7 +147,7 @@ class Cosine:
 
 
 class _Track:
-    """Follows a model: its loss now and then, every step's length, its first steps' weights."""
+    """Tracks a model: periodic loss, the length of every step, the weights of the first steps."""
 
     def __init__(self, model: nn.Module, pictures: Pictures, steps: int, looks: int) -> None:
         self.model, self.pictures = model, pictures

@@ -1,4 +1,4 @@
-"""What was found, in sentences, plots and tables."""
+"""The findings in sentences, plots and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgecat.study.words import nats, short
 def outcome(
     study: Measurements, found: Material, walks: Sequence[Walk], cosines: Sequence[Cosine]
 ) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     races = raced(walks)
     best = min(races, key=lambda race: race.seconds)
     closeness = {
@@ -34,14 +34,14 @@ def outcome(
     }
     return Outcome(
         lead=f"One network of {study.depth} layers, without momentum, on "
-        f"{found.about.partition(', and ')[0]}. It learns from all at once, or "
-        "from a few a step, each at a rate that was tuned for it.",
+        f"{found.about.partition(', and ')[0]}. It is trained with the full batch or "
+        "with mini-batches, each at its own tuned learning rate.",
         finding=finding(races, closeness, wander),
         facts=[
-            (f"{short(1 / best.share)} x", f"as fast in seconds with batches of {best.batch}"),
-            (f"{closeness[min(closeness)]:.2f}", f"cosine of {min(closeness)} pictures' gradient "
-             "to that of all"),
-            (f"{short(wander[min(wander)])} x", f"its own distance: the path in batches of "
+            (f"{short(1 / best.share)} x", f"speed-up in time with batches of {best.batch}"),
+            (f"{closeness[min(closeness)]:.2f}", f"cosine of {min(closeness)} images' gradient "
+             "with the full gradient"),
+            (f"{short(wander[min(wander)])} x", f"path length over distance with batches of "
              f"{min(wander)}"),
         ],
         sections=_sections(walks, cosines, races, wander),
@@ -59,14 +59,14 @@ def outcome(
 
 @dataclass(frozen=True)
 class Race:
-    """How soon batches of one size were as good as the full batch ever was; means over seeds.
+    """The cost for one batch size to reach the full batch's lowest loss; means over seeds.
 
     Attributes:
-        batch: pictures a step.
-        target: the loss, in nats.
-        seconds: of learning; infinite where a run never got there.
-        passes: likewise.
-        share: of the seconds that the full batch took.
+        batch: batch size.
+        target: the target loss, in nats.
+        seconds: training time; infinite if a run never reached it.
+        passes: epochs, likewise.
+        share: fraction of the full batch's training time.
     """
 
     batch: int
@@ -77,7 +77,7 @@ class Race:
 
 
 def raced(walks: Sequence[Walk]) -> list[Race]:
-    """Race mini-batches against the full batch, seed by seed, to the least loss that it had."""
+    """Race mini-batches against the full batch, seed by seed, to its lowest loss."""
     full = max(walk.batch for walk in walks)
     rows: dict[int, list[tuple[float, ...]]] = {}
     for reference in (walk for walk in walks if walk.batch == full):
@@ -94,43 +94,43 @@ def raced(walks: Sequence[Walk]) -> list[Race]:
 def finding(
     races: Sequence[Race], closeness: Mapping[int, float], wander: Mapping[int, float]
 ) -> tuple[str, str]:
-    """Say in two sentences what the figures show: of speed, and of direction."""
+    """Summarise the figures in two sentences: speed and direction."""
     full = max(races, key=lambda race: race.batch)
     best = min((race for race in races if race is not full), key=lambda race: race.seconds)
     if math.isinf(best.share):
         first = (
-            f"In the passes that they were given, no mini-batch came in every run to the loss of "
+            f"Within their epochs, no batch size reached in every run the loss of "
             f"{nats(full.target)} that full-batch gradient descent reaches in {full.passes:.0f} "
-            "passes: the lecture's claim is not shown here."
+            "epochs: the lecture's claim is not confirmed here."
         )
     elif best.share >= 1:
         first = (
-            f"No mini-batch was sooner at the loss of {nats(full.target)} that full-batch gradient "
-            f"descent reaches in {full.passes:.0f} passes: the lecture's claim does not hold here."
+            f"No batch size was faster to the loss of {nats(full.target)} that full-batch gradient "
+            f"descent reaches in {full.passes:.0f} epochs: the lecture's claim does not hold here."
         )
     else:
         claim = (
-            "a tenth of the time or better, as the lecture promises"
+            "a tenth of the time or less, as the lecture promises"
             if best.share <= 0.1
-            else "sooner, but not in a tenth of the time"
+            else "faster, but not in a tenth of the time"
         )
         first = (
-            f"Full-batch gradient descent comes to a loss of {nats(full.target)} in "
-            f"{full.passes:.0f} passes and {full.seconds:.1f} seconds, batches of {best.batch} in "
-            f"{best.passes:.1f} passes and {best.seconds:.1f} seconds, {short(1 / best.share)} "
+            f"Full-batch gradient descent reaches a loss of {nats(full.target)} in "
+            f"{full.passes:.0f} epochs and {full.seconds:.1f} seconds, batches of {best.batch} in "
+            f"{best.passes:.1f} epochs and {best.seconds:.1f} seconds, {short(1 / best.share)} "
             f"times as fast: {claim}."
         )
     few, many = min(closeness), max(closeness)
     rough = (
-        "smaller batches see less clearly and wander more, as the lecture says"
+        "smaller batches have noisier gradients and wander more, as the lecture says"
         if closeness[few] < closeness[many] and wander[few] > wander[max(wander)]
-        else "smaller batches do not wander more here, against the lecture"
+        else "smaller batches do not wander more here, contrary to the lecture"
     )
     second = (
-        f"The gradient of {few} pictures points the way of all with a cosine of "
-        f"{closeness[few]:.2f}, that of {many} with {closeness[many]:.2f}, and the path in batches "
-        f"of {few} is {wander[few]:.1f} times as long as the way it gets, against "
-        f"{wander[max(wander)]:.1f} times with all: {rough}."
+        f"The cosine with the full gradient is {closeness[few]:.2f} for {few} images and "
+        f"{closeness[many]:.2f} for {many}, and the path with batches "
+        f"of {few} is {wander[few]:.1f} times as long as its distance, against "
+        f"{wander[max(wander)]:.1f} times with the full batch: {rough}."
     )
     return first, second
 
@@ -146,29 +146,29 @@ def _sections(
     rows = [
         (_name(race.batch, races), f"{rates[race.batch]:g}",
          *((f"{race.passes:.1f}", f"{race.seconds:.2f}", f"{race.share:.3f}")
-           if math.isfinite(race.share) else ("not there", "", "")),
+           if math.isfinite(race.share) else ("not reached", "", "")),
          f"{wander[race.batch]:.1f}")
         for race in races
     ]  # fmt: skip
-    header = ("pictures a step", "rate", "passes", "seconds", "share of full batch", "path / way")
+    header = ("batch size", "rate", "epochs", "seconds", "of full batch", "path / distance")
     return [
         Section(
-            "The same pictures, the same clock",
-            "Loss on all pictures against passes over them and against the seconds spent learning; "
-            "measuring is not counted. A pass with the full batch is a single step.",
-            drawn(_loss_panels(walks, target), "Loss by passes and by seconds"),
+            "Loss by epochs and by time",
+            "Loss on all training images against epochs and against training time, "
+            "excluding measurements. An epoch with the full batch is a single step.",
+            drawn(_loss_panels(walks, target), "Loss by epochs and by seconds"),
         ),
         Section(
-            "Until it is as good as the full batch",
-            "Passes and seconds to the lowest loss that the full batch had, means over the seeds; "
-            "and the length of the path in weight space over the straight way from first to last.",
+            "Time to the full batch's loss",
+            "Epochs and seconds to the full batch's lowest loss, means over the seeds; "
+            "and the path length in weight space divided by the straight-line distance.",
             table(header, rows, left=(0,)),
         ),
         Section(
-            "How it wanders",
-            f"Left: the first {SHOWN_STEPS} steps of each from the same weights, seen in the "
-            "plane in which they differ most. Right: the cosine between the gradient of a few "
-            "pictures and that of all of them, at the same weights, as learning goes on.",
+            "Paths",
+            f"Left: the first {SHOWN_STEPS} steps from the same weights, projected onto the "
+            "plane of largest variance. Right: the cosine between mini-batch "
+            "gradients and the full gradient at the same weights, during training.",
             drawn([_path_panel(walks), _cosine_panel(cosines)], "Paths and cosines"),
         ),
     ]
@@ -179,21 +179,21 @@ def _loss_panels(walks: Sequence[Walk], target: float) -> list[Panel]:
     full = max(walk.batch for walk in walks)
     for size, colour in _colours(walks).items():
         runs = [walk for walk in walks if walk.batch == size]
-        name = "all at once" if size == full else f"{size} a step"
+        name = "full batch" if size == full else f"batch {size}"
         losses = [walk.losses for walk in runs]
         by_pass.append(band(name, runs[0].passes, losses, colour))
         seconds = np.mean([walk.seconds for walk in runs], 0)
         by_second.append(band(name, seconds, losses, colour))
-    rules = [(target, "the full batch's best")]
+    rules = [(target, "full batch, best")]
     return [
-        Panel("By passes", "passes over the pictures", "loss in nats", by_pass, rules=rules),
-        Panel("By seconds", "seconds of learning", "loss in nats", by_second, rules=rules,
+        Panel("By epochs", "epochs", "loss in nats", by_pass, rules=rules),
+        Panel("By time", "training time, s", "loss in nats", by_second, rules=rules,
               legend=""),
     ]  # fmt: skip
 
 
 def _path_panel(walks: Sequence[Walk]) -> Panel:
-    """Project the kept paths onto their two principal directions."""
+    """Project the recorded paths onto their two principal directions."""
     kept = [walk for walk in walks if len(walk.path)]
     start = kept[0].path[0]
     points = torch.cat([walk.path for walk in kept]) - start
@@ -205,7 +205,7 @@ def _path_panel(walks: Sequence[Walk]) -> Panel:
         xy = (piece - piece[0]).double().numpy()
         colour = _colours(walks)[walk.batch]
         lines.append(Line(str(walk.batch), xy[:, 0], xy[:, 1], colour=colour, marker="."))
-    return Panel("The first steps", "main direction", "second direction", lines)
+    return Panel("First steps", "first component", "second component", lines)
 
 
 def _cosine_panel(cosines: Sequence[Cosine]) -> Panel:
@@ -214,10 +214,10 @@ def _cosine_panel(cosines: Sequence[Cosine]) -> Panel:
     lines = []
     for epoch, colour in zip(dict.fromkeys(c.epoch for c in cosines), COLOURS[3:], strict=False):
         runs = [[c.mean for c in cosines if (c.epoch, c.seed) == (epoch, seed)] for seed in seeds]
-        name = "at the start" if not epoch else f"after pass {epoch}"
+        name = "initial" if not epoch else f"after epoch {epoch}"
         lines.append(band(name, sizes, runs, colour, marker="o"))
     return Panel(
-        "Which way?", "pictures a step", "cosine to the full gradient", lines, log_x=True,
+        "Gradient direction", "batch size", "cosine with the full gradient", lines, log_x=True,
         ticks=sizes, limits=(0, 1.02),
     )  # fmt: skip
 
@@ -242,7 +242,7 @@ def _colours(walks: Sequence[Walk]) -> dict[int, str]:
 
 
 def _known(value: float) -> float | None:
-    """For JSON, which has no infinity."""
+    """Replace infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 

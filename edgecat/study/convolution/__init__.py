@@ -1,7 +1,7 @@
-"""What do convolution and pooling do to a picture? Filters, padding, pooling, fields of view.
+"""What do convolution and pooling do to an image? Filters, padding, pooling, receptive fields.
 
-Filters: Sobel and Feldman, 1968. Max pooling: Yamaguchi et al., 1990; that halving a map breaks
-what a shift would leave alone: Zhang, 2019, https://arxiv.org/abs/1904.11486. VGG16: Simonyan and
+Filters: Sobel and Feldman, 1968. Max pooling: Yamaguchi et al., 1990; that downsampling breaks
+shift invariance: Zhang, 2019, https://arxiv.org/abs/1904.11486. VGG16: Simonyan and
 Zisserman, 2014, https://arxiv.org/abs/1409.1556.
 """
 

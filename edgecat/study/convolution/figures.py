@@ -1,4 +1,4 @@
-"""What filters, shifts, borders and receptive fields look like."""
+"""Figures of filters, shifts, borders and receptive fields."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from edgecat.study.maps import FILTERS, POOLS, SHIFTS, Layer, filtered, marks, p
 from edgecat.study.plots import Line, Panel, band, canvas, image_of, show
 
 TIMES = (0, 1, 2, 3)
-"""How often the maps are pooled."""
+"""Numbers of pools."""
 VGG_SIZE = 224
-_HOW = {"max": "the greatest of four", "mean": "the mean of four", "skip": "the first of four"}
+_HOW = {"max": "maximum of four", "mean": "mean of four", "skip": "first of four"}
 Changes = Mapping[tuple[str, int], NDArray[np.float64]]
 
 
 def filters_figure(picture: Tensor, grey: Tensor) -> str:
-    """Rows of filters: the filter, its answers, what ReLU and the pool leave."""
+    """Draw a row per filter: the filter, its responses, after ReLU and after pooling."""
     answers = filtered(grey)
     stages = (answers, relu(answers), pooled(relu(answers)), pooled(relu(answers), times=3))
-    titles = ("answers", "after ReLU", "after a 2x2 max pool", "after three")
+    titles = ("responses", "after ReLU", "after a 2x2 max pool", "after three")
     with canvas(10.2, 8.2) as figure:
         grid = figure.subplots(len(FILTERS), 2 + len(stages))
         show(grid[0, 1], picture.permute(1, 2, 0).numpy(), "picture")
-        show(grid[1, 1], grey[0, 0].numpy(), "as filtered", cmap="Greys_r", vmin=0, vmax=1)
+        show(grid[1, 1], grey[0, 0].numpy(), "input", cmap="Greys_r", vmin=0, vmax=1)
         for row, name in enumerate(FILTERS):
             kernel = np.array(FILTERS[name])
             show(grid[row, 0], kernel, name, cmap="RdBu_r", vmin=-4, vmax=4)
@@ -43,11 +43,11 @@ def filters_figure(picture: Tensor, grey: Tensor) -> str:
                 how = {"cmap": "RdBu_r", "vmin": -most} if column == 2 else {"cmap": "Greys_r"}
                 side = f" ({plane.shape[0]})"
                 show(grid[row, column], plane, "" if row else title + side, vmax=most, **how)
-        return image_of(figure, "A picture under four filters, ReLU and max pooling")
+        return image_of(figure, "An image after four filters, ReLU and max pooling")
 
 
 def marks_html() -> str:
-    """A table of how strongly each filter answers each drawn pattern."""
+    """Return a table of each filter's response to each drawn pattern."""
     rows = []
     for name, answers in marks().items():
         most = max(answers.values())
@@ -57,7 +57,7 @@ def marks_html() -> str:
 
 
 def shift_panels(changes: Changes) -> list[Panel]:
-    """Draw the change of the map by the shift, by way and times of pooling."""
+    """Draw the change of the map against the shift, by kind and number of pools."""
     x = (0, *SHIFTS)
 
     def line(name: str, key: tuple[str, int], colour: str) -> Line:
@@ -70,15 +70,15 @@ def shift_panels(changes: Changes) -> list[Panel]:
         line(f"{times} pools" if times != 1 else "1 pool", ("max", times), COLOURS[(7, 0, 3, 4)[i]])
         for i, times in enumerate(TIMES)
     ]
-    across, up = "shift in pixels", "changed, % of another picture's"
+    across, up = "shift in pixels", "change, % of that of another image"
     return [
-        Panel("Halved once, in three ways", across, up, halved, ticks=x, limits=(0, 100)),
-        Panel("2x2 max pools in a row", across, up, again, ticks=x, limits=(0, 100)),
+        Panel("Pooled once, in three ways", across, up, halved, ticks=x, limits=(0, 100)),
+        Panel("Successive 2x2 max pools", across, up, again, ticks=x, limits=(0, 100)),
     ]
 
 
 def padding_panels(layers: Sequence[Layer]) -> list[Panel]:
-    """Draw the map's side layer by layer, with and without padding."""
+    """Draw the size of the map by layer, with and without padding."""
     x = np.arange(1.0, len(layers) + 1)
     small = vgg16_layers(64)
     sides = (
@@ -93,19 +93,19 @@ def padding_panels(layers: Sequence[Layer]) -> list[Panel]:
     ]
     return [
         Panel(
-            "VGG16's maps, until nothing is left", "layer, pools included", "pixels along a side",
+            "Size of VGG16's maps", "layer, pools included", "pixels per side",
             lines, log_y=True, ticks=x.tolist(), legend="lower left",
         )
     ]  # fmt: skip
 
 
 def _positive(values: Sequence[int]) -> NDArray[np.float64]:
-    """Numbers for a logarithmic axis, where 0 ends the line."""
+    """Return values for a logarithmic axis, where 0 ends the line."""
     return np.array([value or np.nan for value in values], np.float64)
 
 
 def weights_panels(layers: Sequence[Layer]) -> list[Panel]:
-    """Draw the weights layer by layer, shared and not."""
+    """Draw the number of weights by layer, shared and dense."""
     convolutions = [layer for layer in layers if layer.weights]
     x = np.arange(1.0, len(convolutions) + 1)
     rows = (
@@ -115,20 +115,20 @@ def weights_panels(layers: Sequence[Layer]) -> list[Panel]:
     lines = [Line(n, x, np.array(v, np.float64), colour=c, marker="o") for n, v, c in rows]
     return [
         Panel(
-            "Weights for the same map", "convolution of VGG16", "weights", lines, log_y=True,
+            "Weights for the same map", "convolution in VGG16", "weights", lines, log_y=True,
             ticks=x.tolist(), legend="center right",
         )
     ]  # fmt: skip
 
 
 def field_figure(picture: Tensor, layers: Sequence[Layer]) -> str:
-    """What one place in the middle sees after each block, and how that grows."""
+    """Draw the receptive field of a central position after each block, and its growth."""
     from matplotlib.patches import Rectangle
 
     with canvas(10.2, 4.2) as figure:
         seen, grown = figure.subplots(1, 2, width_ratios=(1, 1.25))
         show(seen, picture.permute(1, 2, 0).numpy(), extent=(0, VGG_SIZE, VGG_SIZE, 0))
-        seen.set_title("one place in the middle, after each pool", fontsize=11, loc="left")
+        seen.set_title("receptive field at the centre, after each pool", fontsize=11, loc="left")
         pools = [layer for layer in layers if not layer.weights]
         for layer, colour in zip(pools, COLOURS, strict=False):
             low = (VGG_SIZE - layer.field) / 2
@@ -142,6 +142,6 @@ def field_figure(picture: Tensor, layers: Sequence[Layer]) -> str:
         colours = [COLOURS[0] if layer.weights else COLOURS[1] for layer in layers]
         grown.bar(x, [layer.field for layer in layers], color=colours)
         grown.set_xticks(x, [layer.name for layer in layers], rotation=60, ha="right", fontsize=8)
-        grown.set_title("pixels seen along a side", fontsize=11, loc="left")
+        grown.set_title("receptive field, pixels per side", fontsize=11, loc="left")
         grown.spines[["top", "right"]].set_visible(False)
         return image_of(figure, "Receptive fields of VGG16")

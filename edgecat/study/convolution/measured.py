@@ -1,4 +1,4 @@
-"""What is measured, and told."""
+"""The measurements and their presentation."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from edgecat.study.maps import (
 )
 from edgecat.study.pictures import LEAST, coloured, material
 
-_JUDGED = 8  # `material` splits them off; nothing is learnt here
+_JUDGED = 8  # validation images required by `material`; nothing is trained here
 
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution(Study):
-    """Hand-made filters over pictures, which then move a little; and VGG16, layer by layer.
+    """Hand-made filters on images and on shifted images; and VGG16, layer by layer.
 
     Attributes:
-        size: height and width of the pictures in pixels.
-        pictures: of each seed, which are other ones for every seed.
+        size: height and width of the images in pixels.
+        pictures: number of images per seed, different ones for every seed.
     """
 
     size: int = 106
@@ -35,7 +35,7 @@ class Convolution(Study):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw, and ways to pool."""
+        """Number of images to draw and of poolings."""
         return self._drawn + _JUDGED + len(POOLS) * len(TIMES) * self.seeds
 
     @property
@@ -43,7 +43,7 @@ class Convolution(Study):
         return max(LEAST, self.pictures * self.seeds)
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Filter, pool and shift; then count VGG16's weights and what its layers see."""
+        """Filter, pool and shift; then compute VGG16's weights and receptive fields."""
         found = material(
             self.data,
             training=self._drawn,

@@ -1,4 +1,4 @@
-"""What was found, in sentences, plots and tables."""
+"""The findings in sentences, plots and tables."""
 
 from __future__ import annotations
 
@@ -31,31 +31,34 @@ from edgecat.study.plots import drawn
 
 
 def outcome(found: Material, greys: Tensor, changes: Changes, layers: Sequence[Layer]) -> Outcome:
-    """Turn the figures into sentences, plots and tables.
+    """Present the figures as sentences, plots and tables.
 
     Args:
-        found: the pictures.
-        greys: of them, float (n, 1, size, size), 0..1.
-        changes: by way and times of pooling, (seeds, shifts), as `shift_changes` gives them.
-        layers: of VGG16.
+        found: the images.
+        greys: the images in grey, float (n, 1, size, size), 0..1.
+        changes: results of `shift_changes`, (seeds, shifts), by kind and number of pools.
+        layers: the layers of VGG16.
     """
     border = border_response(greys[..., MARGIN:-MARGIN, MARGIN:-MARGIN])
     one = {key: float(runs[:, 0].mean()) for key, runs in changes.items()}
     first, last = layers[0], layers[-1]
     return Outcome(
-        lead=f"Four 3x3 filters made by hand, ReLU and pooling over {found.about}; and what "
-        f"VGG16's layers weigh and see, worked out from its graph.",
+        lead=f"Four hand-made 3x3 filters, ReLU and pooling on {found.about}; and the weights "
+        f"and receptive fields of VGG16, computed from its graph.",
         finding=finding(one, layers),
         facts=[
-            (f"{one['max', 0]:.0%} → {one['max', 1]:.0%}", "a shift's change, unpooled and pooled"),
+            (
+                f"{one['max', 0]:.0%} → {one['max', 1]:.0%}",
+                "change after a shift, unpooled and pooled",
+            ),
             (
                 _times(first.dense_weights / first.weights),
-                "as many weights, were the first layer dense",
+                "as many weights if the first layer were dense",
             ),
-            (f"{first.field} → {last.field} px", "seen by one place, first and last layer"),
+            (f"{first.field} → {last.field} px", "receptive field, first and last layer"),
             (
                 _times(float(np.mean(list(border.values())))),
-                "stronger answers at a padded border than inside",
+                "stronger response at a padded border than inside",
             ),
         ],
         sections=_sections(found, greys, changes, layers, border),
@@ -75,17 +78,17 @@ def outcome(found: Material, greys: Tensor, changes: Changes, layers: Sequence[L
 
 
 def finding(one: Mapping[tuple[str, int], float], layers: Sequence[Layer]) -> tuple[str, str]:
-    """Say in two sentences what the figures show.
+    """Summarise the figures in two sentences.
 
     Args:
-        one: change by a shift of one pixel, by way and times of pooling.
-        layers: of VGG16.
+        one: change for a shift of one pixel, by kind and number of pools.
+        layers: the layers of VGG16.
     """
     none, once, most = (one["max", times] for times in (0, 1, TIMES[-1]))
     verdict = (
-        "pooling forgives a small shift, as the lecture says"
+        "pooling tolerates a small shift, as the lecture says"
         if most < once < 0.9 * none
-        else "pooling does not forgive a small shift here, against the lecture"
+        else "pooling does not tolerate a small shift here, contrary to the lecture"
     )
     mean, skip = one["mean", 1], one["skip", 1]
     others = (
@@ -93,17 +96,17 @@ def finding(one: Mapping[tuple[str, int], float], layers: Sequence[Layer]) -> tu
         f"keeping just one of four {'does not' if skip > 0.9 * none else 'does too'} ({skip:.0%})"
     )
     first = (
-        f"A shift by one pixel changes the filters' map by {none:.0%} of what another picture "
+        f"A shift by one pixel changes the filters' map by {none:.0%} of what another image "
         f"would, by {once:.0%} after one 2x2 max pool and by {most:.0%} after {TIMES[-1]}: "
         f"{verdict}; {others}."
     )
     start, end = layers[0], layers[-1]
     farther = all(a.field <= b.field for a, b in pairwise(layers))
-    seen = "ever farther away, as the lecture says" if farther else "not ever farther away"
+    seen = "grows, as the lecture says," if farther else "does not grow throughout"
     second = (
-        f"VGG16's first convolution makes its map with {start.weights:,} weights where a dense "
-        f"layer would take {_billions(start.dense_weights)}, and its layers see the picture from "
-        f"{seen}: one place of the first sees {start.field} pixels across, one of the last "
+        f"VGG16's first convolution computes its map with {start.weights:,} weights, where a dense "
+        f"layer would need {_billions(start.dense_weights)}; the receptive field "
+        f"{seen} from {start.field} pixels to "
         f"{end.field} of {start.side}."
     )
     return first, second
@@ -118,38 +121,38 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "What the filters mark",
-            "Each filter is slid over the picture; where its pattern is, the answer is high (red), "
-            "where the opposite is, low (blue). ReLU keeps the high ones, and a 2x2 max pool "
-            "with stride 2 halves the map and keeps the strongest mark of every square.",
+            "Filter responses",
+            "Each filter slides over the image; the response is high (red) where its pattern is, "
+            "low (blue) where the opposite is. ReLU keeps the positive ones, and a 2x2 max pool "
+            "with stride 2 halves the map and keeps the maximum of every square.",
             filters_figure(coloured(found.training.images[0]), greys[:1]),
         ),
         Section(
-            "Each finds its own pattern",
-            "The strongest answer of each filter to a drawn edge or ring, of 1 at most. No other "
-            "filter answers an edge as strongly as its own; the ring, which has edges all around, "
-            "is marked by several.",
+            "Each filter finds its own pattern",
+            "The maximum response of each filter to a drawn edge or ring, at most 1. No other "
+            "filter responds to an edge as strongly as its own; the ring, with edges all around, "
+            "excites several.",
             marks_html(),
         ),
         Section(
-            "A small shift, forgiven",
-            "The pictures move by some pixels up, down, left and right. How much of the filters' "
-            "map changes, as a share of what another picture would change. Left: the map as it "
-            "is, and made half as large in three ways. Right: max-pooled again and again.",
-            drawn(shift_panels(changes), "Change of the map by the shift"),
+            "Tolerance to small shifts",
+            "The images are shifted by a few pixels up, down, left and right. The change of the "
+            "filters' map is relative to that of another image. Left: the map "
+            "unpooled, and pooled once in three ways. Right: max-pooled several times.",
+            drawn(shift_panels(changes), "Change of the map against the shift"),
         ),
         _padding_section(border, layers),
         Section(
-            "Weights: shared, or one for every pair of pixels",
-            "A convolution uses the same few weights everywhere and connects neighbours only; a "
-            "dense layer for the same map has a weight for every pixel of the one and every "
-            "pixel of the other.",
+            "Weights: shared or dense",
+            "A convolution uses the same few weights everywhere and connects only neighbours; a "
+            "dense layer for the same map has one weight for every pair of an input and an output "
+            "pixel.",
             drawn(weights_panels(layers), "Weights, layer by layer", columns=1),
         ),
         Section(
-            "Seen from ever farther away",
-            "How many pixels of the picture one place of each map depends on, worked out from "
-            "the graph; every pool doubles the step from one place to the next.",
+            "Receptive fields",
+            "The number of image pixels that one position of each map depends on, computed from "
+            "the graph; every pool doubles the step between positions.",
             field_figure(coloured(found.training.images[0]), layers)
             + f'<div class="scroll" style="margin-top:20px">{_layers_html(layers)}</div>',
         ),
@@ -158,20 +161,20 @@ def _sections(
 
 def _padding_section(border: Mapping[str, float], layers: Sequence[Layer]) -> Section:
     return Section(
-        "Without padding the map runs out",
-        "A 3x3 filter has no answer for the outermost pixels, so every convolution loses two "
-        "rows and two columns, unless zeros are put around. They cost something: the "
-        "picture's border looks like an edge, and the filters answer it "
+        "Maps shrink without padding",
+        "A 3x3 filter is undefined at the outermost pixels, so every convolution loses two "
+        "rows and two columns without zero padding. Padding has a cost: the "
+        "border looks like an edge, and the filters respond to it "
         + ", ".join(f"{_times(v)} ({name})" for name, v in border.items())
-        + " as strongly as what is inside.",
-        drawn(padding_panels(layers), "Side of the map, layer by layer", columns=1),
+        + " as strongly as to the inside.",
+        drawn(padding_panels(layers), "Size of the map by layer", columns=1),
     )
 
 
 def _layers_html(layers: Sequence[Layer]) -> str:
     header = (
         *("layer", "map", "field, pixels", "step", "weights"),
-        *("multiply-adds", "dense layer's weights", "times as many"),
+        *("multiply-adds", "weights if dense", "ratio"),
     )
     rows = [
         (

@@ -1,8 +1,8 @@
-"""Does forgetting on purpose help to see? Dropout and hidden squares, on few pictures.
+"""Do dropout and random erasing help? Trained on few images.
 
 Sources: Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html (dropout); Zhong et
 al., 2017, https://arxiv.org/abs/1708.04896, and DeVries and Taylor, 2017,
-https://arxiv.org/abs/1708.04552 (hiding parts of the pictures).
+https://arxiv.org/abs/1708.04552 (random erasing and cutout).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["Dropout"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Measurements):
-    """A network with dense layers, as VGG has them, that learns few pictures by heart."""
+    """A network with VGG-like dense layers that overfits a small training set."""
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Learn with and without, and judge pictures of which a part is hidden."""
+        """Train with and without, and evaluate on partly hidden images."""
         return outcome(self, *self.measure(advance))

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The measurements."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ VARIANTS = {PLAIN: (False, False), DROPOUT: (True, False), HIDING: (False, True)
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(PictureStudy):
-    """A network with dense layers, as VGG has them, that learns few pictures by heart.
+    """A network with VGG-like dense layers that overfits a small training set.
 
     Attributes:
-        size: height and width of the pictures in pixels.
-        widths: channels of its three convolutions.
-        dense: neurons of each of its two dense layers.
-        rate: of the dropout, 0..1.
-        pictures: to learn from: few.
-        validation: to judge by.
-        epochs: passes over the pictures.
-        batch: pictures a step.
-        learning_rate: of Adam.
-        hidden: shares of the picture's area that the grey square covers when judged.
-        most: the largest such share while learning with hidden squares.
+        size: height and width of the images in pixels.
+        widths: channels of the three convolutions.
+        dense: units of each of the two dense layers.
+        rate: dropout rate, 0..1.
+        pictures: number of training images: few.
+        validation: number of validation images.
+        epochs: number of epochs.
+        batch: batch size.
+        learning_rate: Adam's learning rate.
+        hidden: fractions of the image area that the grey square covers in the evaluation.
+        most: the largest fraction erased in training.
     """
 
     size: int = 32
@@ -51,11 +51,11 @@ class Measurements(PictureStudy):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw and passes to make."""
+        """Number of images to draw and epochs to train."""
         return self.pictures + self.validation + len(VARIANTS) * self.seeds * self.epochs
 
     def measure(self, advance: Advance) -> tuple[Material, list[History], list[Sight]]:
-        """Learn with and without, and judge pictures of which a part is hidden."""
+        """Train with and without, and evaluate on partly hidden images."""
         found = self.found(advance)
         tests = [covered(found.validation, share) for share in self.hidden]
         runs, sights = [], []
@@ -96,12 +96,12 @@ class Measurements(PictureStudy):
 
 @dataclass(frozen=True)
 class Sight:
-    """How many answers are right when a part of each picture is hidden.
+    """The accuracy when a part of each image is hidden.
 
     Attributes:
-        key: how the network learnt.
-        seed: of weights and order.
-        right: share of right answers for each share that is hidden.
+        key: the training variant.
+        seed: seed of weights and order.
+        right: accuracy per hidden fraction.
     """
 
     key: str
@@ -110,17 +110,17 @@ class Sight:
 
 
 def covered(pictures: Pictures, share: float) -> Pictures:
-    """Put a grey square somewhere over every picture: the same places in every run.
+    """Put a grey square at a random position in every image, the same in every run.
 
     Args:
-        pictures: left as they are.
-        share: of the area that the square covers, 0..1.
+        pictures: the images; not modified.
+        share: fraction of the area that the square covers, 0..1.
     """
     return _over(pictures, [share] * len(pictures), torch.Generator().manual_seed(1))
 
 
 def hidden(pictures: Pictures, most: float, random: torch.Generator) -> Pictures:
-    """Put a grey square of 0 to `most` of the area over every picture."""
+    """Put a grey square of 0 to `most` of the area in every image."""
     shares = most * torch.rand(len(pictures), generator=random)
     return _over(pictures, shares.tolist(), random)
 

@@ -1,4 +1,4 @@
-"""What was found, in sentences, plots and tables."""
+"""The findings in sentences, plots and tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TILE = 128
 def outcome(
     study: Measurements, found: Material, runs: Sequence[History], sights: Sequence[Sight]
 ) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     gaps = {key: _gap(runs, key) for key in VARIANTS}
     right = {key: at_the_end(runs, key, "validation_accuracy") for key in VARIANTS}
     lost = {key: _lost(sights, key) for key in VARIANTS}
@@ -42,14 +42,14 @@ def outcome(
         for key in VARIANTS
     }
     return Outcome(
-        lead=f"Three convolutions and two dense layers of {study.dense}, {study.epochs} passes of "
-        f"Adam over only {found.about}; with and without dropout of {study.rate:.0%} after each "
-        "of the two, and with and without grey squares over what it learns from.",
+        lead=f"Three convolutions and two dense layers of {study.dense}, {study.epochs} epochs of "
+        f"Adam on only {found.about}; with and without dropout of {study.rate:.0%} after each "
+        "dense layer, and with and without random erasing of the training images.",
         finding=finding(gaps, right, lost, blind, study.hidden[-1], _noise(runs)),
         facts=[
-            (f"{100 * gaps[PLAIN]:.0f} points", "between learnt and new pictures, with neither"),
-            (f"{100 * gaps[DROPOUT]:.0f} points", "with dropout"),
-            (f"{100 * gaps[BOTH]:.0f} points", "with dropout and hidden squares"),
+            (f"{100 * gaps[PLAIN]:.0f} points", "generalisation gap with neither"),
+            (f"{100 * gaps[DROPOUT]:.0f} points", "gap with dropout"),
+            (f"{100 * gaps[BOTH]:.0f} points", "gap with dropout and erasing"),
         ],
         sections=_sections(study, found, runs, sights),
         tables={"": history_table(runs, "variant"), "occlusion": _sights_table(study, sights)},
@@ -67,49 +67,49 @@ def finding(
     share: float,
     noise: float,
 ) -> tuple[str, str]:
-    """Say in two sentences what the figures show: of the gap, and of what is hidden.
+    """Summarise the figures in two sentences: the generalisation gap and occlusion.
 
     Args:
-        gaps: training less validation accuracy after the last pass, by variant.
+        gaps: training minus validation accuracy after the last epoch, by variant.
         right: validation accuracy.
-        lost: what the largest grey square takes from it.
-        blind: what is right under that square.
-        share: of the area that it covers.
-        noise: how far the validation accuracy of one variant differs from seed to seed.
+        lost: loss of accuracy under the largest grey square.
+        blind: accuracy under that square.
+        share: fraction of the area that it covers.
+        noise: standard deviation of the validation accuracy between seeds.
     """
     narrower = gaps[PLAIN] - gaps[DROPOUT]
     better = right[DROPOUT] - right[PLAIN]
     effect = (
-        "and it answers more of the new pictures right"
+        "and validation accuracy is higher"
         if better > noise
-        else "and it answers fewer of the new pictures right"
+        else "and validation accuracy is lower"
         if better < -noise
-        else "but on new pictures the difference is no larger than between seeds"
+        else "but the difference in validation accuracy is within the noise between seeds"
     )
     claim = (
         "dropout narrows the gap, as the lecture says"
         if narrower > noise
-        else "dropout does not narrow the gap here, against the lecture"
+        else "dropout does not narrow the gap here, contrary to the lecture"
     )
     first = (
-        f"Without dropout {100 * gaps[PLAIN]:.0f} points lie between the pictures it learnt and "
-        f"new ones, with it {100 * gaps[DROPOUT]:.0f}: {claim}, {effect} "
+        f"The gap from training to validation accuracy is {100 * gaps[PLAIN]:.0f} points without "
+        f"dropout and {100 * gaps[DROPOUT]:.0f} with it: {claim}, {effect} "
         f"({right[DROPOUT]:.1%} against {right[PLAIN]:.1%})."
     )
     best = max(blind, key=lambda key: blind[key])
     helped = blind[DROPOUT] - blind[PLAIN]
     word = (
-        "dropout helps against hiding"
+        "dropout helps against occlusion"
         if helped > noise
-        else "dropout makes hiding worse"
+        else "dropout makes occlusion worse"
         if helped < -noise
-        else "dropout alone does not help against hiding"
+        else "dropout alone does not help against occlusion"
     )
     second = (
-        f"A grey square over {share:.0%} of the picture leaves {blind[PLAIN]:.1%} right with "
-        f"neither, {blind[DROPOUT]:.1%} with dropout, {blind[HIDING]:.1%} when squares hid parts "
-        f"of what it learnt from, and {blind[BOTH]:.1%} with both: {word}, and {_called(best)} "
-        f"stands it best (it loses {100 * lost[best]:.1f} points)."
+        f"With a grey square over {share:.0%} of the image, accuracy is {blind[PLAIN]:.1%} with "
+        f"neither, {blind[DROPOUT]:.1%} with dropout, {blind[HIDING]:.1%} with random "
+        f"erasing, and {blind[BOTH]:.1%} with both: {word}, and {_called(best)} "
+        f"is the most robust (it loses {100 * lost[best]:.1f} points)."
     )
     return first, second
 
@@ -126,29 +126,33 @@ def _sections(
          nats(at_the_end(runs, key, "validation_loss")))
         for key, colour in _COLOURS.items()
     ]  # fmt: skip
-    header = ("", "right: learnt", "right: new", "gap in points", "loss: learnt", "loss: new")
+    header = ("", "train acc.", "val acc.", "gap in points", "train loss", "val loss")
     return [
         Section(
-            "The gap",
-            "Right answers on the pictures that it learns from, and on new ones, pass by pass. A "
-            "network that learns by heart is right about the first and no better about the second.",
+            "Generalisation gap",
+            "Training and validation accuracy per epoch. A "
+            "network that overfits improves on the training images only.",
             drawn(
                 [
-                    by_pass(runs, "training_accuracy", "Learnt pictures", _COLOURS, legend="best"),
-                    by_pass(runs, "validation_accuracy", "New pictures", _COLOURS, legend=""),
+                    by_pass(
+                        runs, "training_accuracy", "Training accuracy", _COLOURS, legend="best"
+                    ),
+                    by_pass(
+                        runs, "validation_accuracy", "Validation accuracy", _COLOURS, legend=""
+                    ),
                     _gap_panel(study, runs),
-                    by_pass(runs, "validation_loss", "Loss on new pictures", _COLOURS, legend=""),
+                    by_pass(runs, "validation_loss", "Validation loss", _COLOURS, legend=""),
                 ],
-                "Accuracy on learnt and new pictures, the gap, and the loss",
+                "Training and validation accuracy, the gap, and the loss",
             )
             + table(header, rows, left=(0,)),
         ),
         Section(
-            "With a part hidden",
-            "New pictures with a grey square somewhere, judged after the last pass: right answers "
-            "by the share of the area that is hidden.",
+            "Occlusion",
+            "Validation images with a grey square somewhere, after the last epoch: accuracy "
+            "by hidden fraction of the area.",
             _examples(study, found)
-            + drawn([_sight_panel(study, sights)], "Right answers by hidden area", columns=1),
+            + drawn([_sight_panel(study, sights)], "Accuracy by hidden area", columns=1),
         ),
     ]
 
@@ -162,7 +166,7 @@ def _gap_panel(study: Measurements, runs: Sequence[History]) -> Panel:
             - np.array([run.validation_accuracy for run in chosen])
         )
         lines.append(band(key, range(study.epochs + 1), gaps, colour))
-    return Panel("Learnt less new", "pass over the pictures", "points", lines, legend="")
+    return Panel("Generalisation gap", "epoch", "points", lines, legend="")
 
 
 def _sight_panel(study: Measurements, sights: Sequence[Sight]) -> Panel:
@@ -176,11 +180,11 @@ def _sight_panel(study: Measurements, sights: Sequence[Sight]) -> Panel:
         )
         for key, colour in _COLOURS.items()
     ]
-    return Panel("Right answers", "% of the area hidden", "right", lines)
+    return Panel("Accuracy", "% of the area hidden", "accuracy", lines)
 
 
 def _examples(study: Measurements, found: Material) -> str:
-    """The first new pictures, with each share hidden, as one image."""
+    """Return the first validation images, with each fraction hidden, as one image."""
     cv2 = cv2_module()
     rows = []
     for share in study.hidden:
@@ -191,8 +195,8 @@ def _examples(study: Measurements, found: Material) -> str:
     data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
     shares = ", ".join(f"{share:.0%}" for share in study.hidden)
     return (
-        f'<figure><img alt="Pictures with grey squares" src="{data_url(data, "image/jpeg")}">'
-        f"<figcaption>Two new pictures with {shares} of the area hidden.</figcaption></figure>"
+        f'<figure><img alt="Images with grey squares" src="{data_url(data, "image/jpeg")}">'
+        f"<figcaption>Two validation images with {shares} of the area hidden.</figcaption></figure>"
     )
 
 
@@ -206,7 +210,7 @@ def _lost(sights: Sequence[Sight], key: str) -> float:
 
 
 def _noise(runs: Sequence[History]) -> float:
-    """The mean standard deviation between the seeds of a variant, of validation accuracy."""
+    """Return the standard deviation of validation accuracy between seeds, mean over variants."""
     each = [
         np.std([run.validation_accuracy[-1] for run in runs if run.key == key]) for key in VARIANTS
     ]
@@ -214,7 +218,9 @@ def _noise(runs: Sequence[History]) -> float:
 
 
 def _called(key: str) -> str:
-    return {PLAIN: "the plain one", BOTH: "the one with both"}.get(key, f"the one with {key}")
+    return {PLAIN: "the plain network", BOTH: "the network with both"}.get(
+        key, f"the network with {key}"
+    )
 
 
 def _sights_table(study: Measurements, sights: Sequence[Sight]) -> Table:

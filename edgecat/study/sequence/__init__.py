@@ -1,10 +1,10 @@
-"""Why is a video more than its frames? Frame by frame, smoothed, and with a memory.
+"""Is a video more than its frames? Frame by frame, smoothed, and with an LSTM.
 
-A network looks at each frame of films with blur and things that pass in front. Its answers are
-taken as they are, smoothed as the camera smooths them (`loop/smoothing.py`), or read from
+A network classifies each frame of clips with blur and occlusion. Its predictions are
+used as they are, smoothed as in the camera loop (`loop/smoothing.py`), or computed from
 its features by an LSTM (Hochreiter and Schmidhuber, 1997,
-https://doi.org/10.1162/neco.1997.9.8.1735). The LSTM has learnt from such films, the network has
-not: so a reader without memory that learnt from the same films is held against it.
+https://doi.org/10.1162/neco.1997.9.8.1735). The LSTM was trained on clips, the network was
+not: so it is also compared with a memoryless reader trained on the same clips.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["SequenceStudy"]
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceStudy(Measurements):
-    """A small VGG11 that learnt from pictures, and ways to read films with it."""
+    """A small VGG11 trained on images, and several readers of clips."""
 
     def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Let the network learn, film, let the readers learn, and judge all."""
+        """Train the network, make clips, train the readers, and evaluate all."""
         return outcome(self, *self.measure(advance))

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The measurements."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from edgecat.study.readers import (
 )
 
 READERS = {
-    "frame": "each frame by itself",
+    "frame": "single frames",
     "smoothed": "smoothed",
-    "trained": "each frame, trained on films",
+    "trained": "single frames, trained on clips",
     "trained_smoothed": "the same, smoothed",
-    "lstm": "LSTM, trained on films",
+    "lstm": "LSTM, trained on clips",
 }
-"""Ways to read a film, and how they are called."""
+"""The readers, with their display names."""
 
 _RATE = 1e-3
 GREEN, RED = "#2e8b57", "#c8423b"
@@ -41,18 +41,18 @@ GREEN, RED = "#2e8b57", "#c8423b"
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(Study):
-    """A small VGG11 that learnt from pictures, and ways to read films with it.
+    """A small VGG11 trained on images, and several readers of clips.
 
     Attributes:
-        size: height and width of the films in pixels; the network looks at half of that.
-        width: channel multiplier of the network.
-        pictures: that the network learns from.
-        filmed: others, for the films that readers learn from; two a film.
-        validation: others again, for the films that all are judged by.
-        frames: of a film.
-        epochs: passes of the network over its pictures.
-        readings: passes of a reader over its films.
-        batch: pictures a step.
+        size: height and width of the clips in pixels; the network's input is half of that.
+        width: the network's channel multiplier.
+        pictures: number of training images of the network.
+        filmed: number of further images for the readers' training clips, two per clip.
+        validation: number of further images for the validation clips.
+        frames: frames per clip.
+        epochs: training epochs of the network.
+        readings: training epochs of a reader.
+        batch: batch size.
     """
 
     size: int = 96
@@ -67,11 +67,11 @@ class Measurements(Study):
 
     @property
     def steps(self) -> int:
-        """Pictures to draw, passes to make, and films."""
+        """Number of images to draw, epochs to train and clips to make."""
         return self.pictures + self.filmed + self.validation + self.seeds * (self.epochs + 4)
 
     def measure(self, advance: Advance) -> tuple[Material, list[Run]]:
-        """Let the network learn, film, let the readers learn, and judge all."""
+        """Train the network, make clips, train the readers, and evaluate all."""
         found = material(
             self.data,
             training=self.pictures + self.filmed,
@@ -128,7 +128,7 @@ class Measurements(Study):
         return model
 
     def _films(self, pictures: Pictures, seed: int, part: int) -> list[Clip]:
-        """Film every picture once, two a film."""
+        """Make clips from all images, two per clip."""
         random = np.random.default_rng((seed, part))
         frames, labels = frames_of(pictures), pictures.labels.tolist()
         pairs = random.permutation(len(frames))[: len(frames) // 2 * 2].reshape(-1, 2).tolist()
@@ -140,13 +140,13 @@ class Measurements(Study):
 
 @dataclass(frozen=True)
 class Run:
-    """What one seed gave.
+    """The results of one seed.
 
     Attributes:
-        pictures: share of right answers of the network to pictures that it has not seen.
-        clips: that all were judged by.
-        films: as the network has seen them.
-        answers: logits (n, t, classes) by reader.
+        pictures: the network's accuracy on unseen images.
+        clips: the validation clips.
+        films: the network's outputs for them.
+        answers: logits (n, t, classes), by reader.
         scores: by reader.
     """
 

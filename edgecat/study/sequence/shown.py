@@ -1,4 +1,4 @@
-"""What was found, in sentences, plots and tables."""
+"""The findings in sentences, plots and tables."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ _STRIP = 12
 
 
 def outcome(study: Measurements, found: Material, runs: Sequence[Run]) -> Outcome:
-    """Turn the figures into sentences, plots and tables."""
+    """Present the figures as sentences, plots and tables."""
     means = {name: mean_score([run.scores[name] for run in runs]) for name in READERS}
     hard = float(np.mean([run.films.hard.mean() for run in runs]))
     pictures = float(np.mean([run.pictures for run in runs]))
     frame, memory = means["frame"], means["lstm"]
     return Outcome(
-        lead=f"{found.about[0].upper()}{found.about[1:]}: a small VGG11 learnt from most of the "
-        f"first and is right about {pictures:.0%} of the others. Then it watched films of them, "
-        f"{study.frames} frames each: two pictures, one after the other, with {hard:.0%} of the "
+        lead=f"{found.about[0].upper()}{found.about[1:]}: a small VGG11 was trained on most of the "
+        f"first and has {pictures:.0%} accuracy on the rest. It then classified clips of "
+        f"{study.frames} frames, of two images each, with {hard:.0%} of the "
         f"frames badly blurred or covered.",
         finding=finding(means),
         facts=[
-            (f"{frame.hard:.0%} → {memory.hard:.0%}", "right on hard frames, alone and with LSTM"),
-            (f"{frame.flips:.1f} → {memory.flips:.1f}", "false changes of mind a film"),
-            (f"{means['smoothed'].lag:.1f}", "frames until the smoother believes in a cut"),
-            (f"{memory.lag:.1f}", "frames until the LSTM does"),
+            (
+                f"{frame.hard:.0%} → {memory.hard:.0%}",
+                "accuracy on hard frames, alone and with LSTM",
+            ),
+            (f"{frame.flips:.1f} → {memory.flips:.1f}", "spurious changes per clip"),
+            (f"{means['smoothed'].lag:.1f}", "frames of lag of the smoother after a cut"),
+            (f"{memory.lag:.1f}", "frames of lag of the LSTM"),
         ],
         sections=_sections(study, runs, means),
         tables={"": _table(study, runs)},
@@ -56,7 +59,7 @@ def outcome(study: Measurements, found: Material, runs: Sequence[Run]) -> Outcom
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """The mean over the seeds; NaN where a seed has no such frames is passed over."""
+    """Return the mean over the seeds, ignoring NaN."""
     rows = np.array([astuple(score) for score in scores], np.float64)
     known = np.isfinite(rows)
     sums = np.where(known, rows, 0).sum(0)
@@ -65,32 +68,32 @@ def mean_score(scores: Sequence[Score]) -> Score:
 
 
 def finding(means: Mapping[str, Score]) -> tuple[str, str]:
-    """Say in two sentences what the mean scores show."""
+    """Summarise the mean scores in two sentences."""
     frame, smooth, memory = (means[name] for name in ("frame", "smoothed", "lstm"))
     best = max(smooth.hard, memory.hard)
     verdict = (
         "a video is more than its frames"
         if best > frame.hard + 0.02
-        else "here a video is no more than its frames, against the lecture"
+        else "here a video is no more than its frames, contrary to the lecture"
     )
     first = (
-        f"Where frames are blurred or covered, the network by itself is right about "
-        f"{frame.hard:.0%}, smoothed about {smooth.hard:.0%} and read by an LSTM about "
-        f"{memory.hard:.0%}: {verdict}."
+        f"On blurred or covered frames, accuracy is "
+        f"{frame.hard:.0%} for single frames, {smooth.hard:.0%} smoothed and "
+        f"{memory.hard:.0%} with an LSTM: {verdict}."
     )
     trained = means["trained"]
     gain, own = memory.hard - frame.hard, memory.hard - trained.hard
     part = f"{100 * own:.0f} of the" if own < gain else "all"
     why = (
-        f"{part} {100 * gain:.0f} points that the LSTM gains there are its memory's, for a reader "
-        f"without one that learnt from the same films reaches {trained.hard:.0%}"
+        f"{part} {100 * gain:.0f} points that the LSTM gains there are due to its memory: a reader "
+        f"without memory, trained on the same clips, reaches {trained.hard:.0%}"
         if gain > 0.02 and own > 0.02
-        else f"the LSTM's memory gives it {100 * own:+.0f} points against a reader without one "
-        f"that learnt from the same films ({trained.hard:.0%})"
+        else f"the LSTM's memory gives it {100 * own:+.0f} points over a memoryless reader "
+        f"trained on the same clips ({trained.hard:.0%})"
     )
     price = (
-        f"after a cut the smoother needs {smooth.lag:.1f} frames to change its mind, the LSTM "
-        f"{memory.lag:.1f}, a single frame {frame.lag:.1f}"
+        f"after a cut, the lag is {smooth.lag:.1f} frames for the smoother, "
+        f"{memory.lag:.1f} for the LSTM and {frame.lag:.1f} for single frames"
     )
     return first, f"{why[0].upper()}{why[1:]}; {price}."
 
@@ -100,22 +103,22 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "One film, and what each reader said",
-            "The first film of the first seed that goes from one class to another. Green is right, "
-            "red is wrong, the paler the less sure; grey above marks frames that are blurred or "
-            "covered, the line the cut.",
+            "One clip and the predictions of each reader",
+            "The first clip of the first seed with a change of class. Green is correct, "
+            "red is wrong, paler is less confident; grey at the top marks frames blurred or "
+            "covered; the line is the cut.",
             _film_figure(runs[0]),
         ),
         Section(
-            "How often each is right",
-            "Over all films that nothing has learnt from. Bars are means over the seeds, the lines "
-            "on them reach from the least to the greatest.",
+            "Accuracy",
+            "Over all validation clips. Bars are means over the seeds, error "
+            "bars span minimum to maximum.",
             _bars_figure(runs),
         ),
         Section(
-            "What it costs",
-            "False changes of mind: how often the answer changes in a film beyond what is shown. "
-            "Lag: frames after a cut to another class until the first right answer.",
+            "Stability and lag",
+            "Spurious changes: changes of the prediction in a clip beyond those of its label. "
+            "Lag: frames after a cut to another class until the first correct prediction.",
             _scores_html(runs, means),
         ),
     ]
@@ -140,11 +143,11 @@ def _film_figure(run: Run) -> str:
         below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color="white", linewidth=3)
         below.set_xlabel("frame")
         below.spines[:].set_visible(False)
-        return image_of(figure, "A film and the answers to each of its frames")
+        return image_of(figure, "A clip and the predictions for each of its frames")
 
 
 def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Colours (t, 3), 0..1: green where right, red where wrong, paler where less sure."""
+    """Return colours (t, 3), 0..1: green if correct, red if wrong, paler if less confident."""
     from matplotlib.colors import to_rgb
 
     shares = logits.softmax(1).numpy()
@@ -171,12 +174,12 @@ def _bars_figure(runs: Sequence[Run]) -> str:
             for place, value, top in zip(x, mean, values.max(0), strict=True):
                 axes.text(place, top + 0.8, f"{value:.0f}", ha="center", fontsize=8.5)
         axes.set_xticks(range(len(kinds)), titles)
-        axes.set_ylabel("right, %")
+        axes.set_ylabel("accuracy, %")
         axes.set_ylim(0, 119)
         axes.set_yticks(range(0, 101, 20))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, ncols=3, loc="upper center", fontsize=9)
-        return image_of(figure, "Right answers by reader and kind of frame")
+        return image_of(figure, "Accuracy by reader and kind of frame")
 
 
 def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
@@ -195,7 +198,13 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
         )
         for name, title in READERS.items()
     ]
-    header = ("reader", "right, all", "right, hard", "false changes a film", "lag, frames")
+    header = (
+        "reader",
+        "accuracy, all",
+        "accuracy, hard",
+        "spurious changes per clip",
+        "lag, frames",
+    )
     return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
 
 

@@ -22,16 +22,16 @@ class EngineOptions:
     """How to build an engine.
 
     Attributes:
-        min_batch: smallest batch that it runs; smaller ones are padded.
-        opt_batch: the batch that it is tuned for.
-        max_batch: largest batch that it runs; larger ones are split.
-        workspace: bytes that TensorRT may use beside the weights; None: half of what is free.
+        min_batch: smallest batch size; smaller batches are padded.
+        opt_batch: the batch size to optimise for.
+        max_batch: largest batch size; larger batches are split.
+        workspace: bytes for TensorRT besides the weights; None: half of the free memory.
         hardware_compatible: run on every GPU since Ampere, somewhat slower (no Jetson).
         version_compatible: run on later TensorRT versions too, somewhat slower.
-        refit: let the weights be exchanged later.
-        strip: leave out the weights that a refit would bring.
-        timing_cache: folder for timings; None: the user's cache folder.
-        gpu: to build on and prove the engine on, as CUDA counts.
+        refit: allow the weights to be replaced later.
+        strip: leave out the weights that a refit would supply.
+        timing_cache: folder of the timing cache; None: the user's cache folder.
+        gpu: CUDA index of the GPU to build and verify the engine on.
     """
 
     min_batch: int = 1
@@ -49,7 +49,7 @@ class EngineOptions:
         if not 1 <= self.min_batch <= self.opt_batch <= self.max_batch:
             raise UserError(
                 f"batches are {self.min_batch}, {self.opt_batch} and {self.max_batch}; expected "
-                "1 <= smallest <= usual <= largest"
+                "1 <= minimum <= optimal <= maximum"
             )
         if self.workspace is not None and self.workspace <= 0:
             raise UserError(f"workspace is {self.workspace} bytes; expected a positive number")
@@ -60,11 +60,11 @@ class Build:
     """One run of the builder.
 
     Attributes:
-        api: the flavour.
-        gpu: to build on; None where TensorRT-RTX builds without one.
+        api: the TensorRT flavour.
+        gpu: to build on; None if TensorRT-RTX builds without one.
         options: batches, memory, compatibility.
-        progress: told what the builder is at.
-        name: of the graph, for errors.
+        progress: called with the builder's current activity.
+        name: of the graph, for error messages.
     """
 
     api: TensorRT
@@ -78,7 +78,7 @@ class Build:
 
         Args:
             payload: a serialised ONNX model.
-            card: to carry as the network's name.
+            card: stored as the network's name.
         """
         with self.gpu.in_use() if self.gpu is not None else nullcontext():
             return self._run(payload, card)
@@ -88,7 +88,7 @@ class Build:
         api.log.clear()
         builder = api.trt.Builder(api.logger)
         network = builder.create_network(api.network_flags)
-        parser = api.trt.OnnxParser(network, api.logger)  # owns weights until the build is over
+        parser = api.trt.OnnxParser(network, api.logger)  # owns the weights until the build is done
         if not parser.parse(payload) or not network.num_inputs or not network.num_outputs:
             raise parser_error(api, parser, self.name)
         if error := silent_error(api, self.name):
@@ -100,7 +100,9 @@ class Build:
         self._configure(config, card)
         plan = self._built(builder, network, config)
         if card_in_plan(plan) != ModelCard.from_json(text):
-            raise GateError(f"{api} did not keep the model card of {self.name}. Shorten the labels")
+            raise GateError(
+                f"{api} did not preserve the model card of {self.name}. Shorten the labels"
+            )
         return plan
 
     def _built(self, builder: Any, network: Any, config: Any) -> memoryview:
@@ -117,11 +119,11 @@ class Build:
         if timings is not None and kept_at is not None:
             trouble = save_timings(timings, kept_at)
             if trouble and self.progress:
-                self.progress(f"timings were not kept: {trouble}")
+                self.progress(f"the timing cache was not saved: {trouble}")
         return memoryview(plan)
 
     def _profile(self, builder: Any, network: Any, card: ModelCard) -> Any:
-        """The range of batches, after making sure that this is the deployed graph."""
+        """The range of batch sizes, after checking that this is a deployed graph."""
         frames, logits = network.get_input(0), network.get_output(0)
         expected = ((card.height, card.width, 3), (card.classes,))
         found = (tuple(frames.shape), tuple(logits.shape))
@@ -130,7 +132,7 @@ class Build:
         same = (found[0][1:], found[1][1:]) == expected
         if not (one_each and same and (frames.dtype, logits.dtype) == kinds):
             raise EngineError(
-                f"{self.name} takes {frames.dtype.name} {found[0]} and gives "
+                f"{self.name} takes {frames.dtype.name} {found[0]} and returns "
                 f"{logits.dtype.name} {found[1]}; expected one input, uint8 "
                 f"{('batch', *expected[0])}, and one output, float32 "
                 f"{('batch', *expected[1])}. Wrap a foreign model first: edgecat export "
@@ -140,8 +142,8 @@ class Build:
         sizes = (self.options.min_batch, self.options.opt_batch, self.options.max_batch)
         if fixed >= 0 and set(sizes) != {fixed}:
             raise EngineError(
-                f"{self.name} has a fixed batch of {fixed}; batches {sizes} were asked for. Export "
-                f"it with a dynamic batch, or ask for {fixed}"
+                f"{self.name} has a fixed batch of {fixed}; got batch sizes {sizes}. Export "
+                f"it with a dynamic batch, or request {fixed}"
             )
         profile = builder.create_optimization_profile()
         profile.set_shape(frames.name, *((size, *expected[0]) for size in sizes))
@@ -149,7 +151,7 @@ class Build:
 
     def _configure(self, config: Any, card: ModelCard) -> None:
         options, trt = self.options, self.api.trt
-        if card.precision == "fp32":  # on by default, and beyond the parity limit
+        if card.precision == "fp32":  # TF32 is on by default and exceeds the parity limit
             config.clear_flag(trt.BuilderFlag.TF32)
         workspace = options.workspace
         if workspace is None and self.gpu is not None:
@@ -167,7 +169,7 @@ class Build:
             config.set_flag(trt.BuilderFlag.STRIP_PLAN)
 
     def _unmet(self) -> tuple[str, ...]:
-        """Options that TensorRT-RTX can only meet beside a GPU, where there is none."""
+        """The options set that TensorRT-RTX supports only with a GPU, if there is none."""
         if self.gpu is not None:
             return ()
         return tuple(name for name in ("refit", "strip") if getattr(self.options, name))

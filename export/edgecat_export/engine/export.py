@@ -1,7 +1,7 @@
-"""ONNX to TensorRT engine: one path from TensorRT 10.3 to 11 and TensorRT-RTX.
+"""ONNX to TensorRT engine: one code path from TensorRT 10.3 to 11 and TensorRT-RTX.
 
-Precision lives in the graph, so networks are strongly typed and the builder decides nothing about
-it. The card is the network's name, read back after building.
+Precision is defined by the graph: networks are strongly typed and the builder does not choose it.
+The card is stored as the network's name and read back after building.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What `export_engine` did.
+    """The result of `export_engine`.
 
     Attributes:
-        path: of the engine.
-        builder: name and version of what built it.
+        path: the engine file.
+        builder: name and version of the builder.
         precision: of the graph.
         bytes: size of the file.
-        seconds: that building took.
-        onnx: how the ONNX file answered its golden frames; None where nothing here runs it.
-        engine: how the engine answered them; None where it could not run here.
-        unrun: why the engine could not run here; empty where it did.
+        seconds: build time.
+        onnx: the ONNX file's result on its golden frames; None if nothing here can run it.
+        engine: the engine's result on them; None if it cannot run here.
+        unrun: why the engine cannot run here; empty if it ran.
     """
 
     path: str
@@ -63,7 +63,7 @@ class EngineReport:
     def __str__(self) -> str:
         built = f"{self.builder}, {self.precision}, {self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
         lines = [f"built by {built}", *(str(pair) for pair in (self.onnx, self.engine) if pair)]
-        return "\n  ".join(lines + ([f"unrun: {self.unrun}"] if self.unrun else []))
+        return "\n  ".join(lines + ([f"not run: {self.unrun}"] if self.unrun else []))
 
 
 def engine_from_onnx(
@@ -74,30 +74,30 @@ def engine_from_onnx(
     options: EngineOptions | None = None,
     progress: Progress | None = None,
 ) -> memoryview:
-    """Build an engine from the deployed graph.
+    """Build an engine from a deployed graph.
 
     Args:
         source: an ONNX file, or its bytes.
-        card: to carry; None: the file's own. Labels that do not fit are left out of the engine.
+        card: to store; None: the file's own. Labels that do not fit are left out of the engine.
         flavour: `tensorrt` or `tensorrt_rtx`.
         options: batches, memory, compatibility.
-        progress: told what the builder is at.
+        progress: called with the builder's current activity.
 
     Returns:
         The serialised engine.
 
     Raises:
         BackendMissing: that flavour, or cuda-bindings, is not installed.
-        DeviceError: TensorRT was asked for and there is no GPU (TensorRT-RTX builds without), or
-            not the one asked for.
-        EngineError: TensorRT refuses the graph or the options.
+        DeviceError: TensorRT was requested and there is no GPU (TensorRT-RTX builds without one),
+            or not the requested one.
+        EngineError: TensorRT rejects the graph or the options.
         CardError: the card is missing or too long.
         KeyboardInterrupt: the build was cancelled from the keyboard.
     """
     name = "the graph" if isinstance(source, bytes) else Path(source).name
     if card is None:
         if isinstance(source, bytes):
-            raise UserError("the graph comes without a card: give engine_from_onnx one")
+            raise UserError("the graph has no card: pass one to engine_from_onnx")
         card = read_card(source)
     payload = source if isinstance(source, bytes) else Path(source).read_bytes()
     api = tensorrt(flavour)
@@ -115,27 +115,27 @@ def export_engine(
     options: EngineOptions | None = None,
     progress: Progress | None = None,
 ) -> EngineReport:
-    """Prove an ONNX file, build its engine, prove that where it can run, and only then name it.
+    """Verify an ONNX file, build its engine, verify that if it can run, and only then rename it.
 
     Args:
         onnx_path: the deployed graph with its card.
         output: the engine file, `.trt` or `.rtx`.
         flavour: `tensorrt` or `tensorrt_rtx`.
         options: batches, memory, compatibility.
-        progress: told what is being done.
+        progress: called with the current activity.
 
     Raises:
-        GateError: the ONNX file or the engine answers its golden frames wrongly; nothing is
-            written.
-        BackendMissing: neither ONNX Runtime nor a GPU is here to prove it with.
-        UserError: a path does not fit, or nothing can be written there; also as
+        GateError: the ONNX file or the engine gives wrong logits for its golden frames; nothing
+            is written.
+        BackendMissing: neither ONNX Runtime nor a GPU is available to verify it with.
+        UserError: a path is unsuitable, or nothing can be written there; also as
             `engine_from_onnx`.
         DeviceError: as `engine_from_onnx`.
     """
     path, output = Path(onnx_path), Path(output)
     kind, options = kind_of(flavour), options or EngineOptions()
     if output.suffix != kind.suffix:
-        raise UserError(f"{output} has no {kind.suffix} ending; {kind.title} engines have")
+        raise UserError(f"{output} does not end in {kind.suffix}; {kind.title} engines do")
     onnx = _onnx_parity(path)
     began = perf_counter()
     plan = engine_from_onnx(path, flavour=flavour, options=options, progress=progress)
@@ -148,7 +148,7 @@ def export_engine(
         if engine is None and onnx is None:
             raise BackendMissing(
                 f"{output} was not written: it cannot run here ({unrun}), and no backend is "
-                "installed to prove its graph with: pip install 'edgecat-runtime[onnx]'"
+                "installed to verify its graph: pip install 'edgecat-runtime[onnx]'"
             )
     precision = read_card(output).precision
     title = str(tensorrt(flavour))
@@ -161,10 +161,10 @@ def rebuild_engine(
     options: EngineOptions | None = None,
     progress: Progress | None = None,
 ) -> EngineReport:
-    """Build an engine anew from the ONNX file beside it, for this machine.
+    """Rebuild an engine for this machine from the ONNX file next to it.
 
     Raises:
-        UserError: no such ONNX file, or one of another checkpoint or precision; else as
+        UserError: no such ONNX file, or another checkpoint or precision; otherwise as
             `export_engine`.
     """
     path = Path(path)
@@ -172,7 +172,9 @@ def rebuild_engine(
     kind = next(k for k in map(kind_of, ("tensorrt", "tensorrt_rtx")) if k.suffix == path.suffix)
     source = path.with_name(card.tools.get("source", f"{path.stem}.onnx"))
     if not source.is_file():
-        raise UserError(f"{path} came from {source.name}, which is not beside it. Copy it there")
+        raise UserError(
+            f"{path} was built from {source.name}, which is not next to it. Copy it there"
+        )
     found = read_card(source)
     made_of = (card.checkpoint_sha256, card.precision)
     if (found.checkpoint_sha256, found.precision) != made_of:
@@ -184,19 +186,19 @@ def rebuild_engine(
 
 
 def save_engine(plan: memoryview, path: str | Path) -> None:
-    """Write an engine whole or not at all; raises UserError where nothing can be written."""
+    """Write an engine atomically; raises UserError if it cannot be written."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(plan)
 
 
 def _onnx_parity(path: Path) -> Pair | None:
-    """Hold the graph against its golden logits on the CPU; None where nothing here can run it.
+    """Compare the graph with its golden logits on the CPU; None if nothing here can run it.
 
-    An int8 graph is computed in double precision, where the onnx package is installed: TensorRT
-    will serve it, and a processor's integer kernels may answer its form differently.
+    An int8 graph is computed in double precision if the onnx package is installed: it will run on
+    TensorRT, and a CPU's integer kernels may compute its form differently.
     """
     if path.suffix != ".onnx":
-        raise CardError(f"{path} is no ONNX file; engines are built from one: edgecat export")
+        raise CardError(f"{path} is not an ONNX file; engines are built from one: edgecat export")
     if read_card(path).precision == "int8" and find_spec("onnx"):
         from edgecat_export.precision.gate import exact_parity
 
@@ -206,7 +208,7 @@ def _onnx_parity(path: Path) -> Pair | None:
             pair = golden_parity(path, backend, device="cpu")
         except CardError:
             raise
-        except UserError:  # an older OpenCV, for one, does not take the graph
+        except UserError:  # for example, an older OpenCV cannot load the graph
             continue
         return _passed(pair)
     return None
@@ -221,7 +223,7 @@ def _passed(pair: Pair) -> Pair:
 def _engine_parity(
     path: Path, backend: str, name: str, options: EngineOptions
 ) -> tuple[Pair | None, str]:
-    """Hold the engine against its golden logits, or say why it cannot run here."""
+    """Compare the engine with its golden logits, or say why it cannot run here."""
     if options.strip:
         return None, "its weights are stripped"
     try:
@@ -236,7 +238,7 @@ def _engine_parity(
 
 def _gpu(api: TensorRT, number: int) -> Gpu | None:
     """The GPU to build on: TensorRT times kernels on one, TensorRT-RTX needs none."""
-    if not api.rtx or number:  # a number was asked for
+    if not api.rtx or number:  # a number was requested
         return open_gpu(number)
     with suppress(EdgecatError):
         return open_gpu()
@@ -246,7 +248,7 @@ def _gpu(api: TensorRT, number: int) -> Gpu | None:
 def _engine_card(
     card: ModelCard, api: TensorRT, gpu: Gpu | None, options: EngineOptions, name: str
 ) -> ModelCard:
-    """The card as the engine carries it: with what the engine depends on."""
+    """The engine's card: with everything the engine depends on."""
     compatible = {
         "hardware": options.hardware_compatible or api.rtx,
         "version": options.version_compatible,

@@ -1,4 +1,4 @@
-"""Progress out of TensorRT's builder, and Ctrl-C into it."""
+"""Progress reports from TensorRT's builder, and Ctrl-C passed to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Progress = Callable[[str], None]
 
 
 def monitor_for(trt: Any, progress: Progress | None) -> Any:
-    """Make an `IProgressMonitor`.
+    """Create an `IProgressMonitor`.
 
     Args:
         trt: TensorRT's module.
-        progress: told the phase and step that the builder is at. What it raises stops the build
+        progress: called with the builder's phase and step. An exception from it stops the build
             and is raised by `watched`: an exception must not unwind through C++.
     """
 
@@ -50,7 +50,7 @@ def watched(monitor: Any) -> Iterator[None]:
 
     Raises:
         KeyboardInterrupt: it did.
-        Exception: what the progress function raised.
+        Exception: raised by the progress function.
     """
 
     def cancel(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What TensorRT measured in earlier builds, kept for each version and GPU: later builds skip it."""
+"""The timing cache of earlier builds, per version and GPU: later builds reuse it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from edgecat_runtime.system.cache import cache_folder
 
 
 def timing_folder() -> Path:
-    """Where timings are kept unless a folder is named; raises as `cache_folder`."""
+    """The default folder of the timing cache; raises as `cache_folder`."""
     return cache_folder() / "timing"
 
 
 def cache_path(folder: Path, api: TensorRT, gpu: Gpu) -> Path:
-    """The file for this TensorRT on this GPU: timings hold for no other."""
+    """The file for this TensorRT on this GPU: timings are not valid for any other."""
     named = f"{api.kind.backend}-{api.version}-{gpu.name}-sm{gpu.capability}"
     return folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', named)}.cache"
 
 
 def load_timings(config: Any, path: Path) -> Any:
-    """Give a builder the timings kept at `path`, none where there is no such file.
+    """Give a builder the timing cache stored at `path`, or an empty one if there is none.
 
     Returns:
-        TensorRT's cache, to be saved after building.
+        TensorRT's cache, to save after building.
     """
     try:
         kept = path.read_bytes()
@@ -43,10 +43,10 @@ def load_timings(config: Any, path: Path) -> Any:
 
 
 def save_timings(cache: Any, path: Path) -> str:
-    """Keep the timings; a cache that cannot be written costs the next build time, no more.
+    """Save the timings; if they cannot be written, only the next build is slower.
 
     Returns:
-        Why they were not kept; empty where they were.
+        Why they were not saved; empty on success.
     """
     try:
         atomic_write(path, bytes(cache.serialize()))

@@ -13,6 +13,6 @@ __all__ = ["export_onnx", "onnx_from_model"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # loaded when asked for: another tool's model is wrapped without torch
+    if name in __all__:  # loaded on demand: wrapping another tool's model needs no torch
         return getattr(import_module("edgecat_export.graph.deployed"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

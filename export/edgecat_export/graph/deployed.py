@@ -1,4 +1,4 @@
-"""PyTorch module and card to the deployed ONNX graph, gated by parity."""
+"""From a PyTorch module and its card to a deployed ONNX graph, with a parity gate."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ IR_VERSION = 10
 
 
 class DeployedModel(nn.Module):
-    """A classifier behind the deployed interface: uint8 frames in, logits out.
+    """A classifier with the deployed interface: uint8 frames in, logits out.
 
     Args:
         model: takes float32 (n, 3, h, w), normalised; its first convolution's input channels are
-            already in BGR order.
-        card: whose mean and standard deviation (RGB, of values in 0..1) normalise.
+                already in BGR order.
+            card: provides the mean and standard deviation (RGB, of values in 0..1).
     """
 
     mean: Tensor
@@ -46,9 +46,9 @@ class DeployedModel(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Answer uint8 (n, h, w, 3) BGR with float32 logits (n, classes).
+        """Compute float32 logits (n, classes) from uint8 (n, h, w, 3) BGR.
 
-        The cast comes before the transpose: TensorRT refuses uint8 in a shuffle.
+        The cast comes before the transpose: TensorRT does not support uint8 in a shuffle.
         """
         pixels = frames.float().permute(0, 3, 1, 2)
         logits: Tensor = self.model((pixels - self.mean) * self.scale)
@@ -56,15 +56,15 @@ class DeployedModel(nn.Module):
 
 
 def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
-    """Export a module to the deployed graph.
+    """Export a module to a deployed graph.
 
     Input `frames`: uint8 (batch, height, width, 3), BGR. Output `logits`: float32 (batch, classes).
-    The batch is dynamic, normalisation and colour order are inside, batch norm is folded.
+    The batch is dynamic, normalisation and colour order are included, batch norm is folded.
 
     Args:
-        model: takes float32 (n, 3, height, width), normalised RGB, and returns logits. Put back as
-            it was given.
-        card: says the input's size, mean and standard deviation.
+        model: takes float32 (n, 3, height, width), normalised RGB, and returns logits. Its state is
+            restored afterwards.
+        card: provides the input size, mean and standard deviation.
 
     Returns:
         A serialised ONNX model (opset 20, IR 10), not yet sealed with its card.
@@ -76,7 +76,7 @@ def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
 
     training = model.training
     deployed = DeployedModel(model, card).eval()
-    frames = torch.zeros(2, card.height, card.width, 3, dtype=torch.uint8)  # one would specialise
+    frames = torch.zeros(2, card.height, card.width, 3, dtype=torch.uint8)  # 1 would specialise
     try:
         with _interrupted_afterwards(), _bgr(model), _quiet():
             program = torch.onnx.export(
@@ -90,7 +90,7 @@ def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
                 verbose=False,
             )
             assert program is not None
-            proto = program.model_proto  # reads the weights only now
+            proto = program.model_proto  # reads the weights lazily
     finally:
         model.train(training)
     _clean(proto, card)
@@ -102,9 +102,9 @@ def onnx_from_model(model: nn.Module, card: ModelCard) -> bytes:
 
 @contextmanager
 def _interrupted_afterwards() -> Iterator[None]:
-    """Hold a Ctrl-C back to the end: torch's exporter swallows it, or calls it an error of its own.
+    """Defer Ctrl-C to the end: torch's exporter swallows it or reports it as its own error.
 
-    A second one is raised at once.
+    A second Ctrl-C is raised at once.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -127,26 +127,26 @@ def _interrupted_afterwards() -> Iterator[None]:
 
 
 def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pair]:
-    """Export, seal, prove and only then name an ONNX file.
+    """Export, seal and verify an ONNX file, and only then rename it.
 
     Args:
-        model: as `onnx_from_model` takes it.
+        model: as for `onnx_from_model`.
         card: of the checkpoint, with its golden logits.
         path: the `.onnx` file to write.
 
     Returns:
-        How each installed backend answered the golden frames.
+        Each installed backend's result on the golden frames.
 
     Raises:
-        GateError: a backend answers differently; nothing is written.
-        BackendMissing: no backend is installed to prove the file with.
+        GateError: a backend returns different logits; nothing is written.
+        BackendMissing: no backend is installed to verify the file with.
         UserError: the file cannot be written.
     """
     return save_onnx(onnx_from_model(model, card), card_for_onnx(card), path)
 
 
 def card_for_onnx(card: ModelCard) -> ModelCard:
-    """A checkpoint's card for its ONNX file: with torch's version and the checkpoint's hash."""
+    """The ONNX file's card: the checkpoint's, with torch's version and the checkpoint's hash."""
     return replace(
         card,
         tools={**card.tools, "torch": torch.__version__},
@@ -156,10 +156,10 @@ def card_for_onnx(card: ModelCard) -> ModelCard:
 
 @contextmanager
 def _bgr(model: nn.Module) -> Iterator[None]:
-    """Let the first convolution take BGR: permuting its weights costs nothing at run time."""
+    """Make the first convolution accept BGR: permuting its weights costs nothing at run time."""
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.in_channels != 3:
-        raise UserError("the model has no first convolution over three colours to export")
+        raise UserError("the model has no first convolution over three colour channels")
     original = first.weight.data
     first.weight.data = original[:, [2, 1, 0]].contiguous()
     try:
@@ -170,7 +170,7 @@ def _bgr(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's notes about packages that edgecat does not use."""
+    """Silence the exporter's messages about packages that edgecat does not use."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -183,7 +183,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _clean(proto: Any, card: ModelCard) -> None:
-    """Drop what the exporter notes of the machine it ran on, and pin the versions."""
+    """Remove the exporter's notes about the machine it ran on, and pin the versions."""
     graph = proto.graph
     for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, graph, proto):
         item.ClearField("metadata_props")

@@ -1,7 +1,7 @@
-"""Foreign classifiers: any single-input ONNX image classifier gets edgecat's interface and card.
+"""Foreign classifiers: give any single-input ONNX image classifier edgecat's interface and card.
 
-The reference is the foreign file itself: its answers to the golden frames, normalised as its card
-says, travel in the card.
+The reference is the foreign file itself: its logits for the golden frames, normalised as the card
+specifies, are stored in the card.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError, Fit, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
+from edgecat_runtime.model.status import check_class_names
 from edgecat_runtime.types import Frames, Logits
 
 _FLOAT = 1
@@ -42,22 +43,26 @@ def card_for_foreign(
         name: becomes the card's architecture.
         labels: in the order of its output.
         mean: subtracted from RGB values in 0..1.
-        std: divides them after that (1/255 for a model that takes 0..255).
-        size: height and width; may be left out where the model fixes them.
+        std: the result is divided by it (1/255 for a model that takes 0..255).
+        size: height and width; optional if the model fixes them.
         fit: `crop`, `letterbox` or `stretch`.
 
     Raises:
-        UserError: no such classifier, no size, or another size than the model's.
+        UserError: no such classifier, no size, another size than the model's, or a label that is
+            the word for a status, such as `unsure`.
     """
+    check_class_names(labels)
     source = foreign_input(payload)
     fixed = (source.height, source.width)
     height, width = size or fixed
     if not height or not width:
-        raise UserError(f"{name} takes any size, so say which to serve it at: --size 224")
+        raise UserError(f"{name} accepts any size; choose one to serve it at: --size 224")
     if any(own and own != asked for own, asked in zip(fixed, (height, width), strict=True)):
-        raise UserError(f"{name} takes {fixed[0]}x{fixed[1]}; --size asks for {height}x{width}")
+        raise UserError(
+            f"{name} has a fixed size of {fixed[0]}x{fixed[1]}; got --size {height}x{width}"
+        )
     if min(std) <= 0:
-        raise UserError(f"--std {std} divides the colours; expected three numbers above 0")
+        raise UserError(f"--std is {std}; expected three numbers above 0")
     return ModelCard(
         architecture=name,
         labels=tuple(labels),
@@ -71,10 +76,10 @@ def card_for_foreign(
 
 
 def foreign_input(payload: bytes) -> ForeignInput:
-    """Find out what a foreign graph takes.
+    """Determine the input of a foreign graph.
 
     Raises:
-        UserError: it is no ONNX model, or not one float image input of three channels.
+        UserError: not an ONNX model, or not exactly one float image input of three channels.
     """
     graph = _load(payload).graph
     constants = {item.name for item in graph.initializer}
@@ -96,19 +101,19 @@ def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard
     """Give a foreign classifier the deployed interface.
 
     The input becomes uint8 (batch, h, w, 3) BGR with the normalisation in the graph, the batch
-    free, the output float32 `logits`; a softmax at the end is taken off, for the runtime has its
-    own. The result is held against the foreign model on the golden frames, one and four at once.
+    dynamic, the output float32 `logits`; a final softmax is removed, since the runtime has its own.
+    The result is compared with the foreign model on the golden frames, in batches of one and four.
 
     Args:
         payload: the foreign ONNX model.
         card: from `card_for_foreign`.
 
     Returns:
-        The ONNX model, unsealed, and the card with the foreign model's golden logits.
+        The unsealed ONNX model, and the card with the foreign model's golden logits.
 
     Raises:
-        UserError: no such classifier, or another number of classes than labels.
-        GateError: the wrapped model answers differently, or only one frame at a time.
+        UserError: unsuitable model, or a number of classes that differs from the number of labels.
+        GateError: the wrapped model returns different logits, or supports only single frames.
     """
     import onnx
 
@@ -118,7 +123,7 @@ def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard
     reference, rank = _reference(payload, source, card)
     if reference.shape[1] != card.classes:
         raise CardError(
-            f"the model has {reference.shape[1]} classes and {card.classes} labels were given. "
+            f"the model has {reference.shape[1]} classes; got {card.classes} labels. "
             "Give one label per line, in the order of its output"
         )
     wrap(model, source, card, rank)
@@ -128,17 +133,17 @@ def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard
         logits = _checked(wrapped, card)
     except GateError:
         raise
-    except Exception as error:  # onnx's and onnxruntime's errors share no base class
+    except Exception as error:  # onnx and onnxruntime exceptions have no common base class
         reason = (str(error).strip().splitlines() or ["unknown"])[0]
         raise GateError(
-            f"the model does not run with uint8 frames and a free batch ({reason}). Export it "
+            f"the model cannot run with uint8 frames and a dynamic batch ({reason}). Export it "
             "with a dynamic batch axis"
         ) from error
     compared = _softmax(logits) if softmax else logits
     off = logit_error(reference, compared, reference)
     if not off <= LOGIT_LIMITS["fp32"]:
         raise GateError(
-            f"the wrapped model answers {off:.1e} off the foreign one; at most "
+            f"logits of the wrapped model differ by {off:.1e} from the original's; at most "
             f"{LOGIT_LIMITS['fp32']:.0e} is allowed. Export it with a dynamic batch axis"
         )
     golden = golden_rows(logits if softmax else reference)
@@ -146,14 +151,14 @@ def onnx_from_foreign(payload: bytes, card: ModelCard) -> tuple[bytes, ModelCard
 
 
 def normalised(frames: Frames, card: ModelCard) -> NDArray[np.float32]:
-    """Frames (n, h, w, 3) BGR as float32 (n, 3, h, w) RGB by the card's mean and std."""
+    """Convert frames (n, h, w, 3) BGR to float32 (n, 3, h, w) RGB, normalised as in the card."""
     values = frames[..., ::-1].astype(np.float32) / 255
     values = (values - np.asarray(card.mean, np.float32)) / np.asarray(card.std, np.float32)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
 def _reference(payload: bytes, source: ForeignInput, card: ModelCard) -> tuple[Logits, int]:
-    """The foreign file's own answers to the golden frames, as (4, classes), and their rank."""
+    """The foreign file's logits for the golden frames, as (4, classes), and their rank."""
     frames = normalised(golden_frames(card.height, card.width), card)
     frames = frames.transpose(0, 2, 3, 1) if source.channels_last else frames
     session = _session(payload)
@@ -169,7 +174,7 @@ def _reference(payload: bytes, source: ForeignInput, card: ModelCard) -> tuple[L
 
 
 def _checked(payload: bytes, card: ModelCard) -> Logits:
-    """The wrapped model's answers to the golden frames, which must not depend on the batch."""
+    """The wrapped model's logits for the golden frames, which must not depend on the batch."""
     frames = golden_frames(card.height, card.width)
     session = _session(payload)
     alone, together = (
@@ -180,7 +185,7 @@ def _checked(payload: bytes, card: ModelCard) -> Logits:
     )
     if logit_error(alone, together, alone) > LOGIT_LIMITS["fp32"]:
         raise GateError(
-            "the model's answer to a frame depends on the others in the batch. Export it with a "
+            "the model's logits for a frame depend on the others in the batch. Export it with a "
             "dynamic batch axis"
         )
     return together
@@ -203,16 +208,14 @@ def _load(payload: bytes) -> Any:
     try:
         model = onnx.load_from_string(payload)
     except DecodeError as error:
-        raise UserError(
-            "this is not an ONNX model, or only a part of one. Copy it again"
-        ) from error
+        raise UserError("this is not an ONNX model, or it is truncated. Copy it again") from error
     if not model.graph.node:
-        raise UserError("this is not an ONNX model: it holds no graph. Export it again")
+        raise UserError("this is not an ONNX model: it contains no graph. Export it again")
     return model
 
 
 def _shape(item: Any) -> list[int]:
-    """Dimensions of an input, 0 for those that are free."""
+    """Dimensions of an input, 0 for dynamic ones."""
     return [int(dim.dim_value) for dim in item.type.tensor_type.shape.dim]
 
 

@@ -1,4 +1,4 @@
-"""Rewriting a foreign classifier's graph: the deployed interface around what is there."""
+"""Graph rewriting for foreign classifiers: adds the deployed interface."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _INPUT, _OUTPUT = "foreign_input", "foreign_output"
 
 @dataclass(frozen=True)
 class ForeignInput:
-    """What a foreign graph takes.
+    """The input of a foreign graph.
 
     Attributes:
-        name: of its one input.
-        batch: the fixed batch size, 0 where it is free.
-        height: in pixels, 0 where it is free.
-        width: in pixels, 0 where it is free.
+        name: of the single input.
+        batch: fixed batch size, 0 if dynamic.
+        height: in pixels, 0 if dynamic.
+        width: in pixels, 0 if dynamic.
         channels_last: whether it takes (n, h, w, 3) rather than (n, 3, h, w).
     """
 
@@ -35,7 +35,7 @@ class ForeignInput:
 
 
 def modern(model: Any) -> Any:
-    """Raise the operator set to what edgecat's passes need, and pin the IR version."""
+    """Upgrade the opset to what edgecat's passes need, and pin the IR version."""
     import onnx
 
     version = max((item.version for item in model.opset_import if item.domain == ""), default=1)
@@ -47,7 +47,7 @@ def modern(model: Any) -> Any:
 
 
 def strip_softmax(graph: Any) -> bool:
-    """Take a softmax off the output; tell whether there was one."""
+    """Remove a softmax from the output; return whether there was one."""
     output = graph.output[0].name
     last = next((node for node in graph.node if output in node.output), None)
     if last is None or last.op_type != "Softmax":
@@ -58,13 +58,13 @@ def strip_softmax(graph: Any) -> bool:
 
 
 def wrap(model: Any, source: ForeignInput, card: ModelCard, rank: int) -> None:
-    """Put the deployed interface around a graph, in place.
+    """Add the deployed interface to a graph, in place.
 
     Args:
         model: with one image input; its first output becomes `logits`.
-        source: what it takes.
+        source: its input.
         card: labels, size, mean and standard deviation.
-        rank: of its output; one of other than 2 is flattened.
+        rank: of its output; other ranks than 2 are flattened.
     """
     from onnx import TensorProto, helper
 
@@ -98,9 +98,9 @@ def _rename(graph: Any, old: str, new: str) -> None:
 
 
 def _preprocessing(graph: Any, source: ForeignInput, card: ModelCard) -> list[Any]:
-    """Nodes from uint8 BGR frames to what the foreign graph takes.
+    """Nodes from uint8 BGR frames to the input of the foreign graph.
 
-    The cast comes before the transpose: TensorRT refuses uint8 in a shuffle.
+    The cast comes before the transpose: TensorRT does not support uint8 in a shuffle.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -129,7 +129,7 @@ def _preprocessing(graph: Any, source: ForeignInput, card: ModelCard) -> list[An
 
 
 def _free_batch(graph: Any, batch: int) -> None:
-    """Let constant Reshape targets that begin with the fixed batch take any."""
+    """Make constant Reshape targets that begin with the fixed batch size dynamic."""
     from onnx import numpy_helper
 
     constants = {item.name: item for item in graph.initializer}
@@ -141,7 +141,7 @@ def _free_batch(graph: Any, batch: int) -> None:
             continue
         target = numpy_helper.to_array(constants[node.input[1]]).copy()
         if len(target) > 1 and target[0] == batch:
-            target[0] = -1 if -1 not in target else 0  # 0: as the input has it, by default
+            target[0] = -1 if -1 not in target else 0  # 0: copied from the input
             kept = [item for item in node.attribute if item.name != "allowzero"]
             node.ClearField("attribute")
             node.attribute.extend(kept)

@@ -1,4 +1,4 @@
-"""Whether two models give the same answer, and the layer at which they part."""
+"""Whether two models give the same predictions, and the layer at which they diverge."""
 
 from edgecat_export.parity.comparison import Pair, compare
 

@@ -1,4 +1,4 @@
-"""Parity: do two artifacts, or two backends, give the same answer?"""
+"""Parity: do two artifacts, or two backends, give the same predictions?"""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
 from edgecat_runtime.types import Frames, Logits
 
-# An int8 file is held to its own golden logits; against its float original, answers count, and the
-# error only has to be that of a sound calibration: golden frames span all grey levels and colours,
-# and good calibrations measured 0.01 to 0.2 of the spread, those on dull pictures 0.4 to 0.6.
+# An int8 file is compared with its own golden logits. Against its float original, the predictions
+# count and the error only has to be that of a sound calibration: golden frames span all grey levels
+# and colours; good calibrations measured 0.01 to 0.2 of the spread, those on dull ones 0.4 to 0.6.
 FLOAT_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.3}
 AGREEMENT_LIMITS: dict[Precision, float] = {"fp32": 1.0, "fp16": 0.999, "int8": 0.99}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """How a candidate compares with a reference.
+    """The comparison of a candidate with a reference.
 
     Attributes:
-        reference: name of what was held to be right.
-        candidate: name of what was compared with it.
-        backend: that answered for the candidate.
-        precision: of the candidate; it chooses the limits.
+        reference: name of the reference.
+        candidate: name of the candidate.
+        backend: that ran the candidate.
+        precision: of the candidate; determines the limits.
         n: number of frames compared.
         max_logit_error: worst logit difference, relative to the golden logits' spread.
-        agreement: share of frames with the same best class, 0..1.
+        agreement: fraction of frames with the same top class, 0..1.
     """
 
     reference: str
@@ -46,12 +46,12 @@ class Pair:
 
     @property
     def logit_limit(self) -> float:
-        """The largest error allowed."""
+        """The maximum error allowed."""
         return LOGIT_LIMITS[self.precision]
 
     @property
     def passed(self) -> bool:
-        """Whether error and agreement are within the limits of the precision."""
+        """Whether error and agreement are within the precision's limits."""
         return (
             self.max_logit_error <= self.logit_limit
             and self.agreement >= AGREEMENT_LIMITS[self.precision]
@@ -68,23 +68,23 @@ class Pair:
 
 @dataclass(frozen=True)
 class FloatPair(Pair):
-    """How a candidate compares with a reference of another precision."""
+    """The comparison of a candidate with a reference of another precision."""
 
     @property
     def logit_limit(self) -> float:
-        """The largest error allowed."""
+        """The maximum error allowed."""
         return FLOAT_LIMITS[self.precision]
 
 
 @dataclass
 class Tally:
-    """Runs a comparison batch by batch, so that memory does not grow with the data.
+    """Accumulates a comparison batch by batch, so that memory does not grow with the data.
 
     Attributes:
-        golden: golden logits (4, classes), whose spread scales the error.
+        golden: golden logits (4, classes), whose spread normalises the error.
         n: frames so far.
         worst: worst relative logit error so far.
-        agreed: frames with the same best class so far.
+        agreed: frames with the same top class so far.
     """
 
     golden: Logits
@@ -93,7 +93,7 @@ class Tally:
     agreed: int = 0
 
     def add(self, reference: Logits, candidate: Logits, frames: Frames | None = None) -> None:
-        """Take in a batch of logits, both (n, classes); the frames are for those who keep some."""
+        """Add a batch of logits, both (n, classes); frames are for subclasses that keep some."""
         self.n += len(reference)
         self.worst = max(self.worst, logit_error(reference, candidate, self.golden))
         self.agreed += int((reference.argmax(1) == candidate.argmax(1)).sum())
@@ -116,7 +116,7 @@ class Tally:
 def golden_parity(
     path: str | Path, backend: str, *, device: str = "auto", name: str | None = None
 ) -> Pair:
-    """Hold a file against the golden logits in its own card.
+    """Compare a file with the golden logits in its own card.
 
     Args:
         path: the artifact.
@@ -125,7 +125,7 @@ def golden_parity(
         name: for the report; default: the path.
 
     Raises:
-        CardError: the file has no card, or answers with another number of classes.
+        CardError: the file has no card, or returns a different number of classes.
         CardDamaged: the file was modified after it was sealed.
         BackendMissing: the backend's library is not installed.
     """
@@ -150,17 +150,17 @@ def compare(
     """Compare candidates with a reference on preprocessed frames.
 
     Args:
-        reference: open, its answer held to be right.
-        candidates: open, each with the reference's labels and input.
-        batches: uint8 (n, height, width, 3) BGR, as `Classifier.preprocess` gives them.
-        names: of the reference and then of each candidate.
-        tallies: that count, one for each candidate, such as `Evidence`; default: `Tally`.
+        reference: an open classifier.
+        candidates: open classifiers, each with the reference's labels and input.
+        batches: uint8 (n, height, width, 3) BGR, as returned by `Classifier.preprocess`.
+        names: of the reference, then of each candidate.
+        tallies: one accumulator per candidate, such as `Evidence`; default: `Tally`.
 
     Returns:
-        One pair for each candidate.
+        One pair per candidate.
 
     Raises:
-        UserError: a candidate has other labels or another input than the reference.
+        UserError: a candidate has different labels or a different input than the reference.
     """
     for candidate, name in zip(candidates, names[1:], strict=True):
         _check_comparable(reference, candidate, names[0], name)
@@ -194,5 +194,5 @@ def _check_comparable(reference: Classifier, candidate: Classifier, one: str, ot
         if expected != found:
             raise UserError(
                 f"{other} has {what} {found}; {one} has {expected}. "
-                "Only models of the same labels and input can be compared"
+                "Only models with the same labels and input can be compared"
             )

@@ -1,4 +1,4 @@
-"""The evidence behind a comparison: how errors spread, who said what, and on which frames."""
+"""The evidence behind a comparison: error distribution, class agreement, and example frames."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edgecat_export.parity.comparison import Tally
 from edgecat_runtime.model.parity import logit_error
 from edgecat_runtime.types import Frames, Logits
 
-# Bounds of the histogram's bins: four to the decade. What lies beyond counts in the outermost.
+# Histogram bin edges: four per decade. Values beyond them count in the outermost bins.
 EDGES = np.logspace(-9, 1, 41)
 KEPT = 24
 
 
 @dataclass(frozen=True)
 class Case:
-    """One frame and the two answers to it.
+    """One frame and its two results.
 
     Attributes:
         index: of the frame among those compared.
@@ -37,18 +37,18 @@ class Case:
 
     @property
     def agreed(self) -> bool:
-        """Whether both have the same best class."""
+        """Whether both have the same top class."""
         return bool(self.expected.argmax() == self.found.argmax())
 
 
 @dataclass
 class Evidence(Tally):
-    """A tally that keeps what a report shows, in memory that does not grow with the data.
+    """A tally that keeps the data of a report, in memory that does not grow with the data.
 
     Attributes:
         counts: frames by error, int64 (40,), see `EDGES`.
         answers: frames by (reference's class, candidate's class).
-        cases: at most 24, those that disagree first, then by error, the worst first.
+        cases: at most 24, disagreements first, then by decreasing error.
     """
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(EDGES) - 1, np.int64))
@@ -56,7 +56,7 @@ class Evidence(Tally):
     cases: list[Case] = field(default_factory=list)
 
     def add(self, reference: Logits, candidate: Logits, frames: Frames | None = None) -> None:
-        """Take in a batch: logits (n, classes) and the frames (n, h, w, 3) they answer."""
+        """Add a batch: logits (n, classes) and their frames (n, h, w, 3)."""
         start = self.n
         super().add(reference, candidate)
         self.answers.update(
@@ -73,18 +73,18 @@ class Evidence(Tally):
 
     @property
     def differing(self) -> int:
-        """Frames on which the best classes differ."""
+        """Frames on which the top classes differ."""
         return self.n - self.agreed
 
 
 def _bin(error: float) -> int:
-    """Number of the histogram's bin; an infinite error is in the last."""
+    """Index of the histogram bin; infinite errors fall into the last."""
     place = int(np.searchsorted(EDGES, error, side="right")) - 1
     return min(max(place, 0), len(EDGES) - 2)
 
 
 def _own(case: Case) -> Case:
-    """The case with a frame of its own, so that a view does not hold on to its whole batch."""
+    """The case with its own copy of the frame, so that a view does not keep its batch alive."""
     if case.frame.base is None:
         return case
     return Case(case.index, case.frame.copy(), case.expected, case.found, case.error)

@@ -1,8 +1,8 @@
-"""Where a candidate starts to drift: two graphs compared layer by layer, in segments.
+"""Where a candidate starts to drift: compare two graphs layer by layer, in segments.
 
-Each layer of the candidate runs twice: on the reference's input to it, which shows the error of
-that layer alone, and on what the candidate itself computed so far, which shows what has
-accumulated.
+Each layer of the candidate runs twice: on the reference's input to the layer, which shows the error
+of that layer alone, and on what the candidate has computed so far, which shows the accumulated
+error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgecat_runtime.model.card import Precision
 from edgecat_runtime.model.parity import LOGIT_LIMITS
 from edgecat_runtime.types import Values
 
-# Of one layer's error. Sound int8 layers of a trained VGG16 measured 0.008 to 0.07.
+# Limits of one layer's error. Sound int8 layers of a trained VGG16 measured 0.008 to 0.07.
 LAYER_LIMITS: dict[Precision, float] = {**LOGIT_LIMITS, "int8": 0.15}
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
@@ -33,10 +33,10 @@ class Layer:
     """One layer's error; ‖candidate - reference‖ / ‖reference‖ over all values and frames.
 
     Attributes:
-        name: as PyTorch names it where the graph tells.
+        name: PyTorch's name if the graph has it.
         operator: its ONNX operator.
-        own: with the reference's input.
-        accumulated: with the candidate's own input.
+        own: error on the reference's input.
+        accumulated: error on the candidate's own input.
     """
 
     name: str
@@ -47,18 +47,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Drift:
-    """How a candidate strays from a reference, layer by layer.
+    """The drift of a candidate from a reference, layer by layer.
 
     Attributes:
-        reference: name and backend of what was held to be right.
-        candidate: name of what was compared with it.
+        reference: name and backend of the reference.
+        candidate: name of the candidate.
         backend: that ran the candidate.
-        limit: of a layer's error, by the candidate's precision.
-        layers: in the order of the graph; the last gives the logits.
+        limit: of a layer's error, for the candidate's precision.
+        layers: in graph order; the last computes the logits.
         split: relative difference between the candidate run in segments and run whole, on the same
-            frames. It shows that cutting has not changed what is under test; where a runtime
+            frames. It shows that cutting has not changed the graph under test; if a runtime
             computes fp16 graphs in float32, rounding at the cuts shows here (3e-4).
-        apart: whether the two come from different trainings, so that no layer is to blame.
+        apart: whether they come from different trainings, so that no layer is to blame.
     """
 
     reference: str
@@ -71,20 +71,20 @@ class Drift:
 
     @property
     def first(self) -> Layer | None:
-        """The first layer whose own error is over the limit; None where the two are `apart`."""
+        """The first layer whose own error exceeds the limit; None if the two are `apart`."""
         if self.apart:
             return None
         return next((layer for layer in self.layers if not layer.own <= self.limit), None)
 
     @property
     def verdict(self) -> str:
-        """A sentence for people."""
+        """The result as a sentence."""
         name = f"{self.candidate} on {self.backend}"
         if self.apart:
             return (
-                f"these come from two different trainings: the cards of {self.candidate} and "
+                f"these come from two different training runs: the cards of {self.candidate} and "
                 f"{self.reference} name different checkpoints, so their layers differ from the "
-                "first one on. Compare a model with the checkpoint that it was made from"
+                "first one on. Compare a model with the checkpoint it was made from"
             )
         if self.first is not None:
             return (
@@ -96,12 +96,12 @@ class Drift:
         most = max(self.layers, key=lambda layer: layer.own)
         if over is not None:
             return (
-                f"no layer of {name} alone is over {self.limit:.0e}; the error builds up and "
-                f"passes it at {over.name}. {most.name} adds most: {most.own:.1e}"
+                f"no single layer of {name} exceeds {self.limit:.0e}; the error accumulates and "
+                f"exceeds it at {over.name}. {most.name} contributes most: {most.own:.1e}"
             )
         return (
             f"every layer of {name} is within {self.limit:.0e} of {self.reference}; the largest "
-            f"error of one alone is {most.own:.1e} at {most.name}"
+            f"error of a single layer is {most.own:.1e} at {most.name}"
         )
 
 
@@ -120,16 +120,16 @@ def find_drift(
 
     Args:
         reference: an ONNX model, uint8 (n, h, w, 3) in, logits out.
-        candidate: the same network in another precision, from another hand, or the very same.
+        candidate: the same network in another precision, from another exporter, or unchanged.
         frames: uint8 (n, h, w, 3) BGR, preprocessed; a handful.
         names: of both, for the report.
-        backends: that run both; see `SEGMENT_BACKENDS`.
-        precision: of the candidate; it chooses the limit.
-        apart: whether they come from different trainings.
-        progress: called with the number of layers and a description; gives what advances.
+        backends: of both; see `SEGMENT_BACKENDS`.
+        precision: of the candidate; determines the limit.
+        apart: whether they come from different training runs.
+        progress: called with the number of layers and a description; yields what advances it.
 
     Raises:
-        UserError: the graphs have no layers in common, or a backend that cannot run segments.
+        UserError: the graphs have no common layers, or a backend cannot run segments.
         BackendMissing: a backend's library is not installed.
     """
     sides = _Side(reference, frames, backends[0]), _Side(candidate, frames, backends[1])
@@ -149,7 +149,7 @@ def find_drift(
 
 
 class _Side:
-    """One of the two graphs, and what it has computed so far."""
+    """One of the two graphs, and its intermediate results."""
 
     def __init__(self, payload: bytes, frames: NDArray[np.uint8], backend: str) -> None:
         self.graph = Graph(payload)
@@ -160,7 +160,7 @@ class _Side:
         self._needs: dict[int, set[int]] = {}
 
     def needs(self, index: int) -> set[int]:
-        """The numbers of the cuts that compute cut number `index`."""
+        """The indices of the cuts that cut `index` is computed from."""
         if index not in self._needs:
             stops = [cut.tensor for cut in self.cuts[:index]]
             inputs = self.graph.inputs(self.cuts[index].tensor, stops)
@@ -168,7 +168,7 @@ class _Side:
         return self._needs[index]
 
     def layer(self, index: int) -> Callable[[Mapping[int, Values]], Values]:
-        """Open the segment that ends at cut number `index`, given values at earlier cuts."""
+        """Open the segment that ends at cut `index`, given values at earlier cuts."""
         stops = [cut.tensor for cut in self.cuts[:index]]
         segment = self.graph.segment(self.cuts[index].tensor, stops)
         run = open_segment(segment, self._backend)
@@ -186,15 +186,15 @@ class _Side:
 
 
 def _layer(reference: _Side, candidate: _Side, index: int) -> Layer:
-    """Run one layer on both sides, keep what later ones need and forget the rest."""
+    """Run one layer on both sides, keep what later layers need and drop the rest."""
     expected = reference.layer(index)(reference.values)
     run = candidate.layer(index)
     own, accumulated = run(reference.values), run(candidate.values)
     cut = reference.cuts[index]
     if own.shape != expected.shape:
         raise UserError(
-            f"{cut.layer} gives shape {own.shape} in the candidate and {expected.shape} in the "
-            "reference. Only two forms of the same network can be compared layer by layer"
+            f"{cut.layer} returns shape {own.shape} in the candidate and {expected.shape} in the "
+            "reference. Only two versions of the same network can be compared layer by layer"
         )
     for side, values in ((reference, expected), (candidate, accumulated)):
         side.values[index] = values
@@ -211,7 +211,7 @@ def _layer(reference: _Side, candidate: _Side, index: int) -> Layer:
 
 
 def _pair(reference: _Side, candidate: _Side, names: tuple[str, str]) -> None:
-    """Keep the cuts that both graphs have: by the tensors' names, else by their order."""
+    """The cuts that both graphs have: matched by tensor name, otherwise by order."""
     here, there = reference.cuts, candidate.cuts
     by_name = {cut.name: cut for cut in there[:-1]}
     shared = [cut for cut in here[:-1] if cut.name in by_name]
@@ -220,13 +220,13 @@ def _pair(reference: _Side, candidate: _Side, names: tuple[str, str]) -> None:
         candidate.cuts = [*(by_name[cut.name] for cut in shared), there[-1]]
     elif len(here) != len(there):
         raise UserError(
-            f"{names[1]} has {len(there)} layers, {names[0]} {len(here)}, and none of the same "
-            "name. Only two forms of the same network can be compared layer by layer"
+            f"{names[1]} has {len(there)} layers, {names[0]} has {len(here)}, and no names in "
+            "common. Only two versions of the same network can be compared layer by layer"
         )
 
 
 def relative_error(expected: NDArray[Any], found: NDArray[Any]) -> float:
-    """‖found - expected‖ / ‖expected‖ over all values; infinite where one is not finite."""
+    """‖found - expected‖ / ‖expected‖ over all values; infinite if any value is not finite."""
     with np.errstate(invalid="ignore"):
         difference = float(np.linalg.norm(np.subtract(found, expected, dtype=np.float64)))
     norm = max(float(np.linalg.norm(expected.astype(np.float64))), float(np.finfo(np.float32).tiny))

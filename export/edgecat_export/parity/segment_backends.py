@@ -1,4 +1,4 @@
-"""The backends that run a part of a graph."""
+"""The backends that can run a part of a graph."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 
 
 def open_segment(segment: Segment, backend: str) -> Run:
-    """Open a segment with a backend: what runs it on named arrays and returns its only output.
+    """Open a segment with a backend: returns a function from named arrays to its only output.
 
     Raises:
-        UserError: the backend cannot run segments, or refuses this one.
+        UserError: the backend cannot run segments, or rejects this one.
         BackendMissing: its library is not installed.
     """
     if backend not in SEGMENT_BACKENDS:
         raise UserError(
             f"{backend} cannot run a network in segments; expected one of "
-            f"{', '.join(SEGMENT_BACKENDS)}. Compare the ONNX file that the model came from"
+            f"{', '.join(SEGMENT_BACKENDS)}. Compare the ONNX file the model was made from"
         )
     try:
         run = SEGMENT_BACKENDS[backend](segment.payload)
     except ImportError as error:
         raise BackendMissing(f"{backend} is not installed, so --layers cannot run it") from error
-    except Exception as error:  # the libraries' own, which share no base class
+    except Exception as error:  # library exceptions have no common base class
         raise _refused(segment, backend, error) from error
 
     def guarded(feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

@@ -1,8 +1,8 @@
-"""Cut an ONNX graph into segments that run on their own, fused as they are in the whole.
+"""Cut an ONNX graph into segments that run on their own, fused as in the whole graph.
 
-Marking an inner tensor as an output keeps a runtime from fusing across it, so that what is measured
-is no longer what is served. A cut therefore lies only where no runtime fuses: behind a layer's
-activation, and in a Q/DQ graph at the integers between QuantizeLinear and DequantizeLinear.
+Marking an inner tensor as an output keeps a runtime from fusing across it, so that the measured
+graph is no longer the served one. Cuts are therefore placed only where no runtime fuses: after a
+layer's activation, and in a Q/DQ graph at the integers between QuantizeLinear and DequantizeLinear.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ABSORBED = (
 
 @dataclass(frozen=True)
 class Cut:
-    """A place at which a graph may be cut: the end of a layer.
+    """A place where a graph can be cut: the end of a layer.
 
     Attributes:
-        name: of the layer's float tensor, which precision passes keep.
-        tensor: where to cut: that tensor, or the integers that QuantizeLinear makes of it.
-        layer: for people, as PyTorch names it where the weights or the node tell.
+        name: of the layer's float tensor, which precision passes preserve.
+        tensor: where to cut: that tensor, or its integers after QuantizeLinear.
+        layer: display name: PyTorch's if the weights or the node have it.
         operator: of the node that the layer is named after.
-        scale: of the integers; None where the tensor is float.
-        zero: of the integers.
+        scale: of the integers; None if the tensor is float.
+        zero: zero point of the integers.
         kind: numpy type of `tensor`.
     """
 
@@ -48,7 +48,7 @@ class Cut:
     zero: int = 0
 
     def encode(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        """Turn float values into what the graph holds at this place."""
+        """Convert float values to the graph's representation at this cut."""
         if self.scale is None:
             with np.errstate(over="ignore"):
                 plain: NDArray[Any] = values.astype(self.kind)
@@ -59,7 +59,7 @@ class Cut:
         return integers
 
     def decode(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn what the graph holds at this place into float values."""
+        """Convert the graph's representation at this cut to float values."""
         if self.scale is None:
             return values.astype(np.float32)
         floats: NDArray[np.float32] = (values.astype(np.float32) - self.zero) * self.scale
@@ -72,8 +72,8 @@ class Segment:
 
     Attributes:
         payload: the serialised ONNX model.
-        inputs: the tensors it takes, in order.
-        output: the tensor it gives.
+        inputs: names of its input tensors, in order.
+        output: name of its output tensor.
     """
 
     payload: bytes
@@ -115,7 +115,7 @@ class Graph:
                 self._constants.update(node.output)
 
     def cuts(self) -> list[Cut]:
-        """Every place at which the graph may be cut, in its order; the last is its output."""
+        """All possible cuts of the graph, in order; the last is its output."""
         layers: dict[str, list[Any]] = defaultdict(list)
         for node in filter(self._is_layer, self._model.graph.node):
             layers[self._end(node.output[0])].append(node)
@@ -128,12 +128,12 @@ class Graph:
         return [*cuts, last]
 
     def inputs(self, output: str, stops: Collection[str]) -> tuple[str, ...]:
-        """Which of the graph's input and the tensors in `stops` compute `output`."""
+        """Which of the graph's input and the tensors in `stops` are needed to compute `output`."""
         read = {name for node in self._needed(output, stops) for name in node.input}
         return tuple(name for name in (self.input, *stops) if name in read)
 
     def segment(self, output: str, stops: Collection[str]) -> Segment:
-        """Extract what computes `output` from the graph's input and the tensors in `stops`."""
+        """Extract the subgraph that computes `output` from the graph's input and `stops`."""
         from onnx import helper
 
         nodes = self._needed(output, stops)
@@ -155,7 +155,7 @@ class Graph:
         return Segment(model.SerializeToString(), inputs, output)
 
     def _needed(self, output: str, stops: Collection[str]) -> list[Any]:
-        """The nodes between, in the graph's order."""
+        """The nodes in between, in graph order."""
         needed = {output}
         nodes = []
         for node in reversed(self._model.graph.node):
@@ -165,14 +165,14 @@ class Graph:
         return nodes[::-1]
 
     def _is_layer(self, node: Any) -> bool:
-        """Whether a node holds weights, or joins branches."""
+        """Whether a node has weights or merges branches."""
         dynamic = [name for name in node.input if name and name not in self._constants]
         if node.op_type in _WEIGHTED:
             return len(dynamic) == 1 and len(node.input) > 1
         return node.op_type in _JOINS and len(dynamic) > 1
 
     def _end(self, name: str) -> str:
-        """Follow what a runtime fuses into a layer: the last tensor of it."""
+        """Follow the operators that a runtime fuses into a layer: returns its last tensor."""
         end = name
         while len(readers := self._readers[name]) == 1 and name != self.output:
             reader = readers[0]
@@ -183,7 +183,7 @@ class Graph:
         return end
 
     def _leads_out(self, name: str) -> bool:
-        """Whether nothing but casts lies between `name` and the graph's output."""
+        """Whether only casts lie between `name` and the graph's output."""
         while name != self.output:
             readers = self._readers[name]
             if len(readers) != 1 or readers[0].op_type != "Cast":
@@ -238,7 +238,7 @@ class Graph:
         return _scope(node.name) or node.name or str(node.output[0])
 
     def _source(self, name: str) -> str:
-        """The initializer behind a constant tensor, without what precision passes append."""
+        """The initializer behind a constant tensor, without the suffixes of precision passes."""
         while name in self._producers and self._producers[name].input:
             name = self._producers[name].input[0]
         for suffix in ("_half", "_quantized"):
@@ -247,9 +247,9 @@ class Graph:
 
 
 def _scope(name: str) -> str:
-    """The module in a node's name as PyTorch's older exporter writes it.
+    """The module in a node name, as PyTorch's older exporter writes it.
 
-    `/layer1/layer1.0/conv1/Conv` is of `layer1.0.conv1`; empty where the name tells no module.
+    `/layer1/layer1.0/conv1/Conv` is of `layer1.0.conv1`; empty if the name contains no module.
     """
     if not name.startswith("/"):
         return ""

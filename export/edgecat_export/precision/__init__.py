@@ -1,4 +1,4 @@
-"""Smaller numbers: fp16 and int8, converted and judged."""
+"""Reduced precision: fp16 and int8 conversion with an accuracy gate."""
 
 from edgecat_export.precision.conversion import convert
 

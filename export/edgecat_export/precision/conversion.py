@@ -1,4 +1,4 @@
-"""From a float32 graph to fp16 or int8, with the accuracy gate before any file exists."""
+"""From a float32 graph to fp16 or int8, with the accuracy gate before any file is written."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from edgecat_runtime.types import Frames, Logits
 INT8_SHARE = 0.8
 LEVELS = 192  # of the 256 that a camera gives; photographs span nearly all of them
 _T = TypeVar("_T", np.uint8, np.float32)
-_CLEARLY = 0.9  # of minmax's error, below which another calibration method is taken
-_SCANNED = 64  # photographs of the overflow scan, and for ranking layers
+_CLEARLY = 0.9  # of minmax's error: another calibration method must stay below this
+_SCANNED = 64  # photographs for the overflow scan and for ranking layers
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Conversion:
 
     Attributes:
         payload: the serialised ONNX model.
-        card: with precision and golden logits. The accuracy stays what the float32 model's
-            training measured; where nobody did, it is the gate's, on the photographs given.
-        gate: how it compares with float32.
-        notes: what was decided on the way, for people.
-        int8_share: share of the multiply-adds that run in int8, 0..1.
+        card: with precision and golden logits. The accuracy is the one measured on the float32
+            model in training; if there is none, the gate's, on its photographs.
+        gate: the comparison with float32.
+        notes: decisions made during conversion, for people.
+        int8_share: fraction of the multiply-adds that run in int8, 0..1.
     """
 
     payload: bytes
@@ -64,26 +64,26 @@ def convert(
     photographs: Photographs | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Convert a float32 graph and hold the result against it.
+    """Convert a float32 graph and compare the result with it.
 
     Args:
         payload: the deployed float32 ONNX model, unsealed.
         card: its card.
         precision: `fp16` or `int8`.
-        form: of int8: `cpu`, or `tensorrt` (which is fp16 around the int8 layers).
-        calibration: uint8 (n, height, width, 3) BGR, preprocessed photographs of every class that
-            int8's ranges are measured on.
-        photographs: labelled ones for the gate, none of them calibrated on.
-        progress: told after each batch what is being done.
+        form: of int8: `cpu`, or `tensorrt` (fp16 around the int8 layers).
+        calibration: uint8 (n, height, width, 3) BGR, preprocessed photographs of every class to
+            calibrate int8's ranges on.
+        photographs: labelled ones for the gate, none of them used for calibration.
+        progress: called after each batch with the current activity.
 
     Raises:
         UserError: not a float32 model, or int8 without calibration.
-        GateError: it answers too differently; the message says by how much and what to do.
+        GateError: the result drifts beyond the limit; the message says by how much, and the fix.
     """
     if card.precision != "fp32":
         raise UserError(
-            f"this model is {card.precision} already; only an fp32 model can be converted to "
-            f"{precision}. Give the checkpoint or its fp32 .onnx file"
+            f"this model is already {card.precision}; only an fp32 model can be converted to "
+            f"{precision}. Use the checkpoint or its fp32 .onnx file"
         )
     gate = Gate(payload, card, photographs, progress=progress)
     if precision == "fp16":
@@ -91,8 +91,8 @@ def convert(
     else:
         if calibration is None or not len(calibration):
             raise UserError(
-                "int8 needs photographs like the camera's to measure its ranges on; got none. "
-                "Name them: --calibrate photos/"
+                "int8 needs photographs like the camera's to calibrate its ranges on; got none. "
+                "Add --calibrate photos/"
             )
         _check_contrast(calibration)
         conversion = _Int8(payload, card, gate, form, calibration, progress).convert()
@@ -100,14 +100,14 @@ def convert(
 
 
 def _check_contrast(calibration: Frames) -> None:
-    """Refuse pictures that leave most pixel values out: a camera's would be clipped."""
+    """Reject images that do not use most pixel values: a camera's values would be clipped."""
     counts = np.bincount(calibration.reshape(-1), minlength=256).cumsum()
     low, high = np.searchsorted(counts, [0.001 * counts[-1], 0.999 * counts[-1]])
     if high - low < LEVELS:
         raise GateError(
-            f"the calibration pictures span {high - low} of 255 pixel values (the outermost 0.1 % "
-            f"left out); expected {LEVELS} or more, or int8 clips what a camera sends. Calibrate "
-            "on photographs as the camera gives them"
+            f"the calibration images span {high - low} of 255 pixel values (without the outermost "
+            f"0.1 %); expected at least {LEVELS}, or int8 clips the camera's values. Calibrate "
+            "on photographs like the camera's"
         )
 
 
@@ -125,7 +125,7 @@ def _half(
     half, report = fp16_from_onnx(payload, frames=np.concatenate(seen), progress=progress)
     judged = gate.judge(half, "fp16", literal=True)
     if not judged.passed:
-        raise GateError(f"fp16 answers too differently: {judged}. Serve this model in fp32")
+        raise GateError(f"fp16 drifts beyond the limit: {judged}. Serve this model in fp32")
     return Conversion(half, card, judged, tuple(map(str, report.kept)))
 
 
@@ -162,32 +162,32 @@ class _Int8:
             judged, kept, payload = self._judge(method, (*kept, layer))
         if not judged.passed:
             raise GateError(
-                f"int8 answers too differently, also with {len(kept)} layers in higher precision: "
+                f"int8 drifts beyond the limit, even with {len(kept)} layers in higher precision: "
                 f"{judged}. Calibrate on more photographs like the camera's, or use fp16"
             )
         share = self._share(kept)
         notes += [*inexact, f"{share:.1%} of the multiply-adds are int8"]
         notes += [f"{name} stays in higher precision: {self._reason(name)}" for name in kept]
         beside = self._macs.keys() - int8_layers(self._payload, form=self._form, keep=kept)
-        notes += [f"{name} stays with it, beside it" for name in sorted(beside - set(kept))]
+        notes += [f"{name} stays too, next to a kept layer" for name in sorted(beside - set(kept))]
         return Conversion(payload, self._card, judged, tuple(notes), share)
 
     def _exact(self) -> tuple[str, ...]:
-        """The last layer, where an energy limit rests on what its logits have in common.
+        """The last layer, if an energy limit depends on the common part of its logits.
 
-        That part is larger than their differences, which its rounding would drown.
+        That part is larger than their differences, which its rounding would mask.
         """
         last = tuple(self._macs)[-1:] if self._card.energy_limit is not None else ()
         return last if self._share(last) >= INT8_SHARE else ()
 
     def _reason(self, name: str) -> str:
-        return "the energy rests on it" if name in self._exact() else "int8 lost most there"
+        return "the energy depends on it" if name in self._exact() else "int8 lost most there"
 
     def _best_method(self) -> tuple[Method, str]:
         """The calibration method whose logits are closest to float32's on these frames.
 
-        Another than minmax has to be clearly better: its ranges take longer to measure exactly, and
-        rounding must not decide between methods.
+        Methods other than minmax must be clearly better: their exact ranges take longer to measure,
+        and rounding must not decide between methods.
         """
         errors = {method: self._error(method, ()) for method in METHODS}
         best = min(METHODS, key=lambda method: errors[method])
@@ -197,10 +197,10 @@ class _Int8:
         return best, f"calibrated by {best}; logit error on the calibration photographs: {listed}"
 
     def _exact_ranges(self, method: Method) -> tuple[dict[str, Range], list[str]]:
-        """The ranges of one method in double precision, the same on every processor.
+        """The ranges of one method in double precision, identical on every CPU.
 
-        The least and the greatest values come from the few frames that hold them; a histogram needs
-        all frames. A graph that has no such form keeps what ONNX Runtime measured, with a note.
+        Minimum and maximum come from the few frames that contain them; a histogram needs all
+        frames. A graph that cannot be computed in double precision keeps ONNX Runtime's ranges.
         """
         names = calibrated_tensors(self._payload, form=self._form)
         frames = self._calibration
@@ -208,14 +208,14 @@ class _Int8:
             frames = frames[self._scan.extreme_frames(names)]
         try:
             exact = scan_exactly(self._payload, frames, progress=self._progress)
-        except Exception as error:  # onnx.reference fails in many ways on what it does not know
+        except Exception as error:  # onnx.reference fails in many ways on unsupported operators
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            note = "ranges were measured in float32, and may differ elsewhere in the last digits"
+            note = "ranges were measured in float32; the last digits may differ on other machines"
             return self._ranges[method], [f"{note}: {reason}"]
         return {name: exact.tensors[name].range(method) for name in names}, []
 
     def _worst_first(self, method: Method) -> list[str]:
-        """Layers in the order of how much leaving each alone in float would help."""
+        """Layers ranked by how much keeping each one alone in float would help."""
         errors = {name: self._error(method, (name,)) for name in self._macs}
         return sorted(errors, key=lambda name: errors[name])
 
@@ -230,14 +230,14 @@ class _Int8:
         self, method: Method, keep: tuple[str, ...]
     ) -> tuple[GateReport, tuple[str, ...], bytes]:
         payload = int8_from_onnx(self._payload, self._ranges[method], form=self._form, keep=keep)
-        if self._form == "tensorrt":  # else what is not int8 would run in fp32 there
+        if self._form == "tensorrt":  # otherwise the rest would run in fp32 there
             seen = np.concatenate([self._gate.golden, _spread(self._calibration, _SCANNED)])
             payload, _ = fp16_from_onnx(payload, frames=seen, progress=self._progress)
         literal = self._form == "tensorrt"
         return self._gate.judge(payload, "int8", literal=literal), keep, payload
 
     def _share(self, keep: Collection[str]) -> float:
-        """Share of the multiply-adds that run in int8."""
+        """Fraction of the multiply-adds that run in int8."""
         names = int8_layers(self._payload, form=self._form, keep=keep)
         return sum(self._macs[name] for name in names) / max(sum(self._macs.values()), 1)
 
@@ -248,7 +248,7 @@ def _described(conversion: Conversion, card: ModelCard, precision: Precision) ->
     versions = {"onnx": onnx.__version__, "onnxruntime": import_onnxruntime().__version__}
     tools = {**card.tools, **versions}
     card = replace(card, precision=precision, tools=tools)
-    if precision == "int8":  # its own answers, so that a device can be held to them
+    if precision == "int8":  # its own logits, to verify devices against
         logits = answer_exactly(conversion.payload, golden_frames(card.height, card.width))
         card = replace(card, golden=golden_rows(logits))
     if conversion.gate.n and card.accuracy is None:
@@ -259,7 +259,7 @@ def _described(conversion: Conversion, card: ModelCard, precision: Precision) ->
 def _stray(expected: Logits, found: Logits) -> float:
     """Root mean square error of logits (n, classes) relative to their spread.
 
-    A shift that all classes share changes no probability, so it does not count.
+    A shift common to all classes changes no probability, so it is ignored.
     """
     difference = found - expected
     difference = difference - difference.mean(1, keepdims=True)
@@ -268,7 +268,7 @@ def _stray(expected: Logits, found: Logits) -> float:
 
 
 def _spread(items: NDArray[_T], count: int) -> NDArray[_T]:
-    """At most `count` of the items, evenly spread."""
+    """At most `count` of the items, evenly spaced."""
     if len(items) <= count:
         return items
     return items[np.arange(count) * len(items) // count]

@@ -1,4 +1,4 @@
-"""How values are spread, and the range that int8 gives them."""
+"""The distribution of a tensor's values, and the int8 range derived from it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Method = Literal["minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 PERCENTILE = 99.999
 _BINS = 8192  # over [-limit, limit]
-_SAMPLES = 200_000  # values of one tensor and batch that enter the histogram
-_LEVELS = 128  # of int8 on one side of zero
+_SAMPLES = 200_000  # values per tensor and batch added to the histogram
+_LEVELS = 128  # of int8 on each side of zero
 
 
 class Distribution:
-    """Range and histogram of one tensor, gathered batch by batch in constant memory.
+    """Range and histogram of one tensor, accumulated batch by batch in constant memory.
 
-    The histogram covers [-limit, limit]; a value beyond doubles the limit and merges bins in pairs,
-    so nothing needs to be known beforehand.
+    The histogram covers [-limit, limit]; a value beyond it doubles the limit and merges bins in
+    pairs, so no range has to be known in advance.
 
     Attributes:
         lowest: exact minimum.
         highest: exact maximum.
-        counts: int64 (8192,), from evenly spread samples.
-        limit: the histogram's reach on both sides of zero.
+        counts: int64 (8192,), from evenly spaced samples.
+        limit: the histogram's range on both sides of zero.
     """
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class Distribution:
 
     @property
     def peak(self) -> float:
-        """Greatest magnitude; infinite where a value was not finite."""
+        """Largest magnitude; infinite if a value was not finite."""
         peak = max(abs(self.lowest), abs(self.highest))
         return float(peak) if np.isfinite(peak) else np.inf
 
     def add(self, values: NDArray[Any]) -> None:
-        """Take in a batch of values of any shape."""
+        """Add a batch of values of any shape."""
         if not values.size:
             return
         self.lowest = min(self.lowest, float(values.min()))
@@ -58,7 +58,7 @@ class Distribution:
         self.counts += np.bincount(np.minimum(places, _BINS - 1), minlength=_BINS)
 
     def range(self, method: Method) -> Range:
-        """The range, around zero, that `method` would quantise."""
+        """The range, containing zero, that `method` chooses for quantisation."""
         return _RANGES[method](self)
 
     def _widen(self) -> None:
@@ -73,7 +73,7 @@ def _minmax(tensor: Distribution) -> Range:
 
 
 def _percentile(tensor: Distribution) -> Range:
-    """Cut off the outermost 0.001 % of the values on either side."""
+    """Clip the outermost 0.001 % of the values on either side."""
     total = tensor.counts.sum()
     if not total:
         return _minmax(tensor)
@@ -86,13 +86,13 @@ def _percentile(tensor: Distribution) -> Range:
 
 
 def _entropy(tensor: Distribution) -> Range:
-    """Clip where the Kullback-Leibler divergence from the unclipped distribution is least.
+    """Clip where the Kullback-Leibler divergence from the unclipped distribution is smallest.
 
     Source: Migacz, 8-bit inference with TensorRT, GTC 2017.
     """
     half = _BINS // 2
     folded = (tensor.counts[half:] + tensor.counts[:half][::-1]).astype(np.float64)
-    folded[0] = folded[1]  # the spike of a ReLU's zeros would outweigh everything
+    folded[0] = folded[1]  # the spike of a ReLU's zeros would dominate everything
     if not folded.any():
         return _minmax(tensor)
     edges = range(_LEVELS, half + 1, _LEVELS // 4)
@@ -102,7 +102,7 @@ def _entropy(tensor: Distribution) -> Range:
 
 
 def _divergence(folded: NDArray[np.float64], edge: int) -> float:
-    """How far `folded`, clipped to `edge` bins and cut to 128 levels, is from `folded`."""
+    """The divergence of `folded`, clipped to `edge` bins and cut to 128 levels, from `folded`."""
     kept = folded[:edge].copy()
     filled = kept > 0
     starts = np.arange(_LEVELS) * edge // _LEVELS

@@ -1,12 +1,12 @@
-"""An ONNX graph computed in double precision, node by node: the answer that no processor changes.
+"""Compute an ONNX graph in double precision, node by node: a result that no CPU changes.
 
-Runtimes compute in float32 or in integers, in an order and with kernels that depend on the
-processor; an int8 product may even saturate. Here every operator of the graph is computed as it is
-written, in float64 with NumPy (`onnx.reference`), so that what rounds a result to float32 or to an
-integer finds the same value everywhere. Tensors that the graph holds in float16 are rounded to
-float16 after each operator, and integers stay integers.
+Runtimes compute in float32 or in integers, in an order and with kernels that depend on the CPU;
+an int8 product may even saturate. Here every operator of the graph is computed as specified, in
+float64 with NumPy (`onnx.reference`), so that rounding a result to float32 or to an integer gives
+the same value everywhere. Tensors that the graph holds in float16 are rounded to float16 after
+each operator, and integers stay integers.
 
-Slower than a runtime, therefore for golden frames and calibration, not for serving.
+Slower than a runtime, and therefore meant for golden frames and calibration, not for serving.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class ExactGraph:
 
     Args:
         payload: the model, with one input.
-        watched: whether `run` can show every tensor.
+        watched: whether `run` can report every tensor.
 
     Raises:
-        NotImplementedError: an operator, or one of its options, has no such form; `run` may also
-            find that out.
+        NotImplementedError: an operator, or one of its options, is not supported; `run` may also
+            raise it.
 
     Example:
         >>> logits = ExactGraph(payload).run(frames)  # doctest: +SKIP
@@ -62,12 +62,12 @@ class ExactGraph:
         self._input = self._evaluator.input_names[0]
 
     def run(self, frames: Array, watch: Watch | None = None) -> NDArray[np.float32]:
-        """Answer frames one by one.
+        """Compute the logits of frames, one by one.
 
         Args:
-            frames: as the graph's input takes them, (n, ...).
-            watch: called with the name and value of each floating-point tensor of each frame; the
-                graph must have been opened `watched`.
+            frames: in the form of the graph's input, (n, ...).
+            watch: called with the name and value of each floating-point tensor of each frame; needs
+                `watched`.
 
         Returns:
             float32 (n, classes), correctly rounded from float64.
@@ -103,7 +103,7 @@ def convolve(
         strides: vertical and horizontal.
         pads: zeros added above, left, below and right.
         dilations: vertical and horizontal.
-        groups: into which channels and filters are divided.
+        groups: number of groups of channels and filters.
 
     Returns:
         (n, filters, height, width).
@@ -126,7 +126,7 @@ def convolve(
 
 @dataclass(frozen=True)
 class _Geometry:
-    """How a kernel moves over images: all that ONNX's attributes say of it."""
+    """The geometry of a sliding kernel: everything in ONNX's attributes."""
 
     kernel: Sequence[int]
     strides: Sequence[int]
@@ -159,7 +159,7 @@ class _Geometry:
         return cls(kernel, strides, dilations, pads, beyond)
 
     def windows(self, images: Array, filling: float, outside: float) -> Array:
-        """What the kernel sees, with `filling` in the padding and `outside` beyond it."""
+        """The input of the kernel, with `filling` in the padding and `outside` beyond it."""
         padded = _padded(_padded(images, self.pads, filling), (0, 0, *self.beyond), outside)
         return _windows(padded, self.kernel, self.strides, self.dilations)
 
@@ -181,7 +181,7 @@ def _windows(
 
 
 def _widen(graph: Any) -> None:
-    """Turn a graph's float32 constants and casts into float64 ones, in its subgraphs as well."""
+    """Convert a graph's float32 constants and casts to float64, in its subgraphs as well."""
     for tensor in graph.initializer:
         _widen_tensor(tensor)
     for value in (*graph.input, *graph.output):
@@ -241,7 +241,7 @@ def _gemm(a: Array, b: Array, c: Array | None = None, **options: Any) -> Array:
 
 def _dequantize(x: Array, scale: Array, zero: Array | None = None, **options: Any) -> Array:
     if options.get("block_size"):
-        raise NotImplementedError("DequantizeLinear in blocks")
+        raise NotImplementedError("blocked DequantizeLinear")
     axis = options.get("axis", 1) % max(x.ndim, 1)
     shape = [-1 if i == axis else 1 for i in range(x.ndim)] if scale.ndim else []
     whole = x.astype(np.float64)
@@ -265,7 +265,7 @@ def _average_pool(x: Array, **options: Any) -> Array:
     return means
 
 
-# What `onnx.reference` computes slowly, or in the precision of its inputs.
+# Operators that `onnx.reference` computes slowly, or in the precision of their inputs.
 _COMPUTED: Mapping[str, Callable[..., Array]] = {
     "Conv": _conv,
     "MatMul": _matmul,

@@ -1,7 +1,7 @@
-"""Fp16 as a graph: half precision where it is safe, uint8 in and float32 logits out.
+"""fp16 as a graph: half precision where it is safe, uint8 in and float32 logits out.
 
-The operators' own schemas say which inputs may be half, so this holds for Q/DQ graphs too. A layer
-stays in float32 when a value around it was seen beyond half of float16's reach.
+The operators' own schemas determine which inputs may be half, so this works for Q/DQ graphs too. A
+layer stays in float32 if a value around it exceeds half of float16's range.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Kept:
     Attributes:
         name: of the node.
         operator: its ONNX operator.
-        why: a sentence for people.
+        why: the reason, for people.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class HalfReport:
-    """What the fp16 pass did.
+    """The result of the fp16 pass.
 
     Attributes:
-        nodes: how many nodes take half precision.
-        kept: nodes that would overflow or lose their scale in it.
+        nodes: number of nodes in half precision.
+        kept: nodes that would overflow or lose their scale in half precision.
     """
 
     nodes: int
@@ -58,13 +58,13 @@ def fp16_from_onnx(
     """Convert a graph to half precision.
 
     Args:
-        payload: an ONNX model, uint8 frames in, float32 logits out; Q/DQ is kept as it is.
-        frames: uint8 (n, h, w, 3) BGR, preprocessed, whose values must not overflow; default: no
-            scan, for a graph that was scanned already.
-        progress: told after each batch of the scan.
+        payload: an ONNX model, uint8 frames in, float32 logits out; Q/DQ is preserved.
+        frames: uint8 (n, h, w, 3) BGR, preprocessed, to scan for overflow; default: no scan, for a
+            graph that has been scanned already.
+        progress: called after each batch of the scan.
 
     Returns:
-        The serialised model and what was kept in float32.
+        The serialised model and the nodes kept in float32.
 
     Raises:
         UserError: the graph has control flow.
@@ -84,13 +84,13 @@ def fp16_from_onnx(
 
 
 def _overflows(model: Any, peaks: Mapping[str, float]) -> dict[str, Kept]:
-    """Nodes around which a value goes beyond what half precision holds safely."""
+    """Nodes with an input or output value beyond the safe range of half precision."""
     peaks = {**peaks, **dict(_weight_peaks(model))}
     found = {}
     for node in model.graph.node:
         peak = max((peaks.get(name, 0.0) for name in (*node.input, *node.output)), default=0.0)
         if peak > LARGEST:
-            why = f"values up to {peak:.3g}, safe are {LARGEST:.5g}"
+            why = f"values up to {peak:.3g}, the safe limit is {LARGEST:.5g}"
             found[node.name] = Kept(node.name, node.op_type, why)
     return found
 
@@ -104,7 +104,7 @@ def _weight_peaks(model: Any) -> Iterator[tuple[str, float]]:
 
 
 def _lost_scales(model: Any) -> dict[str, Kept]:
-    """Q/DQ nodes whose scale would lose more than a thousandth of itself as a half."""
+    """Q/DQ nodes whose scale would change by more than a thousandth in half precision."""
     from onnx import numpy_helper
 
     weights = {item.name: item for item in model.graph.initializer}
@@ -122,7 +122,7 @@ def _lost_scales(model: Any) -> dict[str, Kept]:
 
 
 class _HalfWriter:
-    """Rewrites one graph; a tensor is half or float, and casts are put where the two meet."""
+    """Rewrites one graph; a tensor is half or float, and casts are inserted between the two."""
 
     def __init__(self, model: Any, kept: set[str]) -> None:
         self.converted = 0
@@ -137,7 +137,7 @@ class _HalfWriter:
         self._constants: dict[str, Any] = {}
 
     def rewrite(self) -> None:
-        """Go through the nodes in order, then put back what the outputs promise."""
+        """Process the nodes in order, then restore the types of the outputs."""
         outputs = {item.name for item in self._graph.output}
         inner = {name: f"{name}_inner" for name in outputs if name in self._floats}
         self._floats |= set(inner.values())
@@ -175,8 +175,8 @@ class _HalfWriter:
 
         if any(item.HasField("g") for item in node.attribute):
             raise UserError(
-                f"the graph has control flow ({node.op_type} {node.name!r}), which has no fp16 "
-                "form here. Export the model without it"
+                f"the graph has control flow ({node.op_type} {node.name!r}), which fp16 does not "
+                "support. Export the model without it"
             )
         if not onnx.defs.has(node.op_type, self._opsets.get(node.domain, 1), node.domain):
             return set()
@@ -222,7 +222,7 @@ class _HalfWriter:
             return name
         other = f"{name}_half"
         if other not in self._constants:
-            with np.errstate(over="ignore"):  # the scan keeps such a layer in float32
+            with np.errstate(over="ignore"):  # the scan keeps these layers in float32
                 values = numpy_helper.to_array(self._weights[name]).astype(np.float16)
             self._constants[other] = numpy_helper.from_array(values, other)
         return other
@@ -242,7 +242,7 @@ def _float_tensors(model: Any) -> set[str]:
     unknown = [name for node in graph.node for name in node.output if name and name not in typed]
     if unknown:
         raise UserError(
-            f"the type of {unknown[0]!r} in the graph is unknown, so it has no fp16 form. "
-            "Export the model with standard ONNX operators"
+            f"the type of {unknown[0]!r} in the graph is unknown, so it cannot be converted to "
+            "fp16. Export the model with standard ONNX operators"
         )
     return {name for name, kind in typed.items() if kind == _FLOAT}

@@ -1,4 +1,4 @@
-"""The accuracy gate: a converted graph against its float32 original, before any file exists."""
+"""The accuracy gate: a converted graph against its float32 original, before anything is written."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class Photographs:
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Count them."""
+        """Count the images."""
         return len(self.frames)
 
 
 @dataclass(frozen=True)
 class GateReport:
-    """How a converted graph answers compared with float32.
+    """The comparison of a converted graph with float32.
 
     Attributes:
-        precision: of the candidate; it chooses the limits.
+        precision: of the candidate; determines the limits.
         golden_error: worst logit error on the golden frames, relative to their spread.
-        n: number of photographs, 0 where none were given; the figures below are None then.
-        agreement: share of them with the same best class, 0..1.
+        n: number of photographs, 0 if there are none; the figures below are then None.
+        agreement: fraction of them with the same top class, 0..1.
         reference_accuracy: of float32 on them, 0..1.
         accuracy: of the candidate on them, 0..1.
     """
@@ -65,19 +65,19 @@ class GateReport:
 
     @property
     def loss(self) -> float | None:
-        """Accuracy lost, 0..1; negative where the candidate is the better one."""
+        """Accuracy loss, 0..1; negative if the candidate is better."""
         if self.reference_accuracy is None or self.accuracy is None:
             return None
         return self.reference_accuracy - self.accuracy
 
     @property
     def golden_passed(self) -> bool:
-        """Whether the golden frames are answered closely enough."""
+        """Whether the error on the golden frames is within the limit."""
         return self.golden_error <= FLOAT_LIMITS[self.precision]
 
     @property
     def passed(self) -> bool:
-        """Whether every limit of the precision is kept."""
+        """Whether all limits of the precision are met."""
         if self.agreement is None or self.loss is None:
             return self.golden_passed
         return (
@@ -89,10 +89,10 @@ class GateReport:
     def __str__(self) -> str:
         text = (
             f"{'PASS' if self.passed else 'FAIL'}  {self.precision} against fp32: golden frames "
-            f"{self.golden_error:.1e} off (limit {FLOAT_LIMITS[self.precision]:.0e})"
+            f"differ by {self.golden_error:.1e} (limit {FLOAT_LIMITS[self.precision]:.0e})"
         )
         if self.loss is None:
-            return f"{text}; no photographs were given, so the golden frames alone judged"
+            return f"{text}; no photographs, so only the golden frames were checked"
         return (
             f"{text}; {self.n} photographs: agreement {self.agreement:.2%} (limit "
             f"{AGREEMENT_LIMITS[self.precision]:.1%}), accuracy {self.reference_accuracy:.2%} to "
@@ -102,20 +102,20 @@ class GateReport:
 
 
 class Gate:
-    """Holds candidates against the float32 graph's answers, which are computed once.
+    """Compares candidates with the float32 graph's logits, which are computed once.
 
-    An int8 candidate is computed as its graph is written, in float, on the golden frames in double
-    precision: the integer kernels of the machine that converts have no say. Those of a backend that
-    serves the file are held to its golden logits when it is written and whenever it is opened.
+    An int8 candidate is computed as its graph specifies, in float, and on the golden frames in
+    double precision, independent of this machine's integer kernels. The kernels of a backend that
+    serves the file are checked against its golden logits on export and whenever it is opened.
 
     Args:
         payload: the float32 ONNX model.
-        card: its card, with the golden logits of what it was made from.
-        photographs: to compare on; None leaves the golden frames alone.
-        progress: told after each batch.
+        card: its card, with the golden logits of its source.
+        photographs: to compare on; None: use only the golden frames.
+        progress: called after each batch.
 
     Raises:
-        GateError: the float32 graph itself does not give the golden logits of its card.
+        GateError: the float32 graph itself does not reproduce the golden logits of its card.
     """
 
     def __init__(
@@ -131,15 +131,15 @@ class Gate:
         self._progress = progress
         self._golden_reference = answer(payload, self.golden)
         _check_golden(self._golden_reference, card)
-        self._reference = self._answers(payload, "answering in fp32")
+        self._reference = self._answers(payload, "evaluating fp32")
 
     def judge(self, candidate: bytes, precision: Precision, *, literal: bool = False) -> GateReport:
         """Compare a converted ONNX model with float32.
 
         Args:
             candidate: the converted model.
-            precision: chooses the limits.
-            literal: round to half wherever the graph says so, as a GPU does (see `answer`).
+            precision: determines the limits.
+            literal: round to half wherever the graph specifies it, as a GPU does (see `answer`).
         """
         if precision == "int8":
             golden = answer_exactly(candidate, self.golden, literal=literal)
@@ -148,7 +148,7 @@ class Gate:
         error = logit_error(self._golden_reference, golden, self._golden_reference)
         if self._photographs is None or self._reference is None:
             return GateReport(precision, error)
-        logits = self._answers(candidate, f"answering in {precision}", literal=literal)
+        logits = self._answers(candidate, f"evaluating {precision}", literal=literal)
         assert logits is not None
         best, expected = logits.argmax(1), self._reference.argmax(1)
         labels = self._photographs.labels
@@ -173,16 +173,16 @@ def _check_golden(logits: Logits, card: ModelCard) -> None:
     error = logit_error(golden, logits[:, :GOLDEN_CLASSES], golden)
     if not error <= LOGIT_LIMITS["fp32"]:
         raise GateError(
-            f"the fp32 graph answers its golden frames {error:.1e} of their spread off; at most "
-            f"{LOGIT_LIMITS['fp32']:.0e} is allowed. Export it again from its checkpoint"
+            f"the fp32 graph's logits for its golden frames differ by {error:.1e} of their spread; "
+            f"at most {LOGIT_LIMITS['fp32']:.0e} is allowed. Export it again from its checkpoint"
         )
 
 
 def exact_parity(path: str | Path) -> Pair:
-    """Hold an ONNX file against the golden logits in its card, computed in double precision.
+    """Compare an ONNX file with the golden logits in its card, computed in double precision.
 
     Raises:
-        CardError: the file has no card, or answers with another number of classes.
+        CardError: the file has no card, or returns a different number of classes.
         CardDamaged: the file was modified after it was sealed.
     """
     card = read_card(path)

@@ -1,8 +1,8 @@
-"""Int8 as Q/DQ: the precision is written into the graph, so every runtime reads the same.
+"""int8 as Q/DQ: the precision is part of the graph, so every runtime interprets it identically.
 
-Two forms. `cpu`: asymmetric uint8 activations, int8 weights that use 7 bits, int32 biases, which
+There are two forms. `cpu`: asymmetric uint8 activations, 7-bit int8 weights, int32 biases, which
 ONNX Runtime and OpenVINO run on the VNNI and dot-product units, and without saturation on older
-ones. `tensorrt`: symmetric int8 throughout and float biases, which TensorRT accepts. Weights are
+CPUs. `tensorrt`: symmetric int8 throughout and float biases, which TensorRT accepts. Weights are
 quantised per output channel in both.
 """
 
@@ -20,14 +20,14 @@ from edgecat_export.precision.distribution import Range
 Form = Literal["cpu", "tensorrt"]
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-_ABSORBED = ("Relu", "Clip")  # a runtime fuses them into the layer before, so no Q/DQ between
+_ABSORBED = ("Relu", "Clip")  # fused into the preceding layer, so no Q/DQ in between
 _SAME_SCALE = ("MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 _OWN_SCALE = ("Add", "Concat", "AveragePool", "GlobalAveragePool")
 _BIAS_LIMIT = float(1 << 30)
 
-# The largest magnitude of a quantised weight. x86 processors without VNNI add two products of a
-# uint8 and an int8 in 16 bits (`vpmaddubsw`), which saturate beyond 32,767: 2 * 255 * 127 does, and
-# 2 * 255 * 63 does not. TensorRT's products are added in 32 bits.
+# The largest magnitude of a quantised weight. x86 CPUs without VNNI add two products of a uint8 and
+# an int8 in 16 bits (`vpmaddubsw`), which saturates beyond 32,767: 2 * 255 * 127 does, and
+# 2 * 255 * 63 does not. TensorRT accumulates products in 32 bits.
 WEIGHT_LEVELS: dict[Form, int] = {"cpu": 63, "tensorrt": 127}
 
 
@@ -36,14 +36,14 @@ def int8_from_onnx(
 ) -> bytes:
     """Quantise a graph's layers to int8.
 
-    Layers are convolutions, Gemm and MatMul with constant weights. What lies before the first of
+    Layers are convolutions, Gemm and MatMul with constant weights. Everything before the first of
     them (the normalisation) and the logits stay float.
 
     Args:
         payload: an ONNX model, batch norm folded, opset 13 or later.
         ranges: of each float tensor, containing zero.
         form: `cpu` or `tensorrt`.
-        keep: names of layers that stay float, and whose input stays float too.
+        keep: names of layers that stay float, together with their input.
 
     Returns:
         The serialised Q/DQ model.
@@ -58,7 +58,7 @@ def int8_from_onnx(
 
 
 def layers(payload: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Multiply-adds for one frame of each layer that int8 applies to, by node name.
+    """Multiply-adds per frame of each layer that supports int8, by node name.
 
     Args:
         payload: an ONNX model whose nodes have distinct names.
@@ -78,11 +78,11 @@ def layers(payload: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, i
 def int8_layers(payload: bytes, *, form: Form = "cpu", keep: Collection[str] = ()) -> set[str]:
     """Names of the layers that run in int8 when `keep` stay float.
 
-    Those that share a kept layer's input stay float with it, and so does, in the `cpu` form, the
-    layer that makes that input: processors have no int8 layer with a float result.
+    Layers that share a kept layer's input stay float with it, and so does, in the `cpu` form, the
+    layer that produces that input: CPUs have no int8 layer with a float result.
 
     Args:
-        payload: as `int8_from_onnx` takes it.
+        payload: as for `int8_from_onnx`.
         form: `cpu` or `tensorrt`.
         keep: names of layers that stay float.
     """
@@ -92,10 +92,10 @@ def int8_layers(payload: bytes, *, form: Form = "cpu", keep: Collection[str] = (
 
 
 def calibrated_tensors(payload: bytes, *, form: Form = "cpu") -> set[str]:
-    """Names of the tensors whose ranges `int8_from_onnx` may ask for, whatever it keeps in float.
+    """Names of the tensors whose ranges `int8_from_onnx` may need, whatever it keeps in float.
 
     Args:
-        payload: as `int8_from_onnx` takes it.
+        payload: as for `int8_from_onnx`.
         form: `cpu` or `tensorrt`.
     """
     import onnx
@@ -111,7 +111,7 @@ def _is_layer(node: Any, weights: Mapping[str, Any]) -> bool:
 
 
 def _products(node: Any, weights: Any) -> int:
-    """How many products one output value of a layer sums up."""
+    """The number of products summed per output value of a layer."""
     return int(np.prod(weights.dims)) // int(weights.dims[_channel_axis(node, len(weights.dims))])
 
 
@@ -148,7 +148,7 @@ class _Quantiser:
         self._nodes: list[Any] = []
 
     def rewrite(self) -> None:
-        """Choose what is quantised, in the order of the graph, then insert the pairs."""
+        """Choose what to quantise, in graph order, then insert the Q/DQ pairs."""
         for node in self._graph.node:
             self._choose(node)
         inputs = [item.name for item in self._graph.input if item.name in self._scales]
@@ -181,7 +181,7 @@ class _Quantiser:
         return found - self._outputs
 
     def _int8(self, keep: Collection[str]) -> set[str]:
-        """The layers that run in int8; what feeds the others is noted as float."""
+        """The layers that run in int8; the inputs of the others are marked as float."""
         found = [node for node in self._graph.node if _is_layer(node, self._weights)]
         producers = {name: node for node in self._graph.node for name in node.output}
         for node in found:
@@ -199,7 +199,7 @@ class _Quantiser:
         }
 
     def _choose(self, node: Any) -> None:
-        """Give scales to the tensors around a node that runs in int8."""
+        """Assign scales to the tensors around a node that runs in int8."""
         dynamic = [name for name in node.input if name and name not in self._weights]
         if node.name in self.layers:
             self._calibrate(node.input[0])
@@ -212,7 +212,7 @@ class _Quantiser:
             self._calibrate(self._absorbed(node.output[0]))
 
     def _absorbed(self, name: str) -> str:
-        """The output of the activation that alone reads `name`, else `name`."""
+        """The output of an activation that is the only reader of `name`, otherwise `name`."""
         readers = self._consumers[name]
         if len(readers) == 1 and readers[0].op_type in _ABSORBED and name not in self._outputs:
             return str(readers[0].output[0])
@@ -239,7 +239,7 @@ class _Quantiser:
         self._node("DequantizeLinear", [quantized, scale, zero], dequantized)
 
     def _quantise_weights(self, node: Any) -> None:
-        """Put int8 weights, and for `cpu` an int32 bias, behind dequantisers."""
+        """Insert dequantisers after int8 weights and, for `cpu`, an int32 bias."""
         from onnx import numpy_helper
 
         weights = numpy_helper.to_array(self._weights[node.input[1]])
@@ -260,7 +260,7 @@ class _Quantiser:
             node.input[2] = self._dequantised(node.name + ".bias", whole, product, 0)
 
     def _bias(self, node: Any) -> NDArray[np.float32] | None:
-        """The bias to be quantised with the weights, if the form asks for that."""
+        """The bias to quantise with the weights, if the form requires it."""
         from onnx import numpy_helper
 
         if self._form == "tensorrt" or len(node.input) < 3 or node.input[2] not in self._weights:

@@ -1,4 +1,4 @@
-"""A graph made ready for conversion."""
+"""Prepare a graph for conversion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgecat_runtime.system.telemetry import import_onnxruntime
 
 
 def prepared(payload: bytes) -> bytes:
-    """Fold constants and batch norm and give every node a name, as ONNX Runtime's optimiser does.
+    """Fold constants and batch norm and name every node, as ONNX Runtime's optimiser does.
 
     Args:
         payload: an ONNX model.

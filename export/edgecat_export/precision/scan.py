@@ -1,7 +1,7 @@
-"""What flows through a graph: every float tensor's range and distribution over given frames.
+"""Range and distribution of every float tensor of a graph over given frames.
 
-One pass over the frames serves the fp16 pass (would a layer overflow?) and every calibration
-method of the int8 pass (their ranges differ only in how they read the same histogram).
+One pass over the frames serves both the fp16 pass (would a layer overflow?) and all calibration
+methods of the int8 pass (they differ only in how they interpret the same histogram).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from edgecat_runtime.types import Frames, Logits
 
 Progress = Callable[[str], None]
 
-_ROUNDING = 1e-4  # far above what float32 kernels differ by, relative to a tensor's extreme
+_ROUNDING = 1e-4  # far above the differences of float32 kernels, relative to an extreme
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a graph did with some frames.
+    """The statistics of a graph over some frames.
 
     Attributes:
         tensors: distribution of each float tensor, by name.
-        shapes: of each of them for one frame, the batch axis included.
+        shapes: of each of them for one frame, including the batch axis.
         logits: float32 (n, classes).
-        extremes: of each tensor, float64 (n, 2): minimum and maximum of each frame.
+        extremes: of each tensor, float64 (n, 2): minimum and maximum per frame.
     """
 
     tensors: Mapping[str, Distribution]
@@ -47,9 +47,9 @@ class Scan:
         return {name: tensor.range(method) for name, tensor in self.tensors.items()}
 
     def extreme_frames(self, names: Collection[str]) -> list[int]:
-        """Frames that may hold the least or the greatest value of one of the tensors.
+        """Frames that may contain the minimum or maximum of one of the tensors.
 
-        Those within rounding of the extreme count as well; of equal ones the first suffices, and
+        Frames within rounding of the extreme are included; of equal ones the first suffices, and
         zero needs none, since every range contains it.
         """
         found: set[int] = set()
@@ -64,12 +64,12 @@ class Scan:
 
 
 def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) -> Scan:
-    """Run frames through a graph on ONNX Runtime and watch every float tensor.
+    """Run frames through a graph on ONNX Runtime and record every float tensor.
 
     Args:
         payload: an ONNX model with input uint8 (n, h, w, 3).
         frames: uint8 (n, h, w, 3) BGR, preprocessed, at least one.
-        progress: told after each batch.
+        progress: called after each batch.
     """
     import onnx
 
@@ -92,10 +92,10 @@ def scan(payload: bytes, frames: Frames, *, progress: Progress | None = None) ->
 
 
 def scan_exactly(payload: bytes, frames: Frames, *, progress: Progress | None = None) -> Scan:
-    """Do as `scan`, in double precision: every processor gives the same ranges.
+    """Like `scan`, in double precision: the ranges are identical on every CPU.
 
     Raises:
-        NotImplementedError: an operator has no such form (see `ExactGraph`).
+        NotImplementedError: an operator is not supported (see `ExactGraph`).
     """
     graph = ExactGraph(payload, watched=True)
     watched = _Watched()
@@ -108,7 +108,7 @@ def scan_exactly(payload: bytes, frames: Frames, *, progress: Progress | None = 
 
 
 class _Watched:
-    """What a scan gathers, tensor by tensor and batch by batch."""
+    """The results of a scan, accumulated per tensor and batch."""
 
     def __init__(self) -> None:
         self._tensors: dict[str, Distribution] = {}
@@ -133,12 +133,12 @@ class _Watched:
 def session_from_onnx(payload: bytes, *, literal: bool = False) -> Any:
     """Open an ONNX model from memory with ONNX Runtime on the CPU.
 
-    A Q/DQ graph is computed in float as it is written: integer kernels may saturate, and they
-    differ from processor to processor.
+    A Q/DQ graph is computed in float as specified: integer kernels may saturate, and they differ
+    between CPUs.
 
     Args:
         payload: the model.
-        literal: run it node by node as it is written, with nothing fused.
+        literal: run it node by node as specified, without fusion.
 
     Raises:
         BackendMissing: onnxruntime is not installed.
@@ -170,7 +170,7 @@ def run(session: Any, batch: Frames, outputs: list[str] | None = None) -> list[A
 
 
 def batches(frames: Frames) -> Iterator[Frames]:
-    """Cut frames (n, h, w, 3) into batches small enough for all intermediate tensors at once."""
+    """Split frames (n, h, w, 3) into batches small enough to keep all intermediate tensors."""
     size = int(np.clip((1 << 17) // (frames.shape[1] * frames.shape[2]), 1, 16))
     for start in range(0, len(frames), size):
         yield frames[start : start + size]
@@ -184,15 +184,15 @@ def answer(
     what: str = "",
     progress: Progress | None = None,
 ) -> Logits:
-    """Answer frames (n, h, w, 3) with logits (n, classes), on ONNX Runtime.
+    """Compute the logits (n, classes) of frames (n, h, w, 3) on ONNX Runtime.
 
     Args:
         payload: an ONNX model.
         frames: uint8 (n, h, w, 3) BGR, preprocessed.
-        literal: round to half wherever the graph says so, as a GPU does. By itself ONNX Runtime
-            leaves the roundings of an fp16 graph out on a CPU, and an overflow would stay unseen.
-        what: is being done, for `progress`.
-        progress: told after each batch.
+        literal: round to half wherever the graph specifies it, as a GPU does. By default ONNX
+            Runtime omits the roundings of an fp16 graph on a CPU, which would hide an overflow.
+        what: the current activity, for `progress`.
+        progress: called after each batch.
     """
     compute = ExactGraph(payload).run if literal and _is_coarse(payload) else None
     session = None if compute else session_from_onnx(payload, literal=literal)
@@ -205,9 +205,9 @@ def answer(
 
 
 def _is_coarse(payload: bytes) -> bool:
-    """Whether this ONNX Runtime is too coarse for the graph, read literally.
+    """Whether this ONNX Runtime is too imprecise to run the graph literally.
 
-    Before 1.30 it was seen to compute Q/DQ in float16 five times as coarsely as from then on.
+    Versions before 1.30 computed Q/DQ in float16 with five times the error.
     """
     found = import_onnxruntime().__version__
     version = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
@@ -215,11 +215,11 @@ def _is_coarse(payload: bytes) -> bool:
 
 
 def answer_exactly(payload: bytes, frames: Frames, *, literal: bool = False) -> Logits:
-    """Do as `answer`, in double precision, for a few frames: every processor gives the same.
+    """Like `answer`, in double precision, for a few frames: identical on every CPU.
 
-    A graph with operators that have no such form is computed by ONNX Runtime, unfused.
+    A graph with operators unsupported in double precision is computed by ONNX Runtime, unfused.
     """
     try:
         return ExactGraph(payload).run(frames)
-    except Exception:  # onnx.reference fails in many ways where it does not know an operator
+    except Exception:  # onnx.reference fails in many ways on unsupported operators
         return answer(payload, frames, literal=literal)

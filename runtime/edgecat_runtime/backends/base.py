@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.system.plugins import Group, find_plugin, find_plugins
 
 
 class Backend(Protocol):
@@ -58,15 +59,15 @@ Opener = Callable[..., Backend]
 
 @dataclass(frozen=True)
 class BackendEntry:
-    """One way to run a file type.
+    """One way to run a file type; what an entry point of `edgecat.backends` refers to.
 
     Attributes:
-        name: value for `--backend`.
+        name: value for `--backend`; of a plug-in, also the entry point's name.
         device: value for `--device`.
         suffixes: file types it opens.
         module: the library it needs.
         open: called with the path, its card and the number of threads (None: the default).
-        present: whether the installed library was built for the device.
+        present: returns whether the installed library was built for the device.
         numbered: whether there may be several of the device; `open` then takes `gpu=`, its number.
     """
 
@@ -75,7 +76,7 @@ class BackendEntry:
     suffixes: tuple[str, ...]
     module: str
     open: Opener
-    present: Callable[[], bool]
+    present: Callable[[], bool] = lambda: True
     numbered: bool = False
 
     def on(self, number: int) -> BackendEntry:
@@ -89,6 +90,7 @@ class BackendEntry:
         return find_spec(self.module) is not None and self.present()
 
 
+_GROUP: Group = "edgecat.backends"
 _REGISTRY: dict[tuple[str, str], BackendEntry] = {}
 
 
@@ -151,21 +153,25 @@ def backend_entries(
 
     Args:
         path: the artifact.
-        name: a registered name, or `auto` for all.
+        name: a registered name, or that of a plug-in, which is then imported and registered; or
+            `auto` for all that are registered.
         device: a registered device, also with a number, such as `cuda:1`; or `auto` for all.
 
     Raises:
-        UserError: the name or device is unknown or does not support this file type.
+        UserError: the name or device is unknown or does not support this file type, or the plug-in
+            is broken.
     """
     path = Path(path)
+    load_plugin(name)
     fitting = [entry for entry in _REGISTRY.values() if path.suffix in entry.suffixes]
     if not fitting:
         raise UserError(f"no backend can open {path.name}; expected a .onnx file")
     names = dict.fromkeys(entry.name for entry in fitting)
     if name != "auto" and name not in names:
+        plugins = {plugin.name: None for plugin in find_plugins(_GROUP)}
         raise UserError(
             f"backend {name!r} cannot open {path.name}; expected one of "
-            f"{', '.join(['auto', *names])}"
+            f"{', '.join(dict.fromkeys(['auto', *names, *plugins]))}"
         )
     named = [entry for entry in fitting if name in ("auto", entry.name)]
     chosen = [found for entry in named if (found := _on(entry, device))]
@@ -180,6 +186,25 @@ def backend_entries(
         )
     installed = tuple(entry for entry in chosen if entry.installed)
     return installed or tuple(sorted(chosen, key=lambda entry: entry.device != "cpu")[:1])
+
+
+def load_plugin(name: str) -> None:
+    """Import and register the plug-in of this name, if no registered backend has it.
+
+    Raises:
+        UserError: the plug-in is broken.
+    """
+    if name == "auto" or any(entry.name == name for entry in _REGISTRY.values()):
+        return
+    plugin = find_plugin(_GROUP, name)
+    if plugin is None:
+        return
+    entry = plugin.load()
+    if not isinstance(entry, BackendEntry) or entry.name != plugin.name:
+        raise plugin.broken(
+            f"{plugin.target} is {entry!r}; expected a BackendEntry named {plugin.name!r}"
+        )
+    _REGISTRY[entry.name, entry.device] = entry
 
 
 def _on(entry: BackendEntry, device: str) -> BackendEntry | None:

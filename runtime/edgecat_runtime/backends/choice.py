@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from edgecat_runtime.errors import (
 )
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.status import check_class_names
+
+log = logging.getLogger("edgecat_runtime")
 
 FASTER = 0.8
 """A later candidate must take less than this fraction of the best time; less gain is noise."""
@@ -96,6 +100,14 @@ class Choice:
     def __str__(self) -> str:
         others = "; ".join(str(t) for i, t in enumerate(self.trials) if i != self.taken)
         return f"{self.summary}; {others}" if others else self.summary
+
+
+def log_choice(choice: Choice | None) -> None:
+    """Log which candidate was chosen, and what became of the others."""
+    if choice is not None:
+        log.info("%s", choice.summary)
+        for trial in choice.trials if len(choice.trials) > 1 else ():
+            log.info("  %s", trial)
 
 
 class Opened(Protocol):
@@ -222,6 +234,7 @@ def candidates_for(
     card = read_card(path)
     if labels is not None:
         card = card.with_labels(tuple(labels))
+    check_class_names(card.labels)
     return [
         Candidate(path, card, entry) for entry in backend_entries(path, name=backend, device=device)
     ]

@@ -46,7 +46,7 @@ class Result:
         backend: name of the backend.
         device: the backend's device, and the machine's state under this load.
         precision: `fp32`, `fp16` or `int8`.
-        batch: frames in a batch.
+        batch: frames per batch.
         n: number of timed batches.
         fps: frames per second, host to host.
         latency_ms: `mean`, `p50`, `p90` and `p99`, host to host.
@@ -92,7 +92,7 @@ def measure(
 
     Args:
         subjects: at least one.
-        batch: frames in a batch.
+        batch: frames per batch.
         seconds: time to measure each model, after its warm-up.
         clock: returns seconds.
         advance: called after each model's warm-up and after each round.

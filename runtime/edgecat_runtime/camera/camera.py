@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,15 +13,18 @@ from time import perf_counter
 from types import TracebackType
 from weakref import finalize
 
-from edgecat_runtime.camera.frames import Fitted, Frame, Signal
+from edgecat_runtime.camera.frames import Fitted, Frame, StatusEvent
 from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.reader import Reader
-from edgecat_runtime.camera.recovery import Absent, State
+from edgecat_runtime.camera.recovery import Absent
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, Source, SourceOptions
 from edgecat_runtime.errors import DeviceError
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
+
+log = logging.getLogger("edgecat_runtime")
 
 _POLL_SECONDS = 0.2
 
@@ -84,7 +88,10 @@ class Camera:
         except DeviceError as error:
             if not wait:
                 raise
+            log.info("waiting for %s: %s", redacted(str(source)), error)
             opened = Absent(redacted(str(source)), error)
+        else:
+            log.info("opened %s", opened.name)
         return cls(opened, reopen=reopen, options=options, give_up=give_up)
 
     @property
@@ -98,8 +105,8 @@ class Camera:
         return self._reader.number
 
     @property
-    def state(self) -> State:
-        """`waiting` for the first frame, `live`, `no signal` or `ended`."""
+    def state(self) -> Status:
+        """Waiting for the first frame, live, no signal or ended."""
         return self._reader.recovery.state
 
     @property
@@ -113,7 +120,7 @@ class Camera:
         return self._reader.recovery.losses
 
     @property
-    def signals(self) -> deque[Signal]:
+    def signals(self) -> deque[StatusEvent]:
         """Status events of the source not consumed yet, oldest first."""
         return self._reader.signals
 
@@ -251,7 +258,7 @@ def read_newest(
             for camera in cameras:
                 camera.check()
             frames = [frame for camera in cameras if (frame := camera.take()) is not None]
-            if frames or all(camera.state == "ended" for camera in cameras):
+            if frames or all(camera.state is Status.ENDED for camera in cameras):
                 return frames
             left = deadline - perf_counter()
             if left <= 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edgecat_runtime.model.card import Fit
+from edgecat_runtime.model.status import Status, displayed
 from edgecat_runtime.types import Image
 
 
@@ -15,7 +16,7 @@ class Fitted(NamedTuple):
     Attributes:
         pixels: uint8 (height, width, 3), BGR.
         fit: how it met that size.
-        seconds: that it took.
+        seconds: duration.
     """
 
     pixels: Image
@@ -49,7 +50,7 @@ class Frame:
     fitted: Fitted | None = None
 
 
-News = Literal[
+EventKind = Literal[
     "started",
     "lost",
     "back",
@@ -64,7 +65,7 @@ News = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class StatusEvent:
     """A status event of a source or of the loop.
 
     Attributes:
@@ -78,31 +79,43 @@ class Signal:
         reason: why.
         seconds: if the source is back, how long it delivered no frame; if it has frozen or is
             moving, for how long its image has not changed.
-        before: the camera's previous label or status: a label, `unsure`, `waiting` for a frame, `no
-            signal` or `stopped`.
+        previous_label: the camera's previous label; None if it had none.
+        previous_status: the camera's previous status: live, or why it had no label.
         age: seconds since the capture of the last classified frame; 0 if there was none.
     """
 
-    state: News
+    state: EventKind
     source: str
     camera: int
     time: float
     reason: str
     seconds: float = 0.0
-    before: str = ""
+    previous_label: str | None = None
+    previous_status: Status = Status.STOPPED
     age: float = 0.0
 
     @property
-    def after(self) -> str:
+    def status(self) -> Status:
         """The camera's status after this event, until its next answer."""
-        return _AFTER.get(self.state, self.before)
+        return _AFTER.get(self.state, self.previous_status)
+
+    @property
+    def before(self) -> str:
+        """The previous label, or else the word for the previous status, as in events."""
+        return displayed(self.previous_label, self.previous_status)
+
+    @property
+    def after(self) -> str:
+        """The word for the status after this event, or the label that is still held."""
+        return self.status.value if self.state in _AFTER else self.before
 
 
-WAITING, STOPPED = "waiting", "stopped"
-_AFTER: dict[News, str] = {
-    "started": WAITING,
-    "lost": "no signal",
-    "back": WAITING,
-    "switched": WAITING,
-    "stopped": STOPPED,
+Signal = StatusEvent  # its former name
+
+_AFTER: dict[EventKind, Status] = {
+    "started": Status.WAITING,
+    "lost": Status.NO_SIGNAL,
+    "back": Status.WAITING,
+    "switched": Status.WAITING,
+    "stopped": Status.STOPPED,
 }

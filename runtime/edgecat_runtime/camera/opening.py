@@ -16,9 +16,11 @@ from edgecat_runtime.camera.source import (
 )
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.paths import exists
+from edgecat_runtime.system.plugins import Group, find_plugin, find_plugins
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
 _MEMORY = ("/dev/shm/", "/dev/fd/")  # files
+_GROUP: Group = "edgecat.sources"
 _SCHEMES: dict[str, SourceOpener] = {}
 _EXAMPLES: dict[str, str] = {}
 
@@ -39,8 +41,10 @@ def register_source(scheme: str, open_function: SourceOpener, *, example: str = 
 
 
 def registered_examples() -> tuple[str, ...]:
-    """An example of each registered scheme, sorted."""
-    return tuple(_EXAMPLES[scheme] for scheme in sorted(_SCHEMES))
+    """An example of each registered scheme and each plug-in, sorted; imports no plug-in."""
+    plugins = {plugin.name.lower(): f"{plugin.name}:..." for plugin in find_plugins(_GROUP)}
+    examples = plugins | _EXAMPLES
+    return tuple(examples[scheme] for scheme in sorted(examples))
 
 
 def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> Source:
@@ -48,13 +52,14 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
 
     Args:
         text: a camera number, a `/dev/videoN`, a video file, an image, a folder or a glob of
-            images, `screen`, an address: `rtsp://`, `http://`, `csi://`, `gst:` or a registered
-            scheme; or `env:NAME`, for any of these in an environment variable.
+            images, `screen`, an address: `rtsp://`, `http://`, `csi://`, `gst:`, a registered
+            scheme, or that of a plug-in (an entry point of `edgecat.sources`); or `env:NAME`, for
+            any of these in an environment variable.
         options: how to open it.
 
     Raises:
         UserError: the text is empty, the source does not exist or cannot be read, or it does not
-            support an option.
+            support an option; or its plug-in is broken.
         DeviceError: the camera does not exist or cannot be opened.
     """
     from edgecat_runtime.camera import sources
@@ -71,14 +76,27 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
         return sources.WORDS[text](text, options)
     if match is None or ("://" not in text and sources.has_files(text)):
         return sources.open_file(text, options)
-    known = {**sources.SCHEMES, **_SCHEMES}
-    if match[1].lower() not in known:
+    scheme = match[1].lower()
+    opener = {**sources.SCHEMES, **_SCHEMES}.get(scheme) or _plugin_opener(scheme)
+    if opener is None:
+        known = {*sources.SCHEMES, *_SCHEMES, *(one.name for one in find_plugins(_GROUP))}
         others = "".join(f", or {scheme}:..." for scheme in sorted(known))
         raise UserError(
             f"source {redacted(text)!r} has an unknown scheme; expected {SOURCES}{others}. Others "
-            "are added with edgecat_runtime.register_source"
+            "are added with edgecat_runtime.register_source, or by installing a plug-in"
         )
-    return known[match[1].lower()](text, options)
+    return opener(text, options)
+
+
+def _plugin_opener(scheme: str) -> SourceOpener | None:
+    """Import the plug-in for a scheme, if one is installed."""
+    plugin = find_plugin(_GROUP, scheme)
+    if plugin is None:
+        return None
+    opener: SourceOpener = plugin.load()
+    if not callable(opener):
+        raise plugin.broken(f"{plugin.target} is {opener!r}; expected a function (text, options)")
+    return opener
 
 
 def _is_device(path: Path) -> bool:

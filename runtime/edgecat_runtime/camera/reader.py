@@ -12,12 +12,13 @@ from time import perf_counter
 from typing import Literal
 from weakref import WeakSet
 
-from edgecat_runtime.camera.frames import Fitted, Frame, Signal
+from edgecat_runtime.camera.frames import Fitted, Frame, StatusEvent
 from edgecat_runtime.camera.freezing import Freeze
 from edgecat_runtime.camera.recovery import Recovery, Reopen
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.view import View
 from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.system.clocks import Clock
 from edgecat_runtime.types import Image
 
@@ -69,7 +70,7 @@ class Reader:
         self.slot: Frame | None = None
         self.error: Exception | None = None
         self.closed = False
-        self.signals: deque[Signal] = deque(maxlen=64)
+        self.signals: deque[StatusEvent] = deque(maxlen=64)
         self.clock = Clock()
         self.fit: Callable[[Image], Fitted] | None = None
         self.freeze = Freeze(options.frozen)
@@ -153,7 +154,7 @@ class Reader:
             if self.closed:
                 return
             self.closed = True
-            self.recovery.state = "ended"
+            self.recovery.state = Status.ENDED
             self.changed.notify_all()
         if self._thread is None:
             self.source.close()
@@ -263,7 +264,7 @@ class Reader:
         if turn == self._turn:
             self._turn += 1
             self.error = error
-            self.recovery.state = "ended"
+            self.recovery.state = Status.ENDED
             self.changed.notify_all()
 
     def _count_gone(self, source: Source) -> None:
@@ -272,7 +273,7 @@ class Reader:
 
     def _note(self, state: _Change, reason: str, seconds: float = 0.0) -> None:
         name = self.source.name
-        self.signals.append(Signal(state, name, self.number, time.time(), reason, seconds))
+        self.signals.append(StatusEvent(state, name, self.number, time.time(), reason, seconds))
 
 
 def _close(source: Source | None) -> None:

@@ -10,10 +10,10 @@ from typing import Literal
 
 from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.model.status import Status
 
 log = logging.getLogger("edgecat_runtime")
 
-State = Literal["waiting", "live", "no signal", "ended"]
 Reopen = Callable[[], Source]
 
 _GRACE_SECONDS = 0.5  # lets a source's own timeout fire first
@@ -44,7 +44,7 @@ class Recovery:
         give_up: float | None,
         tell: Callable[[Literal["lost", "back"], str, float], None],
     ) -> None:
-        self.state: State = "waiting"
+        self.state = Status.WAITING
         self.losses = 0
         self._reopen = reopen
         self._stall, self._give_up = stall, give_up
@@ -71,7 +71,7 @@ class Recovery:
     def replace(self, reopen: Reopen | None) -> None:
         """Start over with another source."""
         self._reopen = reopen
-        self.state, self._lost_at, self._tries = "waiting", 0.0, 0
+        self.state, self._lost_at, self._tries = Status.WAITING, 0.0, 0
 
     def wait(self, seconds: float = 0.0) -> None:
         """Restart the stall timeout, now or `seconds` from now."""
@@ -80,20 +80,20 @@ class Recovery:
     def alive(self, name: str, now: float) -> None:
         """Record a frame of the source with this name."""
         self._since = now
-        if self.state == "no signal":
+        if self.state is Status.NO_SIGNAL:
             self._tell("back", str(self._reason), now - self._lost_at)
             log.warning("%s is back after %.1f s", name, now - self._lost_at)
-        if self.state != "live":
-            self.state, self._lost_at, self._tries = "live", 0.0, 0
+        if self.state is not Status.LIVE:
+            self.state, self._lost_at, self._tries = Status.LIVE, 0.0, 0
 
     def lose(self, error: Exception) -> None:
         """Mark the source as lost; a loss is reported once, however many retries it takes."""
         self._reason = error
         self._tries += 1
-        if self.state == "no signal":
+        if self.state is Status.NO_SIGNAL:
             return
-        self.losses += self.state == "live"
-        self.state, self._lost_at = "no signal", perf_counter()
+        self.losses += self.state is Status.LIVE
+        self.state, self._lost_at = Status.NO_SIGNAL, perf_counter()
         self._tell("lost", str(error), 0.0)
         if self._give_up != 0:
             log.warning("no signal, retrying: %s", error)
@@ -102,6 +102,7 @@ class Recovery:
         """Return the seconds until the next attempt: exponential backoff with jitter."""
         seconds = min(_LONGEST_PAUSE, 0.05 * 2.0 ** min(self._tries, 5)) * random.uniform(0.5, 1)
         self.wait(seconds)
+        log.debug("attempt %d in %.2f s: %s", self._tries, seconds, self._reason)
         return seconds
 
     def is_stalled(self, now: float) -> bool:
@@ -126,7 +127,7 @@ class Recovery:
 
     @property
     def _watched(self) -> bool:
-        return self._reopen is not None and self.state != "ended"
+        return self._reopen is not None and self.state is not Status.ENDED
 
 
 class Absent(Source):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from edgecat_runtime.camera.view import Flip, Region, Rotation
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.types import Image
+
+if TYPE_CHECKING:
+    from edgecat_runtime.types import Image  # imports numpy, which no option needs
 
 Transport = Literal["tcp", "udp"]
 
@@ -30,11 +32,11 @@ class SourceOptions:
         width: frame width in pixels; 0: the source's default.
         height: frame height in pixels; 0: the source's default.
         fps: frames per second; 0: the source's default.
-        rotate: degrees clockwise, for any source.
-        flip: mirrors the rotated image.
+        rotate: rotate the image clockwise by this many degrees.
+        flip: mirror the rotated image.
         roi: region of interest in the rotated and mirrored image.
         realtime: play a file as if it were live, at its own rate, keeping the newest frame.
-        transport: transport protocol of RTSP.
+        transport: transport protocol for RTSP.
         stall: seconds without a frame after which a live source counts as lost.
         frozen: seconds after which a camera that repeats one image, byte for byte, is reported; 0:
             never.

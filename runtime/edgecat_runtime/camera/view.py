@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
-from edgecat_runtime.types import Image
+
+if TYPE_CHECKING:
+    from edgecat_runtime.types import Image  # imports numpy, which no option needs
 
 Rotation = Literal[0, 90, 180, 270]
 Flip = Literal["horizontal", "vertical", "both"]
@@ -93,6 +93,8 @@ class View:
         return image if self._roi is None else self._cut(image, self._roi)
 
     def _cut(self, image: Image, roi: Region) -> Image:
+        import numpy as np
+
         height, width = image.shape[:2]
         left, top, right, bottom = roi.of(width, height)
         if self._first and (right > width or bottom > height):

@@ -25,6 +25,7 @@ from edgecat_runtime.doctor.libraries import (
     check_onnxruntime,
     check_opencv,
     check_opencv_wheels,
+    check_plugins,
     check_serving,
     check_torch,
 )
@@ -57,6 +58,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_display,
     check_cameras,
     check_torch,
+    check_plugins,
     check_int8,
     check_serving,
 )

@@ -22,6 +22,7 @@ from edgecat_runtime.nvidia.tensorrt import KINDS
 from edgecat_runtime.system.machine import jetson
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.packages import OPENCV_WHEELS, ORT_WHEELS, installed, wheels
+from edgecat_runtime.system.plugins import find_plugins
 
 SERVES = "serves"
 """Name of the finding that decides whether the machine can serve a model at all."""
@@ -148,6 +149,19 @@ def check_torch() -> Finding:
         return Finding("torch", True, value)
     fix = "To train on the GPU, install the build for its CUDA: https://pytorch.org/get-started"
     return Finding("torch", False, value, fix)
+
+
+def check_plugins() -> Finding:
+    """List the plug-ins, and import each in a child process."""
+    plugins = find_plugins()
+    broken = {plugin: why_not("load_plugin", plugin.group, plugin.name) for plugin in plugins}
+    value = ", ".join(f"{plugin}{': broken' if broken[plugin] else ''}" for plugin in plugins)
+    return Finding(
+        "plug-ins",
+        not any(broken.values()),
+        value or "none",
+        "; ".join(dict.fromkeys(filter(None, broken.values()))),
+    )
 
 
 def check_serving() -> Finding:

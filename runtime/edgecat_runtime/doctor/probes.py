@@ -30,6 +30,7 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.nvidia.cuda import DeviceMemory, PinnedMemory, Stream, open_gpu
 from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import Flavour, tensorrt
+from edgecat_runtime.system.plugins import Group, find_plugin
 from edgecat_runtime.system.telemetry import import_onnxruntime
 
 _CHILD_SECONDS = 120
@@ -129,6 +130,14 @@ def start_provider(provider: str, gpu: int = 0) -> None:
     if provider not in session.get_providers():
         raise Unwell("falls back to the CPU: its libraries or its device is missing")
     session.run(None, {"frames": np.zeros((1, 4, 4, 3), np.uint8)})
+
+
+def load_plugin(group: Group, name: str) -> None:
+    """Import a plug-in; raises whatever fails."""
+    plugin = find_plugin(group, name)
+    if plugin is None:
+        raise Unwell("not found in the child process")
+    plugin.load()
 
 
 def run_backend(name: str) -> None:

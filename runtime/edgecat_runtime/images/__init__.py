@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images.exif import chunks, orientation, upright
 from edgecat_runtime.system.opencv import MAX_PIXELS, cv2_module
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -108,7 +108,7 @@ def _lacks_data(cv2: Any, data: bytes, image: NDArray[np.uint8]) -> bool:
         return False
     end = data.rfind(b"\xff\xd9")
     filled = np.frombuffer(data[:end] + _FILLER + data[end:], np.uint8)
-    with quiet_stderr():  # libjpeg names the bytes that it did not need
+    with suppress_stderr():  # libjpeg names the bytes that it did not need
         longer = cv2.imdecode(filled, cv2.IMREAD_COLOR)
     return longer is None or not np.array_equal(longer, image)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgecat_runtime.camera.frames import WAITING, Frame
+from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.model.prediction import Prediction
+from edgecat_runtime.model.status import Status, displayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,13 @@ class Answer:
         frame: the frame itself.
         raw: the prediction for this frame alone.
         smoothed: the decision, which takes earlier frames into account: a label with its
-            probability, or `unsure` with confidence 0.
+            probability, or None with confidence 0 if it is unsure.
         changed: whether the label differs from the previous one; also true for the first label, and
             for the first label after a status event of the source.
         age: seconds from the frame's capture to this answer.
         fps: answers per second over the last second; 0 for the first answer.
-        before: the camera's previous label or status: a label, `unsure` or `waiting`.
+        previous_label: the camera's previous label; None if it had none.
+        previous_status: the camera's previous status: live, or why it had no label.
     """
 
     frame: Frame
@@ -31,7 +33,13 @@ class Answer:
     changed: bool
     age: float
     fps: float
-    before: str = WAITING
+    previous_label: str | None = None
+    previous_status: Status = Status.WAITING
+
+    @property
+    def before(self) -> str:
+        """The previous label, or else the word for the previous status, as in events."""
+        return displayed(self.previous_label, self.previous_status)
 
     def __str__(self) -> str:
         frame = self.frame

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.camera.frames import STOPPED, Frame, Signal
+from edgecat_runtime.camera.frames import Frame, StatusEvent
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.loop.decision import Decision, Thresholds
 from edgecat_runtime.loop.smoothing import Smoother
+from edgecat_runtime.model.status import Status, displayed
 from edgecat_runtime.system.clocks import Rate
 
 
 class Channel:
-    """The state that the loop keeps per camera: its label, or else its status.
+    """The state that the loop keeps per camera: its label and its status.
 
     Args:
         camera: the camera.
@@ -32,14 +33,14 @@ class Channel:
         self.smoother = Smoother()
         self.decision = Decision(thresholds)
         self.label: str | None = None
-        self.status = STOPPED
+        self.status = Status.STOPPED
         self.captured: float | None = None
         self.rate = Rate()
 
     @property
-    def said(self) -> str:
-        """The current label, or else the status."""
-        return self.status if self.label is None else self.label
+    def displayed(self) -> str:
+        """The current label, or else the word for the status."""
+        return displayed(self.label, self.status)
 
     def answer(
         self, frame: Frame, logits: NDArray[np.float32], classifier: Classifier, now: float
@@ -56,21 +57,23 @@ class Channel:
         if self.smooths:
             smoothed = classifier.predict(self.smoother(logits))
             decided = self.decision(smoothed, classifier.card)
-        before, changed = self.said, decided.label != self.label
-        self.captured, self.label = frame.captured, decided.label
+        previous = self.label, self.status
+        self.captured = frame.captured
+        self.label, self.status = decided.label, decided.status
+        changed = previous != (self.label, self.status)
         age, fps = now - frame.captured, self.rate.tick(now)
-        return Answer(frame, raw, decided, changed, age, fps, before)
+        return Answer(frame, raw, decided, changed, age, fps, *previous)
 
-    def hear(self, signal: Signal) -> Signal:
+    def on_status(self, event: StatusEvent) -> StatusEvent:
         """Handle a status event; return it with the previous label. The scene may have changed."""
         age = 0.0 if self.captured is None else perf_counter() - self.captured
-        signal = replace(signal, before=self.said, age=age)
-        if signal.state == "reloaded":
+        event = replace(event, previous_label=self.label, previous_status=self.status, age=age)
+        if event.state == "reloaded":
             self.smoother.reset()  # other logits now; the label is held until they contradict it
-        elif signal.state not in ("reopened", "refused", "frozen", "moving"):
+        elif event.state not in ("reopened", "refused", "frozen", "moving"):
             self.forget()
-            self.status = signal.after
-        return signal
+            self.status = event.status
+        return event
 
     def forget(self) -> None:
         """Reset the smoothing, so that the next answer stands alone."""

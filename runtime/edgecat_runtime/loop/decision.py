@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.model.prediction import UNSURE, Prediction
+from edgecat_runtime.model.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Decision:
             card: card of the model that computed it.
 
         Returns:
-            The same prediction with the held label and its probability, or `unsure` with confidence
-            0.
+            The same prediction with the held label and its probability, or unsure: no label and
+            confidence 0.
         """
         held = self._held(prediction, card)
         self._label = held
         if held is None:
-            return prediction if prediction.unsure else _labelled(prediction, UNSURE, 0.0)
+            return _labelled(prediction, None, 0.0)
         return _labelled(prediction, held, prediction.probabilities[held])
 
     def reset(self) -> None:
@@ -91,7 +91,7 @@ class Decision:
         return label if self._doubts < limits.patience else None
 
 
-def _labelled(prediction: Prediction, label: str, confidence: float) -> Prediction:
+def _labelled(prediction: Prediction, label: str | None, confidence: float) -> Prediction:
     if (prediction.label, prediction.confidence) == (label, confidence):
         return prediction
     return replace(prediction, label=label, confidence=confidence)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 
-from edgecat_runtime.camera.frames import Fitted, Frame, News
+from edgecat_runtime.camera.frames import EventKind, Fitted, Frame
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, EdgecatError
 from edgecat_runtime.loop.reload import Reloader
@@ -40,7 +40,7 @@ class Engine:
         reopen: Callable[[], Classifier] | None,
         *,
         reload: bool,
-        tell: Callable[[News, str], None],
+        tell: Callable[[EventKind, str], None],
     ) -> None:
         self.classifier = classifier
         self._reopen = reopen
@@ -113,6 +113,7 @@ class Engine:
         except Exception as error:
             raise _engine_error(error, " again after it was reopened") from error
         self._tell("reopened", reason)
+        log.info("the engine is open again, with %s", self.classifier.backend)
         return logits
 
 

@@ -99,5 +99,6 @@ class _Mailbox:
 
 def _since(missed: Answer, answer: Answer) -> Answer:
     """Return the answer with the label change since before the missed one."""
-    changed = answer.smoothed.label != missed.before
-    return replace(answer, before=missed.before, changed=changed)
+    label, status = missed.previous_label, missed.previous_status
+    changed = (label, status) != (answer.smoothed.label, answer.smoothed.status)
+    return replace(answer, previous_label=label, previous_status=status, changed=changed)

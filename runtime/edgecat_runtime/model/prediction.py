@@ -9,9 +9,8 @@ import numpy as np
 
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.status import Status, displayed
 from edgecat_runtime.types import Logits
-
-UNSURE = "unsure"
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,9 @@ class Prediction:
     """The prediction for one frame.
 
     Attributes:
-        label: the most probable class, or `unsure` if the energy is above the card's limit: the
+        label: the most probable class; None if unsure: the energy is above the card's limit, the
             frame shows none of the classes.
-        confidence: the label's probability, 0..1; 0 if `unsure`, so that nothing acts on it.
+        confidence: the label's probability, 0..1; 0 if unsure, so that nothing acts on it.
         probabilities: one per class, in the order of the logits; they sum to 1.
         logits: the network's raw output.
         energy: -T log(sum(exp(logits / T))) at the card's temperature T: the lower, the closer the
@@ -29,7 +28,7 @@ class Prediction:
             equation 4); NaN if not computed.
     """
 
-    label: str
+    label: str | None
     confidence: float
     probabilities: dict[str, float]
     logits: tuple[float, ...]
@@ -37,16 +36,26 @@ class Prediction:
 
     @property
     def best(self) -> str:
-        """The most probable class, even if the prediction is `unsure`."""
+        """The most probable class, even if the prediction is unsure."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def unsure(self) -> bool:
         """Whether the frame is judged to show none of the classes."""
-        return self.label == UNSURE and not self.confidence
+        return self.label is None
+
+    @property
+    def status(self) -> Status:
+        """Live, or unsure."""
+        return Status.LIVE if self.label is not None else Status.UNSURE
+
+    @property
+    def displayed(self) -> str:
+        """The label, or the word `unsure`."""
+        return displayed(self.label, self.status)
 
     def __str__(self) -> str:
-        return self.label if self.unsure else f"{self.label} {self.confidence:.1%}"
+        return self.displayed if self.unsure else f"{self.label} {self.confidence:.1%}"
 
 
 def predicted(logits: Logits, card: ModelCard) -> Prediction:
@@ -73,7 +82,6 @@ def predicted(logits: Logits, card: ModelCard) -> Prediction:
     place = values.index(top)
     probabilities = dict(zip(labels, shares, strict=True))
     energy = -top - temperature * math.log(total)
-    label, confidence = labels[place], shares[place]
-    if limit is not None and not energy <= limit:
-        label, confidence = UNSURE, 0.0
+    unsure = limit is not None and not energy <= limit
+    label, confidence = (None, 0.0) if unsure else (labels[place], shares[place])
     return Prediction(label, confidence, probabilities, tuple(values), energy)

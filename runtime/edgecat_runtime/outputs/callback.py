@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.outputs.sink import Sink
 
 if TYPE_CHECKING:
-    from edgecat_runtime.camera.frames import Signal
+    from edgecat_runtime.camera.frames import StatusEvent
     from edgecat_runtime.loop.answers import Answer
 
 Callback = Callable[["Answer"], object]
@@ -38,7 +38,7 @@ class CallbackSink(Sink):
         self,
         function: Callback,
         *,
-        on_signal: Callable[[Signal], object] | None = None,
+        on_signal: Callable[[StatusEvent], object] | None = None,
         only_changes: bool = False,
         inline: bool = False,
     ) -> None:
@@ -52,7 +52,7 @@ class CallbackSink(Sink):
         """Call the function."""
         self._function(answer)
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Call the status callback, if there is one."""
         if self._on_signal is not None:
             self._on_signal(signal)

@@ -18,7 +18,7 @@ from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.atomic import write_error
 
 if TYPE_CHECKING:
-    from edgecat_runtime.camera.frames import Signal
+    from edgecat_runtime.camera.frames import StatusEvent
     from edgecat_runtime.loop.answers import Answer
     from edgecat_runtime.model.prediction import Prediction
 
@@ -60,7 +60,7 @@ class Events(Sink):
         """Append a label change."""
         self._append(event_from_answer(answer))
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Append a status event."""
         self._append(event_from_signal(signal))
 
@@ -93,7 +93,7 @@ def event_from_answer(answer: Answer) -> dict[str, Any]:
         "source": frame.source,
         "camera": frame.camera,
         "from": answer.before,
-        "to": decided.label,
+        "to": decided.displayed,
         "confidence": _rounded(decided.confidence),
         "age": round(answer.age, 4),
         "frame": frame.index,
@@ -103,7 +103,7 @@ def event_from_answer(answer: Answer) -> dict[str, Any]:
     return event | ({"picture": frame.name} if frame.name else {})
 
 
-def event_from_signal(signal: Signal) -> dict[str, Any]:
+def event_from_signal(signal: StatusEvent) -> dict[str, Any]:
     """Return the event for a status event, JSON-ready; its confidence is always 0."""
     event: dict[str, Any] = {
         "time": iso_time(signal.time),

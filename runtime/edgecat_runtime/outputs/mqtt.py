@@ -18,7 +18,7 @@ from edgecat_runtime.outputs.events import event_from_answer, event_from_signal,
 from edgecat_runtime.outputs.sink import Sink
 
 if TYPE_CHECKING:
-    from edgecat_runtime.camera.frames import Signal
+    from edgecat_runtime.camera.frames import StatusEvent
     from edgecat_runtime.loop.answers import Answer
     from edgecat_runtime.loop.running import Loop
 
@@ -128,7 +128,7 @@ class Mqtt(Sink):
         """Publish a label change."""
         self._publish(event_from_answer(answer))
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Publish a status event."""
         self._publish(event_from_signal(signal))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgecat_runtime.types import Image
 
 if TYPE_CHECKING:
-    from edgecat_runtime.camera.frames import Signal
+    from edgecat_runtime.camera.frames import StatusEvent
     from edgecat_runtime.loop.answers import Answer
     from edgecat_runtime.loop.running import Loop
 
@@ -61,7 +61,7 @@ class Sink:
         """
         raise NotImplementedError
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Handle a status event of a source or of the loop: lost, back, stopped, ..."""
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Output:
         except Exception as error:
             self._fail(error)
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Pass a status event to the sink, if it is about one of its cameras."""
         if self.failure or self.sink.only_camera not in (None, signal.camera):
             return
@@ -132,7 +132,7 @@ class BackgroundOutput(Output):
     def __init__(self, sink: Sink, *, wait: bool) -> None:
         super().__init__(sink)
         self._wait = wait
-        self._queue: queue.Queue[tuple[Answer, Image] | Signal | None] = queue.Queue(QUEUED)
+        self._queue: queue.Queue[tuple[Answer, Image] | StatusEvent | None] = queue.Queue(QUEUED)
         self._thread = Thread(target=self._work, name=f"edgecat {sink.name}", daemon=True)
         self._thread.start()
 
@@ -143,7 +143,7 @@ class BackgroundOutput(Output):
         except queue.Full:
             self.dropped += 1
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Pass a status event to the thread; it is dropped if the sink is too slow."""
         with suppress(queue.Full):
             self._queue.put(signal, timeout=CLOSE_SECONDS if self._wait else SIGNAL_SECONDS)

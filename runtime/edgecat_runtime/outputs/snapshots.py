@@ -79,5 +79,5 @@ def name_from_answer(answer: Answer) -> str:
     """Return the file's name: time, camera, frame and label, with unsafe characters replaced."""
     frame = answer.frame
     time = iso_time(frame.time).replace("-", "").replace(":", "")
-    label = re.sub(r"[^\w-]+", "_", answer.smoothed.label)[:_LABEL]
+    label = re.sub(r"[^\w-]+", "_", answer.smoothed.displayed)[:_LABEL]
     return f"{time}-{frame.camera}-{frame.index}-{label}.jpg"

@@ -10,8 +10,9 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.camera.frames import Signal
+from edgecat_runtime.camera.frames import StatusEvent
 from edgecat_runtime.loop.answers import Answer
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.outputs.sink import Sink
 
 _SECONDS = 1.0
@@ -39,10 +40,10 @@ class Systemd(Sink):
             self._told = now
             notify("WATCHDOG=1")
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, signal: StatusEvent) -> None:
         """Set what `systemctl status` shows."""
         if signal.state == "lost":
-            notify(f"STATUS=no signal: {signal.reason}")
+            notify(f"STATUS={Status.NO_SIGNAL}: {signal.reason}")
         elif signal.state == "frozen":
             notify(f"STATUS=frozen: {signal.reason}")
         elif signal.state in ("back", "switched", "moving"):

@@ -20,6 +20,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only. Choose a writable location",
     errno.ENOTDIR: "a parent of the path is a file, not a folder. Choose another location",
     errno.EEXIST: "a parent of the path is a file, not a folder. Choose another location",
+    errno.ELOOP: "it is a symbolic link. Remove it or choose another location",
     errno.EISDIR: "it is a folder. Give a file name",
 }
 

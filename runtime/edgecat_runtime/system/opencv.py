@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from edgecat_runtime.errors import BackendMissing
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 
 MAX_PIXELS = 1 << 27  # of an image file; 400 MB decoded
 
@@ -23,7 +23,7 @@ def cv2_module() -> ModuleType:
     """
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read on loading
     # NumPy prints a page about modules that do not go with it.
-    quiet = nullcontext() if "cv2" in sys.modules else quiet_stderr()
+    quiet = nullcontext() if "cv2" in sys.modules else suppress_stderr()
     try:
         with quiet:
             import cv2

@@ -13,7 +13,7 @@ _saved: list[int | None] = []  # one for each thread inside; the first holds the
 
 
 @contextmanager
-def quiet_stderr() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Discard what is written to file descriptor 2, while C code prints there.
 
     OpenCV, FFmpeg, libjpeg and V4L2 print directly, and each has its own setting or none. The

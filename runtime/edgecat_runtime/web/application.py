@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing, EdgecatError
+from edgecat_runtime.model.status import Status
 from edgecat_runtime.types import Image
-from edgecat_runtime.web.connections import ANSWER_SECONDS, Doorman
+from edgecat_runtime.web.connections import ANSWER_SECONDS, ConnectionLimiter
 from edgecat_runtime.web.entrance import MOST_BODY, Entrance, error_reply, json_reply
-from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, Feed
+from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, LoopStatus
 from edgecat_runtime.web.files import page_files
-from edgecat_runtime.web.guard import HEADERS, Guard
+from edgecat_runtime.web.guard import HEADERS, AccessControl
 from edgecat_runtime.web.metrics import exposition
 from edgecat_runtime.web.panels import Panel
 from edgecat_runtime.web.pictures import jpeg
@@ -54,8 +55,8 @@ class Application:
 
     def __init__(
         self,
-        feed: Feed,
-        guard: Guard,
+        feed: LoopStatus,
+        guard: AccessControl,
         controls: Controls,
         panels: tuple[Panel, ...],
         *,
@@ -77,13 +78,13 @@ class Application:
         self.app = self._application()
 
     @property
-    def doorman(self) -> Doorman:
+    def limiter(self) -> ConnectionLimiter:
         """What bounds the connections."""
-        return self._streams.doorman
+        return self._streams.limiter
 
-    @doorman.setter
-    def doorman(self, doorman: Doorman) -> None:
-        self._streams.doorman = doorman
+    @limiter.setter
+    def limiter(self, limiter: ConnectionLimiter) -> None:
+        self._streams.limiter = limiter
 
     def _application(self) -> web.Application:
 
@@ -112,10 +113,10 @@ class Application:
 
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Reject requests that are not allowed; every rejection and error is JSON or a page."""
-        self.doorman.extend(request, ANSWER_SECONDS)
+        self.limiter.extend(request, ANSWER_SECONDS)
         if (refusal := self._entrance.refusal(request)) is not None:
             return refusal
-        self.doorman.admit(request)
+        self.limiter.admit(request)
         try:
             response = await handler(request)
         except self._web.HTTPException as error:
@@ -198,9 +199,9 @@ class Application:
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
         state = self._feed.state
-        status = 200 if state == "live" else 503
+        status = 200 if state is Status.LIVE else 503
         return json_reply(
-            {"state": state, "silence_s": round(self._feed.silence, 2)}, status=status
+            {"state": state.value, "silence_s": round(self._feed.silence, 2)}, status=status
         )
 
     async def _give_metrics(self, request: web.Request) -> web.StreamResponse:
@@ -215,7 +216,7 @@ class Application:
 
     async def _stop(self, request: web.Request) -> web.StreamResponse:
         if self._controls.stop is None:
-            return error_reply(403, "the operator has not allowed it with --web-control")
+            return error_reply(403, "not permitted: the operator did not set --web-control")
         self._controls.stop()
         return json_reply({"state": "stopped"})
 

@@ -17,7 +17,7 @@ _OPENING_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
-class Doorman:
+class ConnectionLimiter:
     """Creates the protocol of each connection, with a deadline; responds 503 beyond `most`.
 
     Each connection serves one request (`Connection: close`), so one deadline covers all of it. A

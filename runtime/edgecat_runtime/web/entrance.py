@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgecat_runtime.web.guard import Guard, is_foreign, is_own_origin
+from edgecat_runtime.web.guard import AccessControl, is_foreign, is_own_origin
 from edgecat_runtime.web.text import PAGE_401, PAGE_ENTER, json_text
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Entrance:
         guard: knows the address, and the token.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: AccessControl) -> None:
         self._guard = guard
 
     def refusal(self, request: web.Request) -> web.Response | None:

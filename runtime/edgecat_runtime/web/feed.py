@@ -8,6 +8,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime._version import __version__
+from edgecat_runtime.model.status import Status
 
 if TYPE_CHECKING:
     from edgecat_runtime.camera.camera import Camera
@@ -26,7 +27,7 @@ class CameraView:
 
     Attributes:
         newest: newest answer; None before the first one.
-        labels: number of answers per label.
+        labels: number of answers per label, and of those that are `unsure`.
         changes: number of label changes, including the first label.
         history: Unix time, label and confidence, sampled over the last minutes.
     """
@@ -46,14 +47,16 @@ class CameraView:
         """Record an answer: on the loop's thread, and its only cost to the loop."""
         self.newest = answer
         self._put_at = perf_counter()
-        self.labels[answer.smoothed.label] += 1
+        self.labels[answer.smoothed.displayed] += 1
         self.changes += answer.changed
 
     def sample(self) -> None:
         """Add the newest answer to the history, if frames are arriving."""
-        if (answer := self.newest) is not None and self.state == "live":
+        if (answer := self.newest) is not None and self.state is Status.LIVE:
             smoothed = answer.smoothed
-            self.history.append((round(time(), 2), smoothed.label, round(smoothed.confidence, 4)))
+            self.history.append(
+                (round(time(), 2), smoothed.displayed, round(smoothed.confidence, 4))
+            )
 
     @property
     def silence(self) -> float:
@@ -61,17 +64,17 @@ class CameraView:
         return perf_counter() - self._put_at
 
     @property
-    def state(self) -> str:
-        """`waiting` for the first frame, `live`, `no signal` or `stopped`."""
+    def state(self) -> Status:
+        """Waiting for the first frame, live, no signal or stopped."""
         if self.ended:
-            return "stopped"
-        if self.camera.state == "no signal":
-            return "no signal"
+            return Status.STOPPED
+        if self.camera.state is Status.NO_SIGNAL:
+            return Status.NO_SIGNAL
         answer = self.newest
         if answer is None:
-            return "waiting"
+            return Status.WAITING
         expected = 4 / answer.fps if answer.fps else 0.0
-        return "live" if self.silence < max(LEAST_SILENCE, expected) else "no signal"
+        return Status.LIVE if self.silence < max(LEAST_SILENCE, expected) else Status.NO_SIGNAL
 
     def to_dict(self) -> dict[str, Any]:
         """State, newest answer and counts, JSON-ready."""
@@ -79,7 +82,7 @@ class CameraView:
         view: dict[str, Any] = {
             "camera": self.camera.number,
             "source": self.camera.source.name,
-            "state": state,
+            "state": state.value,
             "silence_s": round(self.silence, 2),
             "frames": sum(self.labels.copy().values()),
             "dropped": self.camera.dropped,
@@ -95,15 +98,15 @@ class CameraView:
                 "time": round(answer.frame.time, 3),
                 "picture": answer.frame.name,
                 "size": f"{width}x{height}",
-                "label": answer.smoothed.label,
+                "label": answer.smoothed.displayed,
                 "confidence": round(answer.smoothed.confidence, 4),
                 "probabilities": _most_probable(answer.smoothed),
-                "fps": round(answer.fps, 1) if state == "live" else 0.0,
+                "fps": round(answer.fps, 1) if state is Status.LIVE else 0.0,
             }
         return view
 
 
-class Feed:
+class LoopStatus:
     """The server's view of a loop and of each of its cameras.
 
     Attributes:
@@ -131,9 +134,10 @@ class Feed:
             view.ended = True
 
     @property
-    def state(self) -> str:
-        """`live` only if every camera is; else the state of the first that is not."""
-        return next((view.state for view in self.views if view.state != "live"), "live")
+    def state(self) -> Status:
+        """Live only if every camera is; else the state of the first that is not."""
+        states = [view.state for view in self.views]
+        return next((state for state in states if state is not Status.LIVE), Status.LIVE)
 
     @property
     def silence(self) -> float:
@@ -164,7 +168,7 @@ class Feed:
         """The complete status, as returned by `/api/status`."""
         return {
             "version": __version__,
-            "state": self.state,
+            "state": self.state.value,
             "uptime_s": round(perf_counter() - self._start, 1),
             "engine": self.engine(),
             **self.figures(),

@@ -79,7 +79,7 @@ def _cannot_serve(address: Address, error: Exception) -> UserError:
     return UserError(f"cannot serve at {address}: {reason}. Choose another port or host with --web")
 
 
-class Guard:
+class AccessControl:
     """Decides which requests are answered.
 
     Args:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.model.status import Status
 
 if TYPE_CHECKING:
-    from edgecat_runtime.web.feed import Feed
+    from edgecat_runtime.web.feed import LoopStatus
 
 _QUANTILES = (0.5, 0.95, 0.99)
 _LABELS = ["camera", "source"]
@@ -22,7 +23,7 @@ _COUNTERS = {
 _GAUGES = {"up": "1 while frames arrive.", "silence_seconds": "Time since the newest answer."}
 
 
-def exposition(feed: Feed, viewers: Callable[[], int]) -> Callable[[], tuple[bytes, str]]:
+def exposition(feed: LoopStatus, viewers: Callable[[], int]) -> Callable[[], tuple[bytes, str]]:
     """Return a function that returns the metrics' text and its content type.
 
     It has its own registry, without the other metrics of the process.
@@ -47,7 +48,7 @@ def exposition(feed: Feed, viewers: Callable[[], int]) -> Callable[[], tuple[byt
 class _Collector:
     """Creates the metrics of one loop on each scrape."""
 
-    def __init__(self, feed: Feed, viewers: Callable[[], int]) -> None:
+    def __init__(self, feed: LoopStatus, viewers: Callable[[], int]) -> None:
         self._feed = feed
         self._viewers = viewers
 
@@ -77,7 +78,7 @@ class _Collector:
                 counter.add_metric(values, figures[name.removeprefix("frames_")])
             for label, count in view.labels.copy().items():
                 answers.add_metric([*values, label], count)
-            gauges["up"].add_metric(values, float(figures["state"] == "live"))
+            gauges["up"].add_metric(values, float(view.state is Status.LIVE))
             gauges["silence_seconds"].add_metric(values, view.silence)
         yield from counters.values()
         yield answers

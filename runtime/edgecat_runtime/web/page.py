@@ -12,8 +12,8 @@ from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.web.application import Application, Controls
-from edgecat_runtime.web.feed import Feed
-from edgecat_runtime.web.guard import Guard, address_from_text, listen
+from edgecat_runtime.web.feed import LoopStatus
+from edgecat_runtime.web.guard import AccessControl, address_from_text, listen
 from edgecat_runtime.web.panels import registered_panels
 from edgecat_runtime.web.server import Server, web_module
 
@@ -68,7 +68,7 @@ class WebPage(Sink):
         place = address_from_text(address)
         self._sock = listen(place)
         try:
-            self._guard = Guard(place, self._sock, token, names)
+            self._guard = AccessControl(place, self._sock, token, names)
         except UserError:
             self._sock.close()
             raise
@@ -76,12 +76,12 @@ class WebPage(Sink):
         self._control = control
         self._sources = {redacted(text): text for text in sources} if control else {}
         self._most_viewers = most_viewers
-        self._feed: Feed | None = None
+        self._feed: LoopStatus | None = None
         self._server: Server | None = None
 
     def begin(self, loop: Loop) -> None:
         """Start serving."""
-        feed = self._feed = Feed(loop)
+        feed = self._feed = LoopStatus(loop)
         controls = Controls(
             loop.stop if self._control else None,
             tuple(self._sources),

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing
-from edgecat_runtime.web.connections import Doorman
+from edgecat_runtime.web.connections import ConnectionLimiter
 from edgecat_runtime.web.requests import request_handler
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class Server:
             "max_field_size": 8190,
         }
         make = partial(request_handler(), runner.server, loop=self._loop, **limits)
-        application.doorman = Doorman(runner.server, make, self._most)
-        server = await self._loop.create_server(application.doorman, sock=self._sock)
+        application.limiter = ConnectionLimiter(runner.server, make, self._most)
+        server = await self._loop.create_server(application.limiter, sock=self._sock)
         self._ready.set()
         await self._stop.wait()
         server.close()

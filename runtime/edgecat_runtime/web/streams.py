@@ -9,8 +9,8 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.web.broadcast import Broadcast, Produce
-from edgecat_runtime.web.connections import Doorman
-from edgecat_runtime.web.feed import Feed
+from edgecat_runtime.web.connections import ConnectionLimiter
+from edgecat_runtime.web.feed import LoopStatus
 from edgecat_runtime.web.pictures import RATE, RATES, WIDTH, WIDTHS, Encoders, Picture, choice
 from edgecat_runtime.web.text import json_text
 
@@ -32,12 +32,12 @@ class Streams:
 
     Attributes:
         viewers: current number of viewers of images.
-        doorman: set by the server before the first request.
+        limiter: set by the server before the first request.
     """
 
-    doorman: Doorman
+    limiter: ConnectionLimiter
 
-    def __init__(self, feed: Feed, pool: ThreadPoolExecutor, *, most: int) -> None:
+    def __init__(self, feed: LoopStatus, pool: ThreadPoolExecutor, *, most: int) -> None:
         from aiohttp import web
 
         self.viewers = 0
@@ -93,7 +93,7 @@ class Streams:
             first = f"retry: 1000\n\nevent: hello\ndata: {text}\n\n".encode()
             await self._send_all(request, response, self._news, bytes, first=first)
             with suppress(ConnectionError):
-                await self.doorman.send(request, response, b"event: end\ndata: {}\n\n")
+                await self.limiter.send(request, response, b"event: end\ndata: {}\n\n")
         finally:
             self._readers -= 1
         return response
@@ -118,14 +118,14 @@ class Streams:
         *,
         first: bytes,
     ) -> None:
-        self.doorman.extend(request, None)
+        self.limiter.extend(request, None)
         response.force_close()
         with suppress(ConnectionError):
             await response.prepare(request)
-            await self.doorman.send(request, response, first)
+            await self.limiter.send(request, response, first)
             async with aclosing(broadcast.watch()) as values:
                 async for value in values:
-                    await self.doorman.send(request, response, wrap(value))
+                    await self.limiter.send(request, response, wrap(value))
 
     def _start_news(self) -> Produce:
         turn = 0

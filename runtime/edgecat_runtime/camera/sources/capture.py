@@ -48,7 +48,7 @@ def stated_fps(capture: Any) -> float:
     return fps if 0 < fps <= 1000 else 0.0
 
 
-def hush(cv2: ModuleType) -> None:
+def silence_opencv(cv2: ModuleType) -> None:
     """Limit OpenCV's log to errors: each timeout and failed attempt would log a warning.
 
     The user's OPENCV_LOG_LEVEL, if set, takes precedence.

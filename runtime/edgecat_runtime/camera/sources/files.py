@@ -16,6 +16,7 @@ from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, Sou
 from edgecat_runtime.camera.sources.video import VideoFile
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.images.places import is_junk
 from edgecat_runtime.system.paths import exists
 
 log = logging.getLogger("edgecat_runtime")
@@ -113,8 +114,7 @@ def open_file_address(text: str, options: SourceOptions) -> Source:
 def _open_file(text: str) -> Source:
     path = Path(text)
     if exists(path) and path.is_dir():
-        found = (Path(root) / file for root, _, files in os.walk(path) for file in files)
-        return _open_pictures(found, f"the folder {text}")
+        return _open_pictures(_walk(path), f"the folder {text}")
     if not exists(path):
         if (matches := _matches(text)) is not None:
             return _open_pictures(matches, f"the pattern {text}")
@@ -149,8 +149,15 @@ def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
 
 
 def _is_picture(path: Path) -> bool:
-    hidden = path.name.startswith(".")  # ._cat.jpg is macOS metadata of cat.jpg
-    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not hidden
+    suits = path.suffix.lower() in PICTURE_SUFFIXES and not is_junk(path.name)
+    return suits and path.is_file()
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, but not in trash, thumbnail and hidden folders."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        yield from (Path(root) / name for name in files)
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import SourceOptions
-from edgecat_runtime.camera.sources.capture import LiveCapture, hush
+from edgecat_runtime.camera.sources.capture import LiveCapture, silence_opencv
 from edgecat_runtime.errors import BackendMissing, DeviceError
 from edgecat_runtime.system.opencv import cv2_module
 
@@ -94,7 +94,7 @@ def _open(pipeline: str, name: str) -> LiveCapture:
             "system's (JetPack's, or apt install python3-opencv) in a venv made with "
             "--system-site-packages, and pip uninstall opencv-python opencv-python-headless"
         )
-    hush(cv2)
+    silence_opencv(cv2)
     capture = _started(lambda: cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER))
     if capture is None or not capture.isOpened():
         raise DeviceError(

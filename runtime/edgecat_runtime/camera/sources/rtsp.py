@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import Shot, SourceOptions
-from edgecat_runtime.camera.sources.capture import LiveCapture, hush
+from edgecat_runtime.camera.sources.capture import LiveCapture, silence_opencv
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
 
@@ -72,7 +72,7 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = SETTINGS) -> 
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout]
     if hasattr(cv2, "CAP_PROP_N_THREADS"):
         limits += [cv2.CAP_PROP_N_THREADS, _DECODERS]
-    hush(cv2)
+    silence_opencv(cv2)
     start = perf_counter()
     with _ffmpeg_settings(settings):
         capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)

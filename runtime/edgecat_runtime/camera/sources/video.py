@@ -21,7 +21,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.paths import native_path
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
 log = logging.getLogger("edgecat_runtime")
@@ -165,7 +165,7 @@ def _open_video(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     capture = None
     if not _is_text(head):
-        with quiet_stderr(), native_path(path) as name:
+        with suppress_stderr(), native_path(path) as name:
             capture = cv2.VideoCapture(name)
     if capture is None or not capture.isOpened():
         raise UserError(

@@ -12,7 +12,7 @@ from edgecat_runtime.camera.sources.capture import LiveCapture, stated_fps
 from edgecat_runtime.camera.sources.files import natural_key
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
-from edgecat_runtime.system.quiet import quiet_stderr
+from edgecat_runtime.system.quiet import suppress_stderr
 
 _FPS_TOLERANCE = 1.0
 
@@ -32,7 +32,7 @@ def open_webcam(text: str, options: SourceOptions = NO_OPTIONS) -> LiveCapture:
     if on_linux and not os.access(path, os.R_OK | os.W_OK):
         raise DeviceError(f"{name}: permission denied. Join its group, usually `video`")
     cv2 = cv2_module()
-    with quiet_stderr():
+    with suppress_stderr():
         if on_linux:  # by path, since OpenCV may prefer GStreamer for a number
             capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
         else:

@@ -1,0 +1,1 @@
+"""A source, a backend and an output for edgecat."""
