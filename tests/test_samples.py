@@ -109,13 +109,14 @@ def systemd(path: Path) -> configparser.RawConfigParser:
 
 
 def test_the_unit_restarts_what_a_restart_can_mend(unit: configparser.RawConfigParser) -> None:
+    from edgecat.cli import UNFORESEEN
     from edgecat_runtime.errors import DeviceError, GateError, UserError
 
     service = unit["Service"]
     assert service["Restart"] == "on-failure"
     prevented = {int(code) for code in service["RestartPreventExitStatus"].split()}
     assert {UserError.exit_code, GateError.exit_code} <= prevented
-    assert DeviceError.exit_code not in prevented
+    assert not {DeviceError.exit_code, UNFORESEEN} & prevented
     for key in ("NoNewPrivileges", "ProtectSystem", "ProtectHome", "RestrictNamespaces"):
         assert service[key] in ("yes", "strict")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,11 +24,13 @@ from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.study import study
-from edgecat.cli.terminal.console import say
+from edgecat.cli.terminal.console import say, warn
 from edgecat.cli.terminal.help import Command, Group
+from edgecat.cli.terminal.streams import prepare_streams, settle_streams
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
+UNFORESEEN = 70
 _COMMANDS = {
     "Start": (demo, doctor),
     "Data": (data,),
@@ -84,11 +88,20 @@ def main() -> None:
     """Run the command line; every anticipated error becomes one line and an exit code.
 
     Exit codes: 0 success, 1 user error, 2 command-line usage error, 3 failed gate or self-test,
-    4 device failure, 130 interrupted.
+    4 device failure, 70 a fault of edgecat itself, with its traceback (EX_SOFTWARE of sysexits.h),
+    130 interrupted.
     """
     # torch's threads busy-wait for one another, for milliseconds by default. While another program
     # uses the same cores, that makes training several times slower. About 0.1 ms is enough.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    prepare_streams()
+    try:
+        _run()
+    finally:
+        settle_streams()
+
+
+def _run() -> None:
     try:
         try:
             app()
@@ -101,12 +114,13 @@ def main() -> None:
             _fail("interrupted", 130)
         raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         foreseen = _foreseen(error)
         if foreseen is None:
-            raise
+            with suppress(OSError):
+                traceback.print_exc()
+            sys.exit(UNFORESEEN)
         _fail(*foreseen)
 
 
@@ -127,5 +141,5 @@ def _foreseen(error: Exception) -> tuple[str, int] | None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    warn(f"error: {message}")
     sys.exit(code)

@@ -25,6 +25,7 @@ from edgecat.cli.options.common import (
     Verbose,
 )
 from edgecat.cli.options.config_file import ConfigFile
+from edgecat.cli.terminal.console import json_text, say, warn
 from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def camera(
     web: camera_web.Web = None,
     web_control: camera_web.WebControl = False,
     web_source: camera_web.WebSource = None,
+    web_name: camera_web.WebName = None,
     smooth: outputs.Smooth = None,
     enter: outputs.Enter = None,
     leave: outputs.Leave = None,
@@ -97,7 +99,7 @@ def camera(
         source_options = sources.source_options(options)
         outputs.refuse_overwriting(texts, output, events)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
-        page = camera_web.web_page(web, web_control, texts, web_source)
+        page = camera_web.web_page(web, web_control, texts, web_source, web_name)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
             sources.open_cameras(texts, source_options, give_up=give_up, wait=wait) as cameras,
@@ -124,7 +126,7 @@ def camera(
                 thresholds=thresholds,
                 reload=reload,
             )
-            _run(pipeline, json=json)
+            _run(pipeline, json=json, tell=warn if str(events) == "-" else say)
     return None
 
 
@@ -147,17 +149,15 @@ def _opener(
     )
 
 
-def _run(pipeline: Pipeline, *, json: bool) -> None:
-    """Run the loop and print its summary, however it ends."""
-    from edgecat.cli.terminal.console import print_json, say
-
+def _run(pipeline: Pipeline, *, json: bool, tell: Callable[[str], None]) -> None:
+    """Run the loop and print its summary with `tell`, however it ends."""
     try:
         with _status_line() as show:
             for answer in pipeline:
                 show(answer)
     finally:
         summary = pipeline.summary
-        print_json(summary.to_dict()) if json else say(str(summary))
+        tell(json_text(summary.to_dict()) if json else str(summary))
     if summary.failures:  # each one has been reported already
         raise typer.Exit(1)
 

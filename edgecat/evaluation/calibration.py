@@ -24,6 +24,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.machine import cores
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.types import Frames
 
 PASS = 0.99
@@ -278,8 +279,8 @@ def _spread(pictures: PictureSet, count: int) -> PictureSet:
 
 def _is_half(path: Path) -> bool:
     """Whether a checkpoint's weights are float16."""
-    with safe_open(path, "pt") as file:
-        return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118
+    with native_path(path) as name, safe_open(name, "pt") as file:
+        return any(file.get_slice(key).get_dtype() == "F16" for key in file.keys())  # noqa: SIM118
 
 
 def _rounded(value: float) -> float:

@@ -18,6 +18,7 @@ from edgecat_runtime.model.artifact import read_card, seal_safetensors
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.paths import native_path
 
 
 def save_checkpoint(
@@ -78,7 +79,8 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
     with torch.device("meta"):  # a card from outside may describe terabytes
         expected = {name: t.shape for name, t in build_model(card).state_dict().items()}
     try:
-        tensors = load_file(path)
+        with native_path(path) as name:
+            tensors = load_file(name)
         if {name: tensor.shape for name, tensor in tensors.items()} != expected:
             raise RuntimeError("other tensors or shapes than the card describes")
         model = build_model(card)

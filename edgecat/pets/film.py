@@ -14,6 +14,7 @@ from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat_runtime.outputs.matroska import MatroskaWriter
 from edgecat_runtime.system.atomic import atomic_path
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
@@ -157,7 +158,8 @@ def framing(random: np.random.Generator) -> tuple[float, float, float]:
 
 def _read(clip: Path, width: int, every: int) -> Iterator[Image]:
     cv2 = cv2_module()
-    capture = cv2.VideoCapture(str(clip))
+    with native_path(clip) as name:
+        capture = cv2.VideoCapture(name)
     try:
         number = 0
         while capture.grab():

@@ -17,6 +17,7 @@ from edgecat_runtime.loop.answers import Answer, Summary
 from edgecat_runtime.loop.channel import Channel
 from edgecat_runtime.loop.decision import Thresholds
 from edgecat_runtime.loop.engine import Engine
+from edgecat_runtime.loop.leaving import closed_at_exit
 from edgecat_runtime.outputs.callback import Callback, sink_from_output
 from edgecat_runtime.outputs.overlay import draw_overlay
 from edgecat_runtime.outputs.sink import Output, Sink, Stop, output_from_sink
@@ -110,6 +111,7 @@ class Pipeline:
 
         return stream_answers(self)
 
+    @closed_at_exit
     def __iter__(self) -> Iterator[Answer]:
         """Yield the answer for every classified frame, after handing it to the outputs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -160,3 +161,12 @@ def test_a_card_that_describes_another_network_builds_nothing(
     path.write_bytes(seal_safetensors(save(load_file(checkpoint)), card))
     with pytest.raises(UserError):
         load_checkpoint(path)
+
+
+def test_a_checkpoint_whose_name_is_not_utf8(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9 \xff.safetensors")
+    try:
+        path.write_bytes(checkpoint.read_bytes())
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no names that are not UTF-8")
+    assert load_checkpoint(path)[1] == load_checkpoint(checkpoint)[1]

@@ -213,5 +213,65 @@ def test_a_closed_pipe_is_quiet(exported: Path) -> None:
     assert ran.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "out"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, "edgecat"),
+        ("<&- >&- 2>&-", 0, ""),
+        (">/dev/full", 1, ""),
+        ("2>&1 >/dev/full | cat", 0, "error: cannot write the output: the disk is full"),
+    ],
+)
+def test_closed_and_full_streams_make_no_traceback(redirection: str, code: int, out: str) -> None:
+    program = f"{sys.executable} -m edgecat --version {redirection}"
+    ran = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert ran.returncode == code
+    assert (ran.stdout[: len(out)], "Traceback" in ran.stderr + ran.stdout) == (out, False)
+
+
+def test_a_file_never_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    """The first file that is opened would be number 1, and be given what is printed."""
+    program = (
+        "from edgecat.cli.terminal.streams import prepare_streams\n"
+        f"prepare_streams(); file = open({str(tmp_path / 'engine')!r}, 'wb')\n"
+        "import os; print('printed', flush=True); os.write(1, b'printed')"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    subprocess.run(["bash", "-c", f"{sys.executable} {script} <&- >&- 2>&-"], check=True)
+    assert (tmp_path / "engine").read_bytes() == b""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_any_name_is_printed_in_any_encoding(
+    exported: Path, album: Path, tmp_path: Path, encoding: str
+) -> None:
+    picture = tmp_path / "고양이 café.png"
+    shutil.copy(album / "cat" / "0.png", picture)
+    command = [sys.executable, "-m", "edgecat", "classify", picture, "--engine", exported]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    ran = subprocess.run(command, capture_output=True, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    ran = subprocess.run([*command, "--json"], capture_output=True, env=environment)
+    assert json.loads(ran.stdout.decode(encoding))[0]["source"] == str(picture)
+    ran = subprocess.run([*command[:3], "train", "--help"], capture_output=True, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_a_fault_of_edgecat_is_not_the_users_mistake(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgecat.cli import UNFORESEEN
+    from edgecat_runtime.camera import opening
+
+    monkeypatch.setitem(opening._SCHEMES, "faulty", lambda text, options: 1 / 0)
+    monkeypatch.setitem(opening._EXAMPLES, "faulty", "faulty:")
+    ran = cli("camera", "--source", "faulty:", "--headless")
+    assert ran.code == UNFORESEEN == 70
+    assert "Traceback" in ran.err
+    assert "ZeroDivisionError" in ran.err
+
+
 def test_an_exported_file_is_what_netron_and_others_read(exported: Path) -> None:
     onnx.checker.check_model(str(exported), full_check=True)

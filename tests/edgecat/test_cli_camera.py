@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -127,6 +128,25 @@ def test_the_decision_is_smoothed_unless_told(
     arguments = ["--source", clip, "--engine", tiny_onnx, "--max-frames", 25, "--events", events]
     assert cli("camera", *arguments, *options).code == 0
     assert [event["frame"] for event in _labels(events)] == changes
+
+
+@pytest.mark.parametrize("summary", [[], ["--json"]])
+def test_events_on_standard_output_are_all_there_is(
+    tiny_onnx: Path, clip: Path, tmp_path: Path, summary: list[str]
+) -> None:
+    command = [sys.executable, "-m", "edgecat", "camera", "--source", clip, "--engine", tiny_onnx]
+    command += ["--headless", "--events", "-", *summary]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    kinds = [json.loads(line)["event"] for line in ran.stdout.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("started", "stopped")
+    assert json.loads(ran.stderr)["frames"] > 0 if summary else " frames in " in ran.stderr
+    assert not list(tmp_path.iterdir())
+    piped = subprocess.run(
+        ["bash", "-c", '"$@" | head -1', "bash", *command], capture_output=True, text=True
+    )
+    assert json.loads(piped.stdout)["event"] == "started"
+    assert "Traceback" not in piped.stderr
 
 
 def test_without_a_display_it_is_headless_without_being_told(
@@ -293,12 +313,14 @@ main()
 """
 
 
-def _start(tiny_onnx: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+def _start(
+    tiny_onnx: Path, folder: Path, *options: str, before: str = "env"
+) -> subprocess.Popen[str]:
     """Start an endless run and wait until it has recorded something."""
     arguments = ["--engine", str(tiny_onnx), "--headless", "--output", str(folder / "clip.mkv")]
     arguments += ["--events", str(folder / "events.jsonl"), *options]
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS, *arguments],
+        [before, sys.executable, "-c", ENDLESS, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -311,7 +333,7 @@ def _start(tiny_onnx: Path, folder: Path, *options: str) -> subprocess.Popen[str
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_it_finishes_and_sums_up(
     tiny_onnx: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -324,6 +346,31 @@ def test_asked_to_stop_it_finishes_and_sums_up(
     assert _labels(tmp_path / "events.jsonl")[0]["frame"] == 0
     last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
     assert (last["event"], last["reason"]) == ("stopped", "stop requested")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_while_a_source_opens_it_ends(number: signal.Signals) -> None:
+    """The server accepts the connection, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        command = [sys.executable, "-m", "edgecat", "camera", "--source", address, "--headless"]
+        process = subprocess.Popen([*command, "--stall", "600"], stderr=subprocess.PIPE)
+        client, _ = server.accept()
+        with client:
+            client.recv(4096)
+            process.send_signal(number)
+            assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == 0
+
+
+def test_nohup_is_respected(tiny_onnx: Path, tmp_path: Path) -> None:
+    process = _start(tiny_onnx, tmp_path, "--json", before="nohup")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.terminate()
+    assert process.communicate(timeout=60)[0]
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("changes", [2, 6])

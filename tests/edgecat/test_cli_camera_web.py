@@ -27,6 +27,8 @@ Cli = Callable[..., Any]
         (["--web", "here"], r"--web is 'here'; expected \[HOST:\]PORT"),
         (["--web", "192.0.2.1:0"], "cannot serve at 192.0.2.1:0"),
         (["--web-control"], "Add --web 8080"),
+        (["--web-name", "cam.example"], "Add --web 8080"),
+        (["--web", "0", "--web-name", "https://cam"], "--web-name is 'https://cam'; expected a"),
         (["--web", "0", "--web-source", "1"], "Add --web-control"),
     ],
 )

@@ -109,6 +109,7 @@ def test_answers_are_counted_by_camera(feed: LoopStatus, answer: Callable[..., A
         "dropped": 3,
         "skipped": 4,
         "losses": 2,
+        "frozen": False,
         "changes": 2,
         "frame": 7,
         "time": 1.5,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from edgecat_runtime.errors import UserError
 from edgecat_runtime.web.guard import (
     AccessControl,
     Address,
@@ -19,12 +21,14 @@ from edgecat_runtime.web.guard import (
 
 @pytest.fixture
 def guard() -> Iterator[Callable[..., AccessControl]]:
-    """`guard(host, named=, token=)` on a listening socket with a free port."""
+    """`guard(host, named=, token=, names=)` on a listening socket with a free port."""
     listening: list[socket.socket] = []
 
-    def make(host: str = "127.0.0.1", *, named: str = "", token: str = "") -> AccessControl:
+    def make(
+        host: str = "127.0.0.1", *, named: str = "", token: str = "", names: tuple[str, ...] = ()
+    ) -> AccessControl:
         listening.append(listen(Address(host, 0)))
-        return AccessControl(Address(named or host, 0), listening[-1], token)
+        return AccessControl(Address(named or host, 0), listening[-1], token, names)
 
     yield make
     for each in listening:
@@ -65,6 +69,31 @@ def test_the_configured_host_name_is_accepted(guard: Callable[..., AccessControl
     assert not guard().knows_host("mycam:1")
 
 
+@pytest.mark.parametrize(
+    ("names", "host", "known"),
+    [
+        (("Cam.Example",), "cam.example", True),
+        (("cam.example.",), "CAM.example:8443", True),
+        (("a", "b-c"), "b-c:1", True),
+        (("cam.example",), "evil.cam.example", False),
+        (("cam.example",), "localhost", True),
+        ((), "cam.example", False),
+    ],
+)
+def test_the_page_may_have_other_names(
+    guard: Callable[..., AccessControl], names: tuple[str, ...], host: str, known: bool
+) -> None:
+    assert guard(names=names).knows_host(host) is known
+
+
+@pytest.mark.parametrize("name", ["", "*", "https://cam.example", "cam.example:8443", "a b", ".x"])
+def test_what_is_no_host_name_is_said(guard: Callable[..., AccessControl], name: str) -> None:
+    with pytest.raises(
+        UserError, match="--web-name is .*expected a host name without scheme and port"
+    ):
+        guard(names=(name,))
+
+
 def test_only_loopback_needs_no_token(guard: Callable[..., AccessControl]) -> None:
     near, far, other = guard(), guard("0.0.0.0"), guard("0.0.0.0")
     assert (near.token, near.url, near.url_with_token) == ("", near.url, near.url)
@@ -74,6 +103,8 @@ def test_only_loopback_needs_no_token(guard: Callable[..., AccessControl]) -> No
     assert far.url_with_token == f"{far.url}?token={far.token}"
     assert not far.url.startswith("http://0.0.0.0"), "not an address a browser can open"
     assert guard(token="mine").url_with_token.endswith("/?token=mine")
+    odd = guard(token="a b&c=d#e+f%/é").url_with_token
+    assert dict(parse_qsl(urlsplit(odd).query)) == {"token": "a b&c=d#e+f%/é"}
     assert near.cookie == f"edgecat-{near.port}"
 
 

@@ -140,3 +140,23 @@ def rotated(data: bytes, degrees: int) -> bytes:
     start = data.index(b"tkhd") + 4 + 40
     matrix = a + b + zero + c + d + zero + zero + zero + unit
     return data[:start] + matrix + data[start + len(matrix) :]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_no_decoder_reads_says_what_to_do(damaged: bool, tmp_path: Path) -> None:
+    """No pip wheel of OpenCV decodes AV1 without a GPU; the file itself may be whole."""
+    codec = "libx264" if damaged else "libaom-av1"
+    path = pattern(tmp_path / "clip.mp4", "-c:v", codec, "-movflags", "+faststart", frames=5)
+    if damaged:
+        data = path.read_bytes()
+        start = data.index(b"mdat") + 4
+        path.write_bytes(data[:start] + bytes(len(data) - start))
+    elif cv2.VideoCapture(str(path)).read()[0]:
+        pytest.skip("this OpenCV decodes AV1")
+    source = open_file(str(path))
+    with pytest.raises(UserError, match=r"contains no frame .* can decode \(codec \w+\)") as raised:
+        source.read()
+    source.close()
+    name = "h264" if damaged else "av01"
+    assert f"(codec {name})" in str(raised.value).lower().replace("avc1", "h264")
+    assert "If it plays elsewhere, convert it: ffmpeg -i INPUT" in str(raised.value)

@@ -27,7 +27,7 @@ from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.web import Panel, WebPage, panels, register_panel, server
 from edgecat_runtime.web import connections as limits
-from edgecat_runtime.web.guard import address_from_text
+from edgecat_runtime.web.guard import HEADERS, address_from_text
 
 _SPEC = importlib.util.spec_from_file_location("web_loop", Path(__file__).with_name("web_loop.py"))
 assert _SPEC is not None
@@ -382,13 +382,83 @@ def test_viewers_and_connections_are_bounded(brightness: Make) -> None:
             sockets.append(viewer)
         assert loop.ask("/stream")[0] == 503
         assert loop.ask("/api/status")[0] == 200
-        idle = [
-            socket.create_connection((loop.host, loop.port), timeout=10) for _ in range(2 * 2 + 32)
-        ]
-        loop.until(lambda: loop.ask("/api/status")[0] == 503)
-        for one in (*sockets, *idle):
+        for one in sockets:
             one.close()
         loop.until(lambda: loop.ask("/stream?camera=9")[0] == 404)
+
+
+def is_open(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return bool(client.recv(1 << 16))
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def test_half_open_connections_lock_nobody_out(brightness: Make) -> None:
+    """Also not those of the same address, as behind one router; and there are never many."""
+    with served(brightness(), most_viewers=2) as loop:
+        viewer = socket.create_connection((loop.host, loop.port), timeout=10)
+        viewer.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert viewer.recv(15) == b"HTTP/1.1 200 OK"
+        idle = []
+        for begin in (b"", b"GET / HTTP/1.1\r\nHost: x"):
+            for _ in range(100):
+                idle.append(socket.create_connection((loop.host, loop.port), timeout=10))
+                idle[-1].sendall(begin)
+            assert [loop.ask("/api/status")[0] for _ in range(10)] == [200] * 10
+        loop.until(lambda: sum(map(is_open, idle)) <= limits.WAITING_PER_ADDRESS)
+        assert viewer.recv(100), "who was admitted stays"
+        for one in (viewer, *idle):
+            one.close()
+
+
+def test_more_than_the_most_connections_that_were_admitted_are_refused(
+    brightness: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = server.Server.__init__
+    monkeypatch.setattr(
+        server.Server, "__init__", lambda self, *given, most: begin(self, *given, most=8)
+    )
+    with served(brightness()) as loop:
+        viewers = []
+        for _ in range(8):
+            viewers.append(socket.create_connection((loop.host, loop.port), timeout=10))
+            viewers[-1].sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert viewers[-1].recv(15) == b"HTTP/1.1 200 OK"
+        assert loop.ask("/api/status")[0] == 503
+        for viewer in viewers:
+            viewer.close()
+        loop.until(lambda: loop.ask("/api/status")[0] == 200)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : localhost\r\nContent-Length: x\r\n\r\n",
+        b"POST /api/stop HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: x\r\n\r\nzz",
+    ],
+)
+def test_what_is_no_request_is_answered_as_all_else(
+    loop: Any, request_: bytes, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    with socket.create_connection((loop.host, loop.port), timeout=10) as client:
+        client.sendall(request_)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert re.match(rb"HTTP/1.[01] 4\d\d ", head), answer
+    for header in (*HEADERS, "Server: edgecat"):
+        assert header.lower().encode() in head.lower()
+    assert b"aiohttp" not in head
+    assert list(json.loads(body)) == ["error"]
+    assert caplog.text == ""
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_who_does_not_read_is_dropped_and_holds_no_pictures(

@@ -27,7 +27,8 @@ Output = Annotated[
 EventsFile = Annotated[
     Path | None,
     typer.Option(
-        help="Append a JSON line to this file for every change of label or signal.",
+        help="Append a JSON line to this file for every change of label or signal; - is standard "
+        "output, and the summary then goes to standard error.",
         rich_help_panel=OUTPUTS,
     ),
 ]
@@ -178,8 +179,9 @@ def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
 def refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:
     """Raise UserError if an output would overwrite a source or another output."""
     from edgecat_runtime.errors import UserError
+    from edgecat_runtime.system.paths import exists
 
-    taken = [Path(text).resolve() for text in texts if Path(text).is_file()]
+    taken = [Path(text).resolve() for text in texts if exists(text) and Path(text).is_file()]
     for output in outputs:
         if output is not None and output.resolve() in taken:
             raise UserError(

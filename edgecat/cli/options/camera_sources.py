@@ -22,8 +22,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         help="A camera number, /dev/videoN, a video file, an image, a folder or glob of images, "
-        "rtsp://, http:// (MJPEG), csi://0, gst:PIPELINE, screen or synthetic://pets. Repeat it "
-        "to classify several sources in batches. Default: 0.",
+        "rtsp://, http:// (MJPEG or single images), udp://, csi://0, gst:PIPELINE, screen or "
+        "synthetic://pets. Repeat it to classify several sources in batches. Default: 0.",
         show_default=False,
         rich_help_panel=_SOURCE,
     ),
@@ -68,6 +68,7 @@ def source_options_of(*, after: str, without: Collection[str] = ()) -> Callable[
             "fps": {"min": 0, "max": 1000},
             "roi": {"metavar": "X,Y,W,H"},
             "stall": {"min": 0.5},
+            "frozen": {"min": 0},
         },
     )
 
@@ -90,14 +91,17 @@ def open_cameras(
 ) -> Iterator[list[Camera]]:
     """Open every source and close them all at the end; raises as `Camera.open`."""
     import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
+    from edgecat.cli.terminal.signals import ended_by_signals
     from edgecat_runtime.camera.camera import Camera
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))
-            for text in sources
-        ]
+        with ended_by_signals():
+            cameras = [
+                stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))
+                for text in sources
+            ]
+        yield cameras
 
 
 def show_sources(*, json: bool) -> None:

@@ -41,10 +41,23 @@ WebSource = Annotated[
         rich_help_panel=_WEB,
     ),
 ]
+WebName = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Another host name under which the page may be opened, such as that of a proxy; "
+        "repeatable.",
+        show_default=False,
+        rich_help_panel=_WEB,
+    ),
+]
 
 
 def web_page(
-    address: str | None, control: bool, texts: Sequence[str], others: Sequence[str] | None
+    address: str | None,
+    control: bool,
+    texts: Sequence[str],
+    others: Sequence[str] | None,
+    names: Sequence[str] | None = None,
 ) -> WebPage | None:
     """Start the page and print its URL once; None if no address is given.
 
@@ -53,6 +66,7 @@ def web_page(
         control: whether viewers may stop the camera and switch its source.
         texts: the sources in use.
         others: sources that viewers may switch to.
+        names: host names under which the page may be opened.
 
     Raises:
         UserError: an option requires another one, or the address cannot be bound.
@@ -63,6 +77,8 @@ def web_page(
     if others and not control:
         raise UserError("--web-source needs permission to switch sources. Add --web-control")
     if address is None:
+        if names:
+            raise UserError("--web-name needs the web page. Add --web 8080")
         if control:
             raise UserError("--web-control needs the web page. Add --web 8080")
         return None
@@ -70,6 +86,6 @@ def web_page(
 
     sources = list(dict.fromkeys([*texts, *others])) if others else []
     token = os.environ.get(TOKEN_VARIABLE, "")
-    page = WebPage(address, control=control, sources=sources, token=token)
+    page = WebPage(address, control=control, sources=sources, token=token, names=names or ())
     warn(f"web page: {page.url}")
     return page

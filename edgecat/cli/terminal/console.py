@@ -6,7 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from edgecat.workflows.reporter import Advance
@@ -50,8 +50,9 @@ def say(text: str = "") -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr)  # noqa: T201
+    """Print a line on standard error, if anyone still reads it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)  # noqa: T201
 
 
 class Terminal:
@@ -80,7 +81,13 @@ TERMINAL = Terminal()
 
 def print_json(value: Any) -> None:
     """Print `value` as the only thing on standard output."""
-    say(json.dumps(value, ensure_ascii=False, indent=2))
+    say(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as JSON that the encoding of the standard output can take."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=not unicode, indent=2)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -11,20 +11,46 @@ from typing import Any
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Event]:
-    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one exits immediately."""
+    """Yield an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second one exits immediately.
+
+    SIGHUP comes when the terminal is closed; `nohup` ignores it, and so it stays.
+    """
     stop = Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if (hangup := getattr(signal, "SIGHUP", None)) and signal.getsignal(hangup) != signal.SIG_IGN:
+        signals.append(hangup)
     before = {number: signal.getsignal(number) for number in signals}
 
     def ask(number: int, frame: Any) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in signals:
+            default = signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL
+            signal.signal(each, default)
 
     for number in signals:
         signal.signal(number, ask)
     try:
         yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the signals that would stop a loop end the command, with 0: it has not begun yet.
+
+    Used inside `stopped_by_signals`, while something may take long to open.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(0)
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, InvalidModel, UserError
 from edgecat_runtime.model.artifact import widest_int8_weight
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.telemetry import import_onnxruntime
 
 # In an fp16 graph this optimizer quantises the float bias of a Q/DQ layer through half precision,
@@ -80,13 +81,14 @@ class OnnxRuntimeBackend:
         if device == "cpu" and widest_int8_weight(path) > _EXACT_WEIGHT:
             options.add_session_config_entry("session.x64quantprecision", "1")
         try:
-            self._session = ort.InferenceSession(
-                str(path),
-                options,
-                providers=_providers(device, gpu),
-                disabled_optimizers=list(BROKEN_OPTIMIZERS),
-                enable_fallback=0,  # else a GPU that fails becomes the CPU, now or at any later run
-            )
+            with native_path(path) as name:
+                self._session = ort.InferenceSession(
+                    name,
+                    options,
+                    providers=_providers(device, gpu),
+                    disabled_optimizers=list(BROKEN_OPTIMIZERS),
+                    enable_fallback=0,  # else a GPU that fails becomes the CPU, now or later
+                )
         except Exception as error:  # its exceptions share no public base class
             at_fault = UserError if device == "cpu" or _is_the_files(error) else DeviceError
             at_fault = InvalidModel if type(error).__name__ in _INVALID else at_fault

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.paths import native_path
 
 
 class OpenCVBackend:
@@ -40,7 +41,8 @@ class OpenCVBackend:
         if threads:
             cv2.setNumThreads(threads)
         try:
-            self._net: Any = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_NEW)
+            with native_path(path) as name:
+                self._net: Any = cv2.dnn.readNetFromONNX(name, cv2.dnn.ENGINE_NEW)
         except cv2.error as error:
             raise UserError(f"OpenCV cannot open {path}: {error.err or error}") from error
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.telemetry import import_openvino
 
 
@@ -44,7 +45,8 @@ class OpenVINOBackend:
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
-            self._model: Any = ov.Core().compile_model(str(path), "CPU", options)
+            with native_path(path) as name:
+                self._model: Any = ov.Core().compile_model(name, "CPU", options)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"OpenVINO cannot open {path}: {reason}") from error

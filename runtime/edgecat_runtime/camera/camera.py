@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Condition
 from time import perf_counter
 from types import TracebackType
+from weakref import finalize
 
 from edgecat_runtime.camera.frames import Fitted, Frame, StatusEvent
 from edgecat_runtime.camera.opening import open_source
@@ -60,6 +61,7 @@ class Camera:
     ) -> None:
         self._options = options
         self._reader = Reader(source, reopen, options, give_up)
+        finalize(self, self._reader.close, 0.0).atexit = False  # the reader does that itself
 
     @classmethod
     def open(
@@ -106,6 +108,11 @@ class Camera:
     def state(self) -> Status:
         """Waiting for the first frame, live, no signal or ended."""
         return self._reader.recovery.state
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a live source has delivered one image for `options.frozen` seconds."""
+        return self._reader.freeze.frozen
 
     @property
     def losses(self) -> int:

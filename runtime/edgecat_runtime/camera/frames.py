@@ -56,7 +56,16 @@ class Frame:
 
 
 EventKind = Literal[
-    "started", "lost", "back", "switched", "reopened", "reloaded", "refused", "stopped"
+    "started",
+    "lost",
+    "back",
+    "frozen",
+    "moving",
+    "switched",
+    "reopened",
+    "reloaded",
+    "refused",
+    "stopped",
 ]
 
 
@@ -65,14 +74,16 @@ class StatusEvent:
     """A status event of a source or of the loop.
 
     Attributes:
-        state: the loop `started`; a live source was `lost` or is `back`; the camera was `switched`
-            to another source; the engine failed and was `reopened`; the model file was replaced,
-            and the new one was `reloaded` or `refused`; the loop `stopped`.
+        state: the loop `started`; a live source was `lost`, is `back`, has `frozen`, is `moving`
+            again; the camera was `switched` to another source; the engine failed and was
+            `reopened`; the model file was replaced, and the new one was `reloaded` or `refused`;
+            the loop `stopped`.
         source: name of the source.
         camera: index of the camera among several.
         time: Unix time in seconds.
         reason: why.
-        seconds: if the source is back, how long it delivered no frame.
+        seconds: if the source is back, how long it delivered no frame; if it has frozen or is
+            moving, for how long its image has not changed.
         previous_label: the camera's previous label; None if it had none.
         previous_status: the camera's previous status: live, or why it had no label.
         age: seconds since the capture of the last classified frame; 0 if there was none.

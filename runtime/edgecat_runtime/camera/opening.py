@@ -15,9 +15,11 @@ from edgecat_runtime.camera.source import (
     SourceOptions,
 )
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.paths import exists
 from edgecat_runtime.system.plugins import Group, find_plugin, find_plugins
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C: is a drive
+_MEMORY = ("/dev/shm/", "/dev/fd/")  # files
 _GROUP: Group = "edgecat.sources"
 _SCHEMES: dict[str, SourceOpener] = {}
 _EXAMPLES: dict[str, str] = {}
@@ -65,12 +67,14 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
     text = _from_environment(str(text))
     if not text:  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
-    if re.fullmatch(r"[0-9]+|/dev/video[0-9]+", text) or Path(text).is_char_device():
+    if "\0" in text:
+        raise UserError(f"source {text!r} contains a null character; expected {SOURCES}")
+    if re.fullmatch(r"[0-9]+", text) or _is_device(Path(text)):
         return sources.open_webcam(text, options)
     match = _SCHEME.match(text)
-    if text in sources.WORDS and not Path(text).exists():
+    if text in sources.WORDS and not exists(text):
         return sources.WORDS[text](text, options)
-    if match is None or (Path(text).exists() and "://" not in text):
+    if match is None or ("://" not in text and sources.has_files(text)):
         return sources.open_file(text, options)
     scheme = match[1].lower()
     opener = {**sources.SCHEMES, **_SCHEMES}.get(scheme) or _plugin_opener(scheme)
@@ -95,10 +99,18 @@ def _plugin_opener(scheme: str) -> SourceOpener | None:
     return opener
 
 
+def _is_device(path: Path) -> bool:
+    """Whether a path is a device, or the place of one that is not connected now."""
+    if exists(path):
+        return path.is_char_device()
+    absolute = os.path.abspath(path)  # noqa: PTH100
+    return absolute.startswith("/dev/") and not absolute.startswith(_MEMORY)
+
+
 def _from_environment(text: str) -> str:
     """Return the source that `env:NAME` stands for; command lines are seen by every user."""
     scheme, _, name = text.partition(":")
-    if scheme.lower() != "env" or Path(text).exists():
+    if scheme.lower() != "env" or exists(text):
         return text
     if not (found := os.environ.get(name, "").strip()):
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections import deque
@@ -9,8 +10,10 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from time import perf_counter
 from typing import Literal
+from weakref import WeakSet
 
 from edgecat_runtime.camera.frames import Fitted, Frame, StatusEvent
+from edgecat_runtime.camera.freezing import Freeze
 from edgecat_runtime.camera.recovery import Recovery, Reopen
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.view import View
@@ -21,7 +24,10 @@ from edgecat_runtime.types import Image
 
 log = logging.getLogger("edgecat_runtime")
 
+_Change = Literal["lost", "back", "switched", "frozen", "moving"]
 _ABANDONED = 2  # hung threads after which no other is started
+_CLOSE_SECONDS = 2.0  # a hung driver must not hang the program
+_running: WeakSet[Reader] = WeakSet()
 
 
 class Reader:
@@ -48,6 +54,7 @@ class Reader:
         signals: its status events not consumed yet, oldest first.
         clock: durations of the source's `read`.
         fit: as for the camera.
+        freeze: whether it delivers one image again and again.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Reader:
         self.signals: deque[StatusEvent] = deque(maxlen=64)
         self.clock = Clock()
         self.fit: Callable[[Image], Fitted] | None = None
+        self.freeze = Freeze(options.frozen)
         self.recovery = Recovery(
             reopen if source.live and source.reopens else None,
             stall=options.stall,
@@ -102,6 +110,7 @@ class Reader:
         """
         self._turn += 1
         self.recovery.wait()
+        _running.add(self)
         self._thread = Thread(
             target=self._capture, args=(source, self._turn), name="edgecat-camera", daemon=True
         )
@@ -125,6 +134,7 @@ class Reader:
             self._count_gone(before)
             self.source, self.slot, self.error = source, None, None
             self.recovery.replace(reopen if source.live and source.reopens else None)
+            self.freeze = Freeze(self._options.frozen)
             self._note("switched", f"the previous source was {before.name}")
             if started:
                 self.start(source)
@@ -134,8 +144,12 @@ class Reader:
         else:
             before.close()
 
-    def close(self) -> None:
-        """Stop reading and close the source; calling it twice is harmless."""
+    def close(self, wait: float = _CLOSE_SECONDS) -> None:
+        """Stop reading and close the source; calling it twice is harmless.
+
+        Args:
+            wait: seconds for its thread to end.
+        """
         with self.changed:
             if self.closed:
                 return
@@ -146,7 +160,12 @@ class Reader:
             self.source.close()
         else:
             self.source.cancel()
-            self._thread.join(timeout=2.0)  # a hung driver must not hang the program
+            self.join(wait)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread of a closed reader."""
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     # In the thread.
 
@@ -203,6 +222,9 @@ class Reader:
             frame = Frame(image, self._count, now, time.time(), shot.name, name, number, fitted)
             self._count += 1
             self.recovery.alive(name, now)
+            if self.source.may_freeze and (change := self.freeze.see(shot.image, now)):
+                log.warning("%s: %s", name, change.reason)
+                self._note(*change)
             if not self.source.live:
                 self.changed.wait_for(lambda: self.slot is None or not self._is_current(turn))
                 if not self._is_current(turn):
@@ -249,9 +271,7 @@ class Reader:
         self._dropped += source.dropped
         self._skipped += source.skipped
 
-    def _note(
-        self, state: Literal["lost", "back", "switched"], reason: str, seconds: float = 0.0
-    ) -> None:
+    def _note(self, state: _Change, reason: str, seconds: float = 0.0) -> None:
         name = self.source.name
         self.signals.append(StatusEvent(state, name, self.number, time.time(), reason, seconds))
 
@@ -263,3 +283,13 @@ def _close(source: Source | None) -> None:
             source.close()
     except Exception as error:
         log.debug("%s could not be closed: %s", source.name if source else "", error)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close cameras that were left open: a thread that is still in C++ at the end aborts Python."""
+    readers = list(_running)
+    for reader in readers:
+        reader.close(wait=0)
+    for reader in readers:
+        reader.join(_CLOSE_SECONDS)

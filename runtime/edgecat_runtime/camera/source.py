@@ -44,6 +44,8 @@ class SourceOptions:
         realtime: play a file as if it were live, at its own rate, keeping the newest frame.
         transport: transport protocol for RTSP.
         stall: seconds without a frame after which a live source counts as lost.
+        frozen: seconds after which a camera that repeats one image, byte for byte, is reported; 0:
+            never.
 
     Example:
         >>> SourceOptions(width=1280, height=720, rotate=90).stall
@@ -59,6 +61,7 @@ class SourceOptions:
     realtime: bool = False
     transport: Transport = "tcp"
     stall: float = 5.0
+    frozen: float = 60.0
 
     def refuse(self, what: str, *names: str, instead: str) -> None:
         """Raise UserError if one of the named options is given.
@@ -88,6 +91,8 @@ class Source:
         stills: frames are unrelated, so they are not smoothed.
         fps: nominal frames per second; 0 if unknown.
         reopens: whether a live source can be reopened after a loss.
+        may_freeze: whether the same image again and again is a fault, as with a camera, whose
+            images have noise.
         skipped: number of frames skipped so far because they could not be read.
         dropped: number of frames that the source itself skipped in favour of newer ones.
 
@@ -102,6 +107,7 @@ class Source:
     stills: bool = False
     fps: float = 0.0
     reopens: bool = True
+    may_freeze: bool = False
     skipped: int = 0
     dropped: int = 0
 

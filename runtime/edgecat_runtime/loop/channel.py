@@ -70,7 +70,7 @@ class Channel:
         event = replace(event, previous_label=self.label, previous_status=self.status, age=age)
         if event.state == "reloaded":
             self.smoother.reset()  # other logits now; the label is held until they contradict it
-        elif event.state not in ("reopened", "refused"):
+        elif event.state not in ("reopened", "refused", "frozen", "moving"):
             self.forget()
             self.status = event.status
         return event

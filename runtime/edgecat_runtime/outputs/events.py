@@ -7,6 +7,7 @@ import json
 import math
 import os
 from datetime import datetime, timezone
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgecat_runtime.model.prediction import Prediction
 
 EVENT_CLASSES = 5
+STANDARD_OUTPUT = "-"
 
 
 class Events(Sink):
@@ -31,7 +33,7 @@ class Events(Sink):
     so a killed program leaves every line that it wrote.
 
     Args:
-        path: the file; its folder is created.
+        path: the file; its folder is created. `-` is standard output.
 
     Raises:
         UserError: it cannot be written.
@@ -46,6 +48,10 @@ class Events(Sink):
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         try:
+            if str(path) == STANDARD_OUTPUT:
+                self._path = Path("the standard output")
+                self._file = FileIO(os.dup(1), "wb")
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab+", buffering=0)
             if self._path.stat().st_size and not self._ends_whole():

@@ -18,6 +18,7 @@ from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.atomic import created, write_error
 from edgecat_runtime.system.clocks import Rate
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
@@ -156,9 +157,9 @@ class _OpenCVEncoder:
     def __init__(self, path: Path, size: tuple[int, int], fps: float, codec: str) -> None:
         cv2 = cv2_module()
         self._folder = path.parent
-        with suppress_stderr():
+        with suppress_stderr(), native_path(path) as name:
             fourcc = cv2.VideoWriter.fourcc(*codec)
-            self._writer: Any = cv2.VideoWriter(str(path), fourcc, fps, size[::-1])
+            self._writer: Any = cv2.VideoWriter(name, fourcc, fps, size[::-1])
         if not self._writer.isOpened():
             raise UserError(
                 f"this OpenCV cannot write {codec} in {path.suffix} files; record to a .mkv"

@@ -44,7 +44,9 @@ class Systemd(Sink):
         """Set what `systemctl status` shows."""
         if signal.state == "lost":
             notify(f"STATUS={Status.NO_SIGNAL}: {signal.reason}")
-        elif signal.state in ("back", "switched"):
+        elif signal.state == "frozen":
+            notify(f"STATUS=frozen: {signal.reason}")
+        elif signal.state in ("back", "switched", "moving"):
             notify("STATUS=receiving frames")
 
     def close(self) -> None:

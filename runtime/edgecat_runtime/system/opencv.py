@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import nullcontext
 from types import ModuleType
 
+import numpy as np
+
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.system.quiet import suppress_stderr
 
 MAX_PIXELS = 1 << 27  # of an image file; 400 MB decoded
 
@@ -17,13 +22,33 @@ def cv2_module() -> ModuleType:
         BackendMissing: OpenCV cannot be imported. On a Jetson it comes with JetPack.
     """
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read on loading
+    # NumPy prints a page about modules that do not go with it.
+    quiet = nullcontext() if "cv2" in sys.modules else suppress_stderr()
     try:
-        import cv2
+        with quiet:
+            import cv2
     except ImportError as error:
-        raise BackendMissing(
-            "OpenCV is not installed",
-            fix="pip install 'edgecat-runtime[headless]' (or [gui] for a window); on a Jetson use "
-            "JetPack's, through a venv made with --system-site-packages",
-        ) from error
+        raise BackendMissing(_why_not(error)) from error
     module: ModuleType = cv2
     return module
+
+
+def _why_not(error: ImportError) -> str:
+    """Return why OpenCV cannot be imported, and what to do."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "cv2":
+        return (
+            "OpenCV is not installed: pip install 'edgecat-runtime[headless]' (or [gui] for a "
+            "window); on a Jetson use JetPack's, through a venv made with --system-site-packages"
+        )
+    if "numpy" in str(error) or "_ARRAY_API" in str(error):
+        return (
+            f"OpenCV is installed, but was built for another NumPy than {np.__version__} ({error}):"
+            " pip install 'numpy<2', or OpenCV 4.10 or later"
+        )
+    if ".so" in str(error):
+        return (
+            f"OpenCV is installed, but a system library is missing ({error}): install the library, "
+            "or use OpenCV without windows: pip uninstall opencv-python, then pip install "
+            "'edgecat-runtime[headless]'"
+        )
+    return f"OpenCV is installed, but cannot be imported ({error}). Reinstall it"

@@ -116,6 +116,7 @@ class Application:
         self.limiter.extend(request, ANSWER_SECONDS)
         if (refusal := self._entrance.refusal(request)) is not None:
             return refusal
+        self.limiter.admit(request)
         try:
             response = await handler(request)
         except self._web.HTTPException as error:

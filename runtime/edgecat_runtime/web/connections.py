@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,27 +12,45 @@ if TYPE_CHECKING:
 REQUEST_SECONDS = 5.0  # to send a whole request
 ANSWER_SECONDS = 30.0  # to receive the response, unless it is a stream
 WRITE_SECONDS = 5.0  # for a stream's viewer to receive one image
+WAITING_PER_ADDRESS = 16  # connections whose request has not been admitted yet
+_OPENING_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
 class ConnectionLimiter:
     """Creates the protocol of each connection, with a deadline; responds 503 beyond `most`.
 
-    Each connection serves one request (`Connection: close`), so one deadline covers all of it.
+    Each connection serves one request (`Connection: close`), so one deadline covers all of it. A
+    connection whose request was not admitted yet holds no place: it makes room for a new one, the
+    oldest of the same address first.
+
+    Args:
+        server: knows the connections.
+        make: creates the protocol that handles requests.
+        most: maximum concurrent connections.
     """
 
-    def __init__(self, server: web.Server, most: int) -> None:
+    def __init__(
+        self, server: web.Server, make: Callable[[], web.RequestHandler], most: int
+    ) -> None:
         self._server = server
+        self._make = make
         self._most = most
         self._deadlines: dict[Any, asyncio.TimerHandle] = {}
+        self._waiting: dict[Any, float] = {}  # not admitted yet, and since when, the oldest first
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol for a new connection."""
-        if len(self._server.connections) >= self._most:
+        if not self._has_room():
             return _Busy()
-        handler = self._server()
+        handler = self._make()
+        self._waiting[handler] = asyncio.get_running_loop().time()
         self._set(handler, REQUEST_SECONDS)
         return handler
+
+    def admit(self, request: web.Request) -> None:
+        """Let a request that may be answered keep its place."""
+        self._waiting.pop(request.protocol, None)
 
     def extend(self, request: web.Request, seconds: float | None) -> None:
         """Give a received request more time from now on; None: no limit."""
@@ -54,6 +73,31 @@ class ConnectionLimiter:
         while (transport := request.transport) and transport.get_write_buffer_size():
             await asyncio.sleep(_POLL_SECONDS)
         self.extend(request, None)
+
+    def _has_room(self) -> bool:
+        """Make room, if necessary, by disconnecting those that wait; return whether there is."""
+        now = asyncio.get_running_loop().time()
+        by_address: dict[str, list[Any]] = {}
+        opening = 0
+        for handler, since in list(self._waiting.items()):
+            if handler.transport is not None:
+                peer = handler.transport.get_extra_info("peername") or ("",)
+                by_address.setdefault(peer[0], []).append(handler)
+            elif now - since > _OPENING_SECONDS:  # disconnected
+                del self._waiting[handler]
+            else:
+                opening += 1
+        used = len(self._server.connections) + opening
+        most = max(by_address.values(), key=len, default=[])
+        while most and (len(most) >= WAITING_PER_ADDRESS or used >= self._most):
+            self._disconnect(most.pop(0))
+            used -= 1
+        return used < self._most
+
+    def _disconnect(self, handler: web.RequestHandler) -> None:
+        del self._waiting[handler]
+        if handler.transport is not None:
+            handler.transport.abort()
 
     def _set(self, handler: web.RequestHandler, seconds: float) -> None:
         loop = asyncio.get_running_loop()

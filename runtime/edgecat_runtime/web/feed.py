@@ -88,6 +88,7 @@ class CameraView:
             "dropped": self.camera.dropped,
             "skipped": self.camera.skipped,
             "losses": self.camera.losses,
+            "frozen": self.camera.frozen,
             "changes": self.changes,
         }
         if answer is not None:

@@ -7,9 +7,9 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from edgecat_runtime.errors import UserError
 
@@ -86,9 +86,15 @@ class AccessControl:
         address: the requested address; its host is accepted in Host headers.
         sock: the listening socket; on a loopback address no token is needed.
         token: the required token; empty: a new one, if one is needed.
+        names: other host names that are accepted, such as that of a proxy.
+
+    Raises:
+        UserError: one of them is not a host name.
     """
 
-    def __init__(self, address: Address, sock: socket.socket, token: str = "") -> None:
+    def __init__(
+        self, address: Address, sock: socket.socket, token: str = "", names: Sequence[str] = ()
+    ) -> None:
         bound = ipaddress.ip_address(sock.getsockname()[0])
         self.port = int(sock.getsockname()[1])
         self.token = token or ("" if bound.is_loopback else secrets.token_urlsafe(32))
@@ -98,13 +104,14 @@ class AccessControl:
         if not bound.is_loopback:
             name = socket.gethostname().lower()
             self._hosts |= {name, f"{name.partition('.')[0]}.local"}
+        self._hosts |= {_host_name(given) for given in names}
         shown = _reachable(bound) if bound.is_unspecified else address.host
         self.url = f"http://{Address(shown, self.port)}/"
 
     @property
     def url_with_token(self) -> str:
         """The URL, with its token, that the operator opens."""
-        return f"{self.url}?token={self.token}" if self.token else self.url
+        return f"{self.url}?token={quote(self.token, safe='')}" if self.token else self.url
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header is this server's own.
@@ -138,6 +145,16 @@ def is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether another site's page requests part of this one; following a link to it is allowed."""
     crosses = headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
     return crosses and headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def _host_name(given: str) -> str:
+    name = given.lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+        raise UserError(
+            f"--web-name is {given!r}; expected a host name without scheme and port, such as "
+            "camera.example"
+        )
+    return name
 
 
 def _is_ip(name: str) -> bool:

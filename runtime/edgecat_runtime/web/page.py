@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.camera.redaction import redacted
+from edgecat_runtime.errors import UserError
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.web.application import Application, Controls
 from edgecat_runtime.web.feed import LoopStatus
@@ -35,13 +36,14 @@ class WebPage(Sink):
         control: whether viewers may stop the loop and switch the source.
         sources: sources they may switch to, as for `open_source`; passwords are hidden.
         token: the required token, instead of a new one; also on a loopback address.
+        names: other host names under which the page may be opened, such as that of a proxy.
         most_viewers: maximum concurrent viewers of the image; further ones get a 503.
 
     Attributes:
         url: URL of the page with its token, so only for the operator.
 
     Raises:
-        UserError: the address is invalid or in use.
+        UserError: the address is invalid or in use, or a name is invalid.
         BackendMissing: aiohttp is not installed.
 
     Example:
@@ -59,12 +61,17 @@ class WebPage(Sink):
         control: bool = False,
         sources: Sequence[str] = (),
         token: str = "",
+        names: Sequence[str] = (),
         most_viewers: int = MOST_VIEWERS,
     ) -> None:
         web_module()
         place = address_from_text(address)
         self._sock = listen(place)
-        self._guard = AccessControl(place, self._sock, token)
+        try:
+            self._guard = AccessControl(place, self._sock, token, names)
+        except UserError:
+            self._sock.close()
+            raise
         self.url = self._guard.url_with_token
         self._control = control
         self._sources = {redacted(text): text for text in sources} if control else {}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.web.connections import ConnectionLimiter
+from edgecat_runtime.web.requests import request_handler
 
 if TYPE_CHECKING:
     from edgecat_runtime.web.application import Application
@@ -80,12 +82,16 @@ class Server:
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=STOP_SECONDS,
-            lingering_time=STOP_SECONDS,
-            max_line_size=4096,
-            max_field_size=8190,
         )
         await runner.setup()
-        application.limiter = ConnectionLimiter(runner.server, self._most)
+        limits: dict[str, Any] = {
+            "access_log": None,
+            "lingering_time": STOP_SECONDS,
+            "max_line_size": 4096,
+            "max_field_size": 8190,
+        }
+        make = partial(request_handler(), runner.server, loop=self._loop, **limits)
+        application.limiter = ConnectionLimiter(runner.server, make, self._most)
         server = await self._loop.create_server(application.limiter, sock=self._sock)
         self._ready.set()
         await self._stop.wait()

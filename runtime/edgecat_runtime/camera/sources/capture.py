@@ -22,6 +22,7 @@ class LiveCapture(Source):
     """
 
     live = True
+    may_freeze = True
 
     def __init__(self, capture: Any, name: str, lost: str) -> None:
         self.name = name

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, SourceOptions
@@ -16,8 +17,11 @@ from edgecat_runtime.camera.sources.video import VideoFile
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
 from edgecat_runtime.images.places import is_junk
+from edgecat_runtime.system.paths import exists
 
 log = logging.getLogger("edgecat_runtime")
+
+_NUMBER = re.compile(r"%0?(\d*)d")
 
 
 class Pictures(Source):
@@ -94,20 +98,45 @@ def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
     return Realtime(source) if options.realtime else source
 
 
+def has_files(text: str) -> bool:
+    """Whether a text is the path of a file or folder, or a pattern of some."""
+    return exists(text) or next(_matches(text) or iter(()), None) is not None
+
+
+def open_file_address(text: str, options: SourceOptions) -> Source:
+    """Open `file:///path`; raises as `open_file`."""
+    parts = urlsplit(text)
+    if parts.netloc not in ("", "localhost"):
+        raise UserError(f"source {redacted(text)} is on another machine; expected file:///path")
+    return open_file(unquote(parts.path), options)
+
+
 def _open_file(text: str) -> Source:
     path = Path(text)
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         return _open_pictures(_walk(path), f"the folder {text}")
-    if not path.exists():
-        if re.search(r"[*?\[]", text):
-            found = (Path(file) for file in glob.glob(text, recursive=True))  # noqa: PTH207
-            return _open_pictures(found, f"the pattern {text}")
+    if not exists(path):
+        if (matches := _matches(text)) is not None:
+            return _open_pictures(matches, f"the pattern {text}")
         raise UserError(
             f"source {redacted(text)} does not exist; expected {SOURCES}. Check the path"
         )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Pictures([path], text)
     return VideoFile(path)
+
+
+def _matches(text: str) -> Iterator[Path] | None:
+    """The files of a pattern, `*.png` or FFmpeg's `img_%03d.png`; None if it is none."""
+    if re.search(r"[*?\[]", text):
+        return (Path(file) for file in glob.iglob(text, recursive=True))  # noqa: PTH207
+    path = Path(text)
+    if (number := _NUMBER.search(path.name)) is None or not exists(path.parent):
+        return None
+    before, after = path.name[: number.start()], path.name[number.end() :]
+    digits = rf"\d{{{number[1] or 1},}}"
+    numbered = re.compile(f"{re.escape(before)}{digits}{re.escape(after)}")
+    return (file for file in path.parent.glob("*") if numbered.fullmatch(file.name))
 
 
 def _open_pictures(found: Iterator[Path], name: str) -> Pictures:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 from contextlib import suppress
-from http.client import HTTPException, InvalidURL
+from http.client import HTTPException, HTTPResponse
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
+from edgecat_runtime.camera.sources.http import INSECURE, HttpClient, reason
 from edgecat_runtime.camera.sources.jpeg_stream import JpegStream
-from edgecat_runtime.camera.sources.rtsp import open_ffmpeg
+from edgecat_runtime.camera.sources.polled import PolledImages
+from edgecat_runtime.camera.sources.rtsp import SETTINGS, open_ffmpeg
 from edgecat_runtime.errors import DeviceError, UserError
 from edgecat_runtime.system.opencv import cv2_module
 
-if TYPE_CHECKING:
-    from urllib.request import Request
-
 _CHUNK = 1 << 16
+_PEEKED = 16
 _PASSED_OVER = 64  # images at most, if a server sends faster than they can be decoded
 
 
@@ -38,8 +36,9 @@ class MjpegStream(Source):
     """
 
     live = True
+    may_freeze = True
 
-    def __init__(self, response: Any, name: str, stall: float) -> None:
+    def __init__(self, response: HTTPResponse, name: str, stall: float) -> None:
         self.name = name
         self._response = response
         self._socket = socket.socket(fileno=os.dup(response.fileno()))
@@ -93,7 +92,7 @@ class MjpegStream(Source):
         except TimeoutError as error:
             raise DeviceError(f"{self.name} has sent nothing for {self._stall:g} s") from error
         except (OSError, HTTPException, ValueError) as error:  # ValueError: closed meanwhile
-            raise DeviceError(f"{self.name} disconnected: {_reason(error)}") from error
+            raise DeviceError(f"{self.name} disconnected: {reason(error)}") from error
         if not data:
             raise DeviceError(f"{self.name} has ended")
         return data
@@ -106,79 +105,62 @@ class MjpegStream(Source):
 
 
 def open_http(text: str, options: SourceOptions) -> Source:
-    """Open an `http://` or `https://` address: MJPEG, or anything that FFmpeg can read.
+    """Open an `http://` or `https://` address: MJPEG, single images, or whatever FFmpeg can read.
+
+    `https+insecure://` trusts any certificate. An address that responds with one image is requested
+    again and again, at `options.fps`.
 
     Raises:
         DeviceError: there is no response, or it is not a stream.
-        UserError: the address, user or password is wrong, or a size or rate is requested.
+        UserError: the address, user, password or certificate is wrong, or a size is requested, or
+            the rate of a stream.
     """
     name = redacted(text)
-    options.refuse(name, "width", "height", "fps", instead="set it where the stream is sent")
-    response = _response(text, name, options.stall)
-    kind = response.headers.get_content_type()
+    fixed = "set it where the stream is sent"
+    options.refuse(name, "width", "height", instead=fixed)
+    client = HttpClient(text, name, options.stall)
+    response = client.get()
+    kind = _kind(response)
+    if kind.startswith("image/"):
+        response.close()
+        return PolledImages(client, options.fps, options.stall)
     if kind.startswith("multipart/") or "jpeg" in kind.partition("video/")[2]:
-        return MjpegStream(response, name, options.stall)
+        try:
+            options.refuse(name, "fps", instead=fixed)
+            return MjpegStream(response, name, options.stall)
+        except UserError:
+            response.close()
+            raise
     response.close()
-    if kind.startswith(("text/html", "image/", "application/json")):
+    if kind.startswith(("text/html", "application/json")):
         raise UserError(
-            f"{name} is {kind}; expected a stream: multipart/x-mixed-replace, or a video that "
-            "FFmpeg can read. Look up the camera's stream URL"
+            f"{name} is {kind}; expected a stream: multipart/x-mixed-replace, an image, or a video "
+            "that FFmpeg can read. Look up the camera's stream URL"
         )
-    return open_ffmpeg(text, options)
+    scheme, _, rest = text.partition(":")
+    if scheme.lower() == INSECURE:
+        return open_ffmpeg(f"https:{rest}", options)
+    return open_ffmpeg(text, options, _verified() if scheme.lower() == "https" else SETTINGS)
 
 
-def _response(text: str, name: str, timeout: float) -> Any:
-    """Request the address, without a proxy, and return the response with its body unread."""
-    from urllib.request import Request
-
+def _kind(response: HTTPResponse) -> str:
+    """Return the media type; of content that has no telling one, by its first bytes."""
+    stated: str = response.headers.get_content_type()
+    if stated not in ("application/octet-stream", "text/plain"):  # the latter also if it is absent
+        return stated
     try:
-        parts = urlsplit(text)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-        place = f"{host}:{parts.port}" if parts.port else host
-    except ValueError as error:
-        raise UserError(f"{name} is not a valid address; expected http://host:port/path") from error
-    if not host:
-        raise UserError(f"{name} has no host; expected http://host:port/path")
-    address = parts._replace(netloc=place, fragment="").geturl()
-    request = Request(address, headers={"User-Agent": "edgecat", "Accept": "*/*"})
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    try:
-        return _opened(request, user, password, timeout)
-    except HTTPError as error:
-        error.close()
-        if error.code in (401, 403):
-            raise UserError(
-                f"{name} rejects the user or password ({error.code}); give them as "
-                "http://user:password@host/path, with %40 for @"
-            ) from error
-        raise DeviceError(f"{name} responded with {error.code} {error.reason}") from error
-    except URLError as error:
-        raise DeviceError(f"{name} cannot be reached: {_reason(error.reason)}") from error
-    except (InvalidURL, ValueError) as error:  # its words quote the address
-        raise UserError(
-            f"{name} is not a valid address; expected http://host:port/path, with %20 for a space"
-        ) from error
-    except (OSError, HTTPException) as error:
-        raise DeviceError(f"{name} does not respond as a web server: {_reason(error)}") from error
+        start = response.peek(_PEEKED)
+    except (OSError, HTTPException, ValueError):
+        start = b""
+    if start.startswith(b"--"):
+        return "multipart/x-mixed-replace"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "video/x-motion-jpeg" if response.length is None else "image/jpeg"
+    return stated
 
 
-def _opened(request: Request, user: str, password: str, timeout: float) -> Any:
-    from urllib import request as urllib
-
-    handlers: list[Any] = [urllib.ProxyHandler({})]
-    if user:
-        passwords = urllib.HTTPPasswordMgrWithDefaultRealm()
-        passwords.add_password(None, request.full_url, user, password)
-        handlers += [
-            urllib.HTTPDigestAuthHandler(passwords),
-            urllib.HTTPBasicAuthHandler(passwords),
-        ]
-    opener = urllib.build_opener(*handlers)
-    return opener.open(request, timeout=timeout)
-
-
-def _reason(error: object) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    text = error.strerror if isinstance(error, OSError) else ""
-    return text or str(error) or type(error).__name__
+def _verified() -> str:
+    """FFmpeg's options to check a certificate, which it does not do by itself."""
+    authorities = ssl.get_default_verify_paths().cafile
+    file = f"|ca_file;{authorities}" if authorities else ""
+    return f"{SETTINGS}|tls_verify;1{file}"

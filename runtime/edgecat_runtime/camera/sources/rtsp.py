@@ -1,13 +1,15 @@
-"""Network streams that OpenCV's FFmpeg reads: RTSP, and HTTP streams other than MJPEG."""
+"""Network streams that OpenCV's FFmpeg reads: RTSP, UDP, SRT, RTMP, and HTTP but for MJPEG."""
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import Shot, SourceOptions
@@ -19,8 +21,12 @@ _LOCK = Lock()
 _openings: list[str] = []
 _ours: dict[str, str] = {}
 # The size is known at once; probing the frame rate as well would delay the first image.
-_SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
+SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
 _DECODERS = 2  # each further one delays output by a frame
+_LATE = 0.9  # of the timeout
+_PROBE_SECONDS = 1.0
+_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "https": 443}
+_UDP = ("rtp", "srt", "udp")
 
 
 class NetworkStream(LiveCapture):
@@ -52,10 +58,10 @@ def open_rtsp(text: str, options: SourceOptions) -> LiveCapture:
         DeviceError: there is no response in time, or no stream that FFmpeg can decode.
         UserError: a size or rate is requested.
     """
-    return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{_SETTINGS}")
+    return open_ffmpeg(text, options, f"rtsp_transport;{options.transport}|{SETTINGS}")
 
 
-def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) -> LiveCapture:
+def open_ffmpeg(text: str, options: SourceOptions, settings: str = SETTINGS) -> LiveCapture:
     """Open an address with FFmpeg, its own timeouts set; raises as `open_rtsp`."""
     name = redacted(text)
     options.refuse(name, "width", "height", "fps", instead="set it where the stream is sent")
@@ -67,14 +73,34 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = _SETTINGS) ->
     if hasattr(cv2, "CAP_PROP_N_THREADS"):
         limits += [cv2.CAP_PROP_N_THREADS, _DECODERS]
     silence_opencv(cv2)
+    start = perf_counter()
     with _ffmpeg_settings(settings):
         capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
-        raise DeviceError(
-            f"{name} delivers no stream: no response within {options.stall:g} s, the user "
-            "or password is wrong, or FFmpeg cannot decode it"
-        )
+        late = perf_counter() - start >= _LATE * options.stall
+        why = f"no response within {options.stall:g} s" if late else _why_refused(text)
+        raise DeviceError(f"{name} delivers no stream: {why}")
     return NetworkStream(capture, name, options.stall)
+
+
+def _why_refused(text: str) -> str:
+    """Return why FFmpeg gave up at once, which it tells nobody but its log."""
+    try:
+        parts = urlsplit(text)
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:
+        return "the address is not valid"
+    if scheme in _UDP:
+        return f"the address is not valid, or the FFmpeg of this OpenCV was built without {scheme}"
+    try:
+        with socket.create_connection((host or "", port or _PORTS.get(scheme, 80)), _PROBE_SECONDS):
+            pass
+    except (OSError, UnicodeError) as error:
+        return f"it cannot be reached: {getattr(error, 'strerror', None) or error}"
+    return (
+        "the server responds, but the path, user or password is wrong, or FFmpeg cannot decode "
+        "the stream"
+    )
 
 
 @contextmanager

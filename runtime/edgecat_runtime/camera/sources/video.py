@@ -20,6 +20,7 @@ from edgecat_runtime.camera.sources.capture import stated_fps
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.quiet import suppress_stderr
 from edgecat_runtime.types import Image
 
@@ -67,7 +68,12 @@ class VideoFile(Source):
         """Decode two frames; equal ones are what unwritten memory looks like."""
         self._ahead.extend(image for image in (self._next(), self._next()) if image is not None)
         if not self._ahead:
-            raise UserError(f"{self.name} contains no decodable frame. Copy it again")
+            raise UserError(
+                f"{self.name} contains no frame that the FFmpeg of OpenCV "
+                f"{cv2_module().__version__} can decode (codec {_codec(self._capture)}). "
+                "If it plays elsewhere, convert it: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4; "
+                "if not, it is damaged: copy it again"
+            )
         first, last = self._ahead[0], self._ahead[-1]
         if np.array_equal(first, last) and _is_interlaced(self._path):
             raise UserError(
@@ -121,20 +127,27 @@ def _turns(capture: Any) -> int:
     return -int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) // 90 % 4 if old else 0
 
 
+def _codec(capture: Any) -> str:
+    code = int(capture.get(cv2_module().CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    name = code.to_bytes(4, "little").decode("ascii", "replace").strip()
+    return name if name.isprintable() and name.isascii() else f"0x{code:08x}"
+
+
 def _is_interlaced(path: Path) -> bool:
     """Ask FFmpeg in a process of its own, whose messages can be read."""
     if not sys.executable:
         return False
     environment = {**os.environ, "OPENCV_FFMPEG_LOGLEVEL": "16", "PYTHONPATH": ":".join(sys.path)}
     try:
-        ran = subprocess.run(
-            [sys.executable, "-c", _PROBE, str(path)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_PROBE_SECONDS,
-        )
+        with native_path(path) as name:
+            ran = subprocess.run(
+                [sys.executable, "-c", _PROBE, name],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=_PROBE_SECONDS,
+            )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return _REFUSAL.encode() in ran.stdout
@@ -152,8 +165,8 @@ def _open_video(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     capture = None
     if not _is_text(head):
-        with suppress_stderr():
-            capture = cv2.VideoCapture(str(path))
+        with suppress_stderr(), native_path(path) as name:
+            capture = cv2.VideoCapture(name)
     if capture is None or not capture.isOpened():
         raise UserError(
             f"{path} is {'empty' if not head else 'not a video that OpenCV can read'}; expected a "
