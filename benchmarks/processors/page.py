@@ -119,7 +119,8 @@ def _answers(verdicts: Sequence[Verdict]) -> str:
         "The shipped files. *Golden*: the self-test's largest logit error, against those in the "
         "file's card. *Native*: the same on drawn images, against the same backend on this "
         f"machine. Both relative to the spread of the golden logits; limits: {limits}. {DRAWN} "
-        f"images, but {DRAWN_DEAR} if emulation takes minutes per image."
+        f"images, but {DRAWN_DEAR} if emulation takes minutes per image; fp16 then runs on "
+        "ONNX Runtime only."
     )
     lines = []
     for verdict in sorted(_of("answers", verdicts), key=lambda v: v.outcome.trial.model):
