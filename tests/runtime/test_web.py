@@ -415,6 +415,18 @@ def test_half_open_connections_lock_nobody_out(brightness: Make) -> None:
             one.close()
 
 
+def test_half_open_connections_that_are_accepted_at_once_lock_nobody_out(brightness: Make) -> None:
+    """A busy server finds them all in its queue, together with a viewer's."""
+    with served(brightness(), most_viewers=2) as loop:
+        loop.page._server._loop.call_soon_threadsafe(time.sleep, 1.0)
+        idle = [
+            socket.create_connection((loop.host, loop.port), timeout=10) for _ in range(2 * 2 + 60)
+        ]
+        assert loop.ask("/api/status")[0] == 200
+        for one in idle:
+            one.close()
+
+
 def test_more_than_the_most_connections_that_were_admitted_are_refused(
     brightness: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

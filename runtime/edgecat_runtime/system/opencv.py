@@ -7,8 +7,6 @@ import sys
 from contextlib import nullcontext
 from types import ModuleType
 
-import numpy as np
-
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.system.quiet import suppress_stderr
 
@@ -41,6 +39,8 @@ def _why_not(error: ImportError) -> str:
             "window); on a Jetson use JetPack's, through a venv made with --system-site-packages"
         )
     if "numpy" in str(error) or "_ARRAY_API" in str(error):
+        import numpy as np  # only here, so that a command's --help needs none
+
         return (
             f"OpenCV is installed, but was built for another NumPy than {np.__version__} ({error}):"
             " pip install 'numpy<2', or OpenCV 4.10 or later"

@@ -37,6 +37,7 @@ class ConnectionLimiter:
         self._make = make
         self._most = most
         self._deadlines: dict[Any, asyncio.TimerHandle] = {}
+        self._leaving: dict[Any, float] = {}  # disconnected, which takes a moment
         self._waiting: dict[Any, float] = {}  # not admitted yet, and since when, the oldest first
 
     def __call__(self) -> asyncio.Protocol:
@@ -78,7 +79,7 @@ class ConnectionLimiter:
         """Make room, if necessary, by disconnecting those that wait; return whether there is."""
         now = asyncio.get_running_loop().time()
         by_address: dict[str, list[Any]] = {}
-        opening = 0
+        opening: list[Any] = []  # accepted together with this one
         for handler, since in list(self._waiting.items()):
             if handler.transport is not None:
                 peer = handler.transport.get_extra_info("peername") or ("",)
@@ -86,16 +87,28 @@ class ConnectionLimiter:
             elif now - since > _OPENING_SECONDS:  # disconnected
                 del self._waiting[handler]
             else:
-                opening += 1
-        used = len(self._server.connections) + opening
+                opening.append(handler)
+        self._leaving = {one: t for one, t in self._leaving.items() if now - t < _OPENING_SECONDS}
+        staying = [one for one in self._server.connections if one not in self._leaving]
+        used = len(staying) + len(opening)
         most = max(by_address.values(), key=len, default=[])
         while most and (len(most) >= WAITING_PER_ADDRESS or used >= self._most):
             self._disconnect(most.pop(0))
+            used -= 1
+        while opening and used >= self._most:
+            self._disconnect(opening.pop(0))
             used -= 1
         return used < self._most
 
     def _disconnect(self, handler: web.RequestHandler) -> None:
         del self._waiting[handler]
+        self._leaving[handler] = asyncio.get_running_loop().time()
+        if handler.transport is not None:
+            handler.transport.abort()
+        else:  # connected in a moment
+            asyncio.get_running_loop().call_later(_POLL_SECONDS, self._abort, handler)
+
+    def _abort(self, handler: web.RequestHandler) -> None:
         if handler.transport is not None:
             handler.transport.abort()
 
