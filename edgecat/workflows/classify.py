@@ -183,7 +183,7 @@ def classify(
     sources = list(_sources(images))
     if not sources:
         raise PictureError(
-            f"{_named(images)} holds no pictures; expected {' '.join(PICTURE_SUFFIXES)}. Check the "
+            f"{_named(images)} contains no images; expected {' '.join(PICTURE_SUFFIXES)}. Check the "
             "path"
         )
     items: list[ImagePrediction] = []

@@ -78,7 +78,7 @@ def test_a_plot_without_matplotlib_is_refused_before_measuring(
         (["missing.onnx"], 1, "missing.onnx does not exist"),
         (["{model}", "--backend", "tensorrt"], 1, "backend 'tensorrt' cannot open tiny.onnx"),
         (["{model}", "--device", "moon"], 1, "device 'moon' cannot run tiny.onnx"),
-        (["{model}", "--plot", "latency.jpg"], 1, "--plot latency.jpg has no .png ending"),
+        (["{model}", "--plot", "latency.jpg"], 1, "--plot latency.jpg does not end in .png"),
         (["{model}", "--batch", "0"], 2, "--batch"),
         (["{model}", "--seconds", "0"], 2, "--seconds"),
         ([], 2, "Missing argument"),

@@ -84,15 +84,15 @@ def test_help_is_plain_english(
 @pytest.mark.parametrize(
     ("text", "phrase"),
     [
-        ("PyTorch threads; default: one per core.", "'Of'"),
+        ("Of torch; default: one a core.", "'Of'"),
         ("End after so many frames.", "'so many'"),
         ("Open the engine anew when its file changes.", "'anew'"),
         ("Say what is in pictures.", "'pictures'"),
         ("x is no picture that can be read.", "'is no'"),
-        ("Images, or folders of images.", "'Pictures'"),
+        ("Pictures, or folders of pictures.", "'Pictures'"),
         ("--threads <int>   Of the CPU; default: the backend's.", "'Of'"),
         ("Names: text, one a line.", "'one a line'"),
-        ("Fraction of each class for testing.", "'Share'"),
+        ("Share of each class to test with.", "'Share'"),
     ],
 )
 def test_strange_phrases_are_found(text: str, phrase: str) -> None:
