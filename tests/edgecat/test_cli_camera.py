@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -311,16 +311,18 @@ register_source("endless", lambda text, options: Endless())
 sys.argv = ["edgecat", "camera", "--source", "endless:", *sys.argv[1:]]
 main()
 """
+# The tests themselves may be run by nohup.
+DEFAULT_HANGUP = ["env", "--default-signal=HUP"]
 
 
 def _start(
-    tiny_onnx: Path, folder: Path, *options: str, before: str = "env"
+    tiny_onnx: Path, folder: Path, *options: str, before: Sequence[str] = DEFAULT_HANGUP
 ) -> subprocess.Popen[str]:
     """Start an endless run and wait until it has recorded something."""
     arguments = ["--engine", str(tiny_onnx), "--headless", "--output", str(folder / "clip.mkv")]
     arguments += ["--events", str(folder / "events.jsonl"), *options]
     process = subprocess.Popen(
-        [before, sys.executable, "-c", ENDLESS, *arguments],
+        [*before, sys.executable, "-c", ENDLESS, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -364,7 +366,7 @@ def test_asked_to_stop_while_a_source_opens_it_ends(number: signal.Signals) -> N
 
 
 def test_nohup_is_respected(tiny_onnx: Path, tmp_path: Path) -> None:
-    process = _start(tiny_onnx, tmp_path, "--json", before="nohup")
+    process = _start(tiny_onnx, tmp_path, "--json", before=[*DEFAULT_HANGUP, "nohup"])
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=1)

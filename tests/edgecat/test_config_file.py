@@ -153,4 +153,4 @@ def test_a_camera_takes_its_options_from_a_file(cli: Cli, exported: Path, tmp_pa
 def test_resume_takes_no_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.toml").touch()
     ran = cli("train", "--resume", tmp_path, "--config", tmp_path / "a.toml")
-    assert (ran.code, "leave out config" in ran.err) == (1, True)
+    assert (ran.code, "omit config" in ran.err) == (1, True)
