@@ -60,7 +60,7 @@ def test_without_a_gpu_it_says_so_and_ends_with_4() -> None:
     ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (4, "")
     assert ran.stderr.count("\n") == 1
-    assert "no NVIDIA GPU" in ran.stderr
+    assert "No working NVIDIA GPU" in ran.stderr
 
 
 def test_the_cost_of_vgg16_is_the_published_one() -> None:
