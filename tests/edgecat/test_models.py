@@ -257,7 +257,7 @@ def test_bn_in_a_name_is_batch_norm_in_the_card() -> None:
             "unknown architecture 'resnet18_bn'; expected one of alexnet, googlenet",
         ),
         ("vgg12", {}, "unknown architecture 'vgg12'"),
-        ("resnet18", {"head": "dense"}, "has no dense head. Use --head gap"),
+        ("resnet18", {"head": "dense"}, "without a dense head. Use --head gap"),
         ("googlenet", {"batch_norm": False}, "always has batch norm. Omit --no-batch-norm"),
         ("vgg16_bn", {"batch_norm": False}, "always has batch norm. Omit --no-batch-norm"),
     ],
