@@ -58,7 +58,7 @@ def test_importing_it_loads_neither_numpy_nor_torch() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "assert edgecat.EdgecatError.__module__ == 'edgecat_runtime.errors'\n"
         "assert not heavy & set(sys.modules), 'an error is not worth numpy'\n"
-        "edgecat.train, edgecat.classify, edgecat.verify, edgecat.export, edgecat.evaluate\n"
+        "edgecat.classify, edgecat.verify, edgecat.export, edgecat.evaluate\n"
         "assert 'torch' not in sys.modules\n"
     )
 

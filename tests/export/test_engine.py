@@ -87,14 +87,15 @@ def test_a_card_of_the_greatest_length_in_any_script_comes_back(
     card = replace(tiny_card, labels=("猫 ☃ Kätzchen", "собака"))
     found = card_in_plan(rtx(payload, card))
     assert found is not None
-    room = MAX_BYTES - len(found.to_json().encode())
-    longest = replace(
-        card, labels=("猫 ☃ Kätzchen" + "ж" * (room // 2) + "x" * (room % 2), "собака")
-    )
+    tools = dict(found.tools)
+    while (room := MAX_BYTES - len(replace(found, tools=tools).to_json().encode())) > 200:
+        tools[f"tool {len(tools):03}"] = "ж" * 20
+    tools[f"tool {len(tools) - 1:03}"] += "x" * room
+    longest = replace(card, tools=tools)
     found = card_in_plan(rtx(payload, longest))
     assert found is not None
     assert len(found.to_json().encode()) == MAX_BYTES
-    assert found.labels == longest.labels
+    assert (found.labels, found.tools) == (longest.labels, tools)
 
 
 def test_labels_that_do_not_fit_become_class_numbers(
