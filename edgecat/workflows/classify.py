@@ -183,8 +183,8 @@ def classify(
     sources = list(_sources(images))
     if not sources:
         raise PictureError(
-            f"{_named(images)} contains no images; expected {' '.join(PICTURE_SUFFIXES)}. Check the "
-            "path"
+            f"{_named(images)} contains no images; expected {' '.join(PICTURE_SUFFIXES)}. "
+            "Check the path"
         )
     items: list[ImagePrediction] = []
     failed: list[PictureError] = []

@@ -8,6 +8,7 @@ The tree, with the exit code of the command line. Catch a branch to catch all be
     │   ├── PictureError     1  a file is not an image, or is truncated
     │   ├── CardError        1  a model's card cannot be used
     │   │   └── CardMissing  1  the file has none: edgecat did not write it
+    │   ├── InvalidModel     1  the model file itself is invalid: no other backend is tried
     │   ├── EngineError      1  TensorRT cannot build an engine from this graph
     │   └── EngineMismatch   1  TensorRT cannot load this engine on this machine
     ├── GateError            3  results differ from the reference, or a file is damaged

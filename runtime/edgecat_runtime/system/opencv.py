@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from importlib.metadata import version
 from types import ModuleType
 
 from edgecat_runtime.errors import BackendMissing
@@ -26,29 +27,30 @@ def cv2_module() -> ModuleType:
         with quiet:
             import cv2
     except ImportError as error:
-        raise BackendMissing(_why_not(error)) from error
+        what, fix = _why_not(error)
+        raise BackendMissing(what, fix=fix) from error
     module: ModuleType = cv2
     return module
 
 
-def _why_not(error: ImportError) -> str:
+def _why_not(error: ImportError) -> tuple[str, str]:
     """Return why OpenCV cannot be imported, and what to do."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cv2":
         return (
-            "OpenCV is not installed: pip install 'edgecat-runtime[headless]' (or [gui] for a "
-            "window); on a Jetson use JetPack's, through a venv made with --system-site-packages"
+            "OpenCV is not installed",
+            "pip install 'edgecat-runtime[headless]' (or [gui] for a window); on a Jetson use "
+            "JetPack's, through a venv made with --system-site-packages",
         )
     if "numpy" in str(error) or "_ARRAY_API" in str(error):
-        import numpy as np  # only here, so that a command's --help needs none
-
+        numpy = version("numpy")
         return (
-            f"OpenCV is installed, but was built for another NumPy than {np.__version__} ({error}):"
-            " pip install 'numpy<2', or OpenCV 4.10 or later"
+            f"OpenCV is installed, but was built for another NumPy than {numpy} ({error})",
+            "pip install 'numpy<2', or OpenCV 4.10 or later",
         )
     if ".so" in str(error):
         return (
-            f"OpenCV is installed, but a system library is missing ({error}): install the library, "
-            "or use OpenCV without windows: pip uninstall opencv-python, then pip install "
-            "'edgecat-runtime[headless]'"
+            f"OpenCV is installed, but a system library is missing ({error})",
+            "install the library, or use OpenCV without windows: pip uninstall opencv-python, then "
+            "pip install 'edgecat-runtime[headless]'",
         )
-    return f"OpenCV is installed, but cannot be imported ({error}). Reinstall it"
+    return f"OpenCV is installed, but cannot be imported ({error})", "reinstall it"
