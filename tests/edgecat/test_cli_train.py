@@ -108,6 +108,7 @@ def test_train_mistakes(
     sentence: str,
 ) -> None:
     (tmp_path / "runs" / "taken").mkdir(parents=True)
+    (tmp_path / "runs" / "taken" / "notes.txt").touch()
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     ran = cli("train", *(str(album) if a == "ALBUM" else a for a in arguments))
