@@ -36,13 +36,19 @@ def _fault(role: str, pictures: list[Picture]) -> str:
     """What is wrong with a class; empty if one of its images can be decoded."""
     if not pictures:
         return "there are none. Add some, or remove val/ to have them drawn from all images"
-    first = ""
+    problem = ""
     for picture in pictures:
-        try:
-            decode_picture(picture.read(), picture.name)
-        except PictureError as error:
-            first = first or str(error)
-        else:
+        found = _problem(picture)
+        if not found:
             return ""
+        problem = problem or found
     count = "the only one cannot" if len(pictures) == 1 else f"none of {len(pictures):,} can"
-    return f"{count} be decoded. {first}. Replace them, or remove the class folder"
+    return f"{count} be decoded. {problem}. Replace them, or remove the class folder"
+
+
+def _problem(picture: Picture) -> str:
+    try:
+        decode_picture(picture.read(), picture.name)
+    except PictureError as error:
+        return str(error)
+    return ""

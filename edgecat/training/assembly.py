@@ -16,7 +16,7 @@ from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.models import architecture, build_model
 from edgecat.models.devices import choose_device
-from edgecat.models.weights import IMAGENET, described
+from edgecat.models.weights import IMAGENET, NONE, SHIPPED, described
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.cache import ImageCache, fill_cache
@@ -190,7 +190,9 @@ def _rate(config: TrainConfig, updates: int) -> Rate:
 
 
 def _absolute(weights: str) -> str:
-    return weights if weights in ("", IMAGENET) else str(Path(weights).absolute())
+    if weights in ("", NONE):
+        return ""
+    return weights if weights in (IMAGENET, SHIPPED) else str(Path(weights).absolute())
 
 
 def _images(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
