@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from edgecat.data.folder import scan, split
 from edgecat.models.weights import NONE, SHIPPED
@@ -49,7 +50,7 @@ def suited(config: TrainConfig, chosen: Collection[str]) -> tuple[TrainConfig, s
     if config.weights not in ("", SHIPPED) or (not config.weights and _NETWORK & set(chosen)):
         return config, ""
     card = read_card(CHECKPOINT)
-    changes = {} if "size" in chosen else {"size": card.height}
+    changes: dict[str, Any] = {} if "size" in chosen else {"size": card.height}
     if config.stream:
         return replace(config, **changes), ""
     pictures = scan(config.data)
