@@ -36,9 +36,14 @@ class Evaluation:
         return int(self.confusion.sum())
 
     @property
+    def right(self) -> int:
+        """Number of correct predictions."""
+        return int(np.trace(self.confusion))
+
+    @property
     def accuracy(self) -> float:
         """Fraction of correct predictions, 0..1."""
-        return float(np.trace(self.confusion) / self.n)
+        return self.right / self.n
 
     def to_dict(self) -> dict[str, Any]:
         """The output of `edgecat evaluate --json`, after the model and the backend."""

@@ -19,7 +19,7 @@ _TUNING = ("epochs", "lr", "batch_size", "val", "seed", "threads", "device")
 
 @options_of(
     TrainConfig,
-    after="output",
+    after="resume",
     only=_TUNING,
     panels={"data": "Fine-tuning"},
     defaults={"epochs": 5, "lr": 0.02},
@@ -46,6 +46,14 @@ def compress(
             help="File to write (default: NAME.pruned.safetensors next to the checkpoint)."
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue an interrupted command; repeat its other arguments.",
+            show_default=False,
+        ),
+    ] = False,
     json: Json = False,
     **options: Any,
 ) -> None:
@@ -59,6 +67,7 @@ def compress(
     from edgecat.cli.terminal.console import print_json, progress, warn
     from edgecat.cli.terminal.epochs import EpochLines
     from edgecat.compression.compress import compress as run_compression
+    from edgecat.training.interruption import Interrupted
 
     target = output or checkpoint.with_name(f"{checkpoint.stem}.pruned.safetensors")
     _check_output(target, checkpoint)
@@ -70,16 +79,22 @@ def compress(
             "no images given: the network is pruned but neither fine-tuned nor evaluated, "
             "and its accuracy will drop"
         )
-    with EpochLines(options["epochs"], silent=json) as lines, progress(0, "evaluating") as advance:
-        done = run_compression(
-            checkpoint,
-            target,
-            keep=keep,
-            recipe=recipe,
-            max_loss=max_loss,
-            watcher=lines,
-            on_batch=advance,
-        )
+    lines = EpochLines(options["epochs"], silent=json)
+    try:
+        with lines, progress(0, "evaluating") as advance:
+            done = run_compression(
+                checkpoint,
+                target,
+                keep=keep,
+                recipe=recipe,
+                max_loss=max_loss,
+                resume=resume,
+                watcher=lines,
+                on_batch=advance,
+            )
+    except Interrupted as interrupted:
+        typer.echo("interrupted; saved. Repeat the command with --resume to continue", err=True)
+        raise typer.Exit(interrupted.exit_code) from interrupted
     if json:
         print_json(done.plain())
     else:

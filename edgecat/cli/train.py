@@ -82,11 +82,9 @@ def train(
 
     if resume is not None:
         _check_resume(context)
-        chosen = read_config(resume)
+        chosen, decided = read_config(resume), ""
     else:
-        _check_weights(context, options["weights"])
-        paths = {name: str(options[name] or "") for name in ("output", "teacher")}
-        chosen = TrainConfig(data=_checked_data(context, data), **(options | paths))
+        chosen, decided = _new_run(context, data, options)
     if find_lr:
         _find_rate(chosen, as_json=json)
         return
@@ -95,7 +93,10 @@ def train(
     if chosen.threads == 1:
         remedy = ""
     try:
-        with EpochLines(chosen.epochs, silent=json, remedy=remedy) as lines:
+        lines = EpochLines(chosen.epochs, silent=json, remedy=remedy, advises=True)
+        with lines:
+            if decided and leader:
+                lines.on_message(decided)
             result = run_training(chosen, resume=resume, watcher=lines)
     except Interrupted as interrupted:
         if leader:
@@ -103,6 +104,18 @@ def train(
         raise typer.Exit(interrupted.exit_code) from interrupted
     if leader:
         _report(result, as_json=json)
+
+
+def _new_run(
+    context: typer.Context, data: list[Path] | None, options: dict[str, Any]
+) -> tuple[TrainConfig, str]:
+    """The configuration of a new run, and what was decided where no option was given."""
+    from edgecat.training.start import suited
+
+    _check_weights(context, options["weights"])
+    paths = {name: str(options[name] or "") for name in ("output", "teacher")}
+    config = TrainConfig(data=_checked_data(context, data), **(options | paths))
+    return suited(config, [name for name in options if _given(context, name, in_file=True)])
 
 
 def _checked_data(context: typer.Context, data: list[Path] | None) -> tuple[str, ...]:
@@ -134,14 +147,16 @@ def _check_weights(context: typer.Context, weights: str) -> None:
 
     described = ("width", "head", "batch_norm", "activation")
     given = [name for name in described if _given(context, name)]
-    if given and weights.endswith(".safetensors"):
+    if given and (weights == "shipped" or weights.endswith(".safetensors")):
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UserError(f"{weights} already defines the network. Omit {names}")
 
 
-def _given(context: typer.Context, name: str) -> bool:
+def _given(context: typer.Context, name: str, *, in_file: bool = False) -> bool:
+    """Whether an option is on the command line, or with `in_file` in the configuration file."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    places = ("COMMANDLINE", "DEFAULT_MAP") if in_file else ("COMMANDLINE",)
+    return source is not None and source.name in places
 
 
 def _find_rate(config: TrainConfig, *, as_json: bool) -> None:
@@ -172,13 +187,16 @@ def _find_rate(config: TrainConfig, *, as_json: bool) -> None:
 def _report(result: TrainResult, *, as_json: bool) -> None:
     """Print the result of a run."""
     from edgecat.cli.terminal.console import print_json, say
+    from edgecat.evaluation.curves import wilson
 
+    low, high = wilson(result.evaluation.right, result.evaluation.n)
     if as_json:
         figures = {
             "checkpoint": str(result.checkpoint),
             "epochs": len(result.history),
             "best_epoch": result.best.epoch,
             "accuracy": result.evaluation.accuracy,
+            "interval": [low, high],
             "loss": result.evaluation.loss,
             "n": result.evaluation.n,
             "skipped": len(result.skipped),
@@ -189,5 +207,5 @@ def _report(result: TrainResult, *, as_json: bool) -> None:
         say("1 file was skipped" if count == 1 else f"{count:,} files were skipped")
     say(
         f"{result.checkpoint}  {result.evaluation.accuracy:.2%} of {result.evaluation.n:,} "
-        f"validation images (epoch {result.best.epoch})"
+        f"validation images (95 % interval {low:.1%} to {high:.1%}; epoch {result.best.epoch})"
     )

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
 
 from edgecat.compression.prune import parameters, pruned
+from edgecat.compression.tuning import fine_tuned, resumable
 from edgecat.data.batches import served_batches
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.models.backend import TorchBackend
@@ -19,7 +19,6 @@ from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.cost import cost_of
 from edgecat.scores import evaluate
 from edgecat.training.config import TrainConfig
-from edgecat.training.loop import train
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard
@@ -72,6 +71,7 @@ def compress(
     keep: float,
     recipe: TrainConfig | None = None,
     max_loss: float = 1.0,
+    resume: bool = False,
     watcher: Watcher | None = None,
     on_batch: Callable[[int], None] = lambda pictures: None,
 ) -> Compressed:
@@ -84,27 +84,31 @@ def compress(
         recipe: configuration of the fine-tuning and its data; the network, its weights and the
             run's folder are filled in. None: prune only.
         max_loss: maximum accuracy loss on the validation images, in points.
+        resume: continue the interrupted fine-tuning for `output`; the rest is given as before.
         watcher: receives the progress of the fine-tuning.
         on_batch: called with the number of images evaluated, before the fine-tuning.
 
     Raises:
-        UserError: not a VGG checkpoint, or the images cannot be used.
+        UserError: not a VGG checkpoint, the images cannot be used, or an interrupted fine-tuning
+            is there and `resume` is not given, or the other way round.
         GateError: it loses more than `max_loss`; nothing is written.
-        KeyboardInterrupt: Ctrl-C; nothing is written.
+        KeyboardInterrupt: Ctrl-C; `output` is not written, and the fine-tuning can be resumed.
     """
     model, card = load_checkpoint(checkpoint)
     small, its = pruned(model, card, keep)
     before, after = _figures(model, card), _figures(small, its)
     if recipe is None:
+        if resume:
+            raise UserError("--resume continues a fine-tuning; give the images that it used")
         save_checkpoint(output, small, its)
         return Compressed(output, its.layers, before, after)
-    validation = _validation(recipe, card, checkpoint)
-    before = replace(before, accuracy=_accuracy(model, card, validation, on_batch))
-    with TemporaryDirectory() as folder:
-        tuned, its = _tuned(small, its, recipe, Path(folder), watcher)
-    after = replace(after, accuracy=its.accuracy)
-    check_loss(before.accuracy or 0, its.accuracy or 0, max_loss)
-    save_checkpoint(output, tuned, its)
+    with resumable(output.with_suffix(".tuning"), resume=resume) as folder:
+        validation = _validation(recipe, card, checkpoint)
+        before = replace(before, accuracy=_accuracy(model, card, validation, on_batch))
+        tuned, its = fine_tuned(small, its, recipe, folder, watcher)
+        after = replace(after, accuracy=its.accuracy)
+        check_loss(before.accuracy or 0, its.accuracy or 0, max_loss)
+        save_checkpoint(output, tuned, its)
     return Compressed(output, its.layers, before, after, its.accuracy_n)
 
 
@@ -137,25 +141,6 @@ def _accuracy(
     )
     backend = TorchBackend(model, card)
     return evaluate(backend.infer, batches, card.labels, on_batch=on_batch).accuracy
-
-
-def _tuned(
-    small: nn.Module, card: ModelCard, recipe: TrainConfig, folder: Path, watcher: Watcher | None
-) -> tuple[nn.Module, ModelCard]:
-    """Fine-tune; the card records the accuracy of the best epoch."""
-    start = folder / "pruned.safetensors"
-    save_checkpoint(start, small, card)
-    config = replace(
-        recipe,
-        weights=str(start),
-        arch=card.architecture,
-        size=card.height,
-        fit=card.fit,
-        dropout=card.dropout,
-        name="",
-        output=str(folder),
-    )
-    return load_checkpoint(train(config, watcher=watcher).checkpoint)
 
 
 def check_loss(before: float, after: float, max_loss: float) -> None:

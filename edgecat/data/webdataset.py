@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.class_names import check_labels
 
 CLASSES, INDEX = "classes.txt", "index.json"
 
@@ -34,9 +35,20 @@ def class_numbers(path: Path, places: Iterable[tuple[str, int, int]]) -> dict[st
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Read `classes.txt`; empty if it is missing: the classes are then named by their numbers."""
+    """Read `classes.txt`; empty if it is missing: the classes are then named by their numbers.
+
+    Raises:
+        UserError: a name is not a single path component, two are the same, or the text is not
+            UTF-8.
+    """
     path = folder / CLASSES
-    return tuple(path.read_text("utf-8").splitlines()) if path.is_file() else ()
+    if not path.is_file():
+        return ()
+    try:
+        names = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text; expected one class name per line") from error
+    return check_labels(names, str(path))
 
 
 def class_name(data: bytes, names: tuple[str, ...], where: str) -> str:

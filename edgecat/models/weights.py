@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecat.download import Progress, fetch
 from edgecat.models import ARCHITECTURES
+from edgecat.pretrained import CHECKPOINT
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import CardMissing, ModelCard
@@ -20,7 +21,7 @@ from edgecat_runtime.system.cache import cache_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGENET = "imagenet"
+IMAGENET, SHIPPED, NONE = "imagenet", "shipped", "none"
 
 # torchvision's files of its first ImageNet weights (IMAGENET1K_V1), by torchvision's network names.
 # The digits in a file name are the start of its SHA-256.
@@ -75,7 +76,8 @@ def described(source: str, card: ModelCard) -> ModelCard:
     """Describe the network to train when its weights are initialised from `source`.
 
     Args:
-        source: `imagenet`, a `.safetensors` file, edgecat's or another's, or a `.pth` state dict.
+        source: `imagenet`, `shipped`, a `.safetensors` file, edgecat's or another's, or a `.pth`
+            state dict.
         card: the network described by the options.
 
     Returns:
@@ -87,10 +89,11 @@ def described(source: str, card: ModelCard) -> ModelCard:
     if source == IMAGENET:
         official(card)
         return card
-    path = Path(source)
+    path = _path(source)
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise UserError(
-            f"--weights is {source!r}; expected imagenet, a .safetensors file or a .pth state dict"
+            f"--weights is {source!r}; expected shipped, imagenet, none, a .safetensors file or a "
+            ".pth state dict"
         )
     own = _own_card(path)
     return _like(own, card, path) if own else card
@@ -109,13 +112,17 @@ def read_weights(
     Raises:
         UserError: they cannot be downloaded or read.
     """
-    path = fetched(official(card), on_progress) if source == IMAGENET else Path(source)
+    path = fetched(official(card), on_progress) if source == IMAGENET else _path(source)
     if _own_card(path) is None:
         return Weights(path.name, _state_dict(path))
     from edgecat.models.checkpoint import load_checkpoint
 
     model, made = load_checkpoint(path)
     return Weights(path.name, dict(model.state_dict()), made.labels)
+
+
+def _path(source: str) -> Path:
+    return CHECKPOINT if source == SHIPPED else Path(source)
 
 
 def _own_card(path: Path) -> ModelCard | None:

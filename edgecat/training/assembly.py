@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
+from edgecat.data.decodable import check_decodable
 from edgecat.data.folder import PictureSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.models import architecture, build_model
 from edgecat.models.devices import choose_device
-from edgecat.models.weights import IMAGENET, described
+from edgecat.models.weights import IMAGENET, NONE, SHIPPED, described
 from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.cache import ImageCache, fill_cache
@@ -25,7 +26,7 @@ from edgecat.training.distributed import ALONE, World
 from edgecat.training.learner import Learner
 from edgecat.training.loader import Loader
 from edgecat.training.optim import choose_precision, make_optimizer
-from edgecat.training.run_folder import STATE, RunFolder, digest_of, new_folder
+from edgecat.training.run_folder import STATE, RunFolder, digest_of, new_run
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState
 from edgecat.training.teacher import Teacher, load_teacher
@@ -47,7 +48,8 @@ def prepare(
     """Build a trainer and create the run's folder, or restore the run that it holds.
 
     Raises:
-        UserError: the images, the options or the folder cannot be used.
+        UserError: the images, the options or the folder cannot be used, or a class has no image
+            that can be decoded.
         DeviceError: the device is missing.
     """
     if config.tensorboard:
@@ -55,7 +57,7 @@ def prepare(
     fresh = resume is None or not (resume / STATE).exists()
     trainer = assemble(config, watcher=watcher, world=world, fresh=fresh)
     run = trainer.run
-    path = resume or world.broadcast(partial(new_folder, run.config))
+    path = resume or world.broadcast(partial(new_run, run.config))
     trainer.folder = RunFolder(path, run.config.arch, writes=world.leader)
     if resume:
         images = trainer.state.pictures
@@ -97,6 +99,8 @@ def assemble(
     torch.set_num_threads(config.threads or 1)
     torch.manual_seed(config.seed)
     training, validation = _images(config)
+    if fresh:
+        _check_images(training, validation, workers=world.cores(cores()))
     card = card_of(config, training.labels)
     if config.weights:
         card = described(config.weights, card)
@@ -186,7 +190,9 @@ def _rate(config: TrainConfig, updates: int) -> Rate:
 
 
 def _absolute(weights: str) -> str:
-    return weights if weights in ("", IMAGENET) else str(Path(weights).absolute())
+    if weights in ("", NONE):
+        return ""
+    return weights if weights in (IMAGENET, SHIPPED) else str(Path(weights).absolute())
 
 
 def _images(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
@@ -194,6 +200,13 @@ def _images(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
     if config.stream:
         return find_shards(config.data)
     return split(scan(config.data), val=config.val, seed=config.seed, version=config.version)
+
+
+def _check_images(training: PictureSet | ShardSet, validation: PictureSet, *, workers: int) -> None:
+    """Refuse classes without a decodable image; streamed images are not opened in advance."""
+    if isinstance(training, PictureSet):
+        check_decodable(training, "training", workers=workers)
+    check_decodable(validation, "validation", workers=workers)
 
 
 def _augment_on(chosen: str, device: torch.device) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat_runtime.model.preprocess import halved, shrink
+from edgecat_runtime.model.preprocess import PADDING, halved, shrink
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 
@@ -39,7 +39,7 @@ class View:
     """One augmented view of an image: the crop in pixels, the flip and the colour change.
 
     Attributes:
-        top: first row of the crop.
+        top: first row of the crop; crops may extend beyond the image, into grey padding.
         left: first column.
         height: rows.
         width: columns.
@@ -135,4 +135,12 @@ def lay_out(begun: Sequence[tuple[Image, View]], canvases: Image) -> Views:
 
 
 def _cut(image: Image, view: View) -> Image:
-    return image[view.top : view.top + view.height, view.left : view.left + view.width]
+    """Crop; what lies outside the image is padding, as in `preprocess` with `letterbox`."""
+    bottom, right = view.top + view.height, view.left + view.width
+    inside = image[max(view.top, 0) : max(bottom, 0), max(view.left, 0) : max(right, 0)]
+    if inside.shape[:2] == (view.height, view.width):
+        return inside
+    cut = np.full((view.height, view.width, 3), PADDING, np.uint8)
+    top, left = max(-view.top, 0), max(-view.left, 0)
+    cut[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return cut

@@ -65,7 +65,7 @@ class TrainConfig:
         dropout: dropout rate in the head (default: as published, or 0 if the head is not the
             published one).
         activation: activation function of the hidden layers.
-        fit: how to fit an image into the input when serving.
+        fit: how to fit an image into the input, in training and when serving.
         epochs: number of passes over the training images.
         batch_size: number of images per batch. An epoch's batches are of even size, at most this.
         accumulate: number of batches whose gradients are averaged per step. This allows larger
@@ -91,9 +91,11 @@ class TrainConfig:
         teacher: distil from this checkpoint, which must have the same labels.
         teacher_temperature: distillation temperature, applied to both teacher and student.
         teacher_weight: weight of the distillation loss, from 0 to 1. The labels have the rest.
-        weights: initial weights: imagenet, a .pth file or a .safetensors checkpoint (default:
-            random). A checkpoint's widths, head, batch norm, activation and normalisation take
-            precedence over those given here.
+        weights: initial weights: shipped (the bundled model), imagenet, a .pth or .safetensors
+            file, or none (default: shipped for few images of other classes, otherwise none). A
+            checkpoint's widths, head, batch norm, activation and normalisation take precedence
+            over those given here. The default decides in `edgecat train` and `edgecat.train`; here,
+            empty means none.
         freeze: freeze this many stages, counted from the input, or 'features' for all but the head.
         unfreeze_at: unfreeze the frozen stages in this epoch, counted from 1 (default: never).
         lr_decay: learning rate of each stage relative to the next one towards the head.
@@ -114,7 +116,8 @@ class TrainConfig:
         version: version of the rules by which data is split and views are drawn. A run keeps the
             one it was started with, 1 if its `config.json` has none. In version 1 the split depends
             on the names of tars and data folders, and every view has a generator of its own; in
-            version 2 it depends on names inside them alone, and a batch's views are drawn at once.
+            version 2 it depends on names inside them alone, a batch's views are drawn at once, and
+            `fit` reaches augmented images.
 
     Raises:
         UserError: a value is out of range.

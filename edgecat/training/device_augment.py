@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.nn.functional import grid_sample
 from edgecat.data.batches import Batch
 from edgecat.training.augment import Views
 from edgecat.training.loader import BegunBatch, CachedBatch
+from edgecat_runtime.model.preprocess import PADDING
 
 Read = Callable[[Tensor, Tensor], Tensor]
 
@@ -62,10 +64,28 @@ def finished(canvases: Tensor, views: Views) -> Tensor:
     return frames.view(-1, 3, size, size).permute(0, 2, 3, 1).contiguous()
 
 
+class Places(NamedTuple):
+    """Where the crops of a batch lie in the flat array, each (n, 1, 1).
+
+    Attributes:
+        offsets: first byte of the image.
+        tops: first row of the crop; negative rows are padding.
+        lefts: first column.
+        heights: of the image.
+        widths: of the image.
+    """
+
+    offsets: Tensor
+    tops: Tensor
+    lefts: Tensor
+    heights: Tensor
+    widths: Tensor
+
+
 def _from_cache(batch: CachedBatch, device: torch.device) -> Tensor:
     pixels, offsets = batch.cache.bytes_of(batch.numbers, device)
-    widths = batch.cache.sizes[batch.numbers, 1]
-    canvases, views = cropped(pixels, offsets, widths, batch.views, batch.size)
+    sizes = batch.cache.sizes[batch.numbers]
+    canvases, views = cropped(pixels, offsets, sizes, batch.views, batch.size)
     return finished(canvases, views)
 
 
@@ -73,7 +93,7 @@ def _from_cache(batch: CachedBatch, device: torch.device) -> Tensor:
 def cropped(
     pixels: Tensor,
     offsets: NDArray[np.int64],
-    widths: NDArray[np.int64],
+    sizes: NDArray[np.int64],
     views: Views,
     size: int,
 ) -> tuple[Tensor, Views]:
@@ -82,7 +102,7 @@ def cropped(
     Args:
         pixels: uint8 (bytes,), the rows of BGR values of all images.
         offsets: int64 (n,), where each image begins.
-        widths: int64 (n,), of the images.
+        sizes: int64 (n, 2), height and width of the images.
         views: of the images.
         size: height and width of the frames to come.
 
@@ -90,9 +110,11 @@ def cropped(
         Canvases, uint8 (n, 2 size, 2 size, 3), and the views of the crops in their corners.
     """
     tops, lefts, *sides = views.crops.T
-    starts = offsets + 3 * (tops * widths + lefts)
-    place = [_moved(array, pixels.device)[:, None, None] for array in (starts, widths)]
-    read: Read = partial(_read_flat, pixels, *place)
+    arrays = (offsets, tops, lefts, *sizes.T)
+    place = Places(*(_moved(array, pixels.device)[:, None, None] for array in arrays))
+    starts, ends = views.crops[:, :2], views.crops[:, :2] + views.crops[:, 2:]
+    padded = bool((starts < 0).any() or (ends > sizes).any())
+    read: Read = partial(_read_padded if padded else _read_flat, pixels, place)
     heights, columns = sides
     while True:
         down, across = (np.where(side >= 2 * size, 2, 1) for side in (heights, columns))
@@ -136,11 +158,19 @@ def _averaged(
     return ((total + half) // area).to(torch.uint8)
 
 
-def _read_flat(
-    pixels: Tensor, starts: Tensor, widths: Tensor, rows: Tensor, columns: Tensor
-) -> Tensor:
-    first = starts + 3 * (rows * widths + columns)
+def _read_flat(pixels: Tensor, place: Places, rows: Tensor, columns: Tensor) -> Tensor:
+    first = place.offsets + 3 * ((place.tops + rows) * place.widths + place.lefts + columns)
     return pixels[first[..., None] + torch.arange(3, device=pixels.device)]
+
+
+def _read_padded(pixels: Tensor, place: Places, rows: Tensor, columns: Tensor) -> Tensor:
+    """Read crops that extend beyond their images: there, they are grey."""
+    y, x = place.tops + rows, place.lefts + columns
+    inside = (y >= 0) & (y < place.heights) & (x >= 0) & (x < place.widths)
+    y, x = y.clamp(min=0).minimum(place.heights - 1), x.clamp(min=0).minimum(place.widths - 1)
+    first = place.offsets + 3 * (y * place.widths + x)
+    found = pixels[first[..., None] + torch.arange(3, device=pixels.device)]
+    return torch.where(inside[..., None], found, PADDING)
 
 
 def _read_canvases(canvases: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

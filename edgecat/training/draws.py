@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.training.augment import Augmentation, View, Views
+from edgecat_runtime.model.card import Fit
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,13 @@ class Draws(Protocol):
 
 
 def draw(
-    augmentation: Augmentation, seed: int, epoch: int, numbers: Sequence[int], *, version: int
+    augmentation: Augmentation,
+    seed: int,
+    epoch: int,
+    numbers: Sequence[int],
+    *,
+    version: int,
+    fit: Fit = "crop",
 ) -> Draws:
     """Draw the views of a batch.
 
@@ -47,10 +54,12 @@ def draw(
         epoch: from 0.
         numbers: of the images in their set.
         version: of the rules, 1 or 2.
+        fit: how an image is fitted to the frame when served; version 1 ignores it.
     """
     if version == 1:
         return GeneratorDraws(augmentation, seed, epoch, tuple(numbers))
-    return CounterDraws(augmentation, uniforms(seed, epoch, np.asarray(numbers, np.uint64)))
+    draws = CounterDraws(augmentation, uniforms(seed, epoch, np.asarray(numbers, np.uint64)))
+    return draws if fit == "crop" else FittedDraws(draws, fit)
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,46 @@ class CounterDraws:
         strengths = self.augmentation
         far = np.array([[strengths.brightness], [strengths.contrast], [strengths.saturation]])
         return colour_maps(*(1 + far * (2 * self.random[5:8] - 1)))
+
+
+@dataclass(frozen=True)
+class FittedDraws:
+    """Views of the square that an image is fitted to when served, in the image's own pixels.
+
+    With `letterbox`, a view may extend beyond the image, into the padding; with `stretch`, the
+    crop of a square is a crop of the image with its aspect.
+    """
+
+    draws: Draws
+    fit: Fit
+
+    def view(self, index: int, height: int, width: int) -> View:
+        """See `Draws`."""
+        side = max(height, width)
+        view = self.draws.view(index, side, side)
+        crop = np.array([(view.top, view.left, view.height, view.width)])
+        ((top, left, rows, columns),) = self._placed(
+            crop, np.array([height]), np.array([width])
+        ).tolist()
+        return replace(view, top=top, left=left, height=rows, width=columns)
+
+    def views(self, heights: NDArray[np.int64], widths: NDArray[np.int64]) -> Views:
+        """See `Draws`."""
+        sides = np.maximum(heights, widths)
+        views = self.draws.views(sides, sides)
+        return replace(views, crops=self._placed(views.crops, heights, widths))
+
+    def _placed(
+        self, crops: NDArray[np.int64], heights: NDArray[np.int64], widths: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Move crops of squares to the images, whose larger sides are those of the squares."""
+        sizes = np.stack([heights, widths], 1)
+        sides = sizes.max(1, keepdims=True)
+        starts, lengths = crops[:, :2], crops[:, 2:]
+        if self.fit == "letterbox":
+            return np.concatenate([starts - (sides - sizes) // 2, lengths], 1)
+        lengths = np.maximum(lengths * sizes // sides, 1)
+        return np.concatenate([starts * sizes // sides, lengths], 1)
 
 
 def draw_view(

@@ -191,7 +191,7 @@ class Loader:
         )
 
     def _draws(self, augmentation: Augmentation, epoch: int, numbers: Sequence[int]) -> Draws:
-        return draw(augmentation, self.seed, epoch, numbers, version=self.version)
+        return draw(augmentation, self.seed, epoch, numbers, version=self.version, fit=self.fit)
 
 
 def _streamed(loader: Loader, shards: ShardSet, epoch: int, start: int) -> Iterator[Chosen]:

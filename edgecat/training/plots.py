@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgecat.scores import Evaluation
 from edgecat.training.history import Epoch
+from edgecat.training.plot_names import plot_names
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.system.atomic import atomic_path
 
@@ -61,8 +62,10 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes = figure.subplots()
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(classes), evaluation.labels, rotation=0 if classes < 5 else 90)
-    axes.set_yticks(range(classes), evaluation.labels)
+    names = plot_names(evaluation.labels)
+    turn, families = 0 if classes < 5 else 90, list(names.families)
+    axes.set_xticks(range(classes), names.texts, rotation=turn, fontfamily=families)
+    axes.set_yticks(range(classes), names.texts, fontfamily=families)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"{evaluation.accuracy:.2%} of {evaluation.n:,} images", fontsize=11)

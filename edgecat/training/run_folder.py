@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from shutil import rmtree
+from types import MappingProxyType
+from uuid import uuid4
 
 from torch import nn
 
@@ -31,6 +36,8 @@ CONFIG = "config.json"
 METRICS = "metrics.csv"
 CURVES = "curves.png"
 CONFUSION = "confusion.png"
+
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -154,23 +161,41 @@ class RunFolder:
         (self.path / STATE).unlink(missing_ok=True)
 
 
-def new_folder(config: TrainConfig) -> Path:
-    """Create the folder of a new run.
+def new_run(config: TrainConfig) -> Path:
+    """Create the folder of a new run, with its `config.json`, as `new_folder` does.
+
+    Both appear at once: a run that is killed at any moment can be resumed, or has no folder.
+    """
+    return new_folder(config, {CONFIG: config.to_json()})
+
+
+def new_folder(config: TrainConfig, files: Mapping[str, str] = MappingProxyType({})) -> Path:
+    """Create a folder with the name of a new run; an empty folder of that name is taken.
+
+    Args:
+        config: of the run.
+        files: texts by file name, which the folder has from the moment it appears.
 
     Raises:
         UserError: a run of that name exists, or the folder cannot be created.
     """
     name = config.name or f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
     folder = Path(config.output) / name
+    started = folder.with_name(f".{name}-{uuid4().hex[:8]}")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        place = shlex.quote(str(folder))
-        raise UserError(
-            f"{folder} exists. Choose another --name, or continue it with --resume {place}"
-        ) from error
+        started.mkdir(parents=True)
+        for file, text in files.items():
+            atomic_write(started / file, text)
+        started.rename(folder)
     except OSError as error:
+        if error.errno in _TAKEN and os.path.lexists(folder):
+            place = shlex.quote(str(folder))
+            raise UserError(
+                f"{folder} exists. Choose another --name, or continue it with --resume {place}"
+            ) from error
         raise write_error(folder, error) from error
+    finally:
+        rmtree(started, ignore_errors=True)
     return folder
 
 

@@ -1,11 +1,13 @@
 """A run's state, saved as one file so that it can be resumed bit for bit: safetensors and JSON.
 
 The tensors (model, optimiser, random generators) are safetensors; the rest is JSON in the file's
-metadata. One file and one rename: a `kill -9` leaves the old state or the new one.
+metadata. One file and one rename: a `kill -9` leaves the old state or the new one. The metadata
+also holds the SHA-256 of the whole file, computed with zeros in its own place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,9 @@ from edgecat_runtime.system.atomic import atomic_write
 
 log = logging.getLogger("edgecat")
 
-_KEY = "edgecat.run"
+_KEY, _DIGEST = "edgecat.run", "edgecat.sha256"
+_PLACE = f'"{_DIGEST}":"'.encode()  # cannot occur inside the JSON text, whose quotes are escaped
+_ZEROS = "0" * 64
 
 
 @dataclass
@@ -114,7 +118,7 @@ def save_state(
         }
     )
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic_write(path, save(whole, {_KEY: text}))
+    atomic_write(path, _sealed(save(whole, {_KEY: text, _DIGEST: _ZEROS})))
 
 
 def load_state(
@@ -128,10 +132,11 @@ def load_state(
     """Restore what `save_state` wrote, and return the progress.
 
     Raises:
-        UserError: the file is missing or does not fit this run.
+        UserError: the file is missing, damaged, or does not fit this run.
     """
     try:
         with safe_open(path, "pt") as file:
+            _check_seal(path, file.metadata())
             values = json.loads(file.metadata()[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for key, model in models.items():
@@ -151,6 +156,33 @@ def load_state(
     state = RunState(**values["state"], history=history, best=Epoch(**best) if best else None)
     log.info("resuming at epoch %d, step %d, from %s", state.epoch + 1, state.step, path)
     return state
+
+
+def _sealed(data: bytes) -> bytes:
+    """Write the digest over its zeros."""
+    start = data.index(_PLACE) + len(_PLACE)
+    digest = hashlib.sha256(data).hexdigest().encode()
+    return data[:start] + digest + data[start + len(digest) :]
+
+
+def _check_seal(path: Path, metadata: Mapping[str, str]) -> None:
+    """Refuse a file of which any bit has changed.
+
+    Files of earlier releases have no digest, and their metadata no entry but `_KEY`.
+
+    Raises:
+        UserError: the digest is missing or not that of the file.
+    """
+    if set(metadata) == {_KEY}:
+        return
+    data = path.read_bytes()
+    digest = metadata.get(_DIGEST, "").encode()
+    blank = data.replace(_PLACE + digest, _PLACE + _ZEROS.encode(), 1)
+    if hashlib.sha256(blank).hexdigest().encode() != digest:
+        raise UserError(
+            f"{path} is damaged: its contents do not match its SHA-256. Restore it from a backup, "
+            "or start again without --resume"
+        )
 
 
 def _gradients(models: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:

@@ -12,9 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from edgecat.data.stream import ShardSet
+from edgecat.evaluation.curves import wilson
 from edgecat.training.config import TrainConfig
 from edgecat.training.history import Epoch
 from edgecat.training.run_folder import TrainResult, read_config
+from edgecat.training.start import cautions, suited
 from edgecat.training.watcher import Watcher, Watchers
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
 from edgecat.workflows.reporter import SILENT, Advance, Reporter, warn_skipped
@@ -22,7 +25,6 @@ from edgecat_runtime.errors import UserError
 
 if TYPE_CHECKING:
     from edgecat.data.folder import PictureSet
-    from edgecat.data.stream import ShardSet
 
 _OPTIONS = tuple(field for field in fields(TrainConfig) if field.name != "data")
 
@@ -39,7 +41,9 @@ def train(
     """Train a classifier on labelled images.
 
     The run's folder gets the best epoch's checkpoint, `metrics.csv`, `curves.png`,
-    `confusion.png` and `config.json`, as with `edgecat train`.
+    `confusion.png` and `config.json`, as with `edgecat train`. With few images of other classes
+    than the bundled model's, it starts from that model's weights, unless options choose a network,
+    its input size or `weights`; `weights="none"` prevents it.
 
     Args:
         data: folders of class folders, or `.tar` files with the same inside; one or several.
@@ -65,12 +69,20 @@ def train(
         (PosixPath('runs/vgg16-20261126-120000/vgg16.safetensors'), 0.9725)
     """
     folder = one_path(resume) if resume is not None else None
-    config = _config(data, options) if folder is None else _resumed(folder, data, options)
+    if folder is None:
+        config, decided = suited(_config(data, options), options)
+    else:
+        config, decided = _resumed(folder, data, options), ""
     from edgecat.training.loop import train as run_training
 
     with _ReportedEpochs(config.epochs, reporter) as reported:
         watchers = Watchers(reported, watcher) if watcher else reported
-        return run_training(config, resume=folder, watcher=watchers)
+        if decided:
+            watchers.on_message(decided)
+        result = run_training(config, resume=folder, watcher=watchers)
+    low, high = wilson(result.evaluation.right, result.evaluation.n)
+    reporter.note(f"{result!r}; 95 % interval {low:.1%} to {high:.1%}")
+    return result
 
 
 def _config(data: Paths, options: dict[str, Any]) -> TrainConfig:
@@ -139,7 +151,7 @@ class _ReportedEpochs(Watcher):
     ) -> None:
         self._stack.close()
 
-    def told(self, sentence: str) -> None:
+    def on_message(self, sentence: str) -> None:
         """Pass it on as a note."""
         self._reporter.note(sentence)
 
@@ -149,6 +161,9 @@ class _ReportedEpochs(Watcher):
         """Note what is trained on, and name the files that were left out."""
         self._reporter.note(f"training on {training}, into {folder}")
         warn_skipped(self._reporter, training.skipped)
+        if not isinstance(training, ShardSet):
+            for caution in cautions(training.counts()):
+                self._reporter.warn(caution)
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
         """Open the epoch's progress."""

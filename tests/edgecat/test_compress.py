@@ -149,7 +149,7 @@ def test_without_pictures_it_says_that_nothing_is_checked(
     assert "accuracy" not in ran.out
 
 
-def test_ctrl_c_writes_nothing(
+def test_after_ctrl_c_it_resumes_bit_for_bit(
     checkpoint: Path, pets: Path, tmp_path: Path, cli: Callable[..., Any], monkeypatch: Any
 ) -> None:
     from edgecat.cli.terminal.epochs import EpochLines
@@ -160,7 +160,28 @@ def test_ctrl_c_writes_nothing(
     output = tmp_path / "small.safetensors"
     ran = cli("compress", checkpoint, pets, *TUNING, "--output", output)
     assert ran.code == 130
+    assert "interrupted; saved. Repeat the command with --resume" in ran.err
     assert not output.exists()
+    monkeypatch.undo()
+    options = (*TUNING, "--max-loss", 100, "--output")
+    command = ("compress", checkpoint, pets, *options, output)
+    for arguments, sentence in (
+        ((), "holds an interrupted fine-tuning. Continue it with --resume, or delete it"),
+        (("--resume", "--keep", "0.9"), "was started with another checkpoint or --keep"),
+        (("--resume", "--seed", "7"), "was started with seed 0, now it is 7"),
+    ):
+        ran = cli(*command, *arguments)
+        assert (ran.code, ran.out.count("epoch")) == (1, 0)
+        assert sentence in ran.err
+    ran = cli(*command, "--resume")
+    assert ran.code == 0, ran.err
+    assert {path.name for path in tmp_path.iterdir() if path.stem == "small"} == {output.name}
+    whole = tmp_path / "whole.safetensors"
+    assert cli("compress", checkpoint, pets, *options, whole).code == 0
+    assert output.read_bytes() == whole.read_bytes()
+    ran = cli(*command, "--resume")
+    assert ran.code == 1
+    assert "there is nothing to resume" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from edgecat.curation.shards import write_shards
@@ -104,6 +107,34 @@ def test_class_numbers_that_name_nothing(tmp_path: Path, cls: bytes, sentence: s
     _tar(tmp_path / "x.tar", {"a.jpg": b"1", "a.cls": cls})
     with pytest.raises(UserError, match=sentence):
         scan(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("cat\n../../escaped\n", "is not a single path component"),
+        ("cat\n/tmp/escaped\n", "is not a single path component"),
+        ("cat\n..\n", "is not a single path component"),
+        ("cat\ncat\n", "have the same name"),
+        ("cat\n\n", "is empty"),
+        ("cat\nunsure\n", "is a reserved word"),
+    ],
+)
+def test_class_names_from_outside_never_write_elsewhere(
+    tmp_path: Path, cli: Callable[..., Any], names: str, sentence: str
+) -> None:
+    folder, out = tmp_path / "shards", tmp_path / "deep" / "er" / "out"
+    folder.mkdir()
+    (folder / "classes.txt").write_text(names)
+    image = cv2.imencode(".png", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+    files = {f"{n}{end}": data for n in range(8) for end, data in ((".png", image), (".cls", b"0"))}
+    _tar(folder / "x.tar", files | {f"{n}.cls": str(n % 2).encode() for n in range(8)})
+    before = sorted(tmp_path.rglob("*"))
+    ran = cli("data", "split", folder, "--output", out)
+    assert (ran.code, ran.out) == (1, "")
+    assert "classes.txt: class" in ran.err
+    assert sentence in ran.err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_nothing_is_left_of_what_failed(pets: Path, tmp_path: Path) -> None:

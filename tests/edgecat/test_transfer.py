@@ -100,7 +100,7 @@ def test_every_official_file_has_an_architecture_and_a_hash(name: str) -> None:
         ({"arch": "alexnet", "size": 64}, "no official weights for alexnet with batch norm"),
         ({"weights": "there.pth"}, "there.pth: No such file"),
         ({"weights": "there.safetensors"}, "there.safetensors"),
-        ({"weights": "there.bin"}, r"expected imagenet, a \.safetensors file"),
+        ({"weights": "there.bin"}, r"expected shipped, imagenet, none, a \.safetensors file"),
         ({"freeze": "6"}, "expected features, or 0 to 5, counting the stages of vgg11"),
         ({"freeze": "-1"}, "expected features, or 0 to 5"),
         ({"freeze": "features", "weights": ""}, "Give --weights too"),

@@ -17,6 +17,7 @@ from edgecat.data.folder import PictureSet
 from edgecat.data.stream import ShardSet
 from edgecat.download import Progress
 from edgecat.training.history import Epoch
+from edgecat.training.start import cautions
 from edgecat.training.watcher import Watcher
 from edgecat.workflows.reporter import warn_skipped
 
@@ -31,11 +32,18 @@ class EpochLines(Watcher):
         epochs: number of epochs of the whole run.
         silent: print no lines: standard output is reserved for JSON.
         remedy: advice if other programs keep the cores busy; empty: no warning.
+        advises: warn of classes with few images and of uneven ones.
     """
 
     def __init__(
-        self, epochs: int, *, silent: bool = False, remedy: str = "close other programs"
+        self,
+        epochs: int,
+        *,
+        silent: bool = False,
+        remedy: str = "close other programs",
+        advises: bool = False,
     ) -> None:
+        self._advises = advises
         self._epochs = epochs
         self._busy = busy(remedy) if remedy else ""
         self._say: Callable[[str], None] = (lambda text: None) if silent else say
@@ -74,6 +82,9 @@ class EpochLines(Watcher):
         self._say(f"training on {training}")
         self._say(f"validating on {replace(validation, skipped=())}")
         warn_skipped(TERMINAL, training.skipped)
+        if self._advises and isinstance(training, PictureSet):
+            for caution in cautions(training.counts()):
+                warn(caution)
         if self._busy:
             warn(self._busy)
         self._say(f"writing to {folder}")

@@ -11,6 +11,9 @@ from edgecat_runtime.model.card import Fit
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image
 
+PADDING = 114
+"""The grey around an image that is fitted by `letterbox`."""
+
 
 def preprocess(frame: Image, height: int, width: int, fit: Fit = "crop") -> Image:
     """Fit a frame to a network's input.
@@ -102,7 +105,7 @@ def _letterbox(frame: Image, height: int, width: int) -> Image:
     h, w = frame.shape[:2]
     scale = min(height / h, width / w)
     inner_h, inner_w = max(1, round(h * scale)), max(1, round(w * scale))
-    canvas = np.full((height, width, 3), 114, np.uint8)
+    canvas = np.full((height, width, 3), PADDING, np.uint8)
     top, left = (height - inner_h) // 2, (width - inner_w) // 2
     canvas[top : top + inner_h, left : left + inner_w] = shrink(frame, inner_h, inner_w)
     return canvas
