@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
@@ -25,6 +24,7 @@ from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.machine import cores
+from edgecat_runtime.system.temporaries import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def compress(
         return Compressed(output, its.layers, before, after)
     validation = _validation(recipe, card, checkpoint)
     before = replace(before, accuracy=_accuracy(model, card, validation, on_batch))
-    with TemporaryDirectory() as folder:
-        tuned, its = _tuned(small, its, recipe, Path(folder), watcher)
+    with scratch_folder() as folder:
+        tuned, its = _tuned(small, its, recipe, folder, watcher)
     after = replace(after, accuracy=its.accuracy)
     check_loss(before.accuracy or 0, its.accuracy or 0, max_loss)
     save_checkpoint(output, tuned, its)
