@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from edgecat.curation.inspection import Seen, look, same_pictures
 from edgecat.data.folder import Picture, PictureSet
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.system.atomic import write_error
+from edgecat_runtime.system.atomic import atomic_folder
 
 SPLITS = ("train", "val", "test")
 
@@ -114,7 +111,7 @@ def write_division(
     if link and inside:
         raise UserError(f"{inside[0]} is inside a tar, which links cannot point into; omit --link")
     taken: set[PurePath] = set()
-    with whole_folder(output) as temporary:
+    with atomic_folder(output) as temporary:
         for side, picture in zip(division.sides, division.pictures.pictures, strict=True):
             if side:
                 label = division.pictures.labels[picture.label]
@@ -127,32 +124,6 @@ def check_output(output: Path) -> None:
     """Raise UserError unless `output` is a new or empty folder."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"{output} exists and is not empty; expected a new folder. Choose another")
-
-
-@contextmanager
-def whole_folder(output: Path) -> Iterator[Path]:
-    """Yield a hidden folder beside `output`; on success rename it to `output`, else delete it.
-
-    A `kill -9` leaves the hidden folder, `.name-...`, and never an incomplete `output`.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
-    except OSError as error:
-        raise write_error(output, error) from error
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if output.is_dir():
-            output.rmdir()
-        temporary.rename(output)
-    except OSError as error:
-        raise write_error(output, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _groups(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
@@ -226,9 +197,3 @@ def _put(picture: Picture, place: Path, *, link: bool) -> None:
         place.symlink_to(picture.path.resolve())
     else:
         place.write_bytes(picture.read())
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

@@ -16,11 +16,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from edgecat.curation.divide import check_output, whole_folder
+from edgecat.curation.divide import check_output
 from edgecat.data.folder import Picture, PictureSet
 from edgecat.data.stream import Shard
 from edgecat.data.webdataset import CLASSES, INDEX
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.atomic import atomic_folder
 
 _DIGITS = 6
 
@@ -49,7 +50,7 @@ def write_shards(
     if shard_size < 1:
         raise UserError(f"--shard-size is {shard_size}; expected 1 or more images")
     shards = []
-    with whole_folder(output) as temporary:
+    with atomic_folder(output) as temporary:
         for split in sorted({picture.split for picture in pictures.pictures}):
             chosen = pictures.subset(split).pictures
             order = np.random.default_rng(seed).permutation(len(chosen))

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecat.curation.catalog import Collection, breed_of, species_list, species_of
-from edgecat.curation.divide import check_output, whole_folder
+from edgecat.curation.divide import check_output
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.system.atomic import atomic_folder
 
 _LIST = "annotations/list.txt"
 _JPEG = b"\xff\xd8"
@@ -60,7 +61,7 @@ def unpack(
     check_output(output)
     listed = _listed(archives[1]) if len(archives) > 1 else {}
     done = Unpacked()
-    with whole_folder(output) as temporary:
+    with atomic_folder(output) as temporary:
         for path, data in _files(archives[0], collection.inside):
             label = _label(path, listed, breeds=breeds)
             if problem := _problem(data, path[0]):

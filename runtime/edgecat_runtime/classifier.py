@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class Classifier:
         choice: how the backend was chosen; None if it was opened without a self-test.
         path: the file it was opened from; None if there is none.
         stamp: that file's stamp, just before it was opened.
+        opened_with: arguments of `open_fastest` that open it again; None if there is no file.
 
     Example:
         >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
@@ -60,7 +61,7 @@ class Classifier:
         self._turn: AbstractContextManager[object] = (
             nullcontext() if getattr(backend, "thread_safe", False) else Lock()
         )
-        self._again: Callable[[], Classifier] | None = None
+        self.opened_with: dict[str, Any] | None = None
 
     @classmethod
     def open(
@@ -99,9 +100,14 @@ class Classifier:
         classifier = cls._opened(candidate, threads)
         log.info("opened %s with %s, without a self-test", path, classifier.backend)
         classifier.stamp = stamp
-        classifier._again = partial(
-            cls.open, path, backend=backend, device=device, labels=labels, threads=threads
-        )
+        classifier.opened_with = {
+            "paths": [path],
+            "backend": backend,
+            "device": device,
+            "labels": labels,
+            "threads": threads,
+            "cache": None,
+        }
         return classifier
 
     @classmethod
@@ -149,15 +155,14 @@ class Classifier:
         log_choice(classifier.choice)
         if classifier.path is not None:
             classifier.stamp = stamps[classifier.path]
-        classifier._again = partial(
-            cls.open_fastest,
-            paths,
-            backend=backend,
-            device=device,
-            labels=labels,
-            threads=threads,
-            cache=cache,
-        )
+        classifier.opened_with = {
+            "paths": paths,
+            "backend": backend,
+            "device": device,
+            "labels": labels,
+            "threads": threads,
+            "cache": cache,
+        }
         return classifier
 
     def open_again(self) -> Classifier:
@@ -167,9 +172,9 @@ class Classifier:
             UserError: this one was not opened from a file.
             EdgecatError: as `open`.
         """
-        if self._again is None:
+        if self.opened_with is None:
             raise UserError("this classifier was not opened from a file and cannot be reopened")
-        return self._again()
+        return type(self).open_fastest(**self.opened_with)
 
     @classmethod
     def _remembered(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.system.atomic import atomic_path, atomic_write
+from edgecat_runtime.system import temporaries
+from edgecat_runtime.system.atomic import atomic_folder, atomic_path, atomic_write
 
 
 def test_a_file_is_written_with_its_parents_and_usual_permissions(tmp_path: Path) -> None:
@@ -78,3 +79,64 @@ def test_kill_leaves_the_old_file(tmp_path: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == -9
     assert path.read_bytes() == b"old"
+
+
+KILLED = """
+import os, signal
+from edgecat_runtime.system.atomic import atomic_folder, atomic_path
+with atomic_path({file!r}) as file, atomic_folder({folder!r}) as folder:
+    file.write_bytes(b"half")
+    (folder / "inside").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no flock on Windows")
+def test_what_a_killed_process_leaves_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    theirs = tmp_path / f".theirs{temporaries.MARK}of-another-kind"
+    theirs.symlink_to(tmp_path)
+    program = KILLED.format(file=str(tmp_path / "model.onnx"), folder=str(tmp_path / "split"))
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -9
+    left = [path for path in tmp_path.iterdir() if path != theirs]
+    assert sorted(path.is_dir() for path in left) == [False, True]
+    temporaries._swept.clear()
+    with atomic_path(tmp_path / "other.onnx") as alive:
+        assert sorted(tmp_path.iterdir()) == sorted([alive, theirs])
+        temporaries.sweep(tmp_path)
+        assert alive.exists(), "its process lives"
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "other.onnx", theirs])
+
+
+def test_only_marked_files_are_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in (".model-abcdefgh.onnx", "a.edgecat-tmp-b", ".hidden")]
+    for path in kept:
+        path.touch()
+    temporaries._swept.clear()
+    atomic_write(tmp_path / "model.onnx", b"")
+    assert all(path.exists() for path in kept)
+
+
+def test_a_folder_is_complete_or_absent(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "split"
+    with pytest.raises(RuntimeError), atomic_folder(target) as folder:
+        (folder / "one").touch()
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    with atomic_folder(target) as folder:
+        (folder / "one").touch()
+    assert [path.name for path in target.iterdir()] == ["one"]
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_long_name_leaves_room_for_the_mark(tmp_path: Path) -> None:
+    path = tmp_path / f"{'가' * 80}.onnx"  # 245 bytes
+    atomic_write(path, b"whole")
+    assert path.read_bytes() == b"whole"
+
+
+def test_scratch_folders_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporaries.scratch_folder() as folder:
+        (folder / "file").touch()
+        assert folder.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,9 +14,10 @@ import numpy as np
 import pytest
 
 from edgecat_runtime import Classifier, ModelCard, UserError
+from edgecat_runtime.backends import base
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import StatusEvent
-from edgecat_runtime.loop import reload
+from edgecat_runtime.loop import reload, trial
 from edgecat_runtime.loop.reload import Reloaded, Reloader
 from edgecat_runtime.outputs.callback import CallbackSink
 from edgecat_runtime.pipeline import Pipeline
@@ -23,7 +26,7 @@ from edgecat_runtime.system.stamp import FileStamp
 
 Make = Callable[..., Any]
 SECONDS = 0.02
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 @pytest.fixture
@@ -214,6 +217,126 @@ def test_the_outcome_of_a_reload_is_logged(
     said = [record.getMessage() for record in caplog.records]
     assert ["was reloaded" in text for text in said] == [True, False]
     assert ["still serving the previous model" in text for text in said] == [False, True]
+
+
+BRITTLE = """
+import os, signal, time
+import numpy as np
+from edgecat_runtime.backends.base import register_backend
+from edgecat_runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+def opened(path, card, threads):
+    if card.temperature == 2:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if card.temperature == 3:
+        time.sleep(10**6)
+    if card.temperature == 4:
+        kept = [np.ones(10**7) for _ in range(10**4)]
+    if card.temperature == 5:
+        raise ZeroDivisionError("what a library may raise")
+    return OnnxRuntimeBackend(path, threads=threads)
+
+register_backend("brittle", (".onnx",), "onnxruntime", opened)
+"""
+
+
+@pytest.fixture
+def brittle(
+    tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Classifier]:
+    """Served by a backend that crashes, hangs or fills the memory, by the card's temperature."""
+    (tmp_path / "brittle_backend.py").write_text(BRITTLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    sys.modules.pop("brittle_backend", None)
+    importlib.import_module("brittle_backend")
+    path = tmp_path / "served.onnx"
+    path.write_bytes(tiny_onnx.read_bytes())
+    with Classifier.open(path, backend="brittle") as classifier:
+        yield classifier
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on child processes there")
+@pytest.mark.parametrize(
+    ("temperature", "seconds", "why"),
+    [
+        (2.0, 120.0, "it crashes its process (SIGSEGV)"),
+        (3.0, 3.0, "it takes longer than 3 s"),
+        pytest.param(
+            4.0,
+            120.0,
+            "it needs more than 1.1 GB of memory",
+            marks=pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc here"),
+        ),
+        (5.0, 120.0, "what a library may raise"),
+    ],
+)
+def test_a_model_that_ends_its_process_is_refused_in_a_sentence(
+    brittle: Classifier,
+    make_tiny: Make,
+    tiny_card: ModelCard,
+    monkeypatch: pytest.MonkeyPatch,
+    temperature: float,
+    seconds: float,
+    why: str,
+) -> None:
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", seconds)
+    watching = Reloader(brittle)
+    replace_file(brittle, make_tiny(card=replace(tiny_card, temperature=temperature)))
+    watching._open()
+    news = watching.take()
+    assert news is not None
+    assert news.classifier is None
+    assert "still serving the previous model" in news.reason
+    assert why in news.reason
+    assert brittle.classify(np.zeros((9, 9, 3), np.uint8)).label in ("cat", "dog")
+
+
+def test_a_trial_does_not_hold_up_the_end(
+    brittle: Classifier, make_tiny: Make, tiny_card: ModelCard
+) -> None:
+    watching = Reloader(brittle)
+    replace_file(brittle, make_tiny(card=replace(tiny_card, temperature=3.0)))
+    watching._stop.set()
+    watching._open()
+    assert watching.take() is None
+
+
+def test_where_no_trial_is_possible_the_file_is_opened_without(
+    served: Classifier,
+    make_tiny: Make,
+    tiny_card: ModelCard,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/some-program")
+    watching = Reloader(served)
+    replace_file(served, make_tiny(card=replace(tiny_card, temperature=2.0)))
+    with caplog.at_level(logging.WARNING):
+        watching._open()
+    news = watching.take()
+    watching.close()
+    assert news is not None
+    assert news.classifier is not None
+    news.classifier.close()
+    assert "opened without a trial in a child process" in caplog.text
+
+
+def test_a_backend_of_this_program_alone_is_opened_here(
+    served: Classifier, make_tiny: Make, tiny_card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(path: Path, card: ModelCard, threads: int | None) -> Counted:
+        return Counted()
+
+    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    base.register_backend("counted", (".onnx",), "numpy", opened)
+    served.opened_with = {**(served.opened_with or {}), "backend": "counted"}
+    watching = Reloader(served, lambda: Classifier(Counted(), tiny_card))
+    replace_file(served, make_tiny(card=replace(tiny_card, temperature=2.0)))
+    watching._open()
+    news = watching.take()
+    assert news is not None
+    assert news.classifier is not None
 
 
 def test_what_comes_from_no_file_is_refused(scripted: Make, brightness: Make) -> None:

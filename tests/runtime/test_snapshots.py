@@ -48,7 +48,7 @@ def test_earlier_runs_count_and_other_files_do_not(answer: Answering, tmp_path: 
     take(Snapshots(tmp_path), answer, 1, 2)
     (tmp_path / "mine.jpg").write_bytes(b"mine")
     (tmp_path / ".hidden.jpg").write_bytes(b"hidden")
-    (tmp_path / ".19700101T000003.000Z-0-3-dog-x7_b1.jpg").write_bytes(b"torn")
+    (tmp_path / ".19700101T000003.000Z-0-3-dog.edgecat-tmp-x7_b1.jpg").write_bytes(b"torn")
     take(Snapshots(tmp_path, limit=2), answer, 4)
     assert names(tmp_path) == [
         ".hidden.jpg",

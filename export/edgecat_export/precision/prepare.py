@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from edgecat_runtime.system.telemetry import import_onnxruntime
+from edgecat_runtime.system.temporaries import scratch_folder
 
 
 def prepared(payload: bytes) -> bytes:
@@ -21,8 +19,8 @@ def prepared(payload: bytes) -> bytes:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
     before = onnx.load_from_string(payload)
-    with tempfile.TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+    with scratch_folder() as folder:
+        options.optimized_model_filepath = str(folder / "optimised.onnx")
         ort.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
         model = onnx.load(options.optimized_model_filepath)
     names: set[str] = set()

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.loop.trial import why_not
+from edgecat_runtime.system.child import ChildCancelled
 from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
@@ -31,8 +33,10 @@ class Reloader:
     """Watches the file of a classifier, and opens its replacement in a background thread.
 
     The file is read when its modification time, size or inode has changed and then been stable for
-    one check, and opened when its contents differ. The new classifier must pass its self-test and
-    have the same labels in the same order; otherwise a message says why it was rejected.
+    one check, and opened when its contents differ: first in a child process (`trial.py`), where a
+    file that crashes, hangs or fills the memory does no harm, then here. The new classifier must
+    pass its self-test and have the same labels in the same order; otherwise a message says why it
+    was rejected.
 
     Args:
         classifier: the classifier in use.
@@ -55,6 +59,7 @@ class Reloader:
         self._path = classifier.path
         self._labels = classifier.labels
         self._opened = opened or classifier.open_again
+        self._options = classifier.opened_with
         self._seconds = LOOK_SECONDS if seconds is None else seconds
         self._stamp = classifier.stamp
         self._moving: FileStamp | None = None
@@ -110,6 +115,16 @@ class Reloader:
         return new
 
     def _open(self) -> None:
+        stamp = file_stamp(self._path)
+        try:
+            refusal = why_not(self._options, cancelled=self._stop.is_set) if self._options else ""
+        except ChildCancelled:
+            return
+        if refusal:
+            self._refuse(refusal)
+            return
+        if file_stamp(self._path) != stamp:
+            return  # replaced again meanwhile: the next check finds it
         try:
             classifier = self._opened()
         except Exception as error:

@@ -15,6 +15,7 @@ from edgecat_runtime.outputs.events import iso_time
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.system.atomic import atomic_write, write_error
 from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.temporaries import sweep
 
 if TYPE_CHECKING:
     from edgecat_runtime.loop.answers import Answer
@@ -58,7 +59,7 @@ class Snapshots(Sink):
         except OSError as error:
             raise write_error(folder, error) from error
         self._kept = deque(name for name in names if _NAME.fullmatch(name))
-        self._remove_torn(names)
+        sweep(self._folder)
 
     def write(self, answer: Answer, picture: NDArray[np.uint8]) -> None:
         """Write one file and remove the oldest; raises UserError when the disk is full."""
@@ -70,12 +71,6 @@ class Snapshots(Sink):
         self._kept.append(name)
         while len(self._kept) > self._limit:
             (self._folder / self._kept.popleft()).unlink(missing_ok=True)
-
-    def _remove_torn(self, names: list[str]) -> None:
-        """Remove unfinished files of a killed run (see `atomic_path`)."""
-        for name in names:
-            if name.startswith(".") and _NAME.fullmatch(name[1:]):
-                (self._folder / name).unlink(missing_ok=True)
 
 
 def name_from_answer(answer: Answer) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.temporaries import reserve_file, reserve_folder
 
 _REASONS = {
     errno.ENOSPC: "the disk is full. Free some space or choose another location",
@@ -36,7 +36,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it to `path`, else remove it.
 
     Missing parent folders are created. The data is flushed to disk before the rename, so a `kill
-    -9` at any moment leaves the old file or the complete new one.
+    -9` at any moment leaves the old file or the complete new one. What it leaves beside them is
+    removed by the next process that writes into the folder (`temporaries.py`).
 
     Args:
         path: destination of the finished file.
@@ -46,18 +47,47 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     try:
-        temporary = _reserve(target)
+        _check(target)
+        held = reserve_file(target)
     except OSError as error:
         raise write_error(target, error) from error
     try:
-        yield temporary
-        _publish(temporary, target)
+        yield held.path
+        _publish(held.path, target)
     except OSError as error:
-        if error.filename is not None and Path(error.filename) not in (temporary, target):
+        if error.filename is not None and Path(error.filename) not in (held.path, target):
             raise
         raise write_error(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        held.remove()
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success rename it to `path`, else remove it.
+
+    Args:
+        path: destination; an empty folder there is replaced.
+
+    Raises:
+        UserError: the path is not writable.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        held = reserve_folder(target)
+    except OSError as error:
+        raise write_error(target, error) from error
+    try:
+        yield held.path
+        held.path.chmod(0o777 & ~_umask())
+        if target.is_dir():
+            target.rmdir()
+        held.path.rename(target)
+    except OSError as error:
+        raise write_error(target, error) from error
+    finally:
+        held.remove()
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -85,21 +115,20 @@ def created(path: Path) -> Path:
     raise AssertionError("unreachable")
 
 
-def _reserve(target: Path) -> Path:
+def _check(target: Path) -> None:
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "Is a directory")
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
-    )
-    os.close(handle)
-    return Path(name)
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
+    temporary.chmod(0o666 & ~_umask())
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(target)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

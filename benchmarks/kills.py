@@ -1,0 +1,241 @@
+"""Kill commands at random moments: `python benchmarks/kills.py [--kills 100] [--seed 0]`.
+
+`train`, `export`, `compress`, `camera --output`, `evaluate --calibrate` and `data split` work on
+small drawn data and are killed (SIGKILL) after a random share of the CPU time that they take. Then
+every file that they wrote has to be the complete one or absent (a recording: empty or readable),
+and the command, or `train --resume`, has to write the same bytes as if it had never been killed, or
+to say in one sentence why not; nothing temporary remains beside the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import cv2
+import numpy as np
+
+from edgecat.pets.synthetic import synthetic_pets
+from edgecat_runtime.system.temporaries import MARK
+from fuzz import cpu_seconds
+
+PATIENCE = 1800.0
+EDGECAT = [sys.executable, "-m", "edgecat"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that is killed.
+
+    Attributes:
+        name: for the table.
+        command: its arguments, relative to the folder that it runs in.
+        outputs: the files, or the folder, that it writes.
+        again: the arguments that continue it after a kill, given the folder.
+        exact: whether an uninterrupted run always writes the same bytes.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    outputs: tuple[str, ...]
+    again: Callable[[Path], Sequence[str]] | None = None
+    exact: bool = True
+
+
+def cases() -> list[Case]:
+    """What is killed."""
+    small = "--size 32 --width 0.125 --threads 1 --batch-size 8".split()
+    train = ("train", "pets", "--epochs", "4", "--name", "run", *small)
+    return [
+        Case("split", ("data", "split", "pets", "--output", "divided"), ("divided",)),
+        Case("train", train, ("runs/run/vgg16.safetensors",), again=_resumed),
+        Case(
+            "export",
+            ("export", "base.safetensors", "--output", "out.onnx", "--backend", "onnxruntime"),
+            ("out.onnx",),
+        ),
+        Case(
+            "compress",
+            ("compress", "base.safetensors", "--output", "thin.safetensors"),
+            ("thin.safetensors",),
+        ),
+        Case(
+            "calibrate",
+            ("evaluate", "base.safetensors", "--calibrate", "pets", "--output", "cal.safetensors"),
+            ("cal.safetensors",),
+        ),
+        Case(
+            "record",
+            ("camera", "--source", "film.avi", "--headless", "--output", "clip.mkv"),
+            ("clip.mkv",),
+            exact=False,
+        ),
+    ]
+
+
+def _resumed(folder: Path) -> Sequence[str]:
+    state = folder / "runs" / "run" / "resume.state"
+    config = folder / "runs" / "run" / "config.json"
+    if state.exists() or config.exists():
+        return ("train", "--resume", "runs/run")
+    return ()
+
+
+def prepare(folder: Path) -> None:
+    """Draw the data and train the checkpoint that the other commands start from."""
+    pictures, labels = synthetic_pets(32, seed=1, size=32)
+    for index, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        place = folder / "pets" / ("cat", "dog")[label] / f"{index}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), picture)
+    film = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
+    for index in range(100):
+        film.write(np.full((64, 64, 3), 2 * index, np.uint8))
+    film.release()
+    ran = run(folder, cases()[1].command)
+    if ran.returncode:
+        raise SystemExit(f"the checkpoint cannot be trained: {ran.stderr}")
+    shutil.move(folder / "runs/run/vgg16.safetensors", folder / "base.safetensors")
+    shutil.rmtree(folder / "runs")
+
+
+def run(folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*EDGECAT, *arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+def killed(folder: Path, arguments: Sequence[str], seconds: float) -> bool:
+    """Run a command and kill it after so much CPU time; whether it still ran."""
+    process = subprocess.Popen(
+        [*EDGECAT, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = monotonic() + PATIENCE
+    while process.poll() is None and cpu_seconds(process.pid) < seconds:
+        if monotonic() > deadline:
+            break
+        sleep(0.005)
+    process.kill()
+    return process.wait() < 0
+
+
+def contents(folder: Path, outputs: Sequence[str]) -> dict[str, bytes]:
+    """The files that a command wrote, by their paths."""
+    found: dict[str, bytes] = {}
+    for name in outputs:
+        place = folder / name
+        files = [place] if place.is_file() else sorted(place.rglob("*")) if place.is_dir() else []
+        found |= {str(p.relative_to(folder)): p.read_bytes() for p in files if p.is_file()}
+    return found
+
+
+def fault_after_kill(case: Case, folder: Path, expected: dict[str, bytes]) -> str:
+    """What is half-written after a kill; empty if nothing is."""
+    for name, data in contents(folder, case.outputs).items():
+        if not case.exact:
+            if data and not _readable(folder / name):
+                return f"{name} cannot be read"
+        elif case.again is None and data != expected.get(name):
+            return f"{name} is half-written"
+    return ""
+
+
+def fault_after_rerun(case: Case, folder: Path, expected: dict[str, bytes]) -> tuple[str, str]:
+    """Run it again: the fault, empty if there is none, and what it did."""
+    arguments = (case.again(folder) if case.again else ()) or case.command
+    ran = run(folder, arguments)
+    leftovers = [str(p) for p in folder.rglob("*") if MARK in p.name]
+    if ran.returncode:
+        lines = ran.stderr.strip().splitlines()
+        said = lines[-1] if lines else ""
+        if "Traceback" in ran.stderr or ran.returncode < 0 or not said:
+            return f"exit code {ran.returncode}: {said}", ""
+        return "", f"refused: {said}"
+    if leftovers:
+        return f"left: {leftovers[0]}", ""
+    if case.exact and contents(folder, case.outputs) != expected:
+        return "other bytes than without a kill", ""
+    return "", "the same bytes" if case.exact else "recorded again"
+
+
+def _readable(path: Path) -> bool:
+    video = cv2.VideoCapture(str(path))
+    whole, _ = video.read()
+    video.release()
+    return bool(whole) or path.stat().st_size < 4096  # no frame was complete yet
+
+
+def main() -> int:
+    """Print a page of the counts; return 1 if anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0, help="draws other moments")
+    parser.add_argument("--only", help="one of the commands")
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    chosen = [case for case in cases() if options.only in (None, case.name)]
+    counts: dict[str, Counter[str]] = {case.name: Counter() for case in chosen}
+    bad: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        os.environ.setdefault("EDGECAT_CACHE", str(Path(name) / "cache"))
+        base = Path(name) / "base"
+        base.mkdir()
+        prepare(base)
+        references = {case.name: _reference(case, base, Path(name)) for case in chosen}
+        for number in range(options.kills):
+            case = chosen[number % len(chosen)]
+            expected, seconds = references[case.name]
+            folder = Path(name) / f"{number}"
+            shutil.copytree(base, folder)
+            moment = rng.random() * seconds
+            hit = killed(folder, case.command, moment)
+            fault = fault_after_kill(case, folder, expected)
+            did = ""
+            if not fault:
+                fault, did = fault_after_rerun(case, folder, expected)
+            outcome = "fault" if fault else did.partition(":")[0]
+            counts[case.name]["killed" if hit else "already done"] += 1
+            counts[case.name][outcome] += 1
+            line = f"- {case.name} after {moment:.2f} of {seconds:.2f} s: {fault or did}"
+            print(line, file=sys.stderr, flush=True)
+            bad += [line] if fault else []
+            shutil.rmtree(folder)
+    print("\n".join(_page(options.kills, counts, bad)))
+    return int(bool(bad))
+
+
+def _reference(case: Case, base: Path, place: Path) -> tuple[dict[str, bytes], float]:
+    """What an uninterrupted run writes, and the CPU time that it takes."""
+    folder = place / f"reference-{case.name}"
+    shutil.copytree(base, folder)
+    before = os.times()
+    ran = run(folder, case.command)
+    after = os.times()
+    if ran.returncode:
+        raise SystemExit(f"{case.name} fails without a kill: {ran.stderr}")
+    seconds = after.children_user + after.children_system
+    return contents(folder, case.outputs), seconds - before.children_user - before.children_system
+
+
+def _page(kills: int, counts: dict[str, Counter[str]], bad: list[str]) -> list[str]:
+    columns = ("killed", "already done", "the same bytes", "recorded again", "refused", "fault")
+    lines = [f"# {kills} kills\n", "Written by `benchmarks/kills.py`.\n"]
+    lines += [f"| | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    for name, counted in counts.items():
+        lines.append(f"| {name} | {' | '.join(str(counted[c]) for c in columns)} |")
+    return [*lines, "", *bad]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
