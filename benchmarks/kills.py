@@ -98,7 +98,7 @@ def prepare(folder: Path) -> None:
         place = folder / "pets" / ("cat", "dog")[label] / f"{index}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(place), picture)
-    film = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
+    film = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
     for index in range(100):
         film.write(np.full((64, 64, 3), 2 * index, np.uint8))
     film.release()
