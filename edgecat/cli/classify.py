@@ -43,6 +43,6 @@ def classify(
         print_json(found.to_dict())
     if found.skipped:
         raise PictureError(
-            f"{len(found.skipped)} of {len(found) + len(found.skipped)} pictures could not be "
-            "read; they are named above"
+            f"{len(found.skipped)} of {len(found) + len(found.skipped)} images could not be "
+            "decoded; they are listed above"
         )
