@@ -83,8 +83,8 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
         others = ", ".join(f"{scheme}:..." for scheme in sorted(known))
         raise UserError(
             f"source {redacted(text)!r} has an unknown scheme; expected {SOURCES}, or "
-            f"one of {others}. Others are added with edgecat_runtime.register_source, or by installing "
-            "a plug-in"
+            f"one of {others}. Others are added with edgecat_runtime.register_source, or by "
+            "installing a plug-in"
         )
     return opener(text, options)
 
