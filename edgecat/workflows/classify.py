@@ -210,7 +210,7 @@ def classify(
             on_result(items[-1])
         if not items:
             raise PictureError(
-                f"none of {len(sources)} pictures could be read; the first: {failed[0]}"
+                f"none of {len(sources)} images could be decoded; the first: {failed[0]}"
             )
         path = f"{classifier.path.name} on " if classifier.path else ""
         answered = f"{path}{classifier.backend}"

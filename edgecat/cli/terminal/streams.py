@@ -11,7 +11,7 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def prepare_streams() -> None:
-    """Make the standard streams usable: none closed, and none that fails on a character.
+    """Make the standard streams usable: reopen closed ones, escape what they cannot encode.
 
     A closed descriptor (`>&-`) would be given to the next file that is opened, and what a library
     prints would end up in it. A character that the output's encoding lacks is shown as an escape.

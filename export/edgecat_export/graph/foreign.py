@@ -220,7 +220,7 @@ def _checked(
 
 
 def _check_varied(values: Logits, *, shared: bool = False) -> None:
-    """Refuse a model that answers all frames alike: nothing could be told from its answers.
+    """Refuse a model with the same output for all frames: no comparison would mean anything.
 
     Args:
         values: (n, classes).

@@ -14,7 +14,7 @@ from edgecat_runtime.model.card import ModelCard
 OPSET = 20
 IR_VERSION = 10
 GREY = (0.114, 0.587, 0.299)
-"""Of blue, green and red, as OpenCV and Pillow weigh them."""
+"""Luma weights of blue, green and red, as in OpenCV and Pillow."""
 
 _INPUT, _OUTPUT = "foreign_input", "foreign_output"
 _TAKEN = ("frames", "logits", _INPUT, _OUTPUT)

@@ -101,8 +101,8 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
     inside = values.min() >= 0 and values.max() <= 1
     if kind == "Sigmoid" or (inside and not _is_linear(graph)):
         note = (
-            "the model judges each class by itself, by a sigmoid: its probabilities are told as "
-            "they are, and do not sum to 1"
+            "the model scores each class independently, with a sigmoid: its probabilities are "
+            "served unchanged and do not sum to 1"
         )
         return Scores("sigmoids", coarse, last if kind == "Sigmoid" else None, note)
     if coarse and not _is_rounded(graph):

@@ -101,7 +101,7 @@ class Camera:
 
     @property
     def number(self) -> int:
-        """Of this camera among several, from 0."""
+        """Index of this camera among several, from 0."""
         return self._reader.number
 
     @property

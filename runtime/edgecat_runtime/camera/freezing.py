@@ -13,7 +13,7 @@ _STEP = 16  # pixels: only where this grid repeats is the whole image compared
 
 
 class Change(NamedTuple):
-    """A source has `frozen`, or is `moving` again, after so many seconds of one image."""
+    """A source has `frozen`, or is `moving` again, after `seconds` of one image."""
 
     state: Literal["frozen", "moving"]
     reason: str

@@ -31,7 +31,7 @@ def register_source(scheme: str, open_function: SourceOpener, *, example: str = 
     Args:
         scheme: two characters or more, without the colon.
         open_function: called with the whole text and the options; returns an open source or raises
-            an EdgecatError. The caller handles `rotate`, `flip`, `roi` and `realtime`.
+            an EdgecatError. The caller handles `rotate`, `flip` and `roi`.
         example: shown in lists; empty: `scheme:...`.
     """
     if not _SCHEME.fullmatch(f"{scheme}:"):
@@ -80,10 +80,11 @@ def open_source(text: str | int | Path, options: SourceOptions = NO_OPTIONS) -> 
     opener = {**sources.SCHEMES, **_SCHEMES}.get(scheme) or _plugin_opener(scheme)
     if opener is None:
         known = {*sources.SCHEMES, *_SCHEMES, *(one.name for one in find_plugins(_GROUP))}
-        others = "".join(f", or {scheme}:..." for scheme in sorted(known))
+        others = ", ".join(f"{scheme}:..." for scheme in sorted(known))
         raise UserError(
-            f"source {redacted(text)!r} has an unknown scheme; expected {SOURCES}{others}. Others "
-            "are added with edgecat_runtime.register_source, or by installing a plug-in"
+            f"source {redacted(text)!r} has an unknown scheme; expected {SOURCES}, or "
+            f"one of {others}. Others are added with edgecat_runtime.register_source, or by "
+            "installing a plug-in"
         )
     return opener(text, options)
 

@@ -19,7 +19,7 @@ GOLDEN_FRAMES = 4
 GOLDEN_CLASSES = 16
 PREPROCESS_BYTES = 8 * 8 * 3
 MOST_PIXELS = 1 << 21
-"""Of the input, enough for 1920 x 1080; it bounds what drawing the golden frames may cost."""
+"""Maximum input area, enough for 1920 x 1080; bounds the cost of drawing the golden frames."""
 
 _MOST_SIDE = 8192
 _DEEPEST = 4

@@ -14,7 +14,7 @@ from edgecat_runtime.model.status import SHOWN_FOR_LABELS
 
 MOST_CLASSES = 1 << 16
 MOST_BYTES = 255
-"""Of one name as UTF-8: what a file system takes as one path component."""
+"""Maximum length of a name in UTF-8, which file systems allow for a path component."""
 
 RESERVED = frozenset(status.value for status in SHOWN_FOR_LABELS)
 """What a camera or an event shows in place of a class."""
