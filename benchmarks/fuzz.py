@@ -2,9 +2,10 @@
 
 Tiny ONNX files, checkpoints and engines are damaged, or changed and sealed again so that every hash
 is right, and opened in child processes that are replaced when they die. Limits: no file crashes its
-process, keeps it busy for more than 20 s or needs more than 1 GB, raises anything but an edgecat
-error, or is served with other logits than the intact model's. ONNX files are opened, self-tested
-and run; checkpoints and engines, whose libraries are not needed here, are read.
+process, computes for more than 20 s, is silent for 10 minutes or needs more than 1 GB, raises
+anything but an edgecat error, or is served with other logits than the intact model's. ONNX files
+are opened, self-tested and run; checkpoints and engines, whose libraries are not needed here, are
+read.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from edgecat_runtime.system.child import limit_child, resident_bytes, signal_nam
 from mutants import KINDS, Model, Mutant, intact_models, mutant
 
 BUSY_SECONDS = 20
-SLEEPING_SECONDS = 120
+SLEEPING_SECONDS = 600  # a busy machine may give a process little
 MEMORY = 10**9
 GOOD = ("refused", "right")
 OUTCOMES = (*GOOD, "other answer", "traceback", "crash", "hang", "memory")
@@ -62,9 +63,9 @@ class Worker:
             if resident_bytes(process.pid) > MEMORY:
                 return self._end("memory")
             if cpu_seconds(process.pid) - busy > BUSY_SECONDS:
-                return self._end("hang")
+                return self._end("hang", f"busy for {BUSY_SECONDS} s")
             if monotonic() - start > SLEEPING_SECONDS:
-                return self._end("hang")
+                return self._end("hang", f"no reply for {SLEEPING_SECONDS} s")
         line = self._reply.readline()
         if not line:
             process.wait()
