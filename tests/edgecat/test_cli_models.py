@@ -79,9 +79,8 @@ def test_a_person_is_told_in_one_line(
 def test_models_lists_the_shipped_one(cli: Cli, empty: Path) -> None:
     (found,) = json.loads(cli("models", "--json").out)
     assert (found["name"], found["default"], found["labels"]) == ("shipped", True, ["cat", "dog"])
-    assert [form["kind"] for form in found["forms"]] == [
-        *("safetensors fp32", "onnx fp16", "onnx int8")
-    ] or found["forms"][0]["kind"].startswith("safetensors")
+    assert [form["file"] for form in found["forms"]] == [str(CHECKPOINT), str(FP16), str(INT8)]
+    assert [form["kind"] for form in found["forms"]][1:] == ["onnx fp16", "onnx int8"]
     low, high = found["interval"]
     assert 0.9 < low < found["accuracy"] < high < 1
     out = cli("models").out
