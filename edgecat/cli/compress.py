@@ -34,7 +34,7 @@ def compress(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CHECKPOINT] [DATA]...",
+            metavar="CHECKPOINT DATA",
             help="A .safetensors checkpoint of a VGG (default: the newest run's, else the bundled "
             "one), and images to fine-tune on, as for train (default: prune only).",
             show_default=False,

@@ -24,7 +24,7 @@ def evaluate(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[MODEL] DATA...",
+            metavar="MODEL DATA",
             help="A checkpoint or an exported model (default: the newest run's, else the bundled "
             "one), and folders of class folders, or .tar files with the same layout.",
             show_default=False,

@@ -78,10 +78,10 @@ def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard, t
         return onnx_from_model(model, card), card_for_onnx(card), ()
     if path.suffix in TORCH_SUFFIXES:
         raise UserError(
-            f"{path} is a torch file, which cannot be exported: it has no card and may contain code. "
-            "Build the module, load its weights, and call edgecat_export.graph.export_onnx(module, card, 'model.onnx'), as "
-            "samples/own_module.py does; or write it with torch.onnx.export and describe that file: "
-            "edgecat export model.onnx --labels FILE"
+            f"{path} is a torch file, which cannot be exported: it has no card and may contain "
+            "code. Build the module, load its weights and call export_onnx(module, card, "
+            "'model.onnx') of edgecat_export.graph (see samples/own_module.py), or write it with "
+            "torch.onnx.export and describe that file: edgecat export model.onnx --labels FILE"
         )
     if path.suffix != ".onnx":
         raise UserError(f"{path} cannot be exported; expected a .safetensors or .onnx file")

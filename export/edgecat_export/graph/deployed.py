@@ -172,8 +172,8 @@ def _logits(model: nn.Module, card: ModelCard) -> NDArray[np.float32]:
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (len(frames), card.classes):
         raise UserError(
-            f"the module returns {shape or type(logits).__name__} for {len(frames)} images; expected "
-            f"({len(frames)}, {card.classes}): one logit for each of the labels "
+            f"the module returns {shape or type(logits).__name__} for {len(frames)} images; "
+            f"expected ({len(frames)}, {card.classes}): one logit for each of the labels "
             f"{', '.join(card.labels[:5])}"
         )
     values: NDArray[np.float32] = logits.float().cpu().numpy()
