@@ -88,8 +88,8 @@ def _explain(
     facts = _facts(found, probe.card.labels)
     if json:
         files = [str(path) for path in written]
-        answer = {"source": str(image), **facts, "written": files}
-        print_json({**answer, "served_by": served.to_dict()})
+        values = {"source": str(image), **facts, "written": files}
+        print_json({**values, "served_by": served.to_dict()})
         return
     answer, share = found.seen.best(probe.card.labels, 1)[0]
     say(f"{image}  {answer} {share:.1%}")
