@@ -180,6 +180,17 @@ def test_pictures_are_classified(
     assert re.fullmatch(rf"{pets}/0\.png: (cat|dog) \d+\.\d%\n", capsys.readouterr().out)
 
 
+def test_an_own_module_is_exported_proved_and_served(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    command = [sys.executable, str(SAMPLES / "own_module.py"), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    *pairs, prediction = ran.stdout.splitlines()
+    assert pairs
+    assert all(line.startswith("PASS") and "own.onnx" in line for line in pairs), ran.stdout
+    assert re.fullmatch(r"array 0  (cat|dog) \d+\.\d%", prediction)
+
+
 @pytest.mark.timeout(900)
 def test_the_first_model_is_trained_exported_and_proved(tmp_path: Path) -> None:
     command = [sys.executable, str(SAMPLES / "first_model.py"), str(tmp_path)]

@@ -23,6 +23,7 @@ from edgecat.cli.evaluate import evaluate
 from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
+from edgecat.cli.models import models
 from edgecat.cli.study import study
 from edgecat.cli.terminal.console import say, warn
 from edgecat.cli.terminal.help import Command, Group
@@ -32,7 +33,7 @@ from edgecat.cli.verify import verify
 
 UNFORESEEN = 70
 _COMMANDS = {
-    "Start": (demo, doctor),
+    "Start": (demo, doctor, models),
     "Data": (data,),
     "Train": (train, evaluate, compress),
     "Ship": (export, verify, inspect, benchmark),
@@ -61,6 +62,7 @@ for _panel, _commands in _COMMANDS.items():
             app.add_typer(_command, rich_help_panel=_panel)
         else:
             app.command(cls=Command, rich_help_panel=_panel)(_command)
+app.command("predict", cls=Command, hidden=True)(classify)  # its name in other tools
 
 
 def _show_version(asked: bool) -> None:

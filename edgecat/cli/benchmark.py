@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options.common import Json
+from edgecat.cli.options.common import Json, ModelToo
 
 if TYPE_CHECKING:
     from edgecat_runtime.backends import BackendEntry
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    model: Annotated[list[Path], typer.Argument(help="Checkpoints, ONNX files or engines.")],
+    model: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Checkpoints, ONNX files or engines (default: the newest run's, else the bundled "
+            "one).",
+            show_default=False,
+        ),
+    ] = None,
+    engine: ModelToo = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,7 +64,7 @@ def benchmark(
         _check_plot(plot)
     models = [
         (path, _entries(path, name, device, threads))
-        for path in model
+        for path in _paths(model or (), engine)
         for name in backend or ["auto"]
     ]
     with (
@@ -73,6 +81,14 @@ def benchmark(
         _print(results)
     if plot is not None:  # last: a full disk must not lose the results
         _draw(results, plot)
+
+
+def _paths(models: Sequence[Path], engine: Path | None) -> list[Path]:
+    """The files to measure: of the bundled model, every form that serves."""
+    from edgecat.workflows.models import models_to_serve
+
+    given: list[Path | None] = [*models, *([] if engine is None else [engine])]
+    return [path for each in given or [None] for path in models_to_serve(each)]
 
 
 def _entries(path: Path, name: str, device: str, threads: int | None) -> Sequence[BackendEntry]:

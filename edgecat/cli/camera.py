@@ -62,6 +62,8 @@ def camera(
         ),
     ] = False,
     output: outputs.Output = None,
+    overwrite: outputs.Overwrite = False,
+    predictions: outputs.PredictionsFile = None,
     events: outputs.EventsFile = None,
     snapshots: outputs.SnapshotFolder = None,
     snapshot_limit: outputs.SnapshotLimit = 1000,
@@ -97,7 +99,8 @@ def camera(
         from edgecat_runtime.pipeline import Pipeline
 
         source_options = sources.source_options(options)
-        outputs.refuse_overwriting(texts, output, events)
+        recorded = outputs.recordings(output, len(texts))
+        outputs.refuse_overwriting(texts, *recorded, events, predictions)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
@@ -107,8 +110,9 @@ def camera(
         ):
             sinks = outputs.sinks(
                 cameras,
-                output=output,
-                events=events,
+                recorded=recorded,
+                overwrite=overwrite,
+                lines=(events, predictions),
                 snapshots=snapshots,
                 snapshot_limit=snapshot_limit,
                 mqtt=mqtt,
@@ -126,7 +130,7 @@ def camera(
                 thresholds=thresholds,
                 reload=reload,
             )
-            _run(pipeline, json=json, tell=warn if str(events) == "-" else say)
+            _run(pipeline, classifier, json=json, tell=_teller(events, predictions))
     return None
 
 
@@ -140,7 +144,7 @@ def _opener(
 
     return partial(
         open_classifier,
-        engine or models_to_serve(),
+        models_to_serve(engine),
         backend,
         device=device,
         labels=labels,
@@ -149,15 +153,26 @@ def _opener(
     )
 
 
-def _run(pipeline: Pipeline, *, json: bool, tell: Callable[[str], None]) -> None:
+def _teller(*lines: Path | None) -> Callable[[str], None]:
+    """What prints the summary: to standard error if standard output has the lines."""
+    return warn if Path("-") in lines else say
+
+
+def _run(
+    pipeline: Pipeline, classifier: Classifier, *, json: bool, tell: Callable[[str], None]
+) -> None:
     """Run the loop and print its summary with `tell`, however it ends."""
+    from edgecat.workflows.served import ServedModel
+
+    served = ServedModel.of_classifier(classifier)
     try:
         with _status_line() as show:
             for answer in pipeline:
                 show(answer)
     finally:
         summary = pipeline.summary
-        tell(json_text(summary.to_dict()) if json else str(summary))
+        values = {**summary.to_dict(), "served_by": served.to_dict()}
+        tell(json_text(values) if json else str(summary))
     if summary.failures:  # each one has been reported already
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgecat.cli.options.common import Json
+from edgecat.cli.options.common import Json, ModelToo, split_model
 from edgecat.cli.options.from_fields import options_of
 from edgecat.training.config import RANGES, TrainConfig
 
@@ -31,11 +31,16 @@ _TUNING = ("epochs", "lr", "batch_size", "val", "seed", "threads", "device")
     },
 )
 def compress(
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a VGG.")],
-    data: Annotated[
+    paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Images to fine-tune on, as for train (default: prune only)."),
+        typer.Argument(
+            metavar="CHECKPOINT DATA",
+            help="A .safetensors checkpoint of a VGG (default: the newest run's, else the bundled "
+            "one), and images to fine-tune on, as for train (default: prune only).",
+            show_default=False,
+        ),
     ] = None,
+    engine: ModelToo = None,
     keep: Annotated[float, typer.Option(help="Fraction of each layer's channels to keep.")] = 0.5,
     max_loss: Annotated[
         float, typer.Option(help="Maximum loss of accuracy, in percentage points.")
@@ -68,8 +73,11 @@ def compress(
     from edgecat.cli.terminal.epochs import EpochLines
     from edgecat.compression.compress import compress as run_compression
     from edgecat.training.interruption import Interrupted
+    from edgecat.workflows.models import model_to_look_into
 
-    target = output or checkpoint.with_name(f"{checkpoint.stem}.pruned.safetensors")
+    given, data = split_model(paths, engine)
+    checkpoint = model_to_look_into(given)
+    target = output or _beside(checkpoint)
     _check_output(target, checkpoint)
     recipe = None
     if data:
@@ -99,6 +107,14 @@ def compress(
         print_json(done.plain())
     else:
         _show(done)
+
+
+def _beside(checkpoint: Path) -> Path:
+    """The default output: next to the checkpoint, or here for the bundled one."""
+    from edgecat.pretrained import shipped
+
+    folder = Path() if shipped(checkpoint) else checkpoint.parent
+    return folder / f"{checkpoint.stem}.pruned.safetensors"
 
 
 def _check_output(output: Path, checkpoint: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgecat.cli.options.common import Backend, Json, Verbose
+from edgecat.cli.options.common import Backend, Json, ModelToo, Verbose, split_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +20,17 @@ _MATRIX_CLASSES = 10  # a wider matrix does not fit on a terminal
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
-    data: Annotated[
+    context: typer.Context,
+    paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
+        typer.Argument(
+            metavar="MODEL DATA",
+            help="A checkpoint or an exported model (default: the newest run's, else the bundled "
+            "one), and folders of class folders, or .tar files with the same layout.",
+            show_default=False,
+        ),
     ] = None,
+    engine: ModelToo = None,
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
@@ -63,7 +69,8 @@ def evaluate(
     from edgecat.cli.terminal.console import TERMINAL, print_json, say
     from edgecat.workflows import evaluate as workflow
 
-    _check_request(model, data, calibrate, output, report)
+    model, data = split_model(paths, engine)
+    _check_request(context, data, calibrate, output, report)
     figures: dict[str, Any] = {}
     if calibrate:
         calibrated = workflow.calibrate(model, calibrate, output=output, reporter=TERMINAL)
@@ -90,7 +97,7 @@ def evaluate(
 
 
 def _check_request(
-    model: Path,
+    context: typer.Context,
     data: Sequence[Path] | None,
     calibrate: Sequence[Path] | None,
     output: Path | None,
@@ -100,9 +107,9 @@ def _check_request(
     from edgecat_runtime.errors import UserError
 
     if not data and not calibrate:
-        raise UserError(
+        context.fail(
             "no images given. Give folders of class folders or .tar files: edgecat evaluate "
-            f"{model} photos/"
+            "MODEL photos/"
         )
     if report and not data:
         raise UserError("--report needs labelled images; give them after the model")
@@ -131,7 +138,7 @@ def _show(evaluated: EvaluationResult) -> None:
     if len(curves) > _MATRIX_CLASSES:
         areas = f"{sum(curve.auc for curve in curves.values()) / len(curves):.4f} on average"
     say(
-        f"{name}: {counted.accuracy:.2%} of {counted.n:,} images "
+        f"{name}: {counted.accuracy:.2%} of {counted.n:,} image{'s' * (counted.n != 1)} "
         f"(95 % confidence: {low:.2%} to {high:.2%}), loss {counted.loss:.4f}"
     )
     say(f"calibration error {answers.ece():.2%}" + (f"; area under ROC: {areas}" if areas else ""))

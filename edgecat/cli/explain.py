@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecat.cli.deepvis.options import Model
 from edgecat.cli.options.common import Json
 
 if TYPE_CHECKING:
     from edgecat.deepvis import Probe
     from edgecat.deepvis.explain import Explanation
     from edgecat.deepvis.looking import Looking, Share
+    from edgecat.workflows.served import ServedModel
 
 
 def explain(
+    context: typer.Context,
     image: Annotated[Path | None, typer.Argument(help="An image.", show_default=False)] = None,
-    engine: Annotated[
-        Path | None,
-        typer.Option(
-            help="A .safetensors checkpoint (default: the newest run's, else the bundled one).",
-            show_default=False,
-        ),
-    ] = None,
+    engine: Model = None,
     label: Annotated[
         str | None,
         typer.Option(help="Class to explain (default: the predicted one).", show_default=False),
@@ -51,22 +48,26 @@ def explain(
 
     Example: `edgecat explain cat.jpg --output why.html`
     """
+    from edgecat.cli.terminal.console import note_model
     from edgecat.deepvis.probe import open_probe
     from edgecat.workflows.models import model_to_look_into
     from edgecat_runtime.errors import UserError
 
-    if (image is None) == (pets is None):
+    if image is None and pets is None:
+        context.fail("give one image, or --pets N for drawn ones: edgecat explain cat.jpg")
+    if image is not None and pets is not None:
         raise UserError("give one image, or --pets N for drawn ones: edgecat explain cat.jpg")
-    checkpoint = engine or model_to_look_into()
+    checkpoint = model_to_look_into(engine)
     probe = open_probe(checkpoint, device=device)
+    served = note_model(probe.card, checkpoint, device)
     if image is not None:
-        _explain(probe, checkpoint, image, label, output, json=json)
+        _explain(probe, served, image, label, output, json=json)
     elif pets is not None:
-        _look(probe, pets, json=json)
+        _look(probe, served, pets, json=json)
 
 
 def _explain(
-    probe: Probe, checkpoint: Path, image: Path, label: str | None, output: Path, *, json: bool
+    probe: Probe, served: ServedModel, image: Path, label: str | None, output: Path, *, json: bool
 ) -> None:
     from edgecat.cli.terminal.console import print_json, progress, say
     from edgecat.deepvis.explain import explain as explained
@@ -82,11 +83,13 @@ def _explain(
     picture = read_picture(image)
     with progress(occlusions(probe), "occluding patches") as advance:
         found = explained(probe, picture, number, on_frames=advance)
-    results = Results(checkpoint, probe.card)
+    results = Results(Path(served.file or ""), probe.card)
     written = write_explanation(found, probe.card, results, str(image), output)
     facts = _facts(found, probe.card.labels)
     if json:
-        print_json({"source": str(image), **facts, "written": [str(path) for path in written]})
+        files = [str(path) for path in written]
+        values = {"source": str(image), **facts, "written": files}
+        print_json({**values, "served_by": served.to_dict()})
         return
     answer, share = found.seen.best(probe.card.labels, 1)[0]
     say(f"{image}  {answer} {share:.1%}")
@@ -115,14 +118,14 @@ def _number(label: str, labels: tuple[str, ...]) -> int:
     return labels.index(label)
 
 
-def _look(probe: Probe, pets: int, *, json: bool) -> None:
+def _look(probe: Probe, served: ServedModel, pets: int, *, json: bool) -> None:
     from edgecat.cli.terminal.console import print_json, progress, say, table
     from edgecat.deepvis.looking import looking_at_pets
 
     with progress(pets, "explaining drawn pets") as advance:
         found = looking_at_pets(probe, pets, on_pet=advance)
     if json:
-        print_json(_measured(found))
+        print_json({**_measured(found), "served_by": served.to_dict()})
         return
     say(
         f"{found.pets} drawn pets, {found.accuracy:.1%} classified correctly; the animal covers "

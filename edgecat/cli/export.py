@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgecat.cli.options.common import Json
+from edgecat.cli.options.common import Json, ModelToo
 
 _GATE = "Precision and accuracy gate"
 _FOREIGN = "Foreign ONNX models"
@@ -18,9 +18,12 @@ def export(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="A .safetensors checkpoint or an .onnx file (default: the newest run's)."
+            help="A .safetensors checkpoint or an .onnx file (default: the newest run's, else the "
+            "bundled one).",
+            show_default=False,
         ),
     ] = None,
+    engine: ModelToo = None,
     to: Annotated[
         Literal["onnx", "trt", "trt-rtx"], typer.Option(help="Format to write.")
     ] = "onnx",
@@ -158,7 +161,7 @@ def export(
     names = read_labels(labels) if labels else None
     colours = _three(mean, "--mean"), _three(std, "--std")
     request = ExportRequest(
-        source=file or model_to_export(),
+        source=model_to_export(file or engine),
         to=to,
         precision=precision,
         output=output,

@@ -7,9 +7,19 @@ from typing import Annotated
 
 import typer
 
+from edgecat.cli.options.common import ModelToo
+
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A checkpoint or an exported model.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A checkpoint or an exported model (default: the newest run's, else the bundled "
+            "one).",
+            show_default=False,
+        ),
+    ] = None,
+    engine: ModelToo = None,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Show the model card in a file, after verifying the file against it.
@@ -17,14 +27,17 @@ def inspect(
     Example: `edgecat inspect runs/pets/vgg16.onnx`
     """
     from edgecat.cli.terminal.console import print_json, say
+    from edgecat.workflows.models import models_to_serve
     from edgecat_runtime import read_card
 
-    card = read_card(file)
+    path = models_to_serve(file or engine)[0]
+    card = read_card(path)
     if json:
         print_json(card.to_dict())
         return
     measured = f"{card.accuracy:.2%} of {card.accuracy_n}" if card.accuracy is not None else "-"
     rows = {
+        "file": str(path),
         "architecture": f"{card.architecture} ({card.head or 'head as published'}"
         f"{', batch norm' if card.batch_norm else ''}"
         f"{'' if card.activation == 'relu' else f', {card.activation}'})",

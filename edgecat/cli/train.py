@@ -120,11 +120,9 @@ def _new_run(
 
 def _checked_data(context: typer.Context, data: list[Path] | None) -> tuple[str, ...]:
     """The paths as text, from the command line or else from the configuration file."""
-    from edgecat_runtime.errors import UserError
-
     data = data or (context.default_map or {}).get("data")  # Click before 8.3 leaves it out
     if not data:
-        raise UserError(
+        context.fail(
             "no images given. Give folders of class folders or .tar files: edgecat train photos/"
         )
     return tuple(map(str, data))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options.common import Json
+from edgecat.cli.options.common import Json, ModelToo
 
 if TYPE_CHECKING:
     from edgecat.workflows.verify import Verification
@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 
 def verify(
     model: Annotated[
-        list[Path], typer.Argument(help="Models to compare; the first is the reference.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Models to compare; the first is the reference (default: the newest run's, else "
+            "every form of the bundled one).",
+            show_default=False,
+        ),
+    ] = None,
+    engine: ModelToo = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -51,8 +57,9 @@ def verify(
     from edgecat.workflows import verify as workflow
     from edgecat_runtime.errors import GateError
 
+    models = [*([] if engine is None else [engine]), *(model or ())]
     found = workflow.verify(
-        *model, data=data, limit=limit, backends=backend or (), layers=layers, reporter=TERMINAL
+        *models, data=data, limit=limit, backends=backend or (), layers=layers, reporter=TERMINAL
     )
     print_json(found.to_dict()) if json else _show(found)
     if report is not None:
@@ -60,12 +67,12 @@ def verify(
     if not found:
         raise GateError(
             "the models do not give the same predictions; see the failed pairs above"
-            + ("" if layers else _advice(model))
+            + ("" if layers else _advice(found))
         )
 
 
-def _advice(models: list[Path]) -> str:
-    if len(models) > 1:
+def _advice(found: Verification) -> str:
+    if any(pair.reference != "golden" for pair in found.pairs):
         return ". Add --layers to see where they diverge"
     return (
         ". Put the checkpoint or ONNX file it was made from first, and add --layers to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,10 +19,11 @@ from edgecat.report.page import data_url, table
 from edgecat.workflows.inputs import StrPath, names_missing_packages, one_path
 from edgecat.workflows.models import models_to_serve
 from edgecat.workflows.reporter import SILENT, Reporter
+from edgecat.workflows.served import ServedModel
 from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, decode_picture, read_picture
 from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.opencv import cv2_module
@@ -30,6 +32,7 @@ Frame = NDArray[np.uint8]
 ImageSource = StrPath | Frame
 """A file, a folder, or an array: uint8 (h, w, 3) BGR, or (n, h, w, 3) for several."""
 
+STANDARD_INPUT = Path("-")
 _SHOWN = 24  # rows of a notebook's table
 _THUMBNAIL = 72  # pixels
 
@@ -41,6 +44,7 @@ class ImagePrediction:
     Attributes:
         source: the file, or `array N` for the N-th array given, from 0.
         prediction: of the image.
+        served_by: which model answered.
 
     Example:
         >>> from edgecat import Prediction
@@ -51,6 +55,7 @@ class ImagePrediction:
 
     source: str
     prediction: Prediction
+    served_by: ServedModel | None = None
 
     @property
     def label(self) -> str | None:
@@ -67,14 +72,20 @@ class ImagePrediction:
         """One per class; they sum to 1."""
         return self.prediction.probabilities
 
-    def to_dict(self) -> dict[str, Any]:
-        """The values for `--json`."""
-        return {
+    def best(self, count: int) -> dict[str, float]:
+        """The `count` most probable classes and their probabilities, the first one first."""
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
+        return dict(ranked[:count])
+
+    def to_dict(self, top: int | None = None) -> dict[str, Any]:
+        """The values for `--json`; of the probabilities the `top` highest, None for all."""
+        values = {
             "source": self.source,
             "label": self.prediction.displayed,
             "confidence": self.confidence,
-            "probabilities": self.probabilities,
+            "probabilities": self.probabilities if top is None else self.best(top),
         }
+        return values | ({"served_by": self.served_by.to_dict()} if self.served_by else {})
 
     def __str__(self) -> str:
         return f"{self.source}  {self.prediction}"
@@ -114,9 +125,9 @@ class Predictions(Sequence[ImagePrediction]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def to_dict(self) -> list[dict[str, Any]]:
-        """The values for `--json`: one dictionary per image."""
-        return [item.to_dict() for item in self.items]
+    def to_dict(self, top: int | None = None) -> list[dict[str, Any]]:
+        """The values for `--json`: one dictionary per image, as `ImagePrediction.to_dict`."""
+        return [item.to_dict(top) for item in self.items]
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.items))
@@ -125,7 +136,8 @@ class Predictions(Sequence[ImagePrediction]):
         counts = Counter(item.prediction.displayed for item in self.items).most_common()
         said = ", ".join(f"{count} {label}" for label, count in counts)
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"{type(self).__name__}({len(self)} images: {said}{skipped})"
+        images = "1 image" if len(self) == 1 else f"{len(self)} images"
+        return f"{type(self).__name__}({images}: {said}{skipped})"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -152,11 +164,11 @@ def classify(
     """Classify images.
 
     Args:
-        images: a file, a folder (searched recursively), an array uint8 (h, w, 3) BGR or
-            (n, h, w, 3), or a list of any of these.
+        images: a file, a folder (searched recursively), `-` for an image on standard input, an
+            array uint8 (h, w, 3) BGR or (n, h, w, 3), or a list of any of these.
         model: a checkpoint, an exported model, an `ExportResult` or `TrainResult`, or an open
-            `Classifier`, which stays open. None: the newest run under `runs/`, else the model that
-            ships with edgecat.
+            `Classifier`, which stays open, or `shipped`, the model that ships with edgecat. None:
+            the newest run under `runs/`, else `shipped`.
         backend: as `Classifier.open` takes it; ignored with an open classifier, as are `device`,
             `labels`, `rebuild` and `verbose`.
         device: as `Classifier.open` takes it.
@@ -197,16 +209,17 @@ def classify(
         verbose=verbose,
         reporter=reporter,
     ) as classifier:
+        served = ServedModel.of_classifier(classifier)
         for name, source in sources:
             try:
-                frame = source if isinstance(source, np.ndarray) else read_picture(source)
+                frame = source if isinstance(source, np.ndarray) else _read(source)
             except PictureError as error:
                 if len(sources) == 1:
                     raise
                 reporter.warn(f"skipped: {error}")
                 failed.append(error)
                 continue
-            items.append(ImagePrediction(name, classifier.classify(frame)))
+            items.append(ImagePrediction(name, classifier.classify(frame), served))
             on_result(items[-1])
         if not items:
             raise PictureError(
@@ -222,8 +235,7 @@ def _opened(
 ) -> AbstractContextManager[Classifier]:
     if isinstance(model, Classifier):
         return nullcontext(model)
-    models = models_to_serve() if model is None else one_path(model)
-    return open_classifier(models, backend, **options)
+    return open_classifier(models_to_serve(model), backend, **options)
 
 
 def _sources(
@@ -250,6 +262,17 @@ def _sources(
                 f"got {type(image).__name__} as an image; expected a path or an array uint8 "
                 "(h, w, 3) BGR"
             )
+
+
+def _read(path: Path) -> Frame:
+    if path != STANDARD_INPUT:
+        return read_picture(path)
+    if sys.stdin.isatty():
+        raise UserError(
+            "- reads an image from standard input, which is the terminal. Redirect a file or a "
+            "program's output to it: edgecat classify - < cat.jpg"
+        )
+    return decode_picture(sys.stdin.buffer.read(), "standard input")
 
 
 def _named(images: ImageSource | Sequence[ImageSource]) -> str:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgecat.data.folder import PictureSet, scan
 from edgecat.evaluation.answers import Answers, answers_to
+from edgecat.pretrained import shipped
 from edgecat.report.page import table
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
+from edgecat.workflows.models import model_to_look_into, models_to_serve
 from edgecat.workflows.reporter import SILENT, Reporter, warn_skipped
+from edgecat.workflows.served import ServedModel
 from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
@@ -75,11 +78,12 @@ class EvaluationResult:
     """A model's predictions on labelled images.
 
     Attributes:
-        model: the path as given.
+        model: the path of the file.
         backend: the backend used.
         answers: predictions for every image that could be decoded.
         skipped: a message for each file that is not an image or could not be decoded.
         page: the report, if requested.
+        served_by: the model's file, size, accuracy and backend.
 
     Example:
         >>> result = evaluate("vgg16.onnx", "photos/")  # doctest: +SKIP
@@ -92,6 +96,7 @@ class EvaluationResult:
     answers: Answers
     skipped: tuple[str, ...]
     page: Page | None = None
+    served_by: ServedModel | None = None
 
     @property
     def accuracy(self) -> float:
@@ -116,6 +121,8 @@ class EvaluationResult:
     def to_dict(self) -> dict[str, Any]:
         """The output for `--json`."""
         figures = {"model": self.model, "backend": self.backend, **self.answers.to_dict()}
+        if self.served_by is not None:
+            figures["served_by"] = self.served_by.to_dict()
         if self.page is not None:
             figures |= {
                 "robustness": [asdict(row) for row in self.page.hardships],
@@ -127,7 +134,7 @@ class EvaluationResult:
 
 @names_missing_packages
 def calibrate(
-    checkpoint: StrPath,
+    checkpoint: StrPath | None,
     data: Paths,
     *,
     output: StrPath | None = None,
@@ -136,7 +143,8 @@ def calibrate(
     """Fit a checkpoint's temperature, and the energy limit above which it answers unsure.
 
     Args:
-        checkpoint: to calibrate, as a path or a `TrainResult`.
+        checkpoint: to calibrate, as a path or a `TrainResult`. None: the newest run's, else the
+            bundled one, which needs an `output`, as does `shipped`.
         data: photographs, or a training run's folder for its own.
         output: the file to write; None: the checkpoint itself.
         reporter: receives progress and warnings; silent by default.
@@ -151,7 +159,7 @@ def calibrate(
     """
     from edgecat.evaluation import calibration
 
-    checkpoint, data = one_path(checkpoint), many_paths(data)
+    checkpoint, data = model_to_look_into(checkpoint), many_paths(data)
     output = None if output is None else one_path(output)
     if checkpoint.suffix != ".safetensors":
         read_card(checkpoint)
@@ -159,6 +167,8 @@ def calibrate(
             f"--calibrate writes to a checkpoint; {checkpoint} is already exported. Calibrate "
             "its .safetensors file and export it again"
         )
+    if output is None and shipped(checkpoint):
+        raise UserError("the shipped model is never overwritten. Add --output FILE.safetensors")
     labels = read_card(checkpoint).labels
     fitting, validation = calibration.photographs_to_calibrate(data, labels)
     total = calibration.frames_to_see(fitting, validation)
@@ -176,7 +186,7 @@ def calibrate(
 
 @names_missing_packages
 def evaluate(
-    model: StrPath,
+    model: StrPath | None,
     data: Paths,
     *,
     backend: str = "auto",
@@ -188,7 +198,8 @@ def evaluate(
     """Evaluate a model on labelled images.
 
     Args:
-        model: a checkpoint, an exported model, a `TrainResult` or an `ExportResult`.
+        model: a checkpoint, an exported model, a `TrainResult` or an `ExportResult`, or `shipped`
+            for the bundled model. None: the newest run under `runs/`, else the bundled model.
         data: folders of class folders, or tars; where there is a test part, only that counts.
         backend: as `Classifier.open` takes it.
         threads: CPU threads; None: the backend's default.
@@ -208,8 +219,10 @@ def evaluate(
         >>> evaluate("vgg16.onnx", "photos/")  # doctest: +SKIP
         EvaluationResult(97.20% of 2,500 images, vgg16.onnx on onnxruntime)
     """
-    model, data = one_path(model), many_paths(data)
-    opened = open_classifier(model, backend, threads=threads, verbose=verbose, reporter=reporter)
+    data = many_paths(data)
+    opened = open_classifier(
+        models_to_serve(model), backend, threads=threads, verbose=verbose, reporter=reporter
+    )
     with opened as classifier:
         pictures = scan(data, labels=classifier.labels).judged()
         card = classifier.card
@@ -223,7 +236,10 @@ def evaluate(
                 on_batch=advance,
             )
         skipped = (*pictures.skipped, *answers.skipped)
-        found = EvaluationResult(str(model), classifier.backend, answers, skipped)
+        served = ServedModel.of_classifier(classifier)
+        found = EvaluationResult(
+            served.file or "", served.backend, answers, skipped, served_by=served
+        )
         if page is not None:
             found = replace(
                 found, page=_page(one_path(page), classifier, found, pictures, reporter)

@@ -261,7 +261,7 @@ def export(
 
     Args:
         model: a checkpoint, a `TrainResult`, or an `.onnx` file, edgecat's or foreign. None: the
-            newest run under `runs/`, else the model that ships with edgecat.
+            newest run under `runs/`, else the model that ships with edgecat, as for `shipped`.
         to: `onnx`, `trt` (TensorRT) or `trt-rtx` (TensorRT-RTX).
         precision: `fp32`, `fp16` or `int8`; None for the model's own.
         calibrate: photographs on which int8's ranges are measured: folders or tars.
@@ -288,7 +288,7 @@ def export(
         (0.998, ())
     """
     request = ExportRequest(
-        source=model_to_export() if model is None else one_path(model),
+        source=model_to_export(model),
         to=to,
         precision=precision,
         output=None if output is None else one_path(output),

@@ -22,6 +22,7 @@ from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 
 CALIBRATED = 256
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".torchscript", ".pt2")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard, t
         _check_not(described, path)
         model, card = load_checkpoint(path)
         return onnx_from_model(model, card), card_for_onnx(card), ()
+    if path.suffix in TORCH_SUFFIXES:
+        raise UserError(
+            f"{path} is a torch file, which cannot be exported: it has no card and may contain "
+            "code. Build the module, load its weights and call export_onnx(module, card, "
+            "'model.onnx') of edgecat_export.graph (see samples/own_module.py), or write it with "
+            "torch.onnx.export and describe that file: edgecat export model.onnx --labels FILE"
+        )
     if path.suffix != ".onnx":
         raise UserError(f"{path} cannot be exported; expected a .safetensors or .onnx file")
     if described.labels is None:

@@ -1,33 +1,65 @@
-"""The default model of a command."""
+"""The default model of a command, and the name of the bundled one."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
+from edgecat.workflows.inputs import StrPath, one_path
 from edgecat.workflows.labels import read_labels as read_labels
 from edgecat_runtime.errors import BackendMissing
 
 SHIPPED = (INT8, FP16)
 """The precisions of the bundled model, in order of preference."""
 
+SHIPPED_NAME = "shipped"
+"""Stands for the bundled model wherever a model is taken; `./shipped` is a file of that name."""
 
-def models_to_serve() -> tuple[Path, ...]:
-    """The newest run's model, otherwise all versions of the bundled one, to choose the fastest."""
+
+def models_to_serve(model: StrPath | None = None) -> tuple[Path, ...]:
+    """The files to choose the fastest of.
+
+    Args:
+        model: a model; `shipped` for all versions of the bundled one; None: the newest run's,
+            otherwise the bundled one.
+    """
+    if model is not None:
+        return SHIPPED if _shipped(model) else (one_path(model),)
     newest = newest_model((".onnx", ".safetensors"))
     return (newest,) if newest else SHIPPED
 
 
-def model_to_export() -> Path:
+def model_to_export(model: StrPath | None = None) -> Path:
     """The newest run's checkpoint, otherwise the bundled one; without torch, its fp16 ONNX file."""
     shipped = CHECKPOINT if find_spec("torch") else FP16
+    if model is not None:
+        return shipped if _shipped(model) else one_path(model)
     return newest_model((".safetensors", ".onnx")) or shipped
 
 
-def model_to_look_into() -> Path:
+def model_to_look_into(model: StrPath | None = None) -> Path:
     """The newest run's checkpoint, otherwise the bundled one: exported models have no layers."""
+    if model is not None:
+        return CHECKPOINT if _shipped(model) else one_path(model)
     return newest_model((".safetensors",)) or CHECKPOINT
+
+
+def models_to_verify(models: Sequence[StrPath] = ()) -> tuple[Path, ...]:
+    """The models to compare, the reference first.
+
+    The bundled model alone stands for all of its versions, its most precise one first; among
+    others, it stands for that one.
+    """
+    if (len(models) == 1 and _shipped(models[0])) or (not models and models_to_serve() == SHIPPED):
+        return tuple(dict.fromkeys((model_to_export(SHIPPED_NAME), FP16, INT8)))
+    return tuple(map(model_to_export, models)) or models_to_serve()
+
+
+def _shipped(model: StrPath) -> bool:
+    return isinstance(model, str | os.PathLike) and os.fspath(model) == SHIPPED_NAME
 
 
 def newest_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path | None:

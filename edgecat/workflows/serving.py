@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgecat.workflows.models import read_labels, register_torch
 from edgecat.workflows.reporter import SILENT, Advance, Reporter
+from edgecat.workflows.served import ServedModel
 
 if TYPE_CHECKING:
     from edgecat_runtime import Classifier
@@ -45,7 +46,7 @@ def open_classifier(
             next to it.
         verbose: report the choice and its reasons.
         quiet: report only rebuilds; for reopening the model.
-        reporter: receives the progress, rebuilds and the choice.
+        reporter: receives the progress, rebuilds and the choice, and a note of which model answers.
 
     Raises:
         EdgecatError: as `Classifier.open_fastest`, `read_labels` and `rebuild_engine`.
@@ -79,6 +80,7 @@ def open_classifier(
             rebuild_engine(paths[0], options=EngineOptions(gpu=gpu_number(device)))
             classifier = opened(told=told)
     if not quiet:
+        reporter.note(f"model: {ServedModel.of_classifier(classifier)}")
         _tell(classifier, paths, reporter, verbose=verbose)
     return classifier
 

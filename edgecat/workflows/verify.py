@@ -12,13 +12,13 @@ from edgecat.report.page import table
 from edgecat.report.parity import Entry, Source, write_report
 from edgecat.workflows.comparison import Compared, against_first, against_golden
 from edgecat.workflows.drift import find_drifts
-from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
+from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages
+from edgecat.workflows.models import models_to_verify
 from edgecat.workflows.places import check_backends
 from edgecat.workflows.reporter import SILENT, Reporter
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.parity.layers import Drift
 from edgecat_runtime import read_card
-from edgecat_runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def verify(
 
     Args:
         models: checkpoints, exported models, or results that stand for them; the first is the
-            reference.
+            reference. `shipped` is the bundled model, in all of its forms if it is given alone.
+            Without any, the newest run's model, else the bundled one.
         data: photographs, folders or tars, of which the test part alone counts where there is one;
             None for the golden frames.
         limit: at most so many photographs, evenly spread; 0 for all.
@@ -156,11 +157,8 @@ def verify(
         Verification(passed: 3 of 3 pairs)
         >>> report.write_page("verify.html")  # doctest: +SKIP
     """
-    if not models:
-        raise UserError("no models were given; expected one or more, the reference first")
-    paths = tuple(map(one_path, models))
     return _verified(
-        paths,
+        models_to_verify(models),
         data=None if data is None else many_paths(data),
         limit=limit,
         backends=backends,

@@ -108,7 +108,7 @@ SENTENCES = [
     ("classify empty --engine good.onnx", 1, r"empty contains no images; expected .* Check"),
     ("classify text.jpg", 1, r"cannot decode text\.jpg"),
     ("classify text.jpg --engine text.onnx", 1, r"text\.onnx is not an ONNX model"),
-    ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. Use a"),
+    ("classify text.jpg --engine bare.onnx", 1, r"bare\.onnx has no model card\. .*--labels"),
     (
         "classify text.jpg --engine half.onnx",
         1,

@@ -158,7 +158,6 @@ def test_a_network_without_a_dense_end_is_refused(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("CHECKPOINT",), "no images given"),
         (("CHECKPOINT", "--calibrate", "ALBUM"), "6 photographs are left to fit the energy limit"),
         (("EXPORTED", "--calibrate", "ALBUM"), "is already exported. Calibrate its .safetensors"),
         (("CHECKPOINT", "--calibrate", "missing"), "missing does not exist"),

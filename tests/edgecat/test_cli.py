@@ -18,7 +18,7 @@ from edgecat_runtime import read_card
 
 COMMANDS = (
     *("demo", "train", "evaluate", "export", "verify", "benchmark"),
-    *("classify", "camera", "inspect", "doctor", "study"),
+    *("classify", "camera", "inspect", "doctor", "study", "models"),
 )
 PAIR_KEYS = [
     *("reference", "candidate", "backend", "precision"),
@@ -120,7 +120,8 @@ def test_classify_reads_pictures_and_folders(cli: Cli, exported: Path, album: Pa
     ran = cli("classify", picture, album / "dog", "--engine", exported, "--json")
     answer = json.loads(ran.out)
     assert (ran.code, len(answer)) == (0, 7)
-    assert list(answer[0]) == ["source", "label", "confidence", "probabilities"]
+    keys = ["source", "label", "confidence", "probabilities", "served_by"]
+    assert list(answer[0]) == keys
     assert answer[0]["source"] == str(picture)
     assert answer[0]["probabilities"][answer[0]["label"]] == answer[0]["confidence"]
     assert str(picture) in cli("classify", picture, "--engine", exported).out

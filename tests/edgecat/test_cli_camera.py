@@ -24,7 +24,16 @@ from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.errors import DeviceError
 
 Cli = Callable[..., Any]
-FIGURES = ["frames", "seconds", "fps", "dropped", "stages_ms", "frame_age_ms", "losses"]
+FIGURES = [
+    "frames",
+    "seconds",
+    "fps",
+    "dropped",
+    "stages_ms",
+    "frame_age_ms",
+    "losses",
+    "served_by",
+]
 STAGES = ["capture", "wait", "preprocess", "infer", "output"]
 
 
@@ -237,6 +246,55 @@ def test_the_source_is_not_overwritten(cli: Cli, tiny_onnx: Path, clip: Path, ot
     ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless", other, clip)
     assert (ran.code, clip.read_bytes() == before) == (1, True)
     assert "would be overwritten" in ran.err
+
+
+def test_the_paths_really_written_are_compared(
+    cli: Cli, tiny_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    second = tmp_path / "clip-1.mkv"
+    second.write_bytes(clip.read_bytes())
+    sources = ("--source", clip, "--source", second, "--engine", tiny_onnx, "--headless")
+    ran = cli("camera", *sources, "--output", tmp_path / "clip.mkv", "--overwrite")
+    assert (ran.code, "clip-1.mkv is given twice" in ran.err) == (1, True), ran.err
+    assert second.read_bytes() == clip.read_bytes()
+
+
+def test_a_recording_takes_a_free_name_unless_overwriting(
+    cli: Cli, tiny_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "{index}.mkv"
+    output.with_name("0.mkv").write_bytes(b"older")
+    words = ("camera", "--source", clip, "--engine", tiny_onnx, "--headless", "--output", output)
+    ran = cli(*words)
+    first, free = tmp_path / "0.mkv", tmp_path / "0-1.mkv"
+    assert ran.err == f"recording to {free}: {first} exists. --overwrite replaces it\n"
+    assert (first.read_bytes(), _count(free)) == (b"older", 30)
+    assert cli(*words, "--overwrite").err == ""
+    assert _count(first) == 30
+
+
+def test_every_frame_has_a_prediction(
+    cli: Cli, tiny_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "frames.jsonl"
+    words = ("camera", "--source", clip, "--engine", tiny_onnx, "--headless", "--no-smooth")
+    ran = cli(*words, "--predictions", path, "--json")
+    assert json.loads(ran.out)["served_by"]["file"] == str(tiny_onnx)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(30))
+    assert list(lines[0])[:7] == [
+        *("time", "source", "camera", "frame", "label", "confidence", "raw")
+    ]
+    with Classifier.open(tiny_onnx) as classifier:
+        labels = [classifier.classify(_striped(index)).label for index in range(30)]
+    assert [line["label"] for line in lines] == labels
+    ran = cli(*words, "--predictions", path, "--events", path)
+    assert (ran.code, "given twice" in ran.err) == (1, True)
+
+
+def test_one_frame_is_one_frame(cli: Cli, tiny_onnx: Path, clip: Path) -> None:
+    ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless", "--max-frames", "1")
+    assert ran.out.startswith("1 frame in ")
 
 
 class Vanishing(Source):

@@ -148,6 +148,7 @@ def test_a_checkpoint_goes_to_fp16_in_one_step(cli: Cli, checkpoint: Path, tmp_p
         ("net.onnx --precision fp16 --size 32", "describe a foreign"),
         ("net.onnx --to trt-rtx --output net.trt", r"does not end in \.rtx"),
         ("net.onnx --to trt-rtx --batch 8", "--batch 8; expected minimum"),
+        ("net.pt", r"net\.pt is a torch file, .*export_onnx"),
         ("net.trt", r"net\.trt cannot be exported|does not exist"),
         ("foreign.onnx --precision fp16", "has no model card. Describe it: --labels FILE"),
         ("foreign.onnx --labels labels.txt --mean 1 --std 1,1,1", "--mean 1; expected three"),

@@ -86,7 +86,6 @@ def test_a_signal_saves_and_names_the_way_on(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "no images given"),
         (["missing"], "missing does not exist"),
         (["ALBUM", "--arch", "vgg99"], "unknown architecture 'vgg99'; expected one of alexnet"),
         (["ALBUM", "--size", "16"], "--size is 16; expected 32 to 1024"),

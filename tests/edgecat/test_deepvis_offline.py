@@ -299,7 +299,6 @@ def test_bad_requests_are_sentences(
     cut = tmp_path / "cut.png"
     cut.write_bytes(good.read_bytes()[:300])
     table = [
-        (("explain",), "give one image, or --pets"),
         (("explain", good, "--pets", 2), "give one image, or --pets"),
         (("explain", cut, "--engine", own), "is truncated"),
         (("explain", album, "--engine", own), "is a folder; expected one image"),

@@ -104,6 +104,29 @@ def test_what_is_exported_proves_itself(build: Callable[..., Built], tmp_path: P
     Classifier.open(tmp_path / "vgg16.onnx").close()
 
 
+def test_golden_logits_that_a_card_lacks_are_computed(tmp_path: Path) -> None:
+    from edgecat_runtime.model.artifact import read_card
+    from edgecat_runtime.model.card import ModelCard
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.Dropout(), torch.nn.Flatten(), torch.nn.LazyLinear(2)
+    ).train()
+    model(torch.zeros(1, 3, 32, 32))
+    card = ModelCard("own", labels=("cat", "dog"), height=32, width=32)
+    pairs = export_onnx(model, card, tmp_path / "own.onnx")
+    assert pairs
+    assert all(pair.passed for pair in pairs)
+    written = read_card(tmp_path / "own.onnx")
+    assert len(written.golden) == 4
+    assert written.preprocess_golden
+    assert model.training
+    wrong = ModelCard("own", labels=("cat", "dog", "cow"), height=32, width=32)
+    with pytest.raises(UserError, match=r"\(4, 2\) for 4 images; expected \(4, 3\)"):
+        export_onnx(model, wrong, tmp_path / "wrong.onnx")
+    assert not (tmp_path / "wrong.onnx").exists()
+
+
 def test_what_answers_differently_is_not_written(
     build: Callable[..., Built], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecat.cli.options.common import Json, Verbose
+from edgecat.cli.options.common import MODEL_NAMES, Json, Verbose
 
 if TYPE_CHECKING:
     from edgecat.curation.checks import Judge
@@ -28,6 +28,7 @@ def check(
     model: Annotated[
         Path | None,
         typer.Option(
+            *MODEL_NAMES,
             help="Model that checks the labels (default: the newest run's, else the bundled one, "
             "if its classes match).",
             show_default=False,
@@ -85,7 +86,7 @@ def _judge(
 
     try:
         model = stack.enter_context(
-            open_classifier(path or models_to_serve(), verbose=verbose, reporter=TERMINAL)
+            open_classifier(models_to_serve(path), verbose=verbose, reporter=TERMINAL)
         )
         if unknown := sorted(set(pictures.labels) - set(model.labels)):
             raise UserError(

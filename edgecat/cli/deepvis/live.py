@@ -65,13 +65,15 @@ def live(
         has_window = _window_wanted(headless=headless, web=web)
 
         import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
+        from edgecat.cli.terminal.console import note_model
         from edgecat.deepvis.live.session import open_live
         from edgecat.deepvis.probe import open_probe
         from edgecat.deepvis.results import Results
         from edgecat.workflows.models import model_to_look_into
 
-        checkpoint = engine or model_to_look_into()
+        checkpoint = model_to_look_into(engine)
         probe = open_probe(checkpoint, device=device)
+        note_model(probe.card, checkpoint, device)
         results = Results(checkpoint, probe.card)
         page = camera_web.web_page(web, web_control, [text], None)
         with open_live(

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from edgecat.cli.options.common import MODEL_NAMES
+
 Model = Annotated[
     Path | None,
     typer.Option(
-        "--engine",
-        help="A .safetensors checkpoint (default: the newest run's, else the bundled one).",
+        *MODEL_NAMES,
+        help="A .safetensors checkpoint, or `shipped` (default: the newest run's, else the bundled "
+        "one).",
         show_default=False,
     ),
 ]

@@ -55,7 +55,7 @@ def synthesise(
 
     Example: `edgecat deepvis synthesise --layers classifier.1 --layers features.42 --units 0-15`
     """
-    from edgecat.cli.terminal.console import progress, say
+    from edgecat.cli.terminal.console import note_model, progress, say
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, chosen_units
     from edgecat.deepvis.synthesise import STYLES, Synthesis, synthesise_all
@@ -75,8 +75,9 @@ def synthesise(
         small_norm=small_norm,
         small_contribution=small_contribution,
     )
-    checkpoint = engine or model_to_look_into()
+    checkpoint = model_to_look_into(engine)
     probe = open_probe(checkpoint, device=device)
+    note_model(probe.card, checkpoint, device)
     # The last layers first: they are the most informative.
     chosen = chosen_units(units, probe.chosen(layers)[::-1])
     results = Results(checkpoint, probe.card)

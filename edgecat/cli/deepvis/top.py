@@ -27,7 +27,7 @@ def top(
 
     Example: `edgecat deepvis top photos/ --layers 'features.3*'`
     """
-    from edgecat.cli.terminal.console import TERMINAL, progress, say, warn
+    from edgecat.cli.terminal.console import TERMINAL, note_model, progress, say, warn
     from edgecat.data.folder import scan
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, chosen_units
@@ -35,8 +35,9 @@ def top(
     from edgecat.workflows.models import model_to_look_into
     from edgecat.workflows.reporter import warn_skipped
 
-    checkpoint = engine or model_to_look_into()
+    checkpoint = model_to_look_into(engine)
     probe = open_probe(checkpoint, device=device)
+    note_model(probe.card, checkpoint, device)
     chosen = tuple(chosen_units(units, probe.chosen(layers)))
     pictures = scan(data)
     for sentence in pictures.skipped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,26 @@ Output = Annotated[
     Path | None,
     typer.Option(
         help="Record a video with the overlay. A .mkv stays playable even if edgecat is killed; "
-        ".avi, .mp4, .mov and .webm work too.",
+        ".avi, .mp4, .mov and .webm work too. {time} and {index} in the name become the time and "
+        "the number of the source; where the file exists, a free name is taken.",
+        rich_help_panel=OUTPUTS,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Let --output replace an existing file.",
+        rich_help_panel=OUTPUTS,
+    ),
+]
+PredictionsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Append a JSON line to this file for every classified frame; - is standard output, as "
+        "for --events.",
+        show_default=False,
         rich_help_panel=OUTPUTS,
     ),
 ]
@@ -118,15 +138,28 @@ def thresholds(enter: float | None, leave: float | None, *, smooth: bool | None)
 def sinks(
     cameras: Sequence[Camera],
     *,
-    output: Path | None,
-    events: Path | None,
+    recorded: Sequence[Path],
+    overwrite: bool,
+    lines: tuple[Path | None, Path | None],
     snapshots: Path | None,
     snapshot_limit: int,
     mqtt: str | None,
     others: Sequence[str],
     window: bool,
 ) -> list[Sink]:
-    """Open the requested outputs; raises UserError if one cannot be opened."""
+    """Open the requested outputs; raises UserError if one cannot be opened.
+
+    Args:
+        cameras: in the order of the sources.
+        recorded: a video file per camera, or none at all.
+        overwrite: whether these may replace existing files.
+        lines: the files of events and of predictions.
+        snapshots: folder for them.
+        snapshot_limit: number of snapshots to keep.
+        mqtt: address of the broker.
+        others: outputs by their names.
+        window: whether to open windows.
+    """
     from edgecat.cli.terminal.console import warn
     from edgecat_runtime.outputs.systemd import Systemd
     from edgecat_runtime.system.display import why_no_window
@@ -139,10 +172,15 @@ def sinks(
         from edgecat_runtime.outputs.mqtt import Mqtt
 
         opened.append(Mqtt(mqtt))
+    events, predictions = lines
     if events is not None:
         from edgecat_runtime.outputs.events import Events
 
         opened.append(Events(events))
+    if predictions is not None:
+        from edgecat_runtime.outputs.predictions import Predictions
+
+        opened.append(Predictions(predictions))
     if snapshots is not None:
         from edgecat_runtime.outputs.snapshots import Snapshots
 
@@ -151,29 +189,52 @@ def sinks(
         from edgecat_runtime.outputs.opening import open_output
 
         opened += map(open_output, others)
-    for number, frames in enumerate(cameras):
-        for sink in _pictures(frames, output and _numbered(output, number, cameras), window=window):
-            sink.only_camera = number
-            opened.append(sink)
+    opened += _recorders(cameras, recorded, overwrite=overwrite)
+    opened += _windows(cameras) if window else ()
     return opened
 
 
-def _pictures(frames: Camera, output: Path | None, *, window: bool) -> Iterator[Sink]:
-    """Yield the sinks that show one camera's images: each camera has its own file and window."""
+def _recorders(
+    cameras: Sequence[Camera], named: Sequence[Path], *, overwrite: bool
+) -> Iterator[Sink]:
+    """Open a recorder per camera; a file with another name than the expected one is reported."""
+    from edgecat.cli.terminal.console import warn
     from edgecat_runtime.outputs.recorder import Recorder
+
+    for number, (frames, path) in enumerate(zip(cameras, named, strict=False)):
+        recorder = Recorder(path, fps=frames.fps, overwrite=overwrite)
+        if recorder.path != path:
+            warn(f"recording to {recorder.path}: {path} exists. --overwrite replaces it")
+        recorder.only_camera = number
+        yield recorder
+
+
+def _windows(cameras: Sequence[Camera]) -> Iterator[Sink]:
     from edgecat_runtime.outputs.window import Window
 
-    if output is not None:
-        yield Recorder(output, fps=frames.fps)
-    if window:
-        yield Window(f"edgecat: {frames.source.name}")
+    for number, frames in enumerate(cameras):
+        window = Window(f"edgecat: {frames.source.name}")
+        window.only_camera = number
+        yield window
 
 
-def _numbered(output: Path, number: int, cameras: Sequence[Camera]) -> Path:
-    """Return the file for one of several cameras: clip-0.mkv, clip-1.mkv, ..."""
-    if len(cameras) == 1:
-        return output
-    return output.with_name(f"{output.stem}-{number}{output.suffix}")
+def recordings(output: Path | None, count: int) -> tuple[Path, ...]:
+    """The files to record to, one for each camera.
+
+    Args:
+        output: as given: `{time}` is the local time, `{index}` the camera's number. Without it, the
+            files of several cameras are clip-0.mkv, clip-1.mkv, ...
+        count: number of cameras.
+    """
+    if output is None:
+        return ()
+    text = str(output).replace("{time}", time.strftime("%Y%m%d-%H%M%S"))
+    if "{index}" in text:
+        return tuple(Path(text.replace("{index}", str(number))) for number in range(count))
+    path = Path(text)
+    if count == 1:
+        return (path,)
+    return tuple(path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(count))
 
 
 def refuse_overwriting(texts: Sequence[str], *outputs: Path | None) -> None:

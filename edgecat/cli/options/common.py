@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 MODEL = "Model"
+MODEL_NAMES = ("--model", "--engine")
 
 
 def _log(context: typer.Context, verbose: bool) -> bool:
@@ -23,10 +25,19 @@ def _log(context: typer.Context, verbose: bool) -> bool:
 Engine = Annotated[
     Path | None,
     typer.Option(
-        help="Model to serve (default: the newest run's, else the bundled one, in the form that is "
-        "fastest here).",
+        *MODEL_NAMES,
+        help="Model to serve; `shipped` is the bundled one (default: the newest run's, else the "
+        "bundled one, in the form that is fastest here).",
         show_default=False,
         rich_help_panel=MODEL,
+    ),
+]
+ModelToo = Annotated[
+    Path | None,
+    typer.Option(
+        *MODEL_NAMES,
+        help="The model, if it is not given as an argument; `shipped` is the bundled one.",
+        show_default=False,
     ),
 ]
 Backend = Annotated[
@@ -73,3 +84,23 @@ Verbose = Annotated[
         "was chosen.",
     ),
 ]
+
+
+def split_model(
+    paths: Sequence[Path] | None, engine: Path | None
+) -> tuple[Path | None, list[Path]]:
+    """Split `[MODEL] DATA...` into the model, None if it is left out, and the images.
+
+    Folders and .tar files hold images; whatever else comes first is the model, unless `--model`
+    names it.
+    """
+    from edgecat.workflows.models import SHIPPED_NAME
+
+    given = list(paths or ())
+    if engine is not None or not given:
+        return engine, given
+    first = given[0]
+    holds_images = first.is_dir() or first.suffix.lower() in ("", ".tar")
+    if holds_images and str(first) != SHIPPED_NAME:
+        return None, given
+    return first, given[1:]

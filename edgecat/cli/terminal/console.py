@@ -7,9 +7,14 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgecat.workflows.reporter import Advance
+
+if TYPE_CHECKING:
+    from edgecat.workflows.served import ServedModel
+    from edgecat_runtime.model.card import ModelCard
 
 
 @contextmanager
@@ -79,6 +84,15 @@ class Terminal:
 TERMINAL = Terminal()
 
 
+def note_model(card: ModelCard, path: Path, device: str) -> ServedModel:
+    """Note which checkpoint is looked into, if a person is watching, and return its facts."""
+    from edgecat.workflows.served import ServedModel
+
+    served = ServedModel.of(card, path, "torch", device)
+    TERMINAL.note(f"model: {served}")
+    return served
+
+
 def print_json(value: Any) -> None:
     """Print `value` as the only thing on standard output."""
     say(json_text(value))
@@ -88,6 +102,12 @@ def json_text(value: Any) -> str:
     """Return `value` as JSON that the encoding of the standard output can take."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     return json.dumps(value, ensure_ascii=not unicode, indent=2)
+
+
+def json_line(value: Any) -> str:
+    """Return `value` as one line of JSON that the encoding of the standard output can take."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=not unicode)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -6,12 +6,24 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from edgecat.cli.terminal.other_names import in_edgecat, keep_shipped_files
+
 _REST = "Options"
 _WHOLE = 1000  # characters, so that a first sentence is never cut
 
 
 class Command(TyperCommand):
     """A command whose help lists its options by section."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; an option that another tool has is explained in the error."""
+        try:
+            return super().parse_args(ctx, keep_shipped_files(args))
+        except Exception as error:  # Typer has Click's exceptions, or copies of its own
+            option = getattr(error, "option_name", None)
+            if type(error).__name__ == "NoSuchOption" and isinstance(option, str):
+                explain_option(error, option, self.get_params(ctx))
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a list of options under each heading; what has none comes last."""
@@ -39,6 +51,14 @@ class Group(TyperGroup):
                 heading = _panel(command) or "Commands"
                 sections.setdefault(heading, []).append((name.ljust(width), summary))
         _write_sections(sections, formatter)
+
+
+def explain_option(error: Any, option: str, parameters: list[Any]) -> None:
+    """Say in an error about an unknown option what edgecat calls it."""
+    known = {name for parameter in parameters for name in parameter.opts}
+    if hint := in_edgecat(option, known):
+        error.message = f"no such option {option}; {hint}"
+        error.possibilities = None
 
 
 def _write_options(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> None:

@@ -13,13 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgecat_export.graph.foreign import normalised
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 OPSET = 20
 IR_VERSION = 10
@@ -130,8 +134,9 @@ def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pai
     """Export, seal and verify an ONNX file, and only then rename it.
 
     Args:
-        model: as for `onnx_from_model`.
-        card: of the checkpoint, with its golden logits.
+        model: as for `onnx_from_model`: any module, edgecat's or your own.
+        card: its labels, input size, mean and standard deviation. Golden logits that it lacks are
+            those that the module computes here.
         path: the `.onnx` file to write.
 
     Returns:
@@ -140,9 +145,39 @@ def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pai
     Raises:
         GateError: a backend returns different logits; nothing is written.
         BackendMissing: no backend is installed to verify the file with.
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or the module does not return a logit for each label.
     """
+    card = _with_golden(model, card)
     return save_onnx(onnx_from_model(model, card), card_for_onnx(card), path)
+
+
+def _with_golden(model: nn.Module, card: ModelCard) -> ModelCard:
+    """Fill in the golden logits, and the preprocessed golden scene, that a card lacks."""
+    size = (card.height, card.width)
+    scene = card.preprocess_golden or preprocess_fingerprint(*size, card.fit)
+    golden = card.golden or golden_rows(_logits(model, card))
+    return replace(card, golden=golden, preprocess_golden=scene)
+
+
+def _logits(model: nn.Module, card: ModelCard) -> NDArray[np.float32]:
+    """A module's float32 logits (4, classes) for the golden frames, in evaluation mode."""
+    weights = next(model.parameters(), None)
+    frames = torch.from_numpy(normalised(golden_frames(card.height, card.width), card))
+    training = model.training
+    try:
+        with torch.inference_mode():
+            logits = model.eval()(frames if weights is None else frames.to(weights.device))
+    finally:
+        model.train(training)
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != (len(frames), card.classes):
+        raise UserError(
+            f"the module returns {shape or type(logits).__name__} for {len(frames)} images; "
+            f"expected ({len(frames)}, {card.classes}): one logit for each of the labels "
+            f"{', '.join(card.labels[:5])}"
+        )
+    values: NDArray[np.float32] = logits.float().cpu().numpy()
+    return values
 
 
 def card_for_onnx(card: ModelCard) -> ModelCard:

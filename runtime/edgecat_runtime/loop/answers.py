@@ -92,7 +92,8 @@ class Summary:
         return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        counts = [f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} fps"]
+        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        counts = [f"{frames} in {self.seconds:.1f} s, {self.fps:.1f} fps"]
         for count, what in (
             (self.dropped, "dropped"),
             (self.losses, "source losses"),

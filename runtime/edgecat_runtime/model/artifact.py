@@ -262,6 +262,12 @@ def _not_whole(path: Path | str, kind: str) -> str:
 
 
 def _no_card(path: Path) -> str:
+    if path.suffix == ".onnx":
+        return (
+            f"{path} has no model card. If it is another tool's classifier, describe it: edgecat "
+            f"export {path} --labels labels.txt --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 "
+            "--size 224"
+        )
     return (
         f"{path} has no model card. Use a checkpoint written by edgecat train or "
         "an ONNX file written by edgecat export"

@@ -97,11 +97,11 @@ def event_from_answer(answer: Answer) -> dict[str, Any]:
         "camera": frame.camera,
         "from": answer.before,
         "to": decided.displayed,
-        "confidence": _rounded(decided.confidence),
+        "confidence": rounded(decided.confidence),
         "age": round(answer.age, 4),
         "frame": frame.index,
-        "raw": _most_probable(answer.raw),
-        "smoothed": _most_probable(decided),
+        "raw": most_probable(answer.raw),
+        "smoothed": most_probable(decided),
     }
     return event | ({"picture": frame.name} if frame.name else {})
 
@@ -132,11 +132,12 @@ def iso_time(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _most_probable(prediction: Prediction) -> dict[str, float | None]:
+def most_probable(prediction: Prediction) -> dict[str, float | None]:
+    """Return the most probable classes, at most `EVENT_CLASSES`, and their probabilities."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    return {label: _rounded(value) for label, value in ranked[:EVENT_CLASSES]}
+    return {label: rounded(value) for label, value in ranked[:EVENT_CLASSES]}
 
 
-def _rounded(value: float) -> float | None:
-    """JSON has no NaN, which a broken engine may return."""
+def rounded(value: float) -> float | None:
+    """Return a probability to 4 digits; None for NaN, which JSON does not have."""
     return round(value, 4) if math.isfinite(value) else None
