@@ -68,12 +68,13 @@ def train(
         >>> run.checkpoint, run.best.val_accuracy  # doctest: +SKIP
         (PosixPath('runs/vgg16-20261126-120000/vgg16.safetensors'), 0.9725)
     """
+    from edgecat.training.loop import train as run_training
+
     folder = one_path(resume) if resume is not None else None
     if folder is None:
         config, decided = suited(_config(data, options), options)
     else:
         config, decided = _resumed(folder, data, options), ""
-    from edgecat.training.loop import train as run_training
 
     with _ReportedEpochs(config.epochs, reporter) as reported:
         watchers = Watchers(reported, watcher) if watcher else reported

@@ -27,6 +27,7 @@ def test_json_has_its_shape(cli: Cli, checkpoint: Path, album: Path) -> None:
     assert list(figures) == [
         *("model", "backend", "n", "accuracy", "interval", "loss", "auc", "ece"),
         *("ece_uncalibrated", "temperature", "answered", "per_class", "confusion"),
+        "served_by",
     ]
     assert (figures["model"], figures["backend"], figures["n"]) == (str(checkpoint), "pytorch", 12)
     assert list(figures["per_class"]) == ["cat", "dog"]

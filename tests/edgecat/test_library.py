@@ -138,7 +138,8 @@ def test_a_run_reports_and_prints_well(run: tuple[edgecat.TrainResult, Recorded]
     result, reporter = run
     assert reporter.works == ["epoch 1/2", "epoch 2/2"]
     assert reporter.steps == 2 * 3  # ten images in batches of four
-    assert [note.split(":")[0] for note in reporter.notes][-2:] == ["epoch 1/2", "epoch 2/2"]
+    assert [note.split(":")[0] for note in reporter.notes][-3:-1] == ["epoch 1/2", "epoch 2/2"]
+    assert "95 % interval" in reporter.notes[-1]
     assert os.fspath(result) == str(result.checkpoint)
     assert repr(result).startswith(f"TrainResult('{result.checkpoint}', ")
     assert repr(result).endswith(" of 2 images, epoch 1 of 2)") or "epoch 2 of 2" in repr(result)
@@ -202,8 +203,6 @@ def test_a_failed_verification_says_so(tiny_onnx: Path, make_tiny: object, tmp_p
     assert not report
     assert repr(report).startswith("Verification(FAILED: ")
     assert "<b>FAIL</b>" in report._repr_html_()
-    with pytest.raises(edgecat.UserError, match="no models were given"):
-        edgecat.verify()
 
 
 def test_what_can_be_classified(tiny_onnx: Path, album: Path) -> None:
@@ -213,7 +212,9 @@ def test_what_can_be_classified(tiny_onnx: Path, album: Path) -> None:
     assert [p.prediction for p in edgecat.classify(frame, tiny_onnx)] == [one[0].prediction]
     several = edgecat.classify(np.stack([frame, frame]), tiny_onnx)
     assert [item.source for item in several] == ["array 0", "array 1"]
-    assert several.to_dict()[1] == {
+    shown = several.to_dict()[1]
+    assert shown.pop("served_by")["file"] == str(tiny_onnx)
+    assert shown == {
         "source": "array 1",
         "label": one[0].label,
         "confidence": one[0].confidence,
@@ -234,7 +235,7 @@ def test_images_that_cannot_be_decoded(tiny_onnx: Path, album: Path, tmp_path: P
     for images, sentence in [
         (broken, "cannot decode"),
         ([broken, broken], "none of 2"),
-        ([], "the list holds no"),
+        ([], "the list contains no"),
         ([None], "got NoneType as an image"),
         (np.zeros((4, 4), np.uint8), "shape"),
     ]:

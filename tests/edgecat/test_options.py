@@ -45,8 +45,20 @@ def test_the_options_of_a_camera_are_those_of_a_source(command: Any, without: se
 def test_compress_has_the_options_of_its_fine_tuning() -> None:
     parameters = inspect.signature(compress).parameters
     assert list(parameters) == [
-        *("checkpoint", "data", "keep", "max_loss", "output", "epochs", "batch_size", "lr"),
-        *("val", "seed", "threads", "device", "json"),
+        "paths",
+        "engine",
+        "keep",
+        "max_loss",
+        "output",
+        "resume",
+        "epochs",
+        "batch_size",
+        "lr",
+        "val",
+        "seed",
+        "threads",
+        "device",
+        "json",
     ]
     assert (parameters["epochs"].default, parameters["lr"].default) == (5, 0.02)
     assert option(compress, "lr").help == "Peak learning rate."

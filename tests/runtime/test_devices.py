@@ -54,8 +54,8 @@ def test_a_numbered_device_is_that_gpu(
 
 def test_opening_again_stays_on_the_gpu(answering: str, tiny_onnx: Path) -> None:
     classifier = Classifier.open(tiny_onnx, backend=answering, device="cuda:1", verify=False)
-    assert classifier._again is not None
-    assert classifier._again.keywords["device"] == "cuda:1"
+    assert classifier.opened_with is not None
+    assert classifier.opened_with["device"] == "cuda:1"
 
 
 @pytest.mark.parametrize("suffix", [".trt", ".rtx"])

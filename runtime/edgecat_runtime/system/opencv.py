@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from importlib.metadata import version
 from types import ModuleType
 
 from edgecat_runtime.errors import BackendMissing
@@ -42,6 +41,8 @@ def _why_not(error: ImportError) -> tuple[str, str]:
             "JetPack's, through a venv made with --system-site-packages",
         )
     if "numpy" in str(error) or "_ARRAY_API" in str(error):
+        from importlib.metadata import version  # only here, so that --help needs none
+
         numpy = version("numpy")
         return (
             f"OpenCV is installed, but was built for another NumPy than {numpy} ({error})",
