@@ -32,8 +32,8 @@ def suited(config: TrainConfig, chosen: Collection[str]) -> tuple[TrainConfig, s
     A network that is trained from random weights on few images stays at chance. So with fewer than
     `FEW` images a class, the run starts from the bundled weights, unless the network or its weights
     were chosen, or the classes are those that the bundled model knows. From the bundled weights,
-    the input has the size that they were trained at, and a batch about an eighth of the images;
-    both unless chosen.
+    the input has the size that they were trained at, a batch is about an eighth of the images, and
+    the learning rate is scaled with the batch; each unless chosen.
 
     Args:
         config: of a new run, its options or their defaults.
@@ -58,9 +58,12 @@ def suited(config: TrainConfig, chosen: Collection[str]) -> tuple[TrainConfig, s
     count, classes = len(training), len(training.labels)
     if not config.weights and (count >= FEW * classes or _same(training.labels, card.labels)):
         return config, ""
+    least, most = _BATCHES
     if "batch_size" not in chosen:
-        least, most = _BATCHES
         changes["batch_size"] = min(most, max(least, count // _UPDATES))
+    if "lr" not in chosen:  # scaled with the batch: Goyal et al., 2017, arXiv 1706.02677
+        batch = changes.get("batch_size", config.batch_size)
+        changes["lr"] = round(config.peak_rate * batch / most, 6) if batch < most else config.lr
     made = replace(config, weights=SHIPPED, **changes)
     if config.weights:
         return made, ""

@@ -40,14 +40,14 @@ def things(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "changes"),
     [
-        ({}, {"weights": "shipped", "size": 160, "batch_size": 8}),
+        ({}, {"weights": "shipped", "size": 160, "batch_size": 8, "lr": 0.00625}),
         ({"epochs": 3, "lr": 0.01}, {"weights": "shipped", "size": 160, "batch_size": 8}),
-        ({"batch_size": 5}, {"weights": "shipped", "size": 160}),
+        ({"batch_size": 5}, {"weights": "shipped", "size": 160, "lr": 0.003906}),
         ({"weights": "none"}, {"weights": ""}),
         ({"weights": "imagenet"}, {}),
         ({"weights": "mine.safetensors"}, {}),
-        ({"weights": "shipped"}, {"size": 160, "batch_size": 8}),
-        ({"weights": "shipped", "size": 96}, {"batch_size": 8}),
+        ({"weights": "shipped"}, {"size": 160, "batch_size": 8, "lr": 0.00625}),
+        ({"weights": "shipped", "size": 96}, {"batch_size": 8, "lr": 0.00625}),
         ({"weights": ""}, {}),
         ({"arch": "vgg16"}, {}),
         ({"size": 64}, {}),
