@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES
 
 _FLAT = re.compile(r"(\D*[^\W\d_])\.\d+\.\w+")  # cat.0.jpg
-_IMAGES_OF_OTHERS = frozenset(
+_IMAGES = frozenset(PICTURE_SUFFIXES) | frozenset(
     ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar"
     ".gz .tgz .rar .7z".split()
 )
@@ -54,9 +56,10 @@ class Source:
     placed: tuple[_Placed, ...]
     numbered: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
     def class_folders(self) -> frozenset[tuple[str, ...]]:
         """The class folders, without the split level."""
-        return self._tree().class_folders()
+        return Tree(self._holding).class_folders()
 
     def labelled(
         self, skipped: list[str], *, labels: Collection[str] | None = None
@@ -67,7 +70,7 @@ class Source:
             skipped: receives one message per skipped file.
             labels: known class names: the topmost folder among them is an image's class.
         """
-        classes = self.class_folders()
+        classes = self.class_folders
         flat = {} if classes or self.numbered else self._flat()
         for number, (entry, part, folders, problem) in enumerate(self.placed):
             if entry.is_folder:
@@ -91,9 +94,9 @@ class Source:
         Returns:
             Those that are empty or contain unsupported image files, and the others.
         """
-        classes = self.class_folders()
+        classes = self.class_folders
         beside = {folders[:-1] for folders in classes}
-        above = {way for folders in self._holding() for way in _ways(folders)}
+        above = {way for folders in self._holding for way in _ways(folders)}
         empty = {
             item.folders
             for item in self.placed
@@ -105,30 +108,27 @@ class Source:
         files = [item for item in self.placed if not item.entry.is_folder]
         filled = {way for item in files for way in _ways(item.folders)}
         meant = {
-            way
-            for item in files
-            if _suffix(item.entry) in {*PICTURE_SUFFIXES, *_IMAGES_OF_OTHERS}
-            for way in _ways(item.folders)
+            way for item in files if _suffix(item.entry) in _IMAGES for way in _ways(item.folders)
         }
         faulty = {way[-1] for way in empty if way in meant or way not in filled}
         return faulty, {way[-1] for way in empty} - faulty
 
     def ambiguous(self) -> str:
         """Return a class folder that may be a split instead; empty if there is none."""
-        classes = self.class_folders()
-        holding = self._holding()
-        return min((way[-1] for way in classes & holding if split_of(way[-1])), default="")
+        classes = self.class_folders
+        return min((way[-1] for way in classes & self._holding if split_of(way[-1])), default="")
 
     def note(self) -> str:
         """Say which folders inside class folders are ignored; empty if there are none."""
-        classes = self.class_folders()
+        classes = self.class_folders
         below = {
             (way, folders[len(way)])
-            for folders in self._holding()
+            for folders in self._holding
             for way in _ways(folders)
             if way in classes and len(folders) > len(way)
         }
-        split_up = {way for way, _ in below if sum(way == other for other, _ in below) > 1}
+        counts = Counter(way for way, _ in below)
+        split_up = {way for way, count in counts.items() if count > 1}
         if len(split_up) < 2:
             return ""
         names = sorted({name for way, name in below if way in split_up})
@@ -139,9 +139,7 @@ class Source:
             " are not classes. To train on those, pass the top folders one by one"
         )
 
-    def _tree(self) -> Tree:
-        return Tree(self._holding())
-
+    @cached_property
     def _holding(self) -> set[tuple[str, ...]]:
         """Collect the folders that directly contain images."""
         return {

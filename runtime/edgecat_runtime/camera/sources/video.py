@@ -137,7 +137,11 @@ def _is_interlaced(path: Path) -> bool:
     """Ask FFmpeg in a process of its own, whose messages can be read."""
     if not sys.executable:
         return False
-    environment = {**os.environ, "OPENCV_FFMPEG_LOGLEVEL": "16", "PYTHONPATH": ":".join(sys.path)}
+    environment = {
+        **os.environ,
+        "OPENCV_FFMPEG_LOGLEVEL": "16",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     try:
         with native_path(path) as name:
             ran = subprocess.run(
