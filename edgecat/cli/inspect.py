@@ -22,7 +22,7 @@ def inspect(
     engine: ModelToo = None,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Show the model card in a file, after verifying the file against it.
+    """Verify a model file against its model card, and show the card.
 
     Example: `edgecat inspect runs/pets/vgg16.onnx`
     """
