@@ -38,7 +38,7 @@ def synthesise(
         typer.Option(
             min=0,
             max=99,
-            help="toolbox: set this percentage of pixels, of the smallest norm, to 0.",
+            help="toolbox: percentage of pixels, those closest to the mean colour, to set to it.",
         ),
     ] = 30.0,
     small_contribution: Annotated[
@@ -46,7 +46,8 @@ def synthesise(
         typer.Option(
             min=0,
             max=99,
-            help="toolbox: set this percentage of pixels, of the smallest contribution, to 0.",
+            help="toolbox: percentage of pixels, those contributing least to the unit, to set to "
+            "the mean colour.",
         ),
     ] = 0.0,
     device: Device = "cpu",
