@@ -25,6 +25,7 @@ _TUNING = ("epochs", "lr", "batch_size", "val", "seed", "threads", "device")
     defaults={"epochs": 5, "lr": 0.02},
     ranges=RANGES,
     settings={
+        "batch_size": {"help": "number of images per batch."},
         "lr": {"help": "peak learning rate."},
         "val": {
             "help": "fraction of each class to validate on if the data has no val/ folder; use the "
