@@ -24,6 +24,7 @@ from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.models import models
+from edgecat.cli.sign import key, sign
 from edgecat.cli.study import study
 from edgecat.cli.terminal.built_on_use import BuiltOnUse, Code
 from edgecat.cli.terminal.console import say, warn
@@ -37,7 +38,7 @@ _COMMANDS: dict[str, tuple[Code, ...]] = {
     "Start": (demo, doctor, models),
     "Data": (data,),
     "Train": (train, evaluate, compress),
-    "Ship": (export, verify, inspect, benchmark),
+    "Ship": (export, verify, inspect, benchmark, sign, key),
     "Watch": (camera, classify),
     "Learn": (deepvis, explain, study),
 }

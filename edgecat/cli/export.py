@@ -163,6 +163,13 @@ def export(
             rich_help_panel=_ENGINE,
         ),
     ] = "auto",
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private key to sign the written files with (see edgecat key new).",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Export to ONNX or TensorRT; refuses a model whose predictions drift beyond the limit.
@@ -188,6 +195,7 @@ def export(
         gate=tuple(gate or ()),
         limit=limit,
         backends=tuple(backend or ()),
+        key=sign,
         engine=EngineOptions(
             min_batch=smallest,
             opt_batch=usual,

@@ -20,6 +20,8 @@ from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard, Precision
+from edgecat_runtime.model.signing import read_key, sign_model
+from edgecat_runtime.model.trust import own_output
 
 Target = Literal["onnx", "trt", "trt-rtx"]
 SUFFIXES = {"onnx": ".onnx", "trt": ".trt", "trt-rtx": ".rtx"}
@@ -121,6 +123,7 @@ class ExportRequest:
         limit: at most this many of those; 0 for all.
         engine: how to build a TensorRT engine; None for the defaults.
         backends: those to prove the ONNX file on; empty for all that are installed.
+        key: a private key to sign every written file with; None: they are not signed.
 
     Example:
         >>> request = ExportRequest(Path("vgg16.safetensors"), precision="fp16", limit=200)
@@ -137,6 +140,7 @@ class ExportRequest:
     limit: int = 1000
     engine: EngineOptions | None = None
     backends: tuple[str, ...] = ()
+    key: Path | None = None
 
     def run(self, reporter: Reporter = SILENT) -> ExportResult:
         """Convert, verify and write.
@@ -148,6 +152,14 @@ class ExportRequest:
             UserError: incompatible arguments.
             GateError: the result would drift beyond the limit; it was not written.
         """
+        key = read_key(self.key) if self.key else None
+        done = self._run(reporter)
+        if key is None:
+            return done
+        notes = [f"signed by {key.public}: {sign_model(path, key)}" for path in done.files]
+        return replace(done, notes=(*done.notes, *notes))
+
+    def _run(self, reporter: Reporter) -> ExportResult:
         if self.precision == "int8" and not self.calibrate:
             raise UserError(
                 "int8 needs photographs like the camera's to calibrate its ranges on; got none. "
@@ -171,7 +183,10 @@ class ExportRequest:
             refused=notes.append,
         )
         done = ExportResult((onnx_path,), card, conversion, tuple(pairs), notes=tuple(notes))
-        return done if self.to == "onnx" else self._build(done, onnx_path, reporter)
+        if self.to == "onnx":
+            return done
+        with own_output():
+            return self._build(done, onnx_path, reporter)
 
     def _ready(self) -> bool:
         """Whether the source is an ONNX file that needs no conversion before an engine is built."""

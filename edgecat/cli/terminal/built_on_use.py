@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import typer
 
+from edgecat.cli.options.trust import TRUSTING, accept_trust
 from edgecat.cli.terminal.help import Command
 
 Code: TypeAlias = "Callable[..., None] | typer.Typer"
@@ -28,7 +29,8 @@ class BuiltOnUse(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
-            self._built[name] = self._build(name, self._code[name])
+            command = self._build(name, self._code[name])
+            self._built[name] = accept_trust(command) if name in TRUSTING else command
         return self._built[name]
 
     def __iter__(self) -> Iterator[str]:
