@@ -94,24 +94,16 @@ class Classifier:
             BackendMissing: the backend's library is not installed.
             GateError: the file was modified, is not signed as required, or failed the self-test.
         """
+        options: dict[str, Any] = {"backend": backend, "device": device, "labels": labels}
+        options |= {"threads": threads, "trust": trust}
         if verify:
-            return cls.open_fastest(
-                [path], backend=backend, device=device, labels=labels, threads=threads, trust=trust
-            )
+            return cls.open_fastest([path], **options)
         stamp = file_stamp(Path(path))
         candidate = candidates_for(path, backend, device, labels, trust)[0]
         classifier = cls._opened(candidate, threads)
         log.info("opened %s with %s, without a self-test", path, classifier.backend)
         classifier.stamp = stamp
-        classifier.opened_with = {
-            "paths": [path],
-            "backend": backend,
-            "device": device,
-            "labels": labels,
-            "threads": threads,
-            "trust": trust,
-            "cache": None,
-        }
+        classifier.opened_with = {"paths": [path], "cache": None, **options}
         return classifier
 
     @classmethod
