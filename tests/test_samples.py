@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import configparser
 import re
 import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -164,8 +163,6 @@ def test_the_readme_says_that_it_was_not_run_on_a_jetson() -> None:
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_samples_are_short_and_say_how_they_are_used(path: Path) -> None:
-    if "fastapi" in path.read_text():
-        pytest.importorskip("fastapi")
     assert len(path.read_text().splitlines()) <= 70
     ran = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
@@ -228,69 +225,37 @@ def pets(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def service(tiny_onnx: Path) -> Iterator[Callable[..., list[Any]]]:
-    """`service(*pictures)` asks the service, over the tiny classifier, for all of them at once."""
-    pytest.importorskip("fastapi")
-    httpx = pytest.importorskip("httpx")
-    from edgecat_runtime import Classifier
-
-    sample = runpy.run_path(str(SAMPLES / "service" / "service.py"))
-    with Classifier.open(tiny_onnx, backend="onnxruntime") as classifier:
-        app = sample["application"](classifier)
-
-        async def ask(pictures: tuple[bytes, ...]) -> list[Any]:
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                assert (await client.get("/healthz")).json()["labels"] == ["cat", "dog"]
-                posts = (client.post("/classify", content=data) for data in pictures)
-                return await asyncio.gather(*posts)
-
-        yield lambda *pictures: asyncio.run(ask(pictures))
+def service(tiny_onnx: Path) -> Iterator[str]:
+    """The URL of `edgecat serve` over the tiny classifier, which is stopped by SIGTERM."""
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("prometheus_client")
+    command = [sys.executable, "-m", "edgecat", "serve", str(tiny_onnx), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stderr is not None
+            said = served.stderr.readline()
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/v2/models/tiny", said)
+            assert found, said
+            yield found[0]
+        finally:
+            served.send_signal(signal.SIGTERM)
+            assert served.wait(60) == 0
 
 
-def test_the_service_answers_many_pictures_at_once(
-    service: Callable[..., list[Any]], tiny_onnx: Path, pets: Path
+def test_the_services_client_shows_what_the_classifier_says(
+    service: str, tiny_onnx: Path, pets: Path
 ) -> None:
     from edgecat_runtime import Classifier
     from edgecat_runtime.images import read_picture
 
     paths = [pets / f"{i}.png" for i in range(3)]
-    got = service(*[path.read_bytes() for path in paths] * 16)
+    command = [sys.executable, str(SAMPLES / "service" / "client.py"), service, *map(str, paths)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
     with Classifier.open(tiny_onnx, backend="onnxruntime") as classifier:
-        wanted = [classifier.classify(read_picture(path)) for path in paths] * 16
-    assert {answer.status_code for answer in got} == {200}
-    for answer, prediction in zip(got, wanted, strict=True):
-        assert answer.json()["label"] == prediction.label
-        assert answer.json()["probabilities"] == pytest.approx(prediction.probabilities)
-
-
-def _vast_png() -> bytes:
-    """A PNG of 60,000 x 60,000 pixels in a few dozen bytes."""
-    import zlib
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        end = zlib.crc32(kind + data).to_bytes(4, "big")
-        return len(data).to_bytes(4, "big") + kind + data + end
-
-    side = (60_000).to_bytes(4, "big")
-    header = chunk(b"IHDR", side + side + b"\x08\x02\0\0\0")
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize(
-    ("data", "code", "sentence"),
-    [
-        (b"", 400, "the image is empty"),
-        (b"hello", 400, "cannot decode the image"),
-        (b"\xff\xd8\xff\xe0 cut", 400, "the image is truncated"),
-        (_vast_png(), 400, "cannot decode the image"),
-        (b"x" * 10_000_001, 413, "larger than 10,000,000 bytes"),
-    ],
-    ids=["empty", "text", "cut", "vast", "large"],
-)
-def test_the_service_refuses(
-    service: Callable[..., list[Any]], data: bytes, code: int, sentence: str
-) -> None:
-    (got,) = service(data)
-    assert got.status_code == code
-    assert sentence in got.json()["detail"]
+        labels = [classifier.classify(read_picture(path)).displayed for path in paths]
+    lines = [f"{path}  {label}" for path, label in zip(paths, labels, strict=True)]
+    assert [line.rsplit(" ", 1)[0] for line in ran.stdout.splitlines()] == lines
+    (pets / "0.png").write_bytes(b"no image")
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, "cannot decode image 0" in ran.stderr) == (1, True), ran

@@ -24,6 +24,7 @@ from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.models import models
+from edgecat.cli.serve import serve
 from edgecat.cli.sign import key, sign
 from edgecat.cli.study import study
 from edgecat.cli.terminal.built_on_use import BuiltOnUse, Code
@@ -39,7 +40,7 @@ _COMMANDS: dict[str, tuple[Code, ...]] = {
     "Data": (data,),
     "Train": (train, evaluate, compress),
     "Ship": (export, verify, inspect, benchmark, sign, key),
-    "Watch": (camera, classify),
+    "Watch": (camera, classify, serve),
     "Learn": (deepvis, explain, study),
 }
 

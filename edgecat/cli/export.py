@@ -12,6 +12,7 @@ from edgecat.cli.options.common import Json, ModelToo
 _GATE = "Precision and accuracy gate"
 _FOREIGN = "Foreign ONNX models"
 _ENGINE = "TensorRT engines"
+_TRITON = "Triton repositories"
 
 
 def export(
@@ -25,7 +26,8 @@ def export(
     ] = None,
     engine: ModelToo = None,
     to: Annotated[
-        Literal["onnx", "trt", "trt-rtx"], typer.Option(help="Format to write.")
+        Literal["onnx", "trt", "trt-rtx", "triton"],
+        typer.Option(help="Format to write; triton is a model repository for that server."),
     ] = "onnx",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"] | None,
@@ -163,6 +165,21 @@ def export(
             rich_help_panel=_ENGINE,
         ),
     ] = "auto",
+    platform: Annotated[
+        Literal["onnxruntime", "openvino", "tensorrt"],
+        typer.Option(
+            help="Triton's backend; tensorrt takes an engine built on the serving GPU.",
+            rich_help_panel=_TRITON,
+        ),
+    ] = "onnxruntime",
+    instances: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Number of copies of the model that Triton runs at the same time.",
+            rich_help_panel=_TRITON,
+        ),
+    ] = 1,
     sign: Annotated[
         Path | None,
         typer.Option(
@@ -187,7 +204,7 @@ def export(
     colours = _three(mean, "--mean"), _three(std, "--std")
     request = ExportRequest(
         source=model_to_export(file or engine),
-        to=to,
+        to="onnx" if to == "triton" else to,
         precision=precision,
         output=output,
         foreign=ForeignModel(names, colours[0], colours[1], _size(size), fit, colour),
@@ -208,7 +225,14 @@ def export(
             gpu=_gpu(device),
         ),
     )
-    result = request.run(TERMINAL)
+    if to == "triton":
+        from edgecat.workflows.triton import export_repository
+        from edgecat_export.triton import TritonOptions
+
+        options = TritonOptions(platform, max_batch=largest, instances=instances)
+        result = export_repository(request, options, TERMINAL)
+    else:
+        result = request.run(TERMINAL)
     if json:
         print_json(result.to_dict())
     else:

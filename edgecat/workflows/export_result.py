@@ -68,7 +68,7 @@ class ExportResult:
         return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
-        lines = [f"{path}  {path.stat().st_size / 1e6:.1f} MB" for path in self.files]
+        lines = [f"{path}  {_bytes(path) / 1e6:.1f} MB" for path in self.files]
         if self.conversion:
             lines += [f"  {self.conversion.gate}", *(f"  {n}" for n in self.conversion.notes)]
         lines += [f"  {note}" for note in self.notes]
@@ -78,7 +78,7 @@ class ExportResult:
     def to_dict(self) -> dict[str, Any]:
         """The output for `--json`."""
         report: dict[str, Any] = {
-            "files": [{"path": str(p), "bytes": p.stat().st_size} for p in self.files],
+            "files": [{"path": str(p), "bytes": _bytes(p)} for p in self.files],
             "precision": self.card.precision,
             "backends": [{**asdict(pair), "passed": pair.passed} for pair in self.backends],
         }
@@ -92,3 +92,10 @@ class ExportResult:
         if self.engine:
             report["engine"] = str(self.engine)
         return report
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size

@@ -34,8 +34,8 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def address_from_text(text: str) -> Address:
-    """Parse `[HOST:]PORT`, as in `8080`, `0.0.0.0:8080` or `[::1]:8080`.
+def address_from_text(text: str, option: str = "--web") -> Address:
+    """Parse `[HOST:]PORT`, as in `8080`, `0.0.0.0:8080` or `[::1]:8080`; `option` is for errors.
 
     Raises:
         UserError: the text is not a valid address.
@@ -43,13 +43,13 @@ def address_from_text(text: str) -> Address:
     match = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):)?([0-9]{1,5})", text)
     if match is None or int(match[2]) > 65535:
         raise UserError(
-            f"--web is {text!r}; expected [HOST:]PORT, such as 8080, 0.0.0.0:8080 or [::]:8080"
+            f"{option} is {text!r}; expected [HOST:]PORT, such as 8080, 0.0.0.0:8080 or [::]:8080"
         )
     return Address((match[1] or "127.0.0.1").strip("[]"), int(match[2]))
 
 
-def listen(address: Address) -> socket.socket:
-    """Return a socket that listens on the address.
+def listen(address: Address, option: str = "--web") -> socket.socket:
+    """Return a socket that listens on the address; `option` is for errors.
 
     Raises:
         UserError: the port is in use or forbidden, or the host is not one of this machine's.
@@ -60,7 +60,7 @@ def listen(address: Address) -> socket.socket:
         )[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _cannot_serve(address, error) from error
+        raise _cannot_serve(address, error, option) from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Viewers inherit it: the kernel's buffer for a slow one holds stale images.
@@ -70,13 +70,15 @@ def listen(address: Address) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise _cannot_serve(address, error) from error
+        raise _cannot_serve(address, error, option) from error
     return sock
 
 
-def _cannot_serve(address: Address, error: Exception) -> UserError:
+def _cannot_serve(address: Address, error: Exception, option: str) -> UserError:
     reason = getattr(error, "strerror", None) or error
-    return UserError(f"cannot serve at {address}: {reason}. Choose another port or host with --web")
+    return UserError(
+        f"cannot serve at {address}: {reason}. Choose another port or host with {option}"
+    )
 
 
 class AccessControl:

@@ -1,0 +1,1 @@
+"""A model behind the Open Inference Protocol, version 2, as Triton and KServe speak it."""
