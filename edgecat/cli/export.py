@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edgecat.cli.options.common import Json, ModelToo
+
+if TYPE_CHECKING:
+    pass
 
 _GATE = "Precision and accuracy gate"
 _FOREIGN = "Foreign ONNX models"
@@ -193,11 +196,13 @@ def export(
 
     Example: `edgecat export vgg16.safetensors --precision int8 --calibrate photos/`
     """
-    from edgecat.cli.terminal.console import TERMINAL, print_json, say
+    from edgecat.cli.terminal.console import TERMINAL
     from edgecat.workflows.export import ExportRequest
     from edgecat.workflows.export_sources import ForeignModel
     from edgecat.workflows.models import model_to_export, read_labels
+    from edgecat.workflows.triton import export_repository
     from edgecat_export.engine.builder import EngineOptions
+    from edgecat_export.triton import TritonOptions
 
     smallest, usual, largest = _batches(batch)
     names = read_labels(labels) if labels else None
@@ -225,14 +230,10 @@ def export(
             gpu=_gpu(device),
         ),
     )
-    if to == "triton":
-        from edgecat.workflows.triton import export_repository
-        from edgecat_export.triton import TritonOptions
-
-        options = TritonOptions(platform, max_batch=largest, instances=instances)
-        result = export_repository(request, options, TERMINAL)
-    else:
-        result = request.run(TERMINAL)
+    served = TritonOptions(platform, max_batch=largest, instances=instances)
+    result = (
+        export_repository(request, served, TERMINAL) if to == "triton" else request.run(TERMINAL)
+    )
     if json:
         print_json(result.to_dict())
     else:
