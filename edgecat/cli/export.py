@@ -230,10 +230,16 @@ def export(
             gpu=_gpu(device),
         ),
     )
-    served = TritonOptions(platform, max_batch=largest, instances=instances)
-    result = (
-        export_repository(request, served, TERMINAL) if to == "triton" else request.run(TERMINAL)
-    )
+    if to == "triton":
+        served = TritonOptions(platform, max_batch=largest, instances=instances)
+        _show(export_repository(request, served, TERMINAL), json=json)
+    else:
+        _show(request.run(TERMINAL), json=json)
+
+
+def _show(result: ExportResult, *, json: bool) -> None:
+    from edgecat.cli.terminal.console import print_json, say
+
     if json:
         print_json(result.to_dict())
     else:
