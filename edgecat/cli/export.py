@@ -10,7 +10,7 @@ import typer
 from edgecat.cli.options.common import Json, ModelToo
 
 if TYPE_CHECKING:
-    pass
+    from edgecat.workflows.export_result import ExportResult
 
 _GATE = "Precision and accuracy gate"
 _FOREIGN = "Foreign ONNX models"
