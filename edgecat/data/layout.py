@@ -19,7 +19,7 @@ from edgecat_runtime.images import PICTURE_SUFFIXES
 
 _FLAT = re.compile(r"(\D*[^\W\d_])\.\d+\.\w+")  # cat.0.jpg
 _IMAGES = frozenset(PICTURE_SUFFIXES) | frozenset(
-    ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar"
+    ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar "
     ".gz .tgz .rar .7z".split()
 )
 

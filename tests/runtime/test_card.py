@@ -143,7 +143,7 @@ def test_labels_can_be_renamed_but_not_recounted(labels: tuple[str, ...], fits: 
     if fits:
         assert CARD.with_labels(labels).labels == labels
         return
-    with pytest.raises(CardError, match="got 1 labels; the model has 2 classes"):
+    with pytest.raises(CardError, match="got 1 label; the model has 2 classes"):
         CARD.with_labels(labels)
 
 

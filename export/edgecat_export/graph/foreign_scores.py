@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgecat_export.graph.foreign_graph import keep_output
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.types import Logits
 
 Kind = Literal["logits", "probabilities", "sigmoids", "one logit", "one probability"]
@@ -121,7 +122,7 @@ def wrong_count(found: int, classes: int) -> CardError:
             "what the model's 0 means, then what its 1 means"
         )
     return CardError(
-        f"the model has {found} classes and {classes} labels were given. "
+        f"the model has {number_of(found, 'class', 'classes')}; got {number_of(classes, 'label')}. "
         "Give one label per line, in the order of its output"
     )
 

@@ -24,7 +24,7 @@ _MOST_FIELDS = 1_000_000
 _DEEPEST = 24
 
 # What is walked into, by the field numbers of each message.
-_CHILDREN: dict[str, dict[int, str]] = {
+CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -90,7 +90,7 @@ class _Walk:
             return self._tensor(start, end)
         if kind == "opset":
             return self._opset(start, end)
-        children, once = _CHILDREN[kind], set(_ONCE.get(kind, ()))
+        children, once = CHILDREN[kind], set(_ONCE.get(kind, ()))
         seen: set[int] = set()
         for number, _, body, stop in fields(self._source, start, end):
             self._count()
