@@ -95,7 +95,7 @@ def test_a_card_from_before_a_field_was_added_still_reads() -> None:
         (_resealed(CARD, depth=3), CardError, r"lacks \[\] and has unknown \['depth'\]"),
         (_resealed(CARD, fit="squeeze"), CardError, "fit is 'squeeze'; expected one of crop"),
         (replace(CARD, precision="fp8").to_json(), CardError, "precision is 'fp8'; expected one"),  # type: ignore[arg-type]
-        (replace(CARD, labels=("cat",)).to_json(), CardError, "1 labels; its golden.* 2 classes"),
+        (replace(CARD, labels=("cat",)).to_json(), CardError, "1 label; its golden.* 2 classes"),
     ],
 )
 def test_a_bad_card_is_refused_in_a_sentence(
