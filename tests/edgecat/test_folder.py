@@ -155,6 +155,10 @@ LAYOUTS = {
             "dog/1.jpg": ("dog", ""),
         },
     ),
+    "names that mean something to matplotlib": (
+        (r"cat$\frac{x$/1.jpg", "dog_{/1.jpg"),
+        {r"cat$\frac{x$/1.jpg": (r"cat$\frac{x$", ""), "dog_{/1.jpg": ("dog_{", "")},
+    ),
     "what systems scatter": (
         (
             *(*PAIR, "._cat", "cat/._1.jpg", ".DS_Store", "__MACOSX/cat/._1.jpg"),

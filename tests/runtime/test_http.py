@@ -512,7 +512,11 @@ def test_a_refusal_is_not_a_timeout(address: str, sentence: str) -> None:
         ("srt://127.0.0.1:1?passphrase=x", 0.01, "built without srt, or the address, its passphr"),
         ("srt://127.0.0.1:1", 3.1, "no sender answers at this address"),
         ("udp://:99999", 0.01, "the address is not valid"),
-        ("rtp://127.0.0.1:1", 0.01, "built without rtp, or the address or its parameters are wrong"),
+        (
+            "rtp://127.0.0.1:1",
+            0.01,
+            "built without rtp, or the address or its parameters are wrong",
+        ),
     ],
 )
 def test_a_stream_without_a_connection_is_told_by_its_time(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import ModuleType
 
 from edgecat_runtime.errors import BackendMissing
@@ -30,6 +30,16 @@ def cv2_module() -> ModuleType:
         raise BackendMissing(what, fix=fix) from error
     module: ModuleType = cv2
     return module
+
+
+def silence_opencv(cv2: ModuleType) -> None:
+    """Limit OpenCV's log to errors: each timeout, failed attempt or unknown operator is a warning.
+
+    The user's OPENCV_LOG_LEVEL, if set, takes precedence.
+    """
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        with suppress(AttributeError):
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 def _why_not(error: ImportError) -> tuple[str, str]:

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import Shot, SourceOptions
-from edgecat_runtime.camera.sources.capture import LiveCapture, silence_opencv
+from edgecat_runtime.camera.sources.capture import LiveCapture
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module, silence_opencv
 
 _LOCK = Lock()
 _openings: list[str] = []
@@ -97,8 +97,8 @@ def _why_refused(text: str, seconds: float) -> str:
             return "no sender answers at this address"
         rejected = ", its passphrase" if scheme == "srt" else ""
         return (
-            f"the FFmpeg of this OpenCV was built without {scheme}, or the address{rejected} or its "
-            "parameters are wrong"
+            f"the FFmpeg of this OpenCV was built without {scheme}, or the address{rejected} or "
+            "its parameters are wrong"
         )
     try:
         with socket.create_connection((host or "", port or _PORTS.get(scheme, 80)), _PROBE_SECONDS):
