@@ -218,7 +218,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--keep", type=Path, help="folder for the files with a bad outcome")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     bad = []
     with suppress(KeyboardInterrupt):  # what was counted so far is shown
@@ -246,7 +246,8 @@ def machine_line(*modules: str) -> str:
     return f"{processor()}, {cores()} cores. {', '.join(found)}, edgecat {__version__}."
 
 
-def _interrupted(*_: object) -> None:
+def interrupted(*_: object) -> None:
+    """As a signal's handler: end as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

@@ -13,11 +13,13 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -27,7 +29,7 @@ import numpy as np
 
 from edgecat.pets.synthetic import synthetic_pets
 from edgecat_runtime.system.temporaries import MARK
-from fuzz import cpu_seconds
+from fuzz import cpu_seconds, interrupted, machine_line
 
 PATIENCE = 1800.0
 EDGECAT = [sys.executable, "-m", "edgecat"]
@@ -183,6 +185,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws other moments")
     parser.add_argument("--only", help="one of the commands")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)
     rng = random.Random(options.seed)
     chosen = [case for case in cases() if options.only in (None, case.name)]
     counts: dict[str, Counter[str]] = {case.name: Counter() for case in chosen}
@@ -193,25 +196,26 @@ def main() -> int:
         base.mkdir()
         prepare(base)
         references = {case.name: _reference(case, base, Path(name)) for case in chosen}
-        for number in range(options.kills):
-            case = chosen[number % len(chosen)]
-            expected, seconds = references[case.name]
-            folder = Path(name) / f"{number}"
-            shutil.copytree(base, folder)
-            moment = rng.random() * seconds
-            hit = killed(folder, case.command, moment)
-            fault = fault_after_kill(case, folder, expected)
-            did = ""
-            if not fault:
-                fault, did = fault_after_rerun(case, folder, expected)
-            outcome = "fault" if fault else did.partition(":")[0]
-            counts[case.name]["killed" if hit else "already done"] += 1
-            counts[case.name][outcome] += 1
-            line = f"- {case.name} after {moment:.2f} of {seconds:.2f} s: {fault or did}"
-            print(line, file=sys.stderr, flush=True)
-            bad += [line] if fault else []
-            shutil.rmtree(folder)
-    print("\n".join(_page(options.kills, counts, bad)))
+        with suppress(KeyboardInterrupt):  # what was counted so far is shown
+            for number in range(options.kills):
+                case = chosen[number % len(chosen)]
+                expected, seconds = references[case.name]
+                folder = Path(name) / f"{number}"
+                shutil.copytree(base, folder)
+                moment = rng.random() * seconds
+                hit = killed(folder, case.command, moment)
+                fault = fault_after_kill(case, folder, expected)
+                did = ""
+                if not fault:
+                    fault, did = fault_after_rerun(case, folder, expected)
+                outcome = "fault" if fault else did.partition(":")[0]
+                counts[case.name]["killed" if hit else "already done"] += 1
+                counts[case.name][outcome] += 1
+                line = f"- {case.name} after {moment:.2f} of {seconds:.2f} s: {fault or did}"
+                print(line, file=sys.stderr, flush=True)
+                bad += [line] if fault else []
+                shutil.rmtree(folder)
+    print("\n".join(_page(counts, bad)))
     return int(bool(bad))
 
 
@@ -228,9 +232,11 @@ def _reference(case: Case, base: Path, place: Path) -> tuple[dict[str, bytes], f
     return contents(folder, case.outputs), seconds - before.children_user - before.children_system
 
 
-def _page(kills: int, counts: dict[str, Counter[str]], bad: list[str]) -> list[str]:
+def _page(counts: dict[str, Counter[str]], bad: list[str]) -> list[str]:
     columns = ("killed", "already done", "the same bytes", "recorded again", "refused", "fault")
+    kills = sum(counted["killed"] + counted["already done"] for counted in counts.values())
     lines = [f"# {kills} kills\n", "Written by `benchmarks/kills.py`.\n"]
+    lines += [machine_line("torch", "onnxruntime", "cv2") + "\n"]
     lines += [f"| | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
     for name, counted in counts.items():
         lines.append(f"| {name} | {' | '.join(str(counted[c]) for c in columns)} |")
