@@ -1,26 +1,31 @@
 """Kill commands at random moments: `python benchmarks/kills.py [--kills 100] [--seed 0]`.
 
 `train`, `export`, `compress`, `camera --output`, `evaluate --calibrate` and `data split` work on
-small drawn data and are killed (SIGKILL) after a random share of the CPU time that they take. Then
-every file that they wrote has to be the complete one or absent (a recording: empty or readable),
-and the command, or `train --resume`, has to write the same bytes as if it had never been killed, or
-to say in one sentence why not; nothing temporary remains beside the files.
+small drawn data and are killed (SIGKILL) after a random share of the CPU time that they take. Each
+runs in a process that is forked with the libraries already imported, so that no kill falls on an
+import, which writes nothing. Then every file that they wrote has to be the complete one or absent
+(a recording: empty or readable), and the command, or `train --resume`, has to write the same bytes
+as if it had never been killed, or to say in one sentence why not; nothing temporary remains beside
+the files.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
+import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -28,11 +33,18 @@ import cv2
 import numpy as np
 
 from edgecat.pets.synthetic import synthetic_pets
+from edgecat_runtime.system.telemetry import import_onnxruntime
 from edgecat_runtime.system.temporaries import MARK
-from fuzz import cpu_seconds, interrupted, machine_line
+from fuzz import interrupted, machine_line
 
 PATIENCE = 1800.0
-EDGECAT = [sys.executable, "-m", "edgecat"]
+_LOOK_SECONDS = 0.001
+_IMPORTED = (
+    "edgecat.cli edgecat.workflows.train edgecat.workflows.export edgecat.workflows.evaluate "
+    "edgecat.compression.compress edgecat.evaluation.calibration edgecat.curation.divide "
+    "edgecat.training.trainer edgecat.training.plots edgecat_export.graph.deployed "
+    "edgecat_export.publish edgecat_runtime.pipeline edgecat_runtime.outputs.recorder onnx"
+).split()
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def cases() -> list[Case]:
         ),
         Case(
             "calibrate",
-            ("evaluate", "base.safetensors", "--calibrate", "pets", "--output", "cal.safetensors"),
+            ("evaluate", "base.safetensors", "--calibrate", "many", "--output", "cal.safetensors"),
             ("cal.safetensors",),
         ),
         Case(
@@ -95,41 +107,102 @@ def _resumed(folder: Path) -> Sequence[str]:
 
 def prepare(folder: Path) -> None:
     """Draw the data and train the checkpoint that the other commands start from."""
-    pictures, labels = synthetic_pets(32, seed=1, size=32)
-    for index, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        place = folder / "pets" / ("cat", "dog")[label] / f"{index}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(place), picture)
-    film = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
-    for index in range(100):
-        film.write(np.full((64, 64, 3), 2 * index, np.uint8))
-    film.release()
+    os.waitpid(_forked(lambda: _draw(folder)), 0)
     ran = run(folder, cases()[1].command)
-    if ran.returncode:
+    if ran.code:
         raise SystemExit(f"the checkpoint cannot be trained: {ran.stderr}")
     shutil.move(folder / "runs/run/vgg16.safetensors", folder / "base.safetensors")
     shutil.rmtree(folder / "runs")
 
 
-def run(folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [*EDGECAT, *arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
-    )
+def _draw(folder: Path) -> int:
+    pictures, labels = synthetic_pets(220, seed=1, size=32)  # a calibration needs 200
+    for index, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        for name in ("many", "pets") if index < 32 else ("many",):
+            place = folder / name / ("cat", "dog")[label] / f"{index}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place), picture)
+    film = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
+    for index in range(100):
+        film.write(np.full((64, 64, 3), 2 * index, np.uint8))
+    film.release()
+    return 0
 
 
-def killed(folder: Path, arguments: Sequence[str], seconds: float) -> bool:
-    """Run a command and kill it after so much CPU time; whether it still ran."""
-    process = subprocess.Popen(
-        [*EDGECAT, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = monotonic() + PATIENCE
-    while process.poll() is None and cpu_seconds(process.pid) < seconds:
-        if monotonic() > deadline:
-            break
-        sleep(0.005)
-    process.kill()
-    return process.wait() < 0
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; negative: the signal that ended it.
+        stderr: what it wrote there.
+        seconds: CPU time that it took.
+    """
+
+    code: int
+    stderr: str
+    seconds: float
+
+
+def run(folder: Path, arguments: Sequence[str], seconds: float = PATIENCE) -> Ran:
+    """Run a command to its end, or kill it after so much CPU time."""
+    with tempfile.TemporaryFile() as errors:
+        pid = _forked(lambda: _command(folder, arguments, errors.fileno()))
+        deadline = monotonic() + PATIENCE
+        while True:
+            ended, status, used = os.wait4(pid, os.WNOHANG)
+            if ended:
+                break
+            if _cpu_seconds(pid) >= seconds or monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                _, status, used = os.wait4(pid, 0)
+                break
+            sleep(_LOOK_SECONDS)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+    return Ran(os.waitstatus_to_exitcode(status), said, used.ru_utime + used.ru_stime)
+
+
+def _forked(work: Callable[[], int]) -> int:
+    """Do something in a forked process, which ends with its exit code; return the process's id.
+
+    This process itself only imports: threads that it had started would be missing in the others.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        code = work()
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _command(folder: Path, arguments: Sequence[str], errors: int) -> int:
+    """Run a command as `edgecat` does; return its exit code."""
+    os.chdir(folder)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number, target in enumerate((nothing, nothing, errors)):
+        os.dup2(target, number)
+    sys.argv = ["edgecat", *arguments]
+    try:
+        import_module("edgecat.cli").main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far; 0 if it is gone. Source: Linux's clock_getcpuclockid."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
 
 
 def contents(folder: Path, outputs: Sequence[str]) -> dict[str, bytes]:
@@ -158,11 +231,11 @@ def fault_after_rerun(case: Case, folder: Path, expected: dict[str, bytes]) -> t
     arguments = (case.again(folder) if case.again else ()) or case.command
     ran = run(folder, arguments)
     leftovers = [str(p) for p in folder.rglob("*") if MARK in p.name]
-    if ran.returncode:
+    if ran.code:
         lines = ran.stderr.strip().splitlines()
         said = lines[-1] if lines else ""
-        if "Traceback" in ran.stderr or ran.returncode < 0 or not said:
-            return f"exit code {ran.returncode}: {said}", ""
+        if "Traceback" in ran.stderr or ran.code < 0 or not said:
+            return f"exit code {ran.code}: {said}", ""
         return "", f"refused: {said}"
     if leftovers:
         return f"left: {leftovers[0]}", ""
@@ -172,10 +245,8 @@ def fault_after_rerun(case: Case, folder: Path, expected: dict[str, bytes]) -> t
 
 
 def _readable(path: Path) -> bool:
-    video = cv2.VideoCapture(str(path))
-    whole, _ = video.read()
-    video.release()
-    return bool(whole) or path.stat().st_size < 4096  # no frame was complete yet
+    _, status = os.waitpid(_forked(lambda: int(not cv2.VideoCapture(str(path)).read()[0])), 0)
+    return not status or path.stat().st_size < 4096  # no frame was complete yet
 
 
 def main() -> int:
@@ -186,11 +257,16 @@ def main() -> int:
     parser.add_argument("--only", help="one of the commands")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
+    import_onnxruntime()
+    for module in _IMPORTED:
+        import_module(module)
     rng = random.Random(options.seed)
     chosen = [case for case in cases() if options.only in (None, case.name)]
     counts: dict[str, Counter[str]] = {case.name: Counter() for case in chosen}
     bad: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
+    with ExitStack() as stack:
+        name = tempfile.mkdtemp()  # a TemporaryDirectory would be removed by each forked process
+        stack.callback(shutil.rmtree, name)
         os.environ.setdefault("EDGECAT_CACHE", str(Path(name) / "cache"))
         base = Path(name) / "base"
         base.mkdir()
@@ -203,7 +279,7 @@ def main() -> int:
                 folder = Path(name) / f"{number}"
                 shutil.copytree(base, folder)
                 moment = rng.random() * seconds
-                hit = killed(folder, case.command, moment)
+                hit = run(folder, case.command, moment).code == -signal.SIGKILL
                 fault = fault_after_kill(case, folder, expected)
                 did = ""
                 if not fault:
@@ -223,13 +299,10 @@ def _reference(case: Case, base: Path, place: Path) -> tuple[dict[str, bytes], f
     """What an uninterrupted run writes, and the CPU time that it takes."""
     folder = place / f"reference-{case.name}"
     shutil.copytree(base, folder)
-    before = os.times()
     ran = run(folder, case.command)
-    after = os.times()
-    if ran.returncode:
+    if ran.code:
         raise SystemExit(f"{case.name} fails without a kill: {ran.stderr}")
-    seconds = after.children_user + after.children_system
-    return contents(folder, case.outputs), seconds - before.children_user - before.children_system
+    return contents(folder, case.outputs), ran.seconds
 
 
 def _page(counts: dict[str, Counter[str]], bad: list[str]) -> list[str]:
