@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError
+from edgecat_runtime.images import PictureError, check_size
 from edgecat_runtime.model.class_names import check_labels
 from edgecat_runtime.system.counting import number_of
 
@@ -42,6 +42,7 @@ class Picture:
         Raises:
             PictureError: The file disappeared or was truncated since it was scanned.
         """
+        check_size(self.size, self.name)
         try:
             with self.path.open("rb", buffering=0) as file:
                 file.seek(self.offset)
