@@ -333,6 +333,11 @@ def test_a_sigmoid_per_class_is_told_as_it_is(last: list[Node], tmp_path: Path) 
             "the same answer",
         ),
         (net(node("Softmax", ["z"], axis=0)), "abc", "on the others in the batch"),
+        (
+            net(node("LogSoftmax", ["z"], "l", axis=1), node("Neg", ["l"])),
+            "abc",
+            "negative logarithms of probabilities",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_a_sentence(

@@ -99,6 +99,11 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
         how = "its softmax is left out" if bypassed else "their logarithm is taken"
         note = f"the model answers probabilities: {how}, as edgecat computes the softmax itself"
         return Scores("probabilities", coarse, bypassed, note)
+    if values.min() >= 0 and np.abs(np.exp(-values).sum(1) - 1).max() <= _SUMS[0][1]:
+        raise UserError(
+            "the model answers negative logarithms of probabilities, of which the largest is the "
+            "least probable class. Export it with logits or probabilities"
+        )
     inside = values.min() >= 0 and values.max() <= 1
     if kind == "Sigmoid" or (inside and not _is_linear(graph)):
         note = (
