@@ -197,7 +197,7 @@ def _source(prefix: str, above: tuple[str, ...], entries: Iterable[Entry]) -> So
         folders = entry.parts if entry.is_folder else entry.parts[:-1]
         if folders not in known:
             level = tree.split_level(folders)
-            part = given if level is None else split_of(folders[level])
+            part = given if level is None else tree.split_name(folders[: level + 1])
             rest = folders if level is None else folders[:level] + folders[level + 1 :]
             known[folders] = part, rest
         placed.append(_Placed(entry, *known[folders], problem))
