@@ -183,6 +183,33 @@ def _again_and_again(model: onnx.ModelProto) -> None:
         model.graph.node.append(helper.make_node("Tile", names, [f"t{step + 1}"]))
 
 
+def _many(model: onnx.ModelProto) -> None:
+    _constant(model, "k", [333_000])
+    for step in range(1000):
+        model.graph.node.append(helper.make_node("ConstantOfShape", ["k"], [f"spare{step}"]))
+
+
+def _functions(depth: int) -> Spoil:
+    """Functions that call the next one twice, or one that calls itself."""
+
+    def spoil(model: onnx.ModelProto) -> None:
+        opsets = [*model.opset_import, helper.make_opsetid("pkg", 1)]
+        for step in range(depth or 1):
+            follower = f"f{step + 1}" if depth else "f0"
+            body = [
+                helper.make_node(follower, ["a"], ["m"], domain="pkg"),
+                helper.make_node(follower, ["m"], ["b"], domain="pkg"),
+            ]
+            if step and step == depth - 1:
+                body = [helper.make_node("Relu", ["a"], ["b"])]
+            model.functions.append(
+                helper.make_function("pkg", f"f{step}", ["a"], ["b"], body, opsets)
+            )
+        model.graph.node.append(helper.make_node("f0", ["x"], ["spare"], domain="pkg"))
+
+    return spoil
+
+
 def _range(model: onnx.ModelProto) -> None:
     for name, value in {"from": 0, "to": 1 << 40, "step": 1}.items():
         _constant(model, name, [value])
@@ -208,6 +235,10 @@ def _range(model: onnx.ModelProto) -> None:
         (_range, "asks for 1.1e.12 values in one Range"),
         (_inflating("Loop", ["k", ""], [1 << 62]), "repeats a loop 4.61e.18 times"),
         (_again_and_again, "enlarges its image 6.55e.04 times"),
+        (_many, "asks for 2.69e.08 values; expected at most 268435456"),
+        (_functions(40), "has 5.5e.11 nodes with its functions expanded"),
+        (_functions(0), "functions that call themselves"),
+        (_functions(3000), "or one another too deeply"),
     ],
 )
 def test_a_size_that_no_memory_holds_is_refused_before_any_backend(

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.expansion import check_expansion
 from edgecat_runtime.model.inflation import check_sizes
 from edgecat_runtime.model.structure import check_structure
 
@@ -43,6 +44,7 @@ def read_foreign(path: Path) -> bytes:
     data: bytes = model.SerializeToString()
     check_structure(data, str(path))
     check_sizes(data, str(path))
+    check_expansion(data, str(path))
     return data
 
 

@@ -29,6 +29,7 @@ from edgecat_runtime.model.card import (
     labels_from_json,
 )
 from edgecat_runtime.model.engine_card import read_plan
+from edgecat_runtime.model.expansion import check_expansion
 from edgecat_runtime.model.inflation import check_sizes
 from edgecat_runtime.model.protobuf import delimited, fields
 from edgecat_runtime.model.structure import check_input, check_structure
@@ -125,6 +126,7 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
         raise CardError("these bytes are not an ONNX model: they contain no graph")
     check_structure(payload, "the model")
     check_sizes(payload, "the model")
+    check_expansion(payload, "the model")
     card.check()
     view = memoryview(payload)
     kept: list[bytes | memoryview] = [
@@ -199,6 +201,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
         check_structure(model, str(path))
         check_sizes(model, str(path))
+        check_expansion(model, str(path))
         check_input(model, card, str(path))
     return card
 

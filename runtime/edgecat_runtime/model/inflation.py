@@ -9,7 +9,7 @@ Source: the operators' definitions, https://onnx.ai/onnx/operators.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from mmap import mmap
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from edgecat_runtime.model.card import CardError
 from edgecat_runtime.model.protobuf import fields, varint, varints
-from edgecat_runtime.model.structure import CHILDREN
+from edgecat_runtime.model.structure import messages
 
 MOST_VALUES = 1 << 27
 """Values of one tensor: 512 MB as float32."""
@@ -89,13 +89,13 @@ def check_sizes(source: bytes | mmap, name: str) -> None:
         name: of the model, for messages.
 
     Raises:
-        CardError: a tensor of more than 2**27 values, an image enlarged more than 2**10 times, or
-            a loop of more than 2**24 turns.
+        CardError: a tensor of more than 2**27 values, all of more than 2**28, an image enlarged
+            more than 2**10 times, or a loop of more than 2**24 turns.
     """
     constants: dict[bytes, list[Values]] = {}
     nodes: list[Node] = []
     try:
-        for kind, start, end in _messages(source, "model", 0, len(source)):
+        for kind, start, end in messages(source, "model", 0, len(source)):
             if kind == "node":
                 node = _node(source, start, end)
                 nodes.append(node)
@@ -108,8 +108,11 @@ def check_sizes(source: bytes | mmap, name: str) -> None:
     except ValueError as error:
         raise CardError(f"{name} is not a well-formed ONNX model. Export it again") from error
     grown: dict[bytes, float] = {}
+    total = 0.0
     for node in nodes:
-        reason = _fault(node, constants)
+        asked = _asked(node, constants)
+        total += asked
+        reason = _fault(node, constants, asked, total)
         growth = max((grown.get(operand, 1.0) for operand in node.operands), default=1.0)
         growth = max(1.0, growth * _growth(node, constants))
         if not reason and growth > MOST_GROWTH:
@@ -123,9 +126,21 @@ def check_sizes(source: bytes | mmap, name: str) -> None:
         grown.update(dict.fromkeys(node.outputs, growth))
 
 
-def _fault(node: Node, constants: dict[bytes, list[Values]]) -> str:
-    """What is too large about a node; empty if nothing is."""
-    operator = node.operator.decode("ascii", "replace")
+def _fault(node: Node, constants: dict[bytes, list[Values]], asked: float, total: float) -> str:
+    """What is too large about a node, or all up to it; empty if nothing is."""
+    if asked > MOST_VALUES:
+        operator = node.operator.decode("ascii", "replace")
+        return f"asks for {asked:.3g} values in one {operator}; expected at most {MOST_VALUES}"
+    if total > 2 * MOST_VALUES:
+        return f"asks for {total:.3g} values; expected at most {2 * MOST_VALUES}"
+    turns = [_first(v) for v in _operand(node, 0, constants)] if node.operator == b"Loop" else []
+    if max(turns, default=0.0) > MOST_TURNS:
+        return f"repeats a loop {max(turns):.3g} times; expected at most {MOST_TURNS}"
+    return ""
+
+
+def _asked(node: Node, constants: dict[bytes, list[Values]]) -> float:
+    """How many values a node asks for, as far as constants tell."""
     counts = [
         count(values)
         for place, count in _COUNTED.get(node.operator, {}).items()
@@ -140,12 +155,7 @@ def _fault(node: Node, constants: dict[bytes, list[Values]]) -> str:
         counts += map(_product, _operand(node, 1, constants))
     if node.operator == b"Range":
         counts += [_steps(node, constants)]
-    if (most := max(counts, default=0.0)) > MOST_VALUES:
-        return f"asks for {most:.3g} values in one {operator}; expected at most {MOST_VALUES}"
-    turns = [_first(v) for v in _operand(node, 0, constants)] if node.operator == b"Loop" else []
-    if max(turns, default=0.0) > MOST_TURNS:
-        return f"repeats a loop {max(turns):.3g} times; expected at most {MOST_TURNS}"
-    return ""
+    return max(counts, default=0.0)
 
 
 def _growth(node: Node, constants: dict[bytes, list[Values]]) -> float:
@@ -179,18 +189,6 @@ def _steps(node: Node, constants: dict[bytes, list[Values]]) -> float:
 def _operand(node: Node, place: int, constants: dict[bytes, list[Values]]) -> list[Values]:
     """The values of an operand; a name may mean several constants, in several graphs."""
     return constants.get(node.operands[place], []) if place < len(node.operands) else []
-
-
-def _messages(
-    source: bytes | mmap, kind: str, start: int, end: int
-) -> Iterator[tuple[str, int, int]]:
-    """Every node and initialiser anywhere in a model: its kind, start and end."""
-    for number, _, body, stop in fields(source, start, end):
-        child = CHILDREN.get(kind, {}).get(number)
-        if child in ("node", "tensor") and kind != "attribute":
-            yield child, body, stop
-        if child is not None and child in CHILDREN:
-            yield from _messages(source, child, body, stop)
 
 
 def _node(source: bytes | mmap, start: int, end: int) -> Node:

@@ -75,6 +75,21 @@ def _malformed(name: str) -> CardError:
     return CardError(f"{name} is not a well-formed ONNX model. Copy it again or export it again")
 
 
+def messages(
+    source: bytes | mmap, kind: str, start: int, end: int
+) -> Iterator[tuple[str, int, int]]:
+    """Every `node` and `tensor` below a message of a kind: which, its start and its end.
+
+    Tensors that are attributes belong to their node.
+    """
+    for number, _, body, stop in fields(source, start, end):
+        child = CHILDREN.get(kind, {}).get(number)
+        if child in ("node", "tensor") and kind != "attribute":
+            yield child, body, stop
+        if child is not None and child in CHILDREN:
+            yield from messages(source, child, body, stop)
+
+
 class _Walk:
     """One pass over a model."""
 
