@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from threading import Lock
 from types import ModuleType
+from typing import Any
 
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.system.quiet import suppress_stderr
@@ -53,7 +54,7 @@ def quiet_opencv(cv2: ModuleType) -> Iterator[None]:
 
     The level is the process's; threads share it. OPENCV_LOG_LEVEL, if set, takes precedence.
     """
-    log = getattr(getattr(cv2, "utils", None), "logging", None)
+    log: Any = getattr(getattr(cv2, "utils", None), "logging", None)
     if not hasattr(log, "setLogLevel") or "OPENCV_LOG_LEVEL" in os.environ:
         yield
         return
