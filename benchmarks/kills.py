@@ -52,6 +52,7 @@ class Case:
         outputs: the files, or the folder, that it writes.
         again: the arguments that continue it after a kill, given the folder.
         exact: whether an uninterrupted run always writes the same bytes.
+        share: of the kills, relative to the others: less where a run takes long.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Case:
     outputs: tuple[str, ...]
     again: Callable[[Path], Sequence[str]] | None = None
     exact: bool = True
+    share: int = 4
 
 
 def cases() -> list[Case]:
@@ -77,11 +79,13 @@ def cases() -> list[Case]:
             "compress",
             ("compress", "base.safetensors", "--output", "thin.safetensors"),
             ("thin.safetensors",),
+            share=2,
         ),
         Case(
             "calibrate",
             ("evaluate", "base.safetensors", "--calibrate", "many", "--output", "cal.safetensors"),
             ("cal.safetensors",),
+            share=1,
         ),
         Case(
             "record",
@@ -265,6 +269,7 @@ def main() -> int:
         import_module(module)
     rng = random.Random(options.seed)
     chosen = [case for case in cases() if options.only in (None, case.name)]
+    turns = [case for case in chosen for _ in range(case.share)]
     counts: dict[str, Counter[str]] = {case.name: Counter() for case in chosen}
     bad: list[str] = []
     with ExitStack() as stack:
@@ -277,7 +282,7 @@ def main() -> int:
         references = {case.name: _reference(case, base, Path(name)) for case in chosen}
         with suppress(KeyboardInterrupt):  # what was counted so far is shown
             for number in range(options.kills):
-                case = chosen[number % len(chosen)]
+                case = turns[number % len(turns)]
                 expected, seconds = references[case.name]
                 folder = Path(name) / f"{number}"
                 shutil.copytree(base, folder)
