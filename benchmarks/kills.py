@@ -279,10 +279,12 @@ def main() -> int:
         base = Path(name) / "base"
         base.mkdir()
         prepare(base)
-        references = {case.name: _reference(case, base, Path(name)) for case in chosen}
+        references: dict[str, tuple[dict[str, bytes], float]] = {}
         with suppress(KeyboardInterrupt):  # what was counted so far is shown
             for number in range(options.kills):
                 case = turns[number % len(turns)]
+                if case.name not in references:
+                    references[case.name] = _reference(case, base, Path(name))
                 expected, seconds = references[case.name]
                 folder = Path(name) / f"{number}"
                 shutil.copytree(base, folder)
