@@ -23,6 +23,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
@@ -34,6 +35,8 @@ from edgecat_runtime import Classifier, __version__, read_card
 from edgecat_runtime.errors import EdgecatError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.system.child import limit_child, resident_bytes, signal_name
+from edgecat_runtime.system.machine import cores, processor
+from edgecat_runtime.system.packages import versions
 from mutants import KINDS, Model, Mutant, intact_models, mutant
 
 BUSY_SECONDS = 20
@@ -114,7 +117,7 @@ def cpu_seconds(pid: int) -> float:
 
 def serve(descriptor: int, parent: int) -> None:
     """In the child: open what is asked for until the parent closes the pipe."""
-    limit_child(parent)
+    limit_child(parent, nice=0)
     with os.fdopen(descriptor, "w") as reply:
         for line in sys.stdin:
             path, backend, expected = json.loads(line)
@@ -215,30 +218,46 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--keep", type=Path, help="folder for the files with a bad outcome")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, interrupted)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     bad = []
-    for drawn, kind, details in run(
-        options.files,
-        seed=options.seed,
-        backend=options.backend,
-        workers=options.workers,
-        keep=options.keep,
-    ):
-        counts[drawn.kind][kind] += 1
-        if kind not in GOOD:
-            bad.append(f"- {drawn.number} ({drawn.kind}; {drawn.how}): {kind}, {details}")
-            print(bad[-1], file=sys.stderr, flush=True)
-    print("\n".join(_page(options.files, options.seed, counts, bad)))
+    with suppress(KeyboardInterrupt):  # what was counted so far is shown
+        for drawn, kind, details in run(
+            options.files,
+            seed=options.seed,
+            backend=options.backend,
+            workers=options.workers,
+            keep=options.keep,
+        ):
+            counts[drawn.kind][kind] += 1
+            if kind not in GOOD:
+                bad.append(f"- {drawn.number} ({drawn.kind}; {drawn.how}): {kind}, {details}")
+                print(bad[-1], file=sys.stderr, flush=True)
+    print("\n".join(_page(options, counts, bad)))
     return int(bool(bad))
 
 
-def _page(files: int, seed: int, counts: dict[str, Counter[str]], bad: list[str]) -> Iterator[str]:
+def machine_line(*modules: str) -> str:
+    """The processor, and the versions of Python and of the modules."""
+    found = [
+        f"Python {platform.python_version()}",
+        *(v for name in modules for v in versions(name)),
+    ]
+    return f"{processor()}, {cores()} cores. {', '.join(found)}, edgecat {__version__}."
+
+
+def interrupted(*_: object) -> None:
+    """As a signal's handler: end as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def _page(
+    options: argparse.Namespace, counts: dict[str, Counter[str]], bad: list[str]
+) -> Iterator[str]:
+    files = sum(counted.total() for counted in counts.values())
     yield f"# {files} mutated model files\n"
-    yield (
-        f"Written by `benchmarks/fuzz.py --files {files} --seed {seed}`, edgecat {__version__}, "
-        f"{platform.machine()}, Python {platform.python_version()}.\n"
-    )
+    yield f"Written by `benchmarks/fuzz.py --seed {options.seed} --backend {options.backend}`.\n"
+    yield f"{machine_line('numpy', 'onnxruntime', 'openvino', 'cv2')}\n"
     yield f"| | {' | '.join(OUTCOMES)} |"
     yield f"| --- |{' ---: |' * len(OUTCOMES)}"
     for kind, counted in counts.items():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgecat.data.batches import Batch
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.types import Numbers
 
 
@@ -96,7 +97,7 @@ def evaluate(
     n = int(confusion.sum())
     if not n:
         first = f": {skipped[0]}" if skipped else ""
-        raise UserError(f"none of {len(skipped)} images could be decoded{first}")
+        raise UserError(f"none of {number_of(len(skipped), 'image')} could be decoded{first}")
     return Evaluation(tuple(labels), confusion, losses / n, tuple(skipped))
 
 

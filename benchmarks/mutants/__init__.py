@@ -20,6 +20,7 @@ from edgecat_runtime.backends import open_backend
 from edgecat_runtime.doctor.tiny import SIDE, tiny_graph
 from edgecat_runtime.model.artifact import KEY, seal_onnx, seal_safetensors
 from edgecat_runtime.model.card import ModelCard
+from edgecat_runtime.model.engine_card import UNSEALED, sealed_plan
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 from edgecat_runtime.model.protobuf import delimited, fields
 
@@ -101,9 +102,10 @@ def intact_models(folder: Path) -> dict[str, Model]:
     backend.close()
     onnx = _model(".onnx", tiny_graph(), card, seal_onnx)
     checkpoint = _model(".safetensors", _tensors(), card, seal_safetensors)
-    text = card.to_json().encode()
+    text = replace(card, payload_sha256=UNSEALED).to_json().encode()
     noise = np.random.default_rng(0).bytes(2000)
-    engine = Model(".trt", noise, card, b"ftrt" + noise[:1000] + text + noise[1000:])
+    plan = sealed_plan(b"ftrt" + noise[:1000] + text + noise[1000:])
+    engine = Model(".trt", noise, card, bytes(plan))
     return {model.suffix: model for model in (onnx, checkpoint, engine)}
 
 
@@ -249,7 +251,9 @@ def _engine(rng: random.Random, model: Model) -> tuple[str, bytes]:
     if rng.random() < 0.1:
         return "many beginnings of a card", b'{"architecture":' * rng.choice((10, 10**5))
     how, values = _changed_card(rng, model.card)
-    return how, b"ftrt" + model.payload[:1000] + card_text(values) + model.payload[1000:]
+    before, after = b"ftrt" + model.payload[:1000], model.payload[1000:]
+    values["payload_sha256"] = hashlib.sha256(before + after).hexdigest()
+    return how, before + card_text(values) + after
 
 
 # Protobuf messages as lists [number, wire type, value], where a value is a number or bytes, or the

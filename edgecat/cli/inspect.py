@@ -45,7 +45,8 @@ def inspect(
         "input": f"{card.width}x{card.height} uint8 BGR, {card.fit}",
         "precision": card.precision,
         "accuracy": measured,
-        "payload": f"{card.payload_bytes / 1e6:.1f} MB, SHA-256 {card.payload_sha256[:16]}",
+        "payload": f"{(card.payload_bytes or path.stat().st_size) / 1e6:.1f} MB, "
+        f"{f'SHA-256 {card.payload_sha256[:16]}' if card.payload_sha256 else 'without a hash'}",
         "signed by": _signer(path),
         "made with": ", ".join(f"{name} {version}" for name, version in card.tools.items()),
     }

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError
+from edgecat_runtime.images import PictureError, check_size
 from edgecat_runtime.model.class_names import check_labels
+from edgecat_runtime.system.counting import number_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Picture:
         Raises:
             PictureError: The file disappeared or was truncated since it was scanned.
         """
+        check_size(self.size, self.name)
         try:
             with self.path.open("rb", buffering=0) as file:
                 file.seek(self.offset)
@@ -72,9 +74,8 @@ class PictureSet:
     def __str__(self) -> str:
         """Summarise: `15,000 images (7,500 cat, 7,500 dog), 2 files skipped`."""
         each = ", ".join(f"{count:,} {label}" for label, count in self.counts().items())
-        number = len(self.skipped)
-        skipped = f", {number:,} file{'s' * (number > 1)} skipped" if number else ""
-        return f"{len(self):,} images ({each}){skipped}"
+        skipped = f", {number_of(len(self.skipped), 'file')} skipped" if self.skipped else ""
+        return f"{number_of(len(self), 'image')} ({each}){skipped}"
 
     def keys(self) -> Iterator[str]:
         """Identify the images: equal for two sets of the same images."""

@@ -19,7 +19,7 @@ from edgecat_runtime.images import PICTURE_SUFFIXES
 
 _FLAT = re.compile(r"(\D*[^\W\d_])\.\d+\.\w+")  # cat.0.jpg
 _IMAGES = frozenset(PICTURE_SUFFIXES) | frozenset(
-    ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar"
+    ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar "
     ".gz .tgz .rar .7z".split()
 )
 
@@ -197,7 +197,7 @@ def _source(prefix: str, above: tuple[str, ...], entries: Iterable[Entry]) -> So
         folders = entry.parts if entry.is_folder else entry.parts[:-1]
         if folders not in known:
             level = tree.split_level(folders)
-            part = given if level is None else split_of(folders[level])
+            part = given if level is None else tree.split_name(folders[: level + 1])
             rest = folders if level is None else folders[:level] + folders[level + 1 :]
             known[folders] = part, rest
         placed.append(_Placed(entry, *known[folders], problem))

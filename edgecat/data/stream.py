@@ -20,6 +20,7 @@ from edgecat.data.tree import split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_names, expanded
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.class_names import check_labels
+from edgecat_runtime.system.counting import number_of
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class ShardSet:
 
     def __str__(self) -> str:
         """Sum up: `1,281,167 images, streamed from 1,282 shards`."""
-        number = len(self.shards)
-        return f"{len(self):,} images, streamed from {number:,} shard{'s' * (number > 1)}"
+        shards = number_of(len(self.shards), "shard")
+        return f"{number_of(len(self), 'image')}, streamed from {shards}"
 
     def keys(self) -> Iterator[str]:
         """Keys that are equal for two sets of the same images."""
@@ -104,8 +105,8 @@ class ShardReader:
         pictures = scan(shard.path, labels=self._shards.labels).pictures
         if len(pictures) != shard.pictures:
             raise UserError(
-                f"{shard.path} holds {len(pictures)} images; {INDEX} says {shard.pictures}. "
-                "Write the shards again with edgecat data shard"
+                f"{shard.path} holds {number_of(len(pictures), 'image')}; {INDEX} says "
+                f"{shard.pictures}. Write the shards again with edgecat data shard"
             )
         return pictures
 

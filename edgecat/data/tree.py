@@ -28,6 +28,13 @@ def split_of(name: str) -> str:
     return _SPLITS.get(words[0], "") if len(words) == 1 else ""
 
 
+def _may_be_split(name: str) -> str:
+    """Return the one split that a longer name mentions, as `x_train` or `ILSVRC2012_img_val`."""
+    words = (re.sub(r"\d+$", "", word) for word in re.split(r"[\W_]+", name.lower()))
+    found = {_SPLITS[word] for word in words if word in _SPLITS}
+    return found.pop() if len(found) == 1 else ""
+
+
 class Tree:
     """The folders of a source that contain images, at any depth.
 
@@ -46,6 +53,24 @@ class Tree:
         """Return the first level of a path that names a split; None if there is none."""
         return next((d for d in range(len(folders)) if self._is_split(folders[: d + 1])), None)
 
+    def split_name(self, folders: Folders) -> str:
+        """Return the split that a folder's name stands for, empty if it is none.
+
+        A longer name, such as `train_aug`, counts only beside another split with the same folders
+        inside: it may be that of a class.
+        """
+        part = split_of(folders[-1])
+        if part or folders in self._holding or not (part := _may_be_split(folders[-1])):
+            return part
+        inside = self._children.get(folders, set())
+        for name in self._children.get(folders[:-1], set()) - {folders[-1]}:
+            beside = (*folders[:-1], name)
+            another = split_of(name) or _may_be_split(name) not in ("", part)
+            shared = inside & self._children.get(beside, set())
+            if another and len(shared) > 1 and beside not in self._holding:
+                return part
+        return ""
+
     def class_folders(self) -> frozenset[Folders]:
         """Return the class folders: the first level with several folders, or with images.
 
@@ -63,10 +88,10 @@ class Tree:
 
     def _is_split(self, folders: Folders) -> bool:
         """Whether a folder is a split rather than a class of that name among other classes."""
-        if not split_of(folders[-1]):
+        if not self.split_name(folders):
             return False
         beside = self._children.get(folders[:-1], set()) - {folders[-1]}
-        others = {name for name in beside if not split_of(name)}
+        others = {name for name in beside if not self.split_name((*folders[:-1], name))}
         if not others:
             return True
         inside = self._children.get(folders, set())

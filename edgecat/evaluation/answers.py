@@ -14,6 +14,7 @@ from edgecat.data.folder import Picture, PictureSet
 from edgecat.evaluation.curves import Roc, reliability, roc, wilson
 from edgecat.scores import Evaluation, cross_entropy, energies, softmax
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.machine import cores
 from edgecat_runtime.types import Frames
 
@@ -167,7 +168,7 @@ def answers_to(
         on_batch(len(seen) + len(batch.skipped))
     if not logits:
         first = f": {skipped[0]}" if skipped else ""
-        raise UserError(f"none of {len(skipped)} images could be decoded{first}")
+        raise UserError(f"none of {number_of(len(skipped), 'image')} could be decoded{first}")
     return Answers(
         pictures.labels,
         tuple(shown),

@@ -18,6 +18,7 @@ from edgecat_runtime.model.artifact import read_card, seal_safetensors
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 from edgecat_runtime.system.atomic import atomic_write
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.paths import native_path
 
 
@@ -88,7 +89,7 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
     except (SafetensorError, RuntimeError) as error:
         raise CardError(
             f"the weights in {path} do not match its card ({card.architecture}, {card.head} head, "
-            f"{card.classes} labels). Train the model again"
+            f"{number_of(card.classes, 'label')}). Train the model again"
         ) from error
     return model.eval(), card
 

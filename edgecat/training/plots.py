@@ -11,6 +11,7 @@ from edgecat.training.history import Epoch
 from edgecat.training.plot_names import plot_names
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.system.atomic import atomic_path
+from edgecat_runtime.system.counting import number_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.set_yticks(range(classes), names.texts, fontfamily=families)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"{evaluation.accuracy:.2%} of {evaluation.n:,} images", fontsize=11)
+    axes.set_title(f"{evaluation.accuracy:.2%} of {number_of(evaluation.n, 'image')}", fontsize=11)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if classes <= 20:

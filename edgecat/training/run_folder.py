@@ -30,6 +30,7 @@ from edgecat.training.state import RunState, load_state, save_state
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.system.atomic import atomic_write, write_error
+from edgecat_runtime.system.counting import number_of
 
 STATE = "resume.state"
 CONFIG = "config.json"
@@ -69,7 +70,7 @@ class TrainResult:
         return str(self.checkpoint)
 
     def __repr__(self) -> str:
-        score = f"{self.evaluation.accuracy:.2%} of {self.evaluation.n:,} images"
+        score = f"{self.evaluation.accuracy:.2%} of {number_of(self.evaluation.n, 'image')}"
         epoch = f"epoch {self.best.epoch} of {len(self.history)}"
         return f"{type(self).__name__}({str(self.checkpoint)!r}, {score}, {epoch})"
 

@@ -11,6 +11,7 @@ from edgecat.models.weights import NONE, SHIPPED
 from edgecat.pretrained import CHECKPOINT
 from edgecat.training.config import TrainConfig
 from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.system.counting import number_of
 
 FEW = 500
 """Training images per class, on average, below which the bundled weights are a better start."""
@@ -68,7 +69,8 @@ def suited(config: TrainConfig, chosen: Collection[str]) -> tuple[TrainConfig, s
     if config.weights:
         return made, ""
     return made, (
-        f"{count:,} training images of {classes} classes are few: starting from the shipped "
+        f"{number_of(count, 'training image')} of "
+        f"{number_of(classes, 'class', 'classes')} are few: starting from the shipped "
         f"weights, at {made.size} pixels, in batches of {made.batch_size}. To start from random "
         "weights instead: --weights none"
     )

@@ -26,6 +26,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, decode_picture, read_picture
 from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.opencv import cv2_module
 
 Frame = NDArray[np.uint8]
@@ -136,8 +137,7 @@ class Predictions(Sequence[ImagePrediction]):
         counts = Counter(item.prediction.displayed for item in self.items).most_common()
         said = ", ".join(f"{count} {label}" for label, count in counts)
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        images = "1 image" if len(self) == 1 else f"{len(self)} images"
-        return f"{type(self).__name__}({images}: {said}{skipped})"
+        return f"{type(self).__name__}({number_of(len(self), 'image')}: {said}{skipped})"
 
     def _repr_html_(self) -> str:
         rows = [

@@ -18,6 +18,7 @@ from edgecat.workflows.served import ServedModel
 from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.system.counting import number_of
 
 if TYPE_CHECKING:
     from edgecat.evaluation.calibration import Calibration
@@ -105,8 +106,8 @@ class EvaluationResult:
 
     def __repr__(self) -> str:
         counted = self.answers.evaluation
-        name, figures = type(self).__name__, f"{counted.accuracy:.2%} of {counted.n:,} images"
-        return f"{name}({figures}, {self.model} on {self.backend})"
+        figures = f"{counted.accuracy:.2%} of {number_of(counted.n, 'image')}"
+        return f"{type(self).__name__}({figures}, {self.model} on {self.backend})"
 
     def _repr_html_(self) -> str:
         counted = self.answers.evaluation

@@ -226,7 +226,8 @@ class Pipeline:
         if self._stop.is_set():
             return "stop requested"
         if self._frames == self._max_frames:
-            return f"{self._frames} frames were classified"
+            frames = "1 frame was" if self._frames == 1 else f"{self._frames} frames were"
+            return f"{frames} classified"
         return "the source ended"
 
     def _answers(self, frames: Sequence[Frame]) -> Iterator[Answer]:

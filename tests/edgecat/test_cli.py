@@ -136,7 +136,7 @@ def test_labels_can_be_renamed(cli: Cli, exported: Path, album: Path, tmp_path: 
     assert list(json.loads(ran.out)[0]["probabilities"]) == ["고양이", "개"]
     names.write_text("cat\n")
     ran = cli("classify", album / "cat" / "0.png", "--engine", exported, "--labels", names)
-    assert (ran.code, "got 1 labels; the model has 2 classes" in ran.err) == (1, True)
+    assert (ran.code, "got 1 label; the model has 2 classes" in ran.err) == (1, True)
 
 
 @pytest.mark.parametrize("rebuild", [False, True])

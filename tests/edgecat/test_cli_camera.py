@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -355,6 +356,9 @@ import sys, time
 import numpy as np
 from edgecat.cli import main
 from edgecat_runtime.camera import Shot, Source, register_source
+from edgecat_runtime.system.child import limit_child
+
+limit_child(int(sys.argv.pop(1)))  # ends with the tests, also if they are killed
 
 class Endless(Source):
     live = True
@@ -380,7 +384,7 @@ def _start(
     arguments = ["--engine", str(tiny_onnx), "--headless", "--output", str(folder / "clip.mkv")]
     arguments += ["--events", str(folder / "events.jsonl"), *options]
     process = subprocess.Popen(
-        [*before, sys.executable, "-c", ENDLESS, *arguments],
+        [*before, sys.executable, "-c", ENDLESS, str(os.getpid()), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

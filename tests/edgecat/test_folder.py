@@ -155,6 +155,40 @@ LAYOUTS = {
             "dog/1.jpg": ("dog", ""),
         },
     ),
+    "longer names of splits": (
+        (
+            *(
+                "x_train/cat/1.jpg",
+                "x_train/dog/2.jpg",
+                "train_aug/cat/3.jpg",
+                "train_aug/dog/4.jpg",
+            ),
+            *("X_test/cat/5.jpg", "X_test/dog/6.jpg", "2012_img_val2/cat/7.jpg"),
+            "2012_img_val2/dog/8.jpg",
+        ),
+        {
+            "2012_img_val2/cat/7.jpg": ("cat", "val"),
+            "2012_img_val2/dog/8.jpg": ("dog", "val"),
+            "X_test/cat/5.jpg": ("cat", "test"),
+            "X_test/dog/6.jpg": ("dog", "test"),
+            "train_aug/cat/3.jpg": ("cat", "train"),
+            "train_aug/dog/4.jpg": ("dog", "train"),
+            "x_train/cat/1.jpg": ("cat", "train"),
+            "x_train/dog/2.jpg": ("dog", "train"),
+        },
+    ),
+    "classes that mention splits": (
+        ("steam train/1.jpg", "toy_train/2.jpg", "test tube/3.jpg"),
+        {
+            "steam train/1.jpg": ("steam train", ""),
+            "test tube/3.jpg": ("test tube", ""),
+            "toy_train/2.jpg": ("toy_train", ""),
+        },
+    ),
+    "names that mean something to matplotlib": (
+        (r"cat$\frac{x$/1.jpg", "dog_{/1.jpg"),
+        {r"cat$\frac{x$/1.jpg": (r"cat$\frac{x$", ""), "dog_{/1.jpg": ("dog_{", "")},
+    ),
     "what systems scatter": (
         (
             *(*PAIR, "._cat", "cat/._1.jpg", ".DS_Store", "__MACOSX/cat/._1.jpg"),

@@ -78,7 +78,9 @@ def test_every_precision_builds_with_a_dynamic_batch(
     found = read_card(tmp_path / "tiny.rtx")
     assert found == card_in_plan(plan)
     assert found.tools["tensorrt-rtx"] == tensorrt("tensorrt_rtx").version
-    assert replace(found, tools={}, golden=()) == replace(card, tools={}, golden=())
+    assert len(found.payload_sha256) == 64
+    same = {"tools": {}, "golden": (), "payload_sha256": ""}
+    assert replace(found, **same) == replace(card, **same)
 
 
 def test_a_card_of_the_greatest_length_in_any_script_comes_back(
@@ -96,6 +98,36 @@ def test_a_card_of_the_greatest_length_in_any_script_comes_back(
     assert found is not None
     assert len(found.to_json().encode()) == MAX_BYTES
     assert (found.labels, found.tools) == (longest.labels, tools)
+
+
+def test_a_flipped_bit_and_a_third_cut_off_are_refused(tiny_onnx: Path, tmp_path: Path) -> None:
+    plan, path = bytes(rtx(tiny_onnx)), tmp_path / "tiny.rtx"
+    path.write_bytes(plan)
+    assert read_card(path).payload_sha256
+    for position in (0, len(plan) // 2, len(plan) - 1):
+        changed = bytearray(plan)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(CardDamaged, match="modified after it was written"):
+            read_card(path)
+    path.write_bytes(plan[: len(plan) * 2 // 3])
+    with pytest.raises(CardDamaged, match="truncated"):
+        read_card(path)
+
+
+def test_the_hash_is_all_that_sealing_changes(tiny_onnx: Path) -> None:
+    """TensorRT-RTX keeps no checksum: plans of two names differ in the name and nowhere else."""
+    card = read_card(tiny_onnx)
+    plans = [
+        np.frombuffer(bytes(rtx(tiny_onnx, replace(card, architecture=name))), np.uint8)
+        for name in ("net1", "net2")
+    ]
+    assert plans[0].size == plans[1].size
+    changed = np.flatnonzero(plans[0] != plans[1])
+    start = bytes(plans[0]).find(b'{"architecture":')
+    end = bytes(plans[0]).find(b'"}', bytes(plans[0]).find(b',"digest":"'))
+    assert start <= changed.min()
+    assert changed.max() < end
 
 
 def test_labels_that_do_not_fit_become_class_numbers(

@@ -321,8 +321,8 @@ def test_a_sigmoid_per_class_is_told_as_it_is(last: list[Node], tmp_path: Path) 
         (net(node("Tanh", ["z"])), "abc", "ends in Tanh"),
         (net(node("ArgMax", ["z"], axis=1), outputs=[("y", T.INT64)]), "abc", "ArgMax"),
         (net(node("TopK", ["z", "k"], "y", "i"), constants={"k": np.array([3])}), "abc", "TopK"),
-        (net(classes=5), "abc", "5 classes and 3 labels"),
-        (net(classes=1), "abc", "1 classes and 3 labels"),
+        (net(classes=5), "abc", "has 5 classes; got 3 labels"),
+        (net(classes=1), "abc", "has 1 class; got 3 labels"),
         (net(node("Softmax", ["z"], axis=1), classes=1), "ab", "over a single value"),
         (times("nan"), "abc", "returns NaN"),
         (times("inf"), "abc", "infinity"),
@@ -333,6 +333,11 @@ def test_a_sigmoid_per_class_is_told_as_it_is(last: list[Node], tmp_path: Path) 
             "the same output",
         ),
         (net(node("Softmax", ["z"], axis=0)), "abc", "on the others in the batch"),
+        (
+            net(node("LogSoftmax", ["z"], "l", axis=1), node("Neg", ["l"])),
+            "abc",
+            "negative logarithms of probabilities",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_a_sentence(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,8 @@ from edgecat_runtime.model.artifact import (
     seal_onnx,
     seal_safetensors,
 )
-from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
+from edgecat_runtime.model.card import CardDamaged, CardError, CardMissing, ModelCard
+from edgecat_runtime.model.engine_card import UNSEALED, sealed_plan
 from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.model.int8_weights import widest_int8_weight
 
@@ -30,6 +32,9 @@ def sealed(tmp_path: Path, tiny_card: ModelCard, make_tiny: Callable[..., bytes]
     (tmp_path / "model.onnx").write_bytes(make_tiny())
     tensors = {"a": np.arange(24, dtype=np.float32).reshape(2, 12), "b": np.ones(3, np.int64)}
     (tmp_path / "model.safetensors").write_bytes(seal_safetensors(save(tensors), tiny_card))
+    name = replace(tiny_card, payload_sha256=UNSEALED).to_json().encode()
+    plan = sealed_plan(b"ftrt" + bytes(range(200)) + name + bytes(range(200)))
+    (tmp_path / "model.trt").write_bytes(plan)
     return tmp_path
 
 
@@ -49,7 +54,7 @@ def test_a_sealed_file_still_loads_elsewhere(sealed: Path) -> None:
     assert load_file(sealed / "model.safetensors")["a"].shape == (2, 12)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.safetensors", "model.trt"])
 def test_one_flipped_bit_anywhere_is_refused(sealed: Path, name: str) -> None:
     good = (sealed / name).read_bytes()
     rng = random.Random(0)
@@ -63,13 +68,36 @@ def test_one_flipped_bit_anywhere_is_refused(sealed: Path, name: str) -> None:
             read_card(damaged)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.safetensors", "model.trt"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
 def test_a_part_of_a_file_is_refused(sealed: Path, name: str, share: float) -> None:
     data = (sealed / name).read_bytes()
     (sealed / name).write_bytes(data[: int(len(data) * share)])
     with pytest.raises(EdgecatError):
         read_card(sealed / name)
+
+
+def test_an_engine_is_sealed_in_its_place(sealed: Path, tiny_card: ModelCard) -> None:
+    plan = (sealed / "model.trt").read_bytes()
+    card = read_card(sealed / "model.trt")
+    around = b"ftrt" + 2 * bytes(range(200))
+    assert card.payload_sha256 == hashlib.sha256(around).hexdigest()
+    assert replace(card, payload_sha256="") == tiny_card
+    name = replace(tiny_card, payload_sha256=UNSEALED).to_json().encode()
+    assert (len(plan), plan[:204], plan[-200:]) == (404 + len(name), around[:204], around[204:])
+    for changed in (plan[:-60], plan + b"more"):
+        (sealed / "model.trt").write_bytes(changed)
+        with pytest.raises(CardDamaged, match="or is truncated: its hash does not match"):
+            read_card(sealed / "model.trt")
+
+
+@pytest.mark.parametrize("hash_", ["", UNSEALED])
+def test_an_engine_without_a_hash_is_read(sealed: Path, tiny_card: ModelCard, hash_: str) -> None:
+    name = replace(tiny_card, payload_sha256=hash_).to_json().encode()
+    (sealed / "old.rtx").write_bytes(b"plan" + name + b"weights")
+    assert read_card(sealed / "old.rtx") == tiny_card
+    with pytest.raises(CardMissing, match="can be sealed"):
+        sealed_plan(b"plan" + tiny_card.to_json().encode())
 
 
 def test_bytes_behind_the_card_are_refused(sealed: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_card_from_before_a_field_was_added_still_reads() -> None:
         (_resealed(CARD, depth=3), CardError, r"lacks \[\] and has unknown \['depth'\]"),
         (_resealed(CARD, fit="squeeze"), CardError, "fit is 'squeeze'; expected one of crop"),
         (replace(CARD, precision="fp8").to_json(), CardError, "precision is 'fp8'; expected one"),  # type: ignore[arg-type]
-        (replace(CARD, labels=("cat",)).to_json(), CardError, "1 labels; its golden.* 2 classes"),
+        (replace(CARD, labels=("cat",)).to_json(), CardError, "1 label; its golden.* 2 classes"),
     ],
 )
 def test_a_bad_card_is_refused_in_a_sentence(
@@ -143,7 +144,7 @@ def test_labels_can_be_renamed_but_not_recounted(labels: tuple[str, ...], fits: 
     if fits:
         assert CARD.with_labels(labels).labels == labels
         return
-    with pytest.raises(CardError, match="got 1 labels; the model has 2 classes"):
+    with pytest.raises(CardError, match="got 1 label; the model has 2 classes"):
         CARD.with_labels(labels)
 
 
@@ -163,7 +164,7 @@ HUGE = 10**400
         ),
         (
             "labels",
-            [["cat", name] for name in ("a/b", "..", "a\\b", "\x1b[31mdog", "d\nog")],
+            [["cat", name] for name in ("a/b", "..", "\x1b[31mdog", "d\nog")],
         ),
         (
             "labels",
@@ -252,6 +253,7 @@ def test_labels_beside_a_card_are_a_list_of_strings(text: str) -> None:
         "50 %",
         "$x$",
         "live",
+        pytest.param(r"cat$\frac{x$", marks=pytest.mark.skipif(os.name == "nt", reason="a path")),
     ],
 )
 def test_ordinary_class_names_are_taken(name: str) -> None:

@@ -128,7 +128,7 @@ def test_more_labels_than_classes_are_refused(
     path.write_bytes(seal_onnx(tiny_onnx.read_bytes(), card))
     with pytest.raises(CardError, match=r"returns logits of shape .*; its card has 3 labels"):
         Classifier.open(path)
-    with pytest.raises(CardError, match="got 1 labels; the model has 2 classes"):
+    with pytest.raises(CardError, match="got 1 label; the model has 2 classes"):
         Classifier.open(tiny_onnx, labels=["cat"])
 
 

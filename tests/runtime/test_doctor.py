@@ -438,6 +438,22 @@ def test_a_child_brings_back_values_and_reasons(
             in_child("ort_providers")
 
 
+def test_a_turned_clip_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OpenCV's own turn undone, as in versions that do not turn, it is noticed."""
+    from edgecat_runtime.camera.sources import video
+    from edgecat_runtime.doctor.video import read_turned_clip
+
+    read_turned_clip()
+    for turns in (1, 2, 3):
+        monkeypatch.setattr(video, "_turns", lambda capture, turns=turns: turns)
+        with pytest.raises(Unwell, match="turned wrongly"):
+            read_turned_clip()
+    fault = Reason("phone videos are turned wrongly", kind="Unwell")
+    monkeypatch.setattr(libraries, "why_not", lambda *_: fault)
+    found = libraries.check_ffmpeg()
+    assert (found.ok, "turned wrongly" in found.value, bool(found.fix)) == (False, True, True)
+
+
 def test_the_tiny_graph_is_a_whole_model() -> None:
     onnx.checker.check_model(onnx.load_from_string(tiny_graph()), full_check=True)
     session = onnxruntime.InferenceSession(tiny_graph(), providers=["CPUExecutionProvider"])

@@ -25,7 +25,7 @@ from edgecat_runtime.camera.opening import open_source
 from edgecat_runtime.camera.source import SourceOptions
 from edgecat_runtime.camera.sources import mjpeg
 from edgecat_runtime.camera.sources.http_auth import Credentials, challenges
-from edgecat_runtime.camera.sources.rtsp import open_ffmpeg
+from edgecat_runtime.camera.sources.rtsp import _why_refused, open_ffmpeg
 from edgecat_runtime.errors import DeviceError, UserError
 
 PATIENCE = 20.0
@@ -504,6 +504,30 @@ def test_streams_that_ffmpeg_receives(scheme: str, form: str) -> None:
 def test_a_refusal_is_not_a_timeout(address: str, sentence: str) -> None:
     with pytest.raises(DeviceError, match=sentence):
         open_source(address)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "sentence"),
+    [
+        ("srt://127.0.0.1:1?passphrase=x", 0.01, "built without srt, or the address, its passphr"),
+        ("srt://127.0.0.1:1", 3.1, "no sender answers at this address"),
+        ("udp://:99999", 0.01, "the address is not valid"),
+        (
+            "rtp://127.0.0.1:1",
+            0.01,
+            "built without rtp, or the address or its parameters are wrong",
+        ),
+    ],
+)
+def test_a_stream_without_a_connection_is_told_by_its_time(
+    text: str, seconds: float, sentence: str
+) -> None:
+    assert sentence in _why_refused(text, seconds)
+
+
+def test_nobody_who_sends_srt() -> None:
+    with pytest.raises(DeviceError, match=r"no sender answers|built without srt|no response with"):
+        open_source("srt://127.0.0.1:1?passphrase=0123456789", SourceOptions(stall=5))
 
 
 def test_silence_is_a_timeout_and_rejection_neither() -> None:

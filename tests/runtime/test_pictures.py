@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from edgecat_runtime import images
 from edgecat_runtime.images import PictureError, decode_picture, read_picture
 
 RED = (200, 30, 20)  # RGB
@@ -173,3 +176,28 @@ def test_a_file_of_too_many_pixels_is_refused() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"cannot read .*none\.jpg: No such file"):
         read_picture(tmp_path / "none.jpg")
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zeros.png"):
+        with pytest.raises(PictureError, match=f"{name} is not a regular file; expected an image"):
+            read_picture(tmp_path / name)
+    monkeypatch.setattr(images, "MOST_BYTES", 9)
+    (tmp_path / "large.png").write_bytes(bytes(10))
+    with pytest.raises(PictureError, match=r"large.png has .* GB; expected an image of at most"):
+        read_picture(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "GIF", "PPM", "WEBP"])
+def test_no_library_prints_about_a_damaged_image(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    data = _saved(Image.fromarray(noise), kind)
+    middle = len(data) // 2
+    for damaged in (data[:middle], data[:middle] + bytes(200) + data[middle + 200 :]):
+        with suppress(PictureError):
+            decode_picture(damaged, "damaged")
+    assert capfd.readouterr().err == ""

@@ -314,7 +314,7 @@ def test_a_full_disk_stops_the_recorder_and_not_the_camera(
     assert "the recorder stopped: cannot write" in summary.failures[0]
     assert "the disk is full" in summary.failures[0]
     assert caplog.text.count("the disk is full") == 1
-    assert "1 failed outputs" in str(summary)
+    assert "1 failed output" in str(summary)
     capture = cv2.VideoCapture(str(full_disk / "clip.mkv"))
     assert capture.read()[0], "what was written plays"
 

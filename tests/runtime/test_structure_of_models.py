@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from edgecat_runtime.errors import GateError, InvalidModel
 from edgecat_runtime.model.artifact import KEY, read_card, seal_onnx
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows
+from edgecat_runtime.model.inflation import check_sizes
 from edgecat_runtime.model.protobuf import delimited
 from edgecat_runtime.model.structure import check_structure
 
@@ -144,6 +146,131 @@ def test_a_sealed_file_that_lies_is_refused_before_any_backend(
     if spoil is not _size:
         with pytest.raises(CardError, match=sentence):
             seal_onnx(model.SerializeToString(), card)
+
+
+def _constant(model: onnx.ModelProto, name: str, values: list[int] | list[float]) -> None:
+    kind = np.int64 if all(isinstance(value, int) for value in values) else np.float32
+    model.graph.initializer.append(numpy_helper.from_array(np.array(values, kind), name))
+
+
+def _inflating(operator: str, operands: list[str], values: list[Any], **attributes: Any) -> Spoil:
+    """Add a node whose size is in a constant `k`, or in an attribute."""
+
+    def spoil(model: onnx.ModelProto) -> None:
+        if values:
+            _constant(model, "k", values)
+        model.graph.node.append(helper.make_node(operator, operands, ["spare"], **attributes))
+
+    return spoil
+
+
+def _constant_node(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["k"], value_ints=[1 << 20, 1 << 20]))
+    model.graph.node.append(helper.make_node("ConstantOfShape", ["k"], ["spare"]))
+
+
+def _in_a_branch(model: onnx.ModelProto) -> None:
+    node = helper.make_node("ConstantOfShape", ["k"], ["spare"])
+    _constant(model, "k", [1 << 40])
+    branch = helper.make_graph([node], "b", [], [])
+    model.graph.node.append(helper.make_node("If", ["no"], ["other"], then_branch=branch))
+
+
+def _again_and_again(model: onnx.ModelProto) -> None:
+    _constant(model, "k", [1, 16, 16, 1])
+    for step in range(5):
+        names = [f"t{step}", "k"] if step else [model.graph.input[0].name, "k"]
+        model.graph.node.append(helper.make_node("Tile", names, [f"t{step + 1}"]))
+
+
+def _many(model: onnx.ModelProto) -> None:
+    _constant(model, "k", [333_000])
+    for step in range(1000):
+        model.graph.node.append(helper.make_node("ConstantOfShape", ["k"], [f"spare{step}"]))
+
+
+def _functions(depth: int) -> Spoil:
+    """Functions that call the next one twice, or one that calls itself."""
+
+    def spoil(model: onnx.ModelProto) -> None:
+        opsets = [*model.opset_import, helper.make_opsetid("pkg", 1)]
+        for step in range(depth or 1):
+            follower = f"f{step + 1}" if depth else "f0"
+            body = [
+                helper.make_node(follower, ["a"], ["m"], domain="pkg"),
+                helper.make_node(follower, ["m"], ["b"], domain="pkg"),
+            ]
+            if step and step == depth - 1:
+                body = [helper.make_node("Relu", ["a"], ["b"])]
+            model.functions.append(
+                helper.make_function("pkg", f"f{step}", ["a"], ["b"], body, opsets)
+            )
+        model.graph.node.append(helper.make_node("f0", ["x"], ["spare"], domain="pkg"))
+
+    return spoil
+
+
+def _range(model: onnx.ModelProto) -> None:
+    for name, value in {"from": 0, "to": 1 << 40, "step": 1}.items():
+        _constant(model, name, [value])
+    model.graph.node.append(helper.make_node("Range", ["from", "to", "step"], ["spare"]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_inflating("ConstantOfShape", ["k"], [1 << 20, 1 << 20]), "asks for 1.1e.12 values"),
+        (_constant_node, "asks for 1.1e.12 values in one ConstantOfShape"),
+        (_in_a_branch, "asks for 1.1e.12 values in one ConstantOfShape"),
+        (_inflating("Expand", ["x", "k"], [1 << 30]), "values in one Expand"),
+        (_inflating("Tile", ["x", "k"], [1, 1 << 20, 1, 1]), "enlarges its image 1.05e.06 times"),
+        (_inflating("Tile", ["k", "k"], [1 << 30]), "values in one Tile"),
+        (_inflating("Resize", ["x", "", "k"], [1.0, 1.0, 1e4, 1e4]), "enlarges .* in Resize"),
+        (_inflating("Resize", ["x", "", "", "k"], [1, 3, 1 << 20, 1 << 20]), "in one Resize"),
+        (_inflating("Upsample", ["x"], [], scales=[1.0, 1.0, 1e5, 1.0]), "enlarges .* in Upsample"),
+        (_inflating("Pad", ["x", "k"], [0, 0, 1 << 20, 0, 0, 0, 0, 1 << 20]), "values in one Pad"),
+        (_inflating("MaxPool", ["x"], [], pads=[1 << 20] * 4), "values in one MaxPool"),
+        (_inflating("ConvTranspose", ["x", "w"], [], strides=[99, 99]), "enlarges .* 9.8e.03"),
+        (_inflating("RandomNormal", [], [], shape=[1 << 30]), "values in one RandomNormal"),
+        (_range, "asks for 1.1e.12 values in one Range"),
+        (_inflating("Loop", ["k", ""], [1 << 62]), "repeats a loop 4.61e.18 times"),
+        (_again_and_again, "enlarges its image 6.55e.04 times"),
+        (_many, "asks for 2.69e.08 values; expected at most 268435456"),
+        (_functions(40), "has 5.5e.11 nodes with its functions expanded"),
+        (_functions(0), "functions that call themselves"),
+        (_functions(3000), "or one another too deeply"),
+    ],
+)
+def test_a_size_that_no_memory_holds_is_refused_before_any_backend(
+    tmp_path: Path, make_tiny: Callable[..., bytes], spoil: Spoil, sentence: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(make_tiny())
+    card, model = read_card(path), onnx.load(path)
+    spoil(model)
+    path.write_bytes(_sealed(model, card))
+    for attempt in (read_card, Classifier.open):
+        with pytest.raises(CardError, match=sentence):
+            attempt(path)
+    with pytest.raises(CardError, match=sentence):
+        seal_onnx(model.SerializeToString(), card)
+
+
+def test_ordinary_sizes_are_not_refused() -> None:
+    """A network that goes down and up again as often as it likes, and a table that is tiled."""
+    nodes, name = [], "x"
+    for step in range(40):
+        nodes.append(helper.make_node("Conv", [name, "w"], [f"c{step}"], strides=[8, 8]))
+        nodes.append(helper.make_node("Resize", [f"c{step}", "", "up"], [f"r{step}"]))
+        name = f"r{step}"
+    nodes.append(helper.make_node("Tile", ["table", "many"], ["t"]))
+    constants = [
+        numpy_helper.from_array(np.array([1, 1, 8, 8], np.float32), "up"),
+        numpy_helper.from_array(np.array([5000, 2], np.int64), "many"),
+        numpy_helper.from_array(np.zeros((1, 100), np.float32), "table"),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "g", [], [], constants))
+    check_sizes(model.SerializeToString(), "model")
 
 
 def test_a_message_that_a_parser_would_merge_is_refused(make_tiny: Callable[..., bytes]) -> None:

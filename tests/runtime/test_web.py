@@ -235,6 +235,26 @@ def test_health_follows_the_frames(brightness: Make, monkeypatch: pytest.MonkeyP
         loop.until(lambda: loop.ask("/healthz")[0] == 200)
 
 
+def test_a_frozen_camera_is_not_healthy(brightness: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+
+    def frozen(loop: Any) -> float:
+        families = parser.text_string_to_metric_families(loop.ask("/metrics")[2].decode())
+        return (
+            next(family for family in families if family.name == "edgecat_frozen").samples[0].value
+        )
+
+    with served(brightness()) as loop:
+        loop.until(lambda: loop.ask("/healthz")[0] == 200)
+        assert frozen(loop) == 0
+        camera = loop.page._feed.views[0].camera
+        monkeypatch.setattr(camera._reader.freeze, "frozen", True)
+        status, _, body = loop.ask("/healthz")
+        assert (status, json.loads(body)["frozen"]) == (503, True)
+        assert json.loads(body)["state"] == "live"
+        assert frozen(loop) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [

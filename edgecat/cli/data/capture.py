@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -53,7 +52,6 @@ def capture(
     from edgecat.curation.gather import Album, gather
     from edgecat_runtime.camera.source import SourceOptions
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
     album = Album(output, label)
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())

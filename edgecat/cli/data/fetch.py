@@ -38,6 +38,7 @@ def fetch(
     from edgecat.curation.divide import check_output
     from edgecat.curation.unpack import unpack
     from edgecat_runtime.errors import UserError
+    from edgecat_runtime.system.counting import number_of
 
     found = collection(name)
     if breeds and name != "oxford-pets":
@@ -57,7 +58,7 @@ def fetch(
     if len(done.skipped) > _NAMED:
         warn(f"skipped: {len(done.skipped) - _NAMED} more; --json lists all")
     each = ", ".join(f"{count:,} {label}" for label, count in counts.items())
-    say(f"{output}: {done.counts.total():,} images ({each})")
+    say(f"{output}: {number_of(done.counts.total(), 'image')} ({each})")
 
 
 def _fetched(found: Collection, number: int) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,7 +58,7 @@ def live(
     if context.invoked_subcommand is not None:
         return
     with stopped_by_signals() as stop, warnings_shown():
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
+        sources.silence_ffmpeg()
         source_options = sources.source_options(options, realtime=True)
         text, stills = _what_to_look_at(source, pictures)
         has_window = _window_wanted(headless=headless, web=web)

@@ -85,6 +85,14 @@ def source_options(options: Mapping[str, Any], **others: Any) -> SourceOptions:
     return SourceOptions(**{**options, **parsed, **others})
 
 
+def silence_ffmpeg() -> None:
+    """Have OpenCV's FFmpeg print nothing, unless the user's environment says otherwise.
+
+    What goes wrong is reported by edgecat itself.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
 @contextmanager
 def open_cameras(
     sources: Sequence[str], options: SourceOptions, *, give_up: float | None, wait: bool
@@ -94,7 +102,7 @@ def open_cameras(
     from edgecat.cli.terminal.signals import ended_by_signals
     from edgecat_runtime.camera.camera import Camera
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # edgecat reports it itself
+    silence_ffmpeg()
     with ExitStack() as stack:
         with ended_by_signals():
             cameras = [

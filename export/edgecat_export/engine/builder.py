@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from edgecat_export.engine.monitor import Progress, monitor_for, watched
 from edgecat_export.engine.timings import cache_path, load_timings, save_timings, timing_folder
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.model.engine_card import card_in_plan
+from edgecat_runtime.model.engine_card import UNSEALED, card_in_plan, sealed_plan
 from edgecat_runtime.nvidia.cuda import Gpu
 from edgecat_runtime.nvidia.tensorrt import TensorRT
+
+log = logging.getLogger("edgecat_export")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ class Build:
             raise parser_error(api, parser, self.name)
         if error := silent_error(api, self.name):
             raise error
+        card = replace(card, payload_bytes=0, payload_sha256=UNSEALED)
         text = card.to_json(labels=card.fits)
         network.name = text
         config = builder.create_builder_config()
@@ -107,7 +111,28 @@ class Build:
             raise GateError(
                 f"{api} did not preserve the model card of {self.name}. Shorten the labels"
             )
-        return plan
+        return self._sealed(plan)
+
+    def _sealed(self, plan: memoryview) -> memoryview:
+        """Write the plan's hash into its card.
+
+        Without one remain plans that are meant to be changed, and those that TensorRT would then
+        not load, where that can be tried.
+        """
+        if self.options.refit or self.options.strip:
+            return plan
+        sealed = sealed_plan(plan)
+        if self.gpu is not None and not self._loads(sealed) and self._loads(plan):
+            log.warning("%s gets no hash: %s does not load it with one", self.name, self.api)
+            return plan
+        plan.release()
+        return memoryview(sealed)
+
+    def _loads(self, plan: Any) -> bool:
+        runtime = self.api.trt.Runtime(self.api.logger)
+        if self.options.version_compatible:
+            runtime.engine_host_code_allowed = True  # it brings its own lean runtime
+        return runtime.deserialize_cuda_engine(plan) is not None
 
     def _built(self, builder: Any, network: Any, config: Any) -> memoryview:
         config.progress_monitor = monitor = monitor_for(self.api.trt, self.progress)

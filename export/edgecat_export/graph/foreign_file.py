@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.model.expansion import check_expansion
+from edgecat_runtime.model.inflation import check_sizes
 from edgecat_runtime.model.structure import check_structure
 
 _MOST_BYTES = (1 << 31) - 1
@@ -41,6 +43,8 @@ def read_foreign(path: Path) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror}. Check the path") from error
     data: bytes = model.SerializeToString()
     check_structure(data, str(path))
+    check_sizes(data, str(path))
+    check_expansion(data, str(path))
     return data
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgecat_export.graph.foreign_graph import keep_output
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import CardError
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.types import Logits
 
 Kind = Literal["logits", "probabilities", "sigmoids", "one logit", "one probability"]
@@ -96,6 +97,11 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
         how = "its softmax is left out" if bypassed else "their logarithm is taken"
         note = f"the model returns probabilities: {how}, as edgecat computes the softmax itself"
         return Scores("probabilities", coarse, bypassed, note)
+    if values.min() >= 0 and np.abs(np.exp(-values).sum(1) - 1).max() <= _SUMS[0][1]:
+        raise UserError(
+            "the model answers negative logarithms of probabilities, of which the largest is the "
+            "least probable class. Export it with logits or probabilities"
+        )
     inside = values.min() >= 0 and values.max() <= 1
     if kind == "Sigmoid" or (inside and not _is_linear(graph)):
         note = (
@@ -119,7 +125,7 @@ def wrong_count(found: int, classes: int) -> CardError:
             "what the model's 0 means, then what its 1 means"
         )
     return CardError(
-        f"the model has {found} classes and {classes} labels were given. "
+        f"the model has {number_of(found, 'class', 'classes')}; got {number_of(classes, 'label')}. "
         "Give one label per line, in the order of its output"
     )
 

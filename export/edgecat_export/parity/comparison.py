@@ -13,6 +13,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import GOLDEN_CLASSES, Precision
 from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.model.parity import LOGIT_LIMITS, logit_error
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.types import Frames, Logits
 
 # An int8 file is compared with its own golden logits. Against its float original, the predictions
@@ -188,8 +189,8 @@ def check_classes(logits: Logits, classes: int, name: str) -> None:
     """Raise UserError unless `logits` has `classes` columns."""
     if logits.ndim != 2 or logits.shape[1] != classes:
         raise UserError(
-            f"{name} returns logits of shape {logits.shape}; its card has {classes} labels. "
-            "Export it again"
+            f"{name} returns logits of shape {logits.shape}; its card has "
+            f"{number_of(classes, 'label')}. Export it again"
         )
 
 

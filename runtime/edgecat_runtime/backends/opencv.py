@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
-from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module, silence_opencv
 from edgecat_runtime.system.paths import native_path
 
 
@@ -40,6 +40,7 @@ class OpenCVBackend:
             )
         if threads:
             cv2.setNumThreads(threads)
+        silence_opencv(cv2)
         try:
             with native_path(path) as name:
                 self._net: Any = cv2.dnn.readNetFromONNX(name, cv2.dnn.ENGINE_NEW)

@@ -26,6 +26,9 @@ _SPLIT = re.compile(r"([^?#]*)([?#]?)(.*)", re.S)
 _WORD = re.compile(r"""(?:[^\s"']|"(?:[^"\\]|\\.)*"?|'[^']*'?)+""")
 _LOGIN = re.compile(r"(:/+)(?:(?! ! ).)*@", re.S)  # in one element of a pipeline
 _CAPS = re.compile(r"[a-z]+/[\w.+-]+(?:\([^)]*\))?(?:,.*)?")
+_INTRODUCE = frozenset("user username pass password passwd pwd key token auth secret".split())
+_RUN = re.compile(r"[A-Za-z0-9-]{16,}")
+_MIXED = re.compile(r"[a-z][A-Z]")
 _KEY = re.compile(r"[\w.:-]{1,32}")
 
 
@@ -46,15 +49,43 @@ def redacted(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    """Hide what stands before the last `@`, and all values of a query that are not known."""
+    """Hide what stands before the last `@`, parameters that are not known, and keys in the path."""
     match = _ADDRESS.fullmatch(text)
     if match is None:  # a path, or an address that lacks a colon or two
         before, at, after = text.rpartition("@")
         return f"{HIDDEN}@{after}" if ":" in before else text
     _, at, after = match[2].rpartition("@")
     place, mark, query = _SPLIT.fullmatch(after).groups()  # type: ignore[union-attr]  # any text
+    if not match[1].lower().startswith("file:"):
+        place = _path(place)
     parameters = map(_parameter, re.split(r"([&;?#])", query)) if mark else ()
     return "".join((match[1], at and f"{HIDDEN}@", place, mark, *parameters))
+
+
+def _path(place: str) -> str:
+    """Hide parameters in a path (`/user=a&password=b`), and components that are keys."""
+    host, slash, path = place.partition("/")
+    shown, secret = [], False
+    for part in path.split("/"):
+        if (secret and part) or "%3d" in part.lower() or _is_key(part):
+            shown.append(HIDDEN)
+        elif "=" in part:
+            first, *others = re.split(r"([&;])", part)
+            shown.append(
+                (_parameter(first) if "=" in first else first) + "".join(map(_parameter, others))
+            )
+        else:
+            shown.append(part)
+        secret = part.lower() in _INTRODUCE
+    return host + slash + "/".join(shown)
+
+
+def _is_key(part: str) -> bool:
+    """Whether a path component looks drawn at random, as stream keys and tokens do."""
+    return any(
+        sum(map(str.isdigit, run)) >= 3 < sum(map(str.isalpha, run)) or len(_MIXED.findall(run)) > 2
+        for run in _RUN.findall(part)
+    )
 
 
 def _parameter(part: str) -> str:

@@ -57,11 +57,14 @@ def check_opencv_wheels() -> Finding:
 
 
 def check_ffmpeg() -> Finding:
-    """Check whether OpenCV reads and writes video files."""
+    """Check whether OpenCV reads and writes video files, and turns those of phones upright."""
     if missing := _without_opencv("FFmpeg"):
         return missing
     if _has_video("CAP_FFMPEG"):
-        return Finding("FFmpeg", True, "supported by OpenCV")
+        if fault := why_not("edgecat_runtime.doctor.video:read_turned_clip"):
+            fix = "Use another OpenCV: pip install --upgrade opencv-python-headless"
+            return Finding("FFmpeg", False, f"supported by OpenCV, but {fault}", fix)
+        return Finding("FFmpeg", True, "supported by OpenCV; phone videos are upright")
     fix = "For video files and recording: pip install opencv-python-headless"
     return Finding("FFmpeg", False, "not supported by this OpenCV", fix)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images.exif import chunks, orientation, upright
-from edgecat_runtime.system.opencv import MAX_PIXELS, cv2_module
+from edgecat_runtime.images.exif import chunks, is_intact, orientation, upright
+from edgecat_runtime.system.opencv import MAX_PIXELS, cv2_module, quiet_opencv
 from edgecat_runtime.system.quiet import suppress_stderr
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -18,6 +20,7 @@ PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _FILLER = b"\x5a\xa5" * 64  # read as image data, and only where some is missing
+MOST_BYTES = 1 << 30
 _STRIP = 1 << 18  # pixels that are blended at a time
 
 
@@ -32,10 +35,27 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
         PictureError: the file does not exist, is not an image, or is damaged.
     """
     try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureError(f"{path} is not a regular file; expected an image")
+        check_size(status.st_size, str(path))
         data = Path(path).read_bytes()
     except OSError as error:
         raise PictureError(f"cannot read {path}: {error.strerror}. Check the path") from error
     return decode_picture(data, str(path))
+
+
+def check_size(size: int, name: str) -> None:
+    """Refuse files of more bytes than an image may have, before they are read.
+
+    Raises:
+        PictureError: it has more than 1 GiB.
+    """
+    if size > MOST_BYTES:
+        raise PictureError(
+            f"{name} has {size / 1e9:.1f} GB; expected an image of at most "
+            f"{MOST_BYTES / 1e9:.1f} GB"
+        )
 
 
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -59,11 +79,9 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     cv2 = cv2_module()
     image = None
     if not (cut := _is_cut_short(data)):
-        try:
-            image = _decoded(cv2, data)
+        with suppress(cv2.error), quiet_opencv(cv2):
+            image = _decoded(cv2, data) if is_intact(data) else None
             cut = image is not None and _lacks_data(cv2, data, image)
-        except cv2.error:
-            image = None
     if cut:
         raise PictureError(f"{name} is truncated: its end is missing. Copy it again")
     if image is None:

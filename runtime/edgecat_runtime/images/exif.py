@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +30,23 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
             return
         yield kind, view[position + 8 : position + 8 + size]
         position = end + (0 if png else size % 2)
+
+
+def is_intact(data: bytes) -> bool:
+    """Whether the checksums of a PNG's critical chunks are right; True for other files.
+
+    libpng would print a line about each that is not.
+    """
+    position = 8
+    for kind, content in chunks(data) if data.startswith(_PNG) else ():
+        end = position + 8 + len(content)
+        expected = int.from_bytes(data[end : end + 4], "big")
+        if kind[:1].isupper() and zlib.crc32(content, zlib.crc32(kind)) != expected:
+            return False
+        if kind == b"IEND":
+            break
+        position = end + 4
+    return True
 
 
 def orientation(data: bytes) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.model.status import Status, displayed
+from edgecat_runtime.system.counting import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,13 @@ class Summary:
         return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-        counts = [f"{frames} in {self.seconds:.1f} s, {self.fps:.1f} fps"]
+        counts = [f"{number_of(self.frames, 'frame')} in {self.seconds:.1f} s, {self.fps:.1f} fps"]
         for count, what in (
             (self.dropped, "dropped"),
-            (self.losses, "source losses"),
+            (self.losses, "source loss" if self.losses == 1 else "source losses"),
             (self.skipped, "skipped"),
             (self.not_recorded, "not recorded"),
-            (len(self.failures), "failed outputs"),
+            (len(self.failures), "failed output" if len(self.failures) == 1 else "failed outputs"),
         ):
             counts += [f"{count} {what}"] if count else []
         stages = "   ".join(f"{name} {value:.2f}" for name, value in self.stages_ms.items())

@@ -14,6 +14,7 @@ from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.trial import why_not
 from edgecat_runtime.system.child import ChildCancelled
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
@@ -163,7 +164,7 @@ class Reloader:
 
 def _difference(labels: Sequence[str], expected: Sequence[str]) -> str:
     if len(labels) != len(expected):
-        return f"it has {len(labels)} labels; expected {len(expected)}"
+        return f"it has {number_of(len(labels), 'label')}; expected {len(expected)}"
     pairs = zip(labels, expected, strict=True)
     place, (label, wanted) = next(item for item in enumerate(pairs) if item[1][0] != item[1][1])
     return f"its label {place} is {label!r}; expected {wanted!r}"

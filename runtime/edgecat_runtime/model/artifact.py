@@ -28,6 +28,8 @@ from edgecat_runtime.model.card import (
     labels_from_json,
 )
 from edgecat_runtime.model.engine_card import read_plan
+from edgecat_runtime.model.expansion import check_expansion
+from edgecat_runtime.model.inflation import check_sizes
 from edgecat_runtime.model.protobuf import delimited, fields
 from edgecat_runtime.model.signature import SIGNATURE_SUFFIX, signed_message, stored_signature
 from edgecat_runtime.model.structure import check_input, check_structure
@@ -119,6 +121,8 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     if not any(number == _GRAPH for number, *_ in entries):
         raise CardError("these bytes are not an ONNX model: they contain no graph")
     check_structure(payload, "the model")
+    check_sizes(payload, "the model")
+    check_expansion(payload, "the model")
     card.check()
     view = memoryview(payload)
     kept: list[bytes | memoryview] = [
@@ -198,6 +202,8 @@ def _read_onnx(file: BinaryIO, path: Path) -> Stored:
     _check_payload(file, start, hashlib.sha256(), card, path)
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
         check_structure(model, str(path))
+        check_sizes(model, str(path))
+        check_expansion(model, str(path))
         check_input(model, card, str(path))
     return Stored(card, text, signature[2] if signature is not None else None)
 

@@ -19,6 +19,7 @@ from edgecat_runtime.model.card_check import CardError as CardError
 from edgecat_runtime.model.card_check import CardMissing as CardMissing
 from edgecat_runtime.model.card_check import check_depth, check_fields
 from edgecat_runtime.model.class_names import MOST_CLASSES, check_labels
+from edgecat_runtime.system.counting import number_of
 
 SCHEMA = 1
 MAX_BYTES = 4000
@@ -160,7 +161,8 @@ class ModelCard:
         """
         if len(labels) != self.classes:
             raise CardError(
-                f"got {len(labels)} labels; the model has {self.classes} classes. "
+                f"got {number_of(len(labels), 'label')}; the model has "
+                f"{number_of(self.classes, 'class', 'classes')}. "
                 "Give one label per line, in the order of the logits"
             )
         return replace(self, labels=check_labels(labels, "the labels"))
@@ -198,6 +200,14 @@ def _parsed(text: str) -> dict[str, Any]:
             "Upgrade edgecat-runtime"
         )
     return values
+
+
+def with_payload_hash(text: str, sha256: str) -> str:
+    """Return a card's JSON with another payload hash of the same length, and its own digest."""
+    values = _parsed(text)
+    values.pop("digest", None)
+    values["payload_sha256"] = sha256
+    return _compact({**values, "digest": _digest(values)})
 
 
 def _refused(constant: str) -> None:

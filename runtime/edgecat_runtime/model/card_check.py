@@ -14,6 +14,7 @@ from typing import Any
 
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.class_names import check_labels
+from edgecat_runtime.system.counting import number_of
 
 GOLDEN_FRAMES = 4
 GOLDEN_CLASSES = 16
@@ -99,14 +100,14 @@ def check_fields(values: Mapping[str, Any]) -> None:
 def _check_golden(golden: Any, classes: int) -> None:
     if golden and len(golden) != GOLDEN_FRAMES:
         raise CardError(
-            f"the model card has golden logits of {len(golden)} frames; expected {GOLDEN_FRAMES}. "
-            "Export the model again"
+            f"the model card has golden logits of {number_of(len(golden), 'frame')}; expected "
+            f"{GOLDEN_FRAMES}. Export the model again"
         )
     for row in golden:
         if len(row) != min(classes, GOLDEN_CLASSES):
             raise CardError(
-                f"the model card has {classes} labels; its golden logits cover {len(row)} "
-                "classes. Export it again"
+                f"the model card has {number_of(classes, 'label')}; its golden logits cover "
+                f"{number_of(len(row), 'class', 'classes')}. Export it again"
             )
 
 

@@ -6,6 +6,7 @@ here, wherever it comes from.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 
@@ -15,6 +16,9 @@ from edgecat_runtime.model.status import SHOWN_FOR_LABELS
 MOST_CLASSES = 1 << 16
 MOST_BYTES = 255
 """Maximum length of a name in UTF-8, which file systems allow for a path component."""
+
+SEPARATORS = ("/", "\\") if os.name == "nt" else ("/",)
+"""What ends a path component here: elsewhere than on Windows a folder may be called `a\\b`."""
 
 RESERVED = frozenset(status.value for status in SHOWN_FOR_LABELS)
 """What a camera or an event shows in place of a class."""
@@ -90,8 +94,8 @@ def _fault(name: str) -> str:
         return "contains a control character or a line break"
     if len(name.encode()) > MOST_BYTES:
         return f"takes {len(name.encode())} bytes; expected at most {MOST_BYTES}"
-    if name in (".", "..") or "/" in name or "\\" in name:
-        return "is not a single path component (no / or \\, not . or ..)"
+    if name in (".", "..") or any(mark in name for mark in SEPARATORS):
+        return f"is not a single path component (no {' or '.join(SEPARATORS)}, not . or ..)"
     return ""
 
 

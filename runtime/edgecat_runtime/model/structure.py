@@ -24,7 +24,7 @@ _MOST_FIELDS = 1_000_000
 _DEEPEST = 24
 
 # What is walked into, by the field numbers of each message.
-_CHILDREN: dict[str, dict[int, str]] = {
+CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -75,6 +75,21 @@ def _malformed(name: str) -> CardError:
     return CardError(f"{name} is not a well-formed ONNX model. Copy it again or export it again")
 
 
+def messages(
+    source: bytes | mmap, kind: str, start: int, end: int
+) -> Iterator[tuple[str, int, int]]:
+    """Every `node` and `tensor` below a message of a kind: which, its start and its end.
+
+    Tensors that are attributes belong to their node.
+    """
+    for number, _, body, stop in fields(source, start, end):
+        child = CHILDREN.get(kind, {}).get(number)
+        if child in ("node", "tensor") and kind != "attribute":
+            yield child, body, stop
+        if child is not None and child in CHILDREN:
+            yield from messages(source, child, body, stop)
+
+
 class _Walk:
     """One pass over a model."""
 
@@ -90,7 +105,7 @@ class _Walk:
             return self._tensor(start, end)
         if kind == "opset":
             return self._opset(start, end)
-        children, once = _CHILDREN[kind], set(_ONCE.get(kind, ()))
+        children, once = CHILDREN[kind], set(_ONCE.get(kind, ()))
         seen: set[int] = set()
         for number, _, body, stop in fields(self._source, start, end):
             self._count()

@@ -179,11 +179,11 @@ def answer(request: Mapping[str, Any]) -> None:
     os._exit(0)  # native libraries may crash or hang while they are unloaded
 
 
-def limit_child(parent: int) -> None:
+def limit_child(parent: int, *, nice: int = _NICE) -> None:
     """Lower this process's priority, leave no core dump, and end it when its parent ends."""
     import resource
 
-    os.nice(_NICE)
+    os.nice(nice)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         with suppress(OSError):

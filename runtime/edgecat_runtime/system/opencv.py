@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from threading import Lock
 from types import ModuleType
+from typing import Any
 
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.system.quiet import suppress_stderr
 
 MAX_PIXELS = 1 << 27  # of an image file; 400 MB decoded
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
+_LOCK = Lock()
+_levels: list[int] = []  # one for each caller inside; the first is the one to return to
 
 
 def cv2_module() -> ModuleType:
@@ -30,6 +36,37 @@ def cv2_module() -> ModuleType:
         raise BackendMissing(what, fix=fix) from error
     module: ModuleType = cv2
     return module
+
+
+def silence_opencv(cv2: ModuleType) -> None:
+    """Limit OpenCV's log to errors: each timeout, failed attempt or unknown operator is a warning.
+
+    The user's OPENCV_LOG_LEVEL, if set, takes precedence.
+    """
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        with suppress(AttributeError):
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+
+
+@contextmanager
+def quiet_opencv(cv2: ModuleType) -> Iterator[None]:
+    """Log nothing of OpenCV's meanwhile: the caller says what failed in its own words.
+
+    The level is the process's; threads share it. OPENCV_LOG_LEVEL, if set, takes precedence.
+    """
+    log: Any = getattr(getattr(cv2, "utils", None), "logging", None)
+    if not hasattr(log, "setLogLevel") or "OPENCV_LOG_LEVEL" in os.environ:
+        yield
+        return
+    with _LOCK:
+        _levels.append(log.setLogLevel(_SILENT))
+    try:
+        yield
+    finally:
+        with _LOCK:
+            if len(_levels) == 1:
+                log.setLogLevel(_levels[0])
+            del _levels[-1]
 
 
 def _why_not(error: ImportError) -> tuple[str, str]:

@@ -198,10 +198,11 @@ class Application:
         return json_reply({**self._feed.status(), "viewers": self._streams.viewers})
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
-        state = self._feed.state
-        status = 200 if state is Status.LIVE else 503
+        state, frozen = self._feed.state, self._feed.frozen
+        status = 200 if state is Status.LIVE and not frozen else 503
+        silence = round(self._feed.silence, 2)
         return json_reply(
-            {"state": state.value, "silence_s": round(self._feed.silence, 2)}, status=status
+            {"state": state.value, "frozen": frozen, "silence_s": silence}, status=status
         )
 
     async def _give_metrics(self, request: web.Request) -> web.StreamResponse:

@@ -144,6 +144,11 @@ class LoopStatus:
         """The longest silence of any camera, in seconds."""
         return max(view.silence for view in self.views)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether any camera delivers one image again and again."""
+        return any(view.camera.frozen for view in self.views)
+
     def cameras(self) -> list[dict[str, Any]]:
         """The values that change with every frame, per camera."""
         return [view.to_dict() for view in self.views]

@@ -20,7 +20,11 @@ _COUNTERS = {
     "losses": "Number of times the source was lost.",
     "changes": "Label changes, including the first label.",
 }
-_GAUGES = {"up": "1 while frames arrive.", "silence_seconds": "Time since the newest answer."}
+_GAUGES = {
+    "up": "1 while frames arrive.",
+    "frozen": "1 while the camera repeats one image.",
+    "silence_seconds": "Time since the newest answer.",
+}
 
 
 def exposition(feed: LoopStatus, viewers: Callable[[], int]) -> Callable[[], tuple[bytes, str]]:
@@ -79,6 +83,7 @@ class _Collector:
             for label, count in view.labels.copy().items():
                 answers.add_metric([*values, label], count)
             gauges["up"].add_metric(values, float(view.state is Status.LIVE))
+            gauges["frozen"].add_metric(values, float(view.camera.frozen))
             gauges["silence_seconds"].add_metric(values, view.silence)
         yield from counters.values()
         yield answers

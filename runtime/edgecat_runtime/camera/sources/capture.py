@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from types import ModuleType
 from typing import Any
 
 from edgecat_runtime.camera.source import Shot, Source
@@ -46,13 +43,3 @@ def stated_fps(capture: Any) -> float:
     """Return the nominal frame rate of a capture; 0 if it is implausible."""
     fps = float(capture.get(cv2_module().CAP_PROP_FPS))
     return fps if 0 < fps <= 1000 else 0.0
-
-
-def silence_opencv(cv2: ModuleType) -> None:
-    """Limit OpenCV's log to errors: each timeout and failed attempt would log a warning.
-
-    The user's OPENCV_LOG_LEVEL, if set, takes precedence.
-    """
-    if "OPENCV_LOG_LEVEL" not in os.environ:
-        with suppress(AttributeError):
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

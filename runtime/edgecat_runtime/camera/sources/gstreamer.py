@@ -12,9 +12,9 @@ from typing import Any
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import SourceOptions
-from edgecat_runtime.camera.sources.capture import LiveCapture, silence_opencv
+from edgecat_runtime.camera.sources.capture import LiveCapture
 from edgecat_runtime.errors import BackendMissing, DeviceError
-from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module, silence_opencv
 
 START_SECONDS = 10.0
 # Only the newest frame, without a queue; converted to OpenCV's format.

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import Shot, SourceOptions
-from edgecat_runtime.camera.sources.capture import LiveCapture, silence_opencv
+from edgecat_runtime.camera.sources.capture import LiveCapture
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.system.opencv import cv2_module
+from edgecat_runtime.system.opencv import cv2_module, silence_opencv
 
 _LOCK = Lock()
 _openings: list[str] = []
@@ -25,6 +25,7 @@ SETTINGS = "fpsprobesize;0|analyzeduration;1000000"
 _DECODERS = 2  # each further one delays output by a frame
 _LATE = 0.9  # of the timeout
 _PROBE_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 1.0  # SRT's own limit is 3 s; what is refused without the network is at once
 _PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "https": 443}
 _UDP = ("rtp", "srt", "udp")
 
@@ -77,21 +78,28 @@ def open_ffmpeg(text: str, options: SourceOptions, settings: str = SETTINGS) -> 
     with _ffmpeg_settings(settings):
         capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
-        late = perf_counter() - start >= _LATE * options.stall
-        why = f"no response within {options.stall:g} s" if late else _why_refused(text)
+        seconds = perf_counter() - start
+        late = seconds >= _LATE * options.stall
+        why = f"no response within {options.stall:g} s" if late else _why_refused(text, seconds)
         raise DeviceError(f"{name} delivers no stream: {why}")
     return NetworkStream(capture, name, options.stall)
 
 
-def _why_refused(text: str) -> str:
-    """Return why FFmpeg gave up at once, which it tells nobody but its log."""
+def _why_refused(text: str, seconds: float) -> str:
+    """Return why FFmpeg gave up after these seconds, which it tells nobody but its log."""
     try:
         parts = urlsplit(text)
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError:
         return "the address is not valid"
     if scheme in _UDP:
-        return f"the address is not valid, or the FFmpeg of this OpenCV was built without {scheme}"
+        if seconds >= _HANDSHAKE_SECONDS:
+            return "no sender answers at this address"
+        rejected = ", its passphrase" if scheme == "srt" else ""
+        return (
+            f"the FFmpeg of this OpenCV was built without {scheme}, or the address{rejected} or "
+            "its parameters are wrong"
+        )
     try:
         with socket.create_connection((host or "", port or _PORTS.get(scheme, 80)), _PROBE_SECONDS):
             pass
