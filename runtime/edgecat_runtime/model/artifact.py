@@ -38,6 +38,13 @@ LABELS_KEY = "edgecat.labels"
 _GRAPH, _METADATA_PROPS = 7, 14
 _INITIALIZER = 5
 _DATA_TYPE, _RAW_DATA = 2, 9
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".torchscript", ".pt2")
+_FROM_TORCH = (
+    ". A torch file has no card and may contain code: load it in Python, write it with "
+    "torch.onnx.export (TorchScript: torch.jit.load, then dynamo=False) and describe that file: "
+    "edgecat export model.onnx --labels labels.txt --mean 0.485,0.456,0.406 --std "
+    "0.229,0.224,0.225 --size 224"
+)
 _INT8 = 3
 _CHUNK = 1 << 20
 _HEADER_LIMIT = 10_000_000
@@ -64,7 +71,10 @@ def read_card(path: str | Path) -> ModelCard:
         ".rtx": read_plan,
     }
     if path.suffix not in readers:
-        raise CardError(f"{path} is not a model; expected a {' or '.join(readers)} file")
+        raise CardError(
+            f"{path} is not a model; expected a {' or '.join(readers)} file"
+            + (_FROM_TORCH if path.suffix in TORCH_SUFFIXES else "")
+        )
     if not path.is_file():
         raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
