@@ -20,6 +20,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,7 +36,7 @@ from edgecat.pets.synthetic import draw_pet
 from edgecat_runtime.model.artifact import read_card, seal_onnx
 
 WIDTH, HEIGHT = 880, 560
-SHOTS, SHOT_MS = 36, 200
+SHOTS, SHOT_MS, DARK = 24, 300, 30
 COLUMNS, LINE = 84, 23
 PAPER, INK, DIM, GREEN, RED = "#11161d", "#d7dee7", "#8593a3", "#7ee0a0", "#ff8a80"
 Frames = list[tuple[Image.Image, int]]
@@ -97,13 +98,25 @@ def _screenshots(address: str) -> Iterator[tuple[Image.Image, int]]:
             except Exception:  # the server is not up yet
                 time.sleep(0.2)
         page.wait_for_timeout(2500)
-        with TemporaryDirectory() as folder:
-            for number in range(SHOTS):
-                path = Path(folder) / f"{number}.png"
-                page.screenshot(path=path)
-                yield Image.open(path).convert("RGB").copy(), SHOT_MS
-                page.wait_for_timeout(100)
+        taken = 0
+        for _ in range(8 * SHOTS):
+            picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+            if _brightness(picture) < DARK:  # a busy machine: the stream shows nothing yet
+                page.reload()
+                page.wait_for_timeout(500)
+                continue
+            yield picture, SHOT_MS
+            taken += 1
+            if taken == SHOTS:
+                break
         browser.close()
+        if taken < SHOTS:
+            sys.exit(f"only {taken} of {SHOTS} screenshots show the camera; try again")
+
+
+def _brightness(page: Image.Image) -> float:
+    """Mean of the middle of the camera's picture, 0..255."""
+    return float(np.asarray(page.crop((100, 120, 420, 320)), np.float32).mean())
 
 
 def refusals(model: Path) -> Frames:
@@ -119,7 +132,7 @@ def refusals(model: Path) -> Frames:
         terminal.run("edgecat classify cat.png --model pets.onnx")
         terminal.hold(2600)
         terminal.note("# the same weights and card, but red and blue are exchanged in the graph")
-        terminal.run("edgecat classify cat.png --model swapped.onnx")
+        terminal.run("edgecat classify cat.png --model swapped.onnx --backend onnxruntime")
         terminal.hold(4200)
         return terminal.frames
 

@@ -93,6 +93,15 @@ def test_the_cookbook_s_programs_work(tmp_path: Path, tiny_onnx: Path) -> None:
             assert "2 frames" in ran.stdout
 
 
+def test_the_moving_picture_moves_and_is_small() -> None:
+    image = pytest.importorskip("PIL.Image", reason="it reads WebP")
+    path = ROOT / "docs" / "edgecat.webp"
+    assert path.stat().st_size < 1_500_000
+    with image.open(path) as picture:
+        assert picture.n_frames > 20
+        assert picture.size == (880, 560)
+
+
 def test_every_figure_is_shown_and_made_by_the_script() -> None:
     text = (ROOT / "docs" / "lecture.md").read_text(encoding="utf-8")
     shown = {Path(figure).name for figure in figures(text)}
