@@ -6,6 +6,7 @@
 All run the same step of the same model, half-width VGG16 with batch norm and global average pooling
 at 64 x 64, in turns, so that whatever else the machine does affects all of them. `cache` takes
 images that `edgecat train --cache` decoded before; `memory` repeats four batches that are ready.
+`alone` is without a model: what the loaders could deliver to a faster one.
 Loaders prepare a few batches ahead, even while others are timed; long rounds keep that negligible.
 Bars: 0.9 of the speed from memory; on a GPU, 10 % of the time waiting for images.
 """
@@ -121,7 +122,26 @@ def measure(
     waits = {
         f"waited_for_{name}": round(feed.seconds / spent[name], 3) for name, feed in feeds.items()
     }
-    return {**figures, **waits}
+    return {**figures, **waits, **_alone(loaders, rounds=rounds, steps=steps)}
+
+
+def _alone(loaders: Mapping[str, Loader], *, rounds: int, steps: int) -> dict[str, float]:
+    """Time the loaders without a model, in turns: how many images they could deliver."""
+    feeds = {name: _endless(loader) for name, loader in loaders.items()}
+    speeds: dict[str, list[float]] = {name: [] for name in feeds}
+    for turn in range(rounds + 1):
+        for name, feed in feeds.items():
+            started = time.perf_counter()
+            pictures = sum(len(batch.labels) for batch in islice(feed, steps))
+            if turn:  # the first one starts the threads
+                speeds[name].append(pictures / (time.perf_counter() - started))
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    figures: dict[str, float] = {
+        f"{name}_alone_images_per_second": round(speed) for name, speed in medians.items()
+    }
+    if "cache" in medians:
+        figures["cache_to_tars_alone"] = round(medians["cache"] / medians["tars"], 2)
+    return figures
 
 
 def _endless(loader: Loader) -> Iterator[Batch]:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from edgecat.workflows.evaluate import calibrate as calibrate
     from edgecat.workflows.evaluate import evaluate as evaluate
     from edgecat.workflows.export import ExportRequest as ExportRequest
-    from edgecat.workflows.export import ExportResult as ExportResult
     from edgecat.workflows.export import export as export
+    from edgecat.workflows.export_result import ExportResult as ExportResult
     from edgecat.workflows.export_sources import ForeignModel as ForeignModel
     from edgecat.workflows.reporter import Reporter as Reporter
     from edgecat.workflows.train import train as train
@@ -64,7 +64,8 @@ _NAMES = {
     "edgecat.workflows.evaluate": (
         *("CalibrationResult", "EvaluationResult", "calibrate", "evaluate"),
     ),
-    "edgecat.workflows.export": ("ExportRequest", "ExportResult", "export"),
+    "edgecat.workflows.export": ("ExportRequest", "export"),
+    "edgecat.workflows.export_result": ("ExportResult",),
     "edgecat.workflows.export_sources": ("ForeignModel",),
     "edgecat.workflows.reporter": ("Reporter",),
     "edgecat.workflows.train": ("train",),

@@ -199,14 +199,8 @@ def test_the_first_model_is_trained_exported_and_proved(tmp_path: Path) -> None:
     said = ran.stdout
     assert re.search(r"^TrainResult\('.+', \d+\.\d\d% of 160 images, epoch \d of 8\)$", said, re.M)
     assert re.search(r"^ExportResult\('.+\.fp16\.onnx', fp16, .+ MB, gate passed\)$", said, re.M)
-    exported = re.search(
-        r"^ExportResult\('.+\.int8\.onnx', int8, .+ MB, gate passed\)$", said, re.M
-    )
-    assert exported or re.search(r"^int8 .*too differently", said, re.M), said
-    assert len(list(tmp_path.glob("vgg16-*/*.int8.onnx"))) == bool(exported)
     pairs = re.findall(r"^(PASS|FAIL)  \S+\.onnx on \S+ \((\w+)\)", said, re.M)
-    expected = {"fp32", "fp16", *(["int8"] if exported else [])}
-    assert {precision for _, precision in pairs} == expected
+    assert {precision for _, precision in pairs} == {"fp32", "fp16"}
     assert all(verdict == "PASS" for verdict, precision in pairs if precision == "fp32"), said
     cats = re.search(r"^Predictions\(100 images: (\d+) cat, \d+ dog\)$", said, re.M)
     assert cats is not None, said

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,19 +24,21 @@ from edgecat.cli.explain import explain
 from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.models import models
+from edgecat.cli.sign import key, sign
 from edgecat.cli.study import study
+from edgecat.cli.terminal.built_on_use import BuiltOnUse, Code
 from edgecat.cli.terminal.console import say, warn
-from edgecat.cli.terminal.help import Command, Group
+from edgecat.cli.terminal.help import Group
 from edgecat.cli.terminal.streams import prepare_streams, settle_streams
 from edgecat.cli.train import train
 from edgecat.cli.verify import verify
 
 UNFORESEEN = 70
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[Code, ...]] = {
     "Start": (demo, doctor, models),
     "Data": (data,),
     "Train": (train, evaluate, compress),
-    "Ship": (export, verify, inspect, benchmark),
+    "Ship": (export, verify, inspect, benchmark, sign, key),
     "Watch": (camera, classify),
     "Learn": (deepvis, explain, study),
 }
@@ -44,6 +46,21 @@ _COMMANDS = {
 
 class _Edgecat(Group):
     headings = tuple(_COMMANDS)
+
+    def __init__(self, **given: Any) -> None:
+        code = {_name(code): code for commands in _COMMANDS.values() for code in commands}
+        panels = {_name(code): panel for panel, commands in _COMMANDS.items() for code in commands}
+        code["predict"] = classify  # its name in other tools
+        self._lazy = BuiltOnUse(code, panels)
+        super().__init__(**{**given, "commands": self._lazy})
+
+    def summaries(self) -> list[tuple[str, Any]]:
+        """Names and commands, built without their options."""
+        return self._lazy.summaries()
+
+
+def _name(code: Code) -> str:
+    return str(code.info.name if isinstance(code, typer.Typer) else code.__name__)
 
 
 app = typer.Typer(
@@ -56,13 +73,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _panel, _commands in _COMMANDS.items():
-    for _command in _commands:
-        if isinstance(_command, typer.Typer):
-            app.add_typer(_command, rich_help_panel=_panel)
-        else:
-            app.command(cls=Command, rich_help_panel=_panel)(_command)
-app.command("predict", cls=Command, hidden=True)(classify)  # its name in other tools
 
 
 def _show_version(asked: bool) -> None:

@@ -29,19 +29,21 @@ def benchmark(
         list[str] | None,
         typer.Option(
             help="Backend, such as opencv or onnxruntime:cuda, or all; repeatable (default: the "
-            "fastest of each model).",
+            "fastest for each model).",
             show_default=False,
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, ...")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Number of frames per batch.")] = 1,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to measure each model, after its warm-up.")
+        float, typer.Option(min=0.1, help="Seconds to measure each model for, after its warm-up.")
     ] = 5.0,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of CPU threads (default: each backend's).", show_default=False
+            min=1,
+            help="Number of CPU threads (default: chosen by each backend).",
+            show_default=False,
         ),
     ] = None,
     plot: Annotated[
@@ -49,10 +51,11 @@ def benchmark(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure the throughput and latency of models on this machine, host to host.
+    """Measure the throughput and latency of models on this machine.
 
-    Each model is warmed up until its latency is steady. Several models are measured in alternation,
-    under the same conditions; the last column gives the speed relative to the first.
+    Times are host to host: from preprocessed frames in memory to logits in memory, transfers
+    included. Each model is warmed up until its latency is steady. Several models are measured in
+    alternation, under the same conditions; the last column gives the speed relative to the first.
 
     Example: `edgecat benchmark vgg16.onnx vgg16.int8.onnx --plot latency.png`
     """

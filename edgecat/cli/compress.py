@@ -25,9 +25,13 @@ _TUNING = ("epochs", "lr", "batch_size", "val", "seed", "threads", "device")
     defaults={"epochs": 5, "lr": 0.02},
     ranges=RANGES,
     settings={
+        "batch_size": {"help": "number of images per batch."},
         "lr": {"help": "peak learning rate."},
-        "val": {"help": "fraction to validate on; use that of the checkpoint's training."},
-        "seed": {"help": "random seed; use that of the checkpoint's training."},
+        "val": {
+            "help": "fraction of each class to validate on if the data has no val/ folder; use the "
+            "value of the original training run."
+        },
+        "seed": {"help": "random seed; use that of the original training run."},
     },
 )
 def compress(
@@ -43,7 +47,7 @@ def compress(
     engine: ModelToo = None,
     keep: Annotated[float, typer.Option(help="Fraction of each layer's channels to keep.")] = 0.5,
     max_loss: Annotated[
-        float, typer.Option(help="Maximum loss of accuracy, in percentage points.")
+        float, typer.Option(help="Maximum drop in accuracy, in percentage points.")
     ] = 1.0,
     output: Annotated[
         Path | None,
@@ -65,7 +69,7 @@ def compress(
     """Prune channels of a VGG and fine-tune the result.
 
     The smaller checkpoint can be exported, verified and served like any other. With
-    images, it is only written if the loss of accuracy stays within --max-loss.
+    images, it is only written if accuracy drops by at most --max-loss.
 
     Example: `edgecat compress runs/pets/vgg16.safetensors photos/ --keep 0.5`
     """

@@ -34,8 +34,8 @@ def evaluate(
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Calibrate the checkpoint on these photographs, or on those of a training run's "
-            "folder: its temperature, and the energy above which the prediction is unsure.",
+            help="Calibrate the checkpoint's temperature, and the energy above which a prediction "
+            "is unsure, on these images, or on those of the training run in this folder.",
             show_default=False,
         ),
     ] = None,
@@ -49,13 +49,13 @@ def evaluate(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write an HTML page with curves, robustness and the worst mistakes.",
+            help="Write an HTML page with curves, robustness and the most confident mistakes.",
             show_default=False,
         ),
     ] = None,
     backend: Backend = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="Number of CPU threads (default: the backend's).")
+        int | None, typer.Option(help="Number of CPU threads (default: chosen by the backend).")
     ] = None,
     verbose: Verbose = False,
     json: Json = False,

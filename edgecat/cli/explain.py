@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def explain(
     context: typer.Context,
-    image: Annotated[Path | None, typer.Argument(help="An image.", show_default=False)] = None,
+    image: Annotated[
+        Path | None, typer.Argument(help="Image to explain.", show_default=False)
+    ] = None,
     engine: Model = None,
     label: Annotated[
         str | None,
@@ -43,8 +45,8 @@ def explain(
     """Explain the prediction for an image.
 
     Writes Grad-CAM, an occlusion map and the units that contribute most, as PNG files and one page.
-    With --pets, measures how much of that lies on the animal in drawn images, where its outline is
-    known.
+    With --pets, measures how much of the attribution lies on the animal in drawn images, where its
+    outline is known.
 
     Example: `edgecat explain cat.jpg --output why.html`
     """

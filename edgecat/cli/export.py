@@ -37,15 +37,15 @@ def export(
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs to calibrate int8 on: folders or .tar files.",
+            help="Calibration images for int8: folders or .tar files.",
             rich_help_panel=_GATE,
         ),
     ] = None,
     gate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs on which to compare with fp32 (default: those under test/ in "
-            "--calibrate, or a fraction held out).",
+            help="Images on which to compare with fp32 (default: those under test/ in --calibrate, "
+            "or a held-out fraction).",
             rich_help_panel=_GATE,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def export(
         int,
         typer.Option(
             min=0,
-            help="Maximum number of photographs to compare on; 0 for all.",
+            help="Maximum number of images to compare on; 0 for all.",
             rich_help_panel=_GATE,
         ),
     ] = 1000,
@@ -62,38 +62,53 @@ def export(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Text file with one label per line.", rich_help_panel=_FOREIGN),
+        typer.Option(
+            help="Text file with one label per line, in the order of the model's output (default: "
+            "the names stored in the model).",
+            rich_help_panel=_FOREIGN,
+        ),
     ] = None,
     mean: Annotated[
         str,
-        typer.Option(help="Mean of red, green and blue, each 0 to 1.", rich_help_panel=_FOREIGN),
+        typer.Option(
+            help="Mean of red, green and blue, for pixel values from 0 to 1, such as "
+            "0.485,0.456,0.406.",
+            rich_help_panel=_FOREIGN,
+        ),
     ] = "",
     std: Annotated[
         str,
         typer.Option(
-            help="Standard deviation of red, green and blue, each 0 to 1.",
+            help="Standard deviation of red, green and blue, for pixel values from 0 to 1, such as "
+            "0.229,0.224,0.225.",
             rich_help_panel=_FOREIGN,
         ),
     ] = "",
     size: Annotated[
         str,
-        typer.Option(help="Input size, such as 224 or HEIGHTxWIDTH.", rich_help_panel=_FOREIGN),
+        typer.Option(
+            help="Input size in pixels, such as 224 or HEIGHTxWIDTH (default: the model's own).",
+            rich_help_panel=_FOREIGN,
+        ),
     ] = "",
     fit: Annotated[
         Literal["crop", "letterbox", "stretch"] | None,
-        typer.Option(help="How to fit a frame into the input.", rich_help_panel=_FOREIGN),
+        typer.Option(
+            help="How to fit a frame into the input (default: crop).", rich_help_panel=_FOREIGN
+        ),
     ] = None,
     colour: Annotated[
         Literal["rgb", "bgr", "grey"] | None,
         typer.Option(
-            help="Colour order the model takes (default: rgb, or grey for one channel).",
+            help="Colour order that the model expects (default: rgb, or grey for one channel).",
             rich_help_panel=_FOREIGN,
         ),
     ] = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="Backend to prove the file on, repeatable (default: all that are installed).",
+            help="Backend to verify the exported file on; repeatable (default: all that are "
+            "installed).",
             rich_help_panel=_GATE,
         ),
     ] = None,
@@ -108,7 +123,8 @@ def export(
         int | None,
         typer.Option(
             min=1,
-            help="Workspace in MiB, in addition to the weights (default: half of the free memory).",
+            help="Workspace in MiB, in addition to the weights (default: half of the GPU's free "
+            "memory).",
             rich_help_panel=_ENGINE,
         ),
     ] = None,
@@ -116,7 +132,7 @@ def export(
         bool,
         typer.Option(
             "--hardware-compatible",
-            help="Build for any GPU from Ampere on, except Jetson.",
+            help="Build an engine that runs on any GPU since Ampere; not for Jetson.",
             rich_help_panel=_ENGINE,
         ),
     ] = False,
@@ -124,7 +140,7 @@ def export(
         bool,
         typer.Option(
             "--version-compatible",
-            help="Build for later TensorRT versions too.",
+            help="Build an engine that later TensorRT versions can also run.",
             rich_help_panel=_ENGINE,
         ),
     ] = False,
@@ -135,7 +151,9 @@ def export(
     strip: Annotated[
         bool,
         typer.Option(
-            "--strip", help="Omit the weights; they are refitted later.", rich_help_panel=_ENGINE
+            "--strip",
+            help="Omit the weights; the engine cannot run until it is refitted.",
+            rich_help_panel=_ENGINE,
         ),
     ] = False,
     device: Annotated[
@@ -145,6 +163,13 @@ def export(
             rich_help_panel=_ENGINE,
         ),
     ] = "auto",
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private key to sign the written files with (see edgecat key new).",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Export to ONNX or TensorRT; refuses a model whose predictions drift beyond the limit.
@@ -170,6 +195,7 @@ def export(
         gate=tuple(gate or ()),
         limit=limit,
         backends=tuple(backend or ()),
+        key=sign,
         engine=EngineOptions(
             min_batch=smallest,
             opt_batch=usual,

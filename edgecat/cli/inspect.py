@@ -22,7 +22,7 @@ def inspect(
     engine: ModelToo = None,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Show the model card in a file, after verifying the file against it.
+    """Verify a model file against its model card, and show the card.
 
     Example: `edgecat inspect runs/pets/vgg16.onnx`
     """
@@ -46,7 +46,29 @@ def inspect(
         "precision": card.precision,
         "accuracy": measured,
         "payload": f"{card.payload_bytes / 1e6:.1f} MB, SHA-256 {card.payload_sha256[:16]}",
+        "signed by": _signer(path),
         "made with": ", ".join(f"{name} {version}" for name, version in card.tools.items()),
     }
     for name, value in rows.items():
         say(f"{name:<13} {value}")
+
+
+def _signer(path: Path) -> str:
+    """The key of a file's signature, and whether it is right."""
+    from edgecat_runtime.errors import BackendMissing
+    from edgecat_runtime.model.artifact import read_stored
+    from edgecat_runtime.model.signature import signed_message, stored_signature
+
+    stored = read_stored(path)
+    signature = stored_signature(path, stored.signature)
+    if signature is None:
+        return "-"
+    try:
+        state = (
+            ""
+            if signature.matches(signed_message(path, stored.text))
+            else ", WRONG: modified after signing"
+        )
+    except BackendMissing as error:
+        state = f", not checked: {error}"
+    return f"{signature.key.fingerprint}{state}"

@@ -22,8 +22,8 @@ def models(
 ) -> None:
     """List the bundled model and those of your training runs, with their files.
 
-    The one marked with * answers where no model is named. The accuracy is that of the images its
-    training held back, with the 95 % confidence margin.
+    The default, used when no model is given, is marked with *. The accuracy was measured on images
+    held out from training, with the 95 % confidence margin.
 
     Example: `edgecat models`
     """

@@ -31,10 +31,10 @@ def study(
     ] = 3,
     json: Json = False,
 ) -> None:
-    """Test the claims of a lecture on deep learning on your own images.
+    """Test the claims of a lecture on deep learning, on drawn pets or your own images.
 
-    Each study takes a few minutes and produces a page with plots and a two-sentence summary, and
-    its data as CSV.
+    Each study takes up to a few minutes and produces a page with plots and a two-sentence summary,
+    and its data as CSV.
 
     Example: `edgecat study activations`
     """

@@ -26,12 +26,12 @@ def verify(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Photographs to compare on: folders or .tar files, of which only test/ is used if "
-            "there is one (default: golden frames)."
+            help="Images to compare on: folders or .tar files; if they have a test/ folder, only "
+            "its images are used (default: golden frames)."
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="Maximum number of photographs, evenly spread; 0 for all.")
+        int, typer.Option(min=0, help="Maximum number of images, evenly spaced; 0 for all.")
     ] = 500,
     backend: Annotated[
         list[str] | None,
@@ -39,7 +39,7 @@ def verify(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML page with errors, agreement and differing photographs."),
+        typer.Option(help="Write an HTML page with errors, agreement and the images that differ."),
     ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Find the layer at which a candidate starts to drift.")
@@ -48,9 +48,9 @@ def verify(
 ) -> None:
     """Verify that models make the same predictions on every installed backend.
 
-    A single model is compared with its golden logits; with several models, or with photographs, the
-    first model is the reference for the others. It may be the ONNX file that another was wrapped
-    from: it is given frames as that one's card states.
+    A single model is compared with its golden logits: the reference outputs stored in its card.
+    With several models, or with images, the first model is the reference for the others. It may be
+    the ONNX file that another was wrapped from: it is given frames as that one's card states.
 
     Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test --report verify.html`
     """

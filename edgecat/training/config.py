@@ -55,8 +55,8 @@ class TrainConfig:
         arch: network architecture.
         size: height and width of the network's input in pixels. This is the size for validation
             and serving; `progressive` sets other sizes for training.
-        progressive: train at several sizes in turn, as SIZE:EPOCHS, such as 64:10,96:8,128:5. The
-            last size is used until the end; empty trains at `size` throughout. Training slightly
+        progressive: train at several input sizes in turn, as SIZE:EPOCHS, such as 64:10,96:8,128:5
+            (default: --size throughout). The last size is used until the end. Training slightly
             smaller than serving pays off, since random crops enlarge objects
             (https://arxiv.org/abs/1906.06423).
         width: multiply the number of channels by this factor.
@@ -67,7 +67,8 @@ class TrainConfig:
         activation: activation function of the hidden layers.
         fit: how to fit an image into the input, in training and when serving.
         epochs: number of passes over the training images.
-        batch_size: number of images per batch. An epoch's batches are of even size, at most this.
+        batch_size: number of images per batch, over all processes. An epoch's batches are of even
+            size, at most this.
         accumulate: number of batches whose gradients are averaged per step. This allows larger
             batches than fit into memory; `gd` takes the whole epoch.
         optimizer: optimiser (nag: SGD with Nesterov momentum). `gd` uses the whole training set
@@ -92,16 +93,16 @@ class TrainConfig:
         teacher_temperature: distillation temperature, applied to both teacher and student.
         teacher_weight: weight of the distillation loss, from 0 to 1. The labels have the rest.
         weights: initial weights: shipped (the bundled model), imagenet, a .pth or .safetensors
-            file, or none (default: shipped for few images of other classes, otherwise none). A
-            checkpoint's widths, head, batch norm, activation and normalisation take precedence
-            over those given here. The default decides in `edgecat train` and `edgecat.train`; here,
-            empty means none.
+            file, or none (default: shipped if there are fewer than 500 images per class and the
+            classes differ from its own, otherwise none). A checkpoint's widths, head, batch norm,
+            activation and normalisation take precedence over those given here. The default is
+            resolved by `edgecat train` and `edgecat.train`; here, empty means none.
         freeze: freeze this many stages, counted from the input, or 'features' for all but the head.
-        unfreeze_at: unfreeze the frozen stages in this epoch, counted from 1 (default: never).
+        unfreeze_at: unfreeze the frozen stages from this epoch on, counted from 1 (default: never).
         lr_decay: learning rate of each stage relative to the next one towards the head.
         val: fraction of each class to validate on if the data has no val/ folder.
         seed: random seed for weights, split, order, augmentation and dropout.
-        patience: stop after this many epochs without improvement (default: never).
+        patience: stop after this many epochs without a new best epoch (default: never).
         tensorboard: also write TensorBoard event files.
         threads: number of PyTorch threads (default: one per core).
         device: device to train on: auto, cpu, cuda, cuda:1, ...
@@ -110,9 +111,10 @@ class TrainConfig:
             threads that decode images; `device` handles whole batches.
         compiled: compile the training step with torch.compile. All batches of an epoch are then the
             same size.
-        stream: open shards only when their turn comes. Validation then needs `val` shards.
-        cache: where to keep all images decoded. They are decoded once, into an array in `memory` or
-            on the GPU (`device`; without a GPU the same as `memory`), or in every epoch (`none`).
+        stream: open each shard only when it is needed. Validation then needs `val` shards.
+        cache: where to cache all decoded images. They are decoded once, into an array in `memory`
+            or on the GPU (`device`; without a GPU the same as `memory`), or in every epoch
+            (`none`).
         version: version of the rules by which data is split and views are drawn. A run keeps the
             one it was started with, 1 if its `config.json` has none. In version 1 the split depends
             on the names of tars and data folders, and every view has a generator of its own; in

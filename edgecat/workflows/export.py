@@ -2,108 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from html import escape
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from edgecat.pretrained import shipped
+from edgecat.workflows.export_result import ExportResult
 from edgecat.workflows.export_sources import ForeignModel, photographs_for, read_model
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
 from edgecat.workflows.models import model_to_export
 from edgecat.workflows.reporter import SILENT, Reporter, steps
 from edgecat_export.engine.builder import EngineOptions
-from edgecat_export.parity.comparison import Pair
 from edgecat_export.precision.conversion import Conversion, convert
-from edgecat_export.precision.gate import GateReport
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard, Precision
+from edgecat_runtime.model.signing import read_key, sign_model
+from edgecat_runtime.model.trust import own_output
 
 Target = Literal["onnx", "trt", "trt-rtx"]
 SUFFIXES = {"onnx": ".onnx", "trt": ".trt", "trt-rtx": ".rtx"}
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """The result of an export.
-
-    It stands for its file wherever a path is expected (`os.fspath`): `Classifier.open(result)`.
-
-    Attributes:
-        files: the ONNX file and the engine, if written.
-        card: the model card.
-        conversion: to fp16 or int8, if requested.
-        backends: each backend's result on the ONNX file's golden frames.
-        engine: the builder's report.
-        notes: what was decided about a foreign model, and which backends do not run it.
-
-    Example:
-        >>> result = export("vgg16.safetensors", precision="fp16")  # doctest: +SKIP
-        >>> result  # doctest: +SKIP
-        ExportResult('vgg16.fp16.onnx', fp16, 7.4 MB, gate passed)
-    """
-
-    files: tuple[Path, ...]
-    card: ModelCard
-    conversion: Conversion | None = None
-    backends: tuple[Pair, ...] = ()
-    engine: object = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def path(self) -> Path:
-        """The file that was asked for: the engine if one was built, else the ONNX file."""
-        return self.files[-1]
-
-    @property
-    def gate(self) -> GateReport | None:
-        """How the converted model compares with float32; None without a conversion."""
-        return self.conversion.gate if self.conversion else None
-
-    @property
-    def kept_float(self) -> tuple[str, ...]:
-        """Layers that int8 left in floating point, or fp16 in float32."""
-        return self.conversion.kept if self.conversion else ()
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        judged = f", gate {'passed' if self.gate.passed else 'FAILED'}" if self.gate else ""
-        size = self.path.stat().st_size / 1e6 if self.path.is_file() else 0.0
-        name = type(self).__name__
-        return f"{name}({str(self.path)!r}, {self.card.precision}, {size:.1f} MB{judged})"
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
-
-    def __str__(self) -> str:
-        lines = [f"{path}  {path.stat().st_size / 1e6:.1f} MB" for path in self.files]
-        if self.conversion:
-            lines += [f"  {self.conversion.gate}", *(f"  {n}" for n in self.conversion.notes)]
-        lines += [f"  {note}" for note in self.notes]
-        lines += [f"  {pair}" for pair in self.backends]
-        return "\n".join(lines + ([f"  {self.engine}"] if self.engine else []))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The output for `--json`."""
-        report: dict[str, Any] = {
-            "files": [{"path": str(p), "bytes": p.stat().st_size} for p in self.files],
-            "precision": self.card.precision,
-            "backends": [{**asdict(pair), "passed": pair.passed} for pair in self.backends],
-        }
-        if self.conversion:
-            gate = self.conversion.gate
-            report["gate"] = {**asdict(gate), "loss": gate.loss, "passed": gate.passed}
-            report["int8_share"] = self.conversion.int8_share
-            report["notes"] = [*self.conversion.notes, *self.notes]
-        elif self.notes:
-            report["notes"] = list(self.notes)
-        if self.engine:
-            report["engine"] = str(self.engine)
-        return report
 
 
 @dataclass(frozen=True)
@@ -121,6 +40,7 @@ class ExportRequest:
         limit: at most this many of those; 0 for all.
         engine: how to build a TensorRT engine; None for the defaults.
         backends: those to prove the ONNX file on; empty for all that are installed.
+        key: a private key to sign every written file with; None: they are not signed.
 
     Example:
         >>> request = ExportRequest(Path("vgg16.safetensors"), precision="fp16", limit=200)
@@ -137,6 +57,7 @@ class ExportRequest:
     limit: int = 1000
     engine: EngineOptions | None = None
     backends: tuple[str, ...] = ()
+    key: Path | None = None
 
     def run(self, reporter: Reporter = SILENT) -> ExportResult:
         """Convert, verify and write.
@@ -148,6 +69,14 @@ class ExportRequest:
             UserError: incompatible arguments.
             GateError: the result would drift beyond the limit; it was not written.
         """
+        key = read_key(self.key) if self.key else None
+        done = self._run(reporter)
+        if key is None:
+            return done
+        notes = [f"signed by {key.public}: {sign_model(path, key)}" for path in done.files]
+        return replace(done, notes=(*done.notes, *notes))
+
+    def _run(self, reporter: Reporter) -> ExportResult:
         if self.precision == "int8" and not self.calibrate:
             raise UserError(
                 "int8 needs photographs like the camera's to calibrate its ranges on; got none. "
@@ -171,7 +100,10 @@ class ExportRequest:
             refused=notes.append,
         )
         done = ExportResult((onnx_path,), card, conversion, tuple(pairs), notes=tuple(notes))
-        return done if self.to == "onnx" else self._build(done, onnx_path, reporter)
+        if self.to == "onnx":
+            return done
+        with own_output():
+            return self._build(done, onnx_path, reporter)
 
     def _ready(self) -> bool:
         """Whether the source is an ONNX file that needs no conversion before an engine is built."""

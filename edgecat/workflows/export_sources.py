@@ -18,9 +18,9 @@ from edgecat_export.precision.gate import Photographs
 from edgecat_export.publish import read_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError, decode_picture
-from edgecat_runtime.model.artifact import TORCH_SUFFIXES
 from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.model.torch_files import TORCH_SUFFIXES
 
 CALIBRATED = 256
 

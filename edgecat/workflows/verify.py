@@ -24,6 +24,7 @@ from edgecat.workflows.reporter import SILENT, Reporter
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.parity.layers import Drift
 from edgecat_runtime import CardMissing, UserError, read_card
+from edgecat_runtime.model.trust import NotTrusted, trusted
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,7 @@ def _foreign(models: Sequence[Path]) -> bool:
 
     Raises:
         CardMissing: another model has none.
+        NotTrusted: signatures are required, which such a file cannot have.
     """
     bare = [path for path in models if path.suffix == ".onnx" and _lacks_card(path)]
     if models[0] in bare and len(bare) > 1:
@@ -225,6 +227,11 @@ def _foreign(models: Sequence[Path]) -> bool:
         raise CardMissing(
             f"{bare[0]} has no model card. To compare its wrapped form with it, name it first: "
             f"edgecat verify {bare[0]} {models[0]}"
+        )
+    if bare and (required := trusted(None)) is not None:
+        raise NotTrusted(
+            f"{bare[0]} has no model card and so no signature by a key in {required.source}. "
+            "Compare it where no signatures are required"
         )
     return bool(bare)
 

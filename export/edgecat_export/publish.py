@@ -10,6 +10,7 @@ from edgecat_runtime.backends import available_backends, backend_entries
 from edgecat_runtime.errors import BackendMissing, GateError, UserError
 from edgecat_runtime.model.artifact import read_card, seal_onnx
 from edgecat_runtime.model.card import CardError, ModelCard
+from edgecat_runtime.model.trust import own_output
 from edgecat_runtime.system.atomic import atomic_path
 
 
@@ -43,7 +44,7 @@ def save_onnx(
         UserError: the file cannot be written, or no backend runs it.
     """
     sealed = seal_onnx(payload, card)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, own_output():
         temporary.write_bytes(sealed)
         del sealed
         if not served:

@@ -73,6 +73,7 @@ class Classifier:
         verify: bool = True,
         labels: Sequence[str] | None = None,
         threads: int | None = None,
+        trust: str | PathLike[str] | None = None,
     ) -> Classifier:
         """Open a model file.
 
@@ -85,29 +86,24 @@ class Classifier:
             verify: run the golden frames and reject a model whose logits differ here.
             labels: replacement class names, in the order of the logits.
             threads: CPU threads; None: the backend's default.
+            trust: a file of public keys: only models signed by one of them are opened. None: that
+                of the environment variable EDGECAT_TRUST, otherwise every model.
 
         Raises:
             CardError: no file, no card, a newer schema, or the wrong number of labels.
             BackendMissing: the backend's library is not installed.
-            GateError: the file was modified, or the self-test failed.
+            GateError: the file was modified, is not signed as required, or failed the self-test.
         """
+        options: dict[str, Any] = {"backend": backend, "device": device, "labels": labels}
+        options |= {"threads": threads, "trust": trust}
         if verify:
-            return cls.open_fastest(
-                [path], backend=backend, device=device, labels=labels, threads=threads
-            )
+            return cls.open_fastest([path], **options)
         stamp = file_stamp(Path(path))
-        candidate = candidates_for(path, backend, device, labels)[0]
+        candidate = candidates_for(path, backend, device, labels, trust)[0]
         classifier = cls._opened(candidate, threads)
         log.info("opened %s with %s, without a self-test", path, classifier.backend)
         classifier.stamp = stamp
-        classifier.opened_with = {
-            "paths": [path],
-            "backend": backend,
-            "device": device,
-            "labels": labels,
-            "threads": threads,
-            "cache": None,
-        }
+        classifier.opened_with = {"paths": [path], "cache": None, **options}
         return classifier
 
     @classmethod
@@ -119,6 +115,7 @@ class Classifier:
         device: str = "auto",
         labels: Sequence[str] | None = None,
         threads: int | None = None,
+        trust: str | PathLike[str] | None = None,
         cache: Path | None = None,
         told: Callable[[int, int], None] = lambda done, total: None,
     ) -> Classifier:
@@ -132,6 +129,7 @@ class Classifier:
             device: as `open` takes it.
             labels: as `open` takes them.
             threads: as `open` takes it.
+            trust: as `open` takes it.
             cache: a folder to cache the choice in, per files, libraries, options and machine: the
                 next time only the chosen candidate is opened and self-tested. None: no cache.
             told: progress callback, called with the number of candidates tried and the total, from
@@ -141,7 +139,7 @@ class Classifier:
             EdgecatError: as `open`; if no candidate passes, the message names all of them.
         """
         stamps = {Path(path): file_stamp(Path(path)) for path in paths}
-        found = [c for path in paths for c in candidates_for(path, backend, device, labels)]
+        found = [c for path in paths for c in candidates_for(path, backend, device, labels, trust)]
         kept = ChoiceCache.of(cache, found, threads) if cache and len(found) > 1 else None
         classifier = cls._remembered(found, threads, kept)
         if classifier is None:
@@ -161,6 +159,7 @@ class Classifier:
             "device": device,
             "labels": labels,
             "threads": threads,
+            "trust": trust,
             "cache": cache,
         }
         return classifier

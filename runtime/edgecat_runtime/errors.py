@@ -13,6 +13,7 @@ The tree, with the exit code of the command line. Catch a branch to catch all be
     │   └── EngineMismatch   1  TensorRT cannot load this engine on this machine
     ├── GateError            3  results differ from the reference, or a file is damaged
     │   ├── CardDamaged      3  a card or its file was modified after it was written
+    │   ├── NotTrusted       3  a model is not signed as required
     │   └── WrongAnswer      3  a model fails its self-test on this machine
     └── DeviceError          4  a device failed: a camera, a GPU
 

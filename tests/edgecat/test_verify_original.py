@@ -126,6 +126,18 @@ def test_a_card_that_states_another_normalisation_fails(cli: Cli, tmp_path: Path
     assert cli("verify", original, file, "--backend", "onnxruntime").code == 3
 
 
+def test_a_file_that_cannot_be_signed_is_refused_where_signatures_are_required(
+    cli: Cli, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography", reason="keys need it")
+    original = write_original(tmp_path / "original.onnx")
+    file = wrapped(cli, original, *NORMALISED)
+    assert cli("key", "new", tmp_path / "key").code == 0
+    assert cli("sign", file, "--key", tmp_path / "key").code == 0
+    ran = cli("verify", original, file, "--trust", tmp_path / "key.pub")
+    assert (ran.code, "no signature by a key in" in ran.err) == (3, True), ran.err
+
+
 def test_in_python_too(cli: Cli, tmp_path: Path) -> None:
     original = write_original(tmp_path / "original.onnx")
     report = edgecat.verify(original, wrapped(cli, original, *NORMALISED))

@@ -173,7 +173,7 @@ def test_probabilities_are_not_put_through_a_second_softmax(
     model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     found = wrapped(model)
-    assert "answers probabilities" in found.notes[0]
+    assert "returns probabilities" in found.notes[0]
     expected = own(model)
     expected = expected / expected.sum()
     assert expected.max() - expected.min() > 0.1
@@ -318,19 +318,19 @@ def test_a_sigmoid_per_class_is_told_as_it_is(last: list[Node], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("model", "labels", "sentence"),
     [
-        (net(node("Tanh", ["z"])), "abc", "through Tanh"),
+        (net(node("Tanh", ["z"])), "abc", "ends in Tanh"),
         (net(node("ArgMax", ["z"], axis=1), outputs=[("y", T.INT64)]), "abc", "ArgMax"),
         (net(node("TopK", ["z", "k"], "y", "i"), constants={"k": np.array([3])}), "abc", "TopK"),
         (net(classes=5), "abc", "5 classes and 3 labels"),
         (net(classes=1), "abc", "1 classes and 3 labels"),
         (net(node("Softmax", ["z"], axis=1), classes=1), "ab", "over a single value"),
-        (times("nan"), "abc", "answers NaN"),
+        (times("nan"), "abc", "returns NaN"),
         (times("inf"), "abc", "infinity"),
-        (times("0"), "abc", "the same answer"),
+        (times("0"), "abc", "the same output"),
         (
             net(*SHARED, constants={"k": np.array([[1, 1, 1]], np.float32)}),
             "abc",
-            "the same answer",
+            "the same output",
         ),
         (net(node("Softmax", ["z"], axis=0)), "abc", "on the others in the batch"),
     ],
@@ -574,7 +574,7 @@ def test_a_foreign_model_on_the_command_line(
     cv2.imwrite("frame.png", FRAME)
     ran = cli("export", "m.onnx", *arguments, "--size", "32", "--output", "served.onnx")
     assert ran.code == 0, ran.err
-    assert "answers probabilities" in ran.out
+    assert "returns probabilities" in ran.out
     assert ("openvino" in ran.out) <= ("--backend" not in arguments)
     Path("m.onnx.data").unlink()
     ran = cli("classify", "frame.png", "--engine", "served.onnx", "--json")

@@ -16,10 +16,10 @@ from edgecat_runtime.model.artifact import (
     read_card,
     seal_onnx,
     seal_safetensors,
-    widest_int8_weight,
 )
 from edgecat_runtime.model.card import CardDamaged, CardError, ModelCard
 from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.model.int8_weights import widest_int8_weight
 
 MANY = tuple(f"第{i}類のもの" for i in range(600))
 

@@ -29,7 +29,7 @@ def capture(
         "photos"
     ),
     every: Annotated[
-        float, typer.Option(min=0, help="Seconds between images if there is no window.")
+        float, typer.Option(min=0, help="Seconds between images when there is no window.")
     ] = 0.5,
     count: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many images.", show_default=False)

@@ -51,7 +51,7 @@ def check(
 
     Duplicates are found even if re-encoded, resized, mirrored, brightened or darkened. A label is
     doubtful if a trained model predicts another class and gives the label less than 5 %, or if its
-    loss is in the top percent. Inspect these yourself: the model may be wrong.
+    loss is in the top 1 %. Inspect these yourself: the model may be wrong.
 
     Example: `edgecat data check photos/ --report check.html`
     """

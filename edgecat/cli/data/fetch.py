@@ -16,8 +16,8 @@ _NAMED = 10
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="Data set: oxford-pets or cats-vs-dogs.")],
-    output: Annotated[Path, typer.Option(help="New folder, which receives one folder per class.")],
+    name: Annotated[str, typer.Argument(help="Dataset: oxford-pets or cats-vs-dogs.")],
+    output: Annotated[Path, typer.Option(help="Folder to create, with one subfolder per class.")],
     breeds: Annotated[
         bool,
         typer.Option(
@@ -26,10 +26,10 @@ def fetch(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Download a public data set from its official address, under its own terms.
+    """Download a public dataset from its official address, under its own terms.
 
-    About 800 MB each, verified against the published hash and cached; an interrupted download is
-    resumed. EDGECAT_DATA_URL names a mirror. Damaged files are listed and skipped.
+    Each is about 800 MB. It is verified against the published hash and cached; an interrupted
+    download is resumed. EDGECAT_DATA_URL names a mirror. Damaged files are listed and skipped.
 
     Example: `edgecat data fetch oxford-pets --output pets`
     """

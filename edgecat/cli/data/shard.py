@@ -15,16 +15,16 @@ def shard(
         list[Path],
         typer.Argument(help="Folders of class folders, or .tar files with the same layout."),
     ],
-    output: Annotated[Path, typer.Option(help="New folder for the shards.")],
+    output: Annotated[Path, typer.Option(help="Folder to create for the shards.")],
     shard_size: Annotated[int, typer.Option(help="Maximum number of images per shard.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Random seed of the order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for shuffling.")] = 0,
     json: Json = False,
 ) -> None:
     """Pack images, shuffled, into numbered .tar shards in the WebDataset format.
 
-    A few large files are read faster than many small ones and can be distributed over machines. The
-    folder also receives classes.txt and index.json. Images under train/, val/ or test/ get shards
-    with that name.
+    A few large files are read faster than many small ones and can be distributed across machines.
+    The folder also receives classes.txt and index.json. Images under train/, val/ or test/ go into
+    shards of that name.
 
     Example: `edgecat data shard photos/ --output shards`, then `edgecat train shards`
     """

@@ -17,17 +17,17 @@ def split(
     ],
     output: Annotated[
         Path,
-        typer.Option(help="New folder, which receives train/, val/ and test/ with class folders."),
+        typer.Option(help="Folder to create, with class folders in train/, val/ and test/."),
     ],
     val: Annotated[float, typer.Option(help="Fraction of each class for validation.")] = 0.1,
     test: Annotated[float, typer.Option(help="Fraction of each class for testing.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the split.")] = 0,
     link: Annotated[
         bool, typer.Option("--link", help="Create symbolic links instead of copies.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Split images into train/, val/ and test/; duplicates stay on the same side.
+    """Split images into train/, val/ and test/; duplicates stay together.
 
     The split is stratified by class and identical on every machine. Images that are already under
     val/ or test/ stay there. Corrupt images are listed and skipped.
@@ -60,4 +60,4 @@ def split(
         ["", *pictures.labels],
         [[side, *(f"{count:,}" for count in row.values())] for side, row in counts.items()],
     )
-    say(f"{output}: {division.copies:,} duplicates kept on the same side as their originals")
+    say(f"{output}: {division.copies:,} duplicates kept in the same split as their originals")

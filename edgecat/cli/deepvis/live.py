@@ -27,7 +27,7 @@ def live(
     source: Annotated[
         str | None,
         typer.Option(
-            help="Source to look at, as for `edgecat camera`; the images of a folder are shown one "
+            help="Source to view, as for `edgecat camera`; the images of a folder are shown one "
             "by one. Default: 0.",
             show_default=False,
         ),

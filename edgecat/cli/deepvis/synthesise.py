@@ -16,7 +16,8 @@ def synthesise(
     style: Annotated[
         str,
         typer.Option(
-            help="Method: modern (frequency space, with jitter) or toolbox (its regularisers)."
+            help="Method: modern (optimises in frequency space, with jitter) or toolbox (the "
+            "regularisers of the Deep Visualization Toolbox)."
         ),
     ] = "modern",
     steps: Annotated[int, typer.Option(min=1, help="Number of gradient-ascent steps.")] = 128,
@@ -35,7 +36,9 @@ def synthesise(
     small_norm: Annotated[
         float,
         typer.Option(
-            min=0, max=99, help="toolbox: percentage of pixels with the smallest norm to clear."
+            min=0,
+            max=99,
+            help="toolbox: percentage of pixels, those closest to the mean colour, to set to it.",
         ),
     ] = 30.0,
     small_contribution: Annotated[
@@ -43,12 +46,13 @@ def synthesise(
         typer.Option(
             min=0,
             max=99,
-            help="toolbox: percentage of pixels with the smallest contribution to clear.",
+            help="toolbox: percentage of pixels, those contributing least to the unit, to set to "
+            "the mean colour.",
         ),
     ] = 0.0,
     device: Device = "cpu",
 ) -> None:
-    """Synthesise images that activate each unit most.
+    """Synthesise images that maximally activate each unit.
 
     The results are stored next to the checkpoint and shown by `edgecat deepvis` and `edgecat
     explain`. An interrupted synthesis is resumed; with other settings it starts over.

@@ -20,7 +20,7 @@ def top(
     units: Units = None,
     device: Device = "cpu",
 ) -> None:
-    """Find the nine images that activate each unit most, and the regions responsible.
+    """Find the nine images that activate each unit most strongly, and the regions responsible.
 
     The results, with a deconvolution of each, are stored next to the checkpoint and shown by
     `edgecat deepvis` and `edgecat explain`. An interrupted search is resumed.

@@ -19,8 +19,9 @@ Web = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Serve the view to browsers, with /metrics and /healthz. Any address other than "
-        "this machine's own (such as 0.0.0.0:8080) requires a token.",
+        help="Serve the view to browsers, with /metrics and /healthz. An address that other "
+        "machines can reach, such as 0.0.0.0:8080, requires a token: the one in the printed URL, "
+        f"or that of {TOKEN_VARIABLE}.",
         show_default=False,
         rich_help_panel=_WEB,
     ),

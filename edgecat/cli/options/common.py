@@ -80,8 +80,8 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         callback=_log,
-        help="Log what happens to standard error, with every backend tried, its time, and why one "
-        "was chosen.",
+        help="Log to standard error, including every backend tried, its latency, and why one was "
+        "chosen.",
     ),
 ]
 

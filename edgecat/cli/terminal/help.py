@@ -45,12 +45,16 @@ class Group(TyperGroup):
         """Write a list of commands under each heading, with the first sentence of their help."""
         sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in self.headings}
         width = max((len(name) for name in self.commands), default=0)
-        for name, command in self.commands.items():
+        for name, command in self.summaries():
             if not command.hidden:
                 summary = command.get_short_help_str(limit=_WHOLE)
                 heading = _panel(command) or "Commands"
                 sections.setdefault(heading, []).append((name.ljust(width), summary))
         _write_sections(sections, formatter)
+
+    def summaries(self) -> list[tuple[str, Any]]:
+        """Names and commands, as far as the help shows them."""
+        return list(self.commands.items())
 
 
 def explain_option(error: Any, option: str, parameters: list[Any]) -> None:

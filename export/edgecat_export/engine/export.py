@@ -19,8 +19,10 @@ from edgecat_export.parity.comparison import Pair, golden_parity
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.backends.tensorrt import EngineMismatch, here
 from edgecat_runtime.errors import BackendMissing, DeviceError, EdgecatError, GateError, UserError
-from edgecat_runtime.model.artifact import read_card
+from edgecat_runtime.model.artifact import read_card, read_stored
 from edgecat_runtime.model.card import CardError, ModelCard
+from edgecat_runtime.model.signature import signed_message, stored_signature
+from edgecat_runtime.model.trust import own_output
 from edgecat_runtime.nvidia.cuda import Gpu, open_gpu
 from edgecat_runtime.nvidia.tensorrt import Flavour, TensorRT, kind_of, tensorrt
 from edgecat_runtime.system.atomic import atomic_path
@@ -95,6 +97,7 @@ def engine_from_onnx(
         KeyboardInterrupt: the build was cancelled from the keyboard.
     """
     name = "the graph" if isinstance(source, bytes) else Path(source).name
+    signer = "" if isinstance(source, bytes) else _signer(Path(source))
     if card is None:
         if isinstance(source, bytes):
             raise UserError("the graph has no card: pass one to engine_from_onnx")
@@ -103,7 +106,7 @@ def engine_from_onnx(
     api = tensorrt(flavour)
     options = options or EngineOptions()
     gpu = _gpu(api, options.gpu)
-    card = _engine_card(card, api, gpu, options, name)
+    card = _engine_card(card, api, gpu, options, name, signer)
     return Build(api, gpu, options, progress, name).run(payload, card)
 
 
@@ -140,7 +143,7 @@ def export_engine(
     began = perf_counter()
     plan = engine_from_onnx(path, flavour=flavour, options=options, progress=progress)
     seconds, size = perf_counter() - began, plan.nbytes
-    with atomic_path(output) as temporary:
+    with atomic_path(output) as temporary, own_output():
         with temporary.open("wb") as file:
             file.write(plan)
         plan.release()
@@ -150,7 +153,8 @@ def export_engine(
                 f"{output} was not written: it cannot run here ({unrun}), and no backend is "
                 "installed to verify its graph: pip install 'edgecat-runtime[onnx]'"
             )
-    precision = read_card(output).precision
+    with own_output():
+        precision = read_card(output).precision
     title = str(tensorrt(flavour))
     return EngineReport(str(output), title, precision, size, seconds, onnx, engine, unrun)
 
@@ -245,8 +249,23 @@ def _gpu(api: TensorRT, number: int) -> Gpu | None:
     return None
 
 
+def _signer(source: Path) -> str:
+    """The fingerprint of the key that signed the ONNX file; empty if none did."""
+    stored = read_stored(source)
+    signature = stored_signature(source, stored.signature)
+    with suppress(BackendMissing):
+        if signature is not None and signature.matches(signed_message(source, stored.text)):
+            return signature.key.fingerprint
+    return ""
+
+
 def _engine_card(
-    card: ModelCard, api: TensorRT, gpu: Gpu | None, options: EngineOptions, name: str
+    card: ModelCard,
+    api: TensorRT,
+    gpu: Gpu | None,
+    options: EngineOptions,
+    name: str,
+    signer: str = "",
 ) -> ModelCard:
     """The engine's card: with everything the engine depends on."""
     compatible = {
@@ -256,4 +275,5 @@ def _engine_card(
     kept = " ".join(word for word, chosen in compatible.items() if chosen)
     tools = {**card.tools, **here(api, gpu), "source": name}
     tools |= {"compatible": kept} if kept else {}
+    tools |= {"source_signed_by": signer} if signer else {}
     return replace(card, tools=tools, payload_bytes=0, payload_sha256="")

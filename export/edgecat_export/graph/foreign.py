@@ -119,8 +119,8 @@ def onnx_from_foreign(payload: bytes, card: ModelCard, *, colour: Colour | None 
 
     Raises:
         UserError: no such classifier, or another number of classes than labels.
-        GateError: the wrapped model answers differently, only one frame at a time, NaN, or the same
-            to every frame.
+        GateError: the wrapped model's output differs from the original's, depends on the other
+            frames in the batch, is not finite, or is the same for every frame.
     """
     import onnx
 
@@ -153,7 +153,7 @@ def _best(
     """Wrap with the operator set that edgecat prefers; where that changes the model, with its own.
 
     Raises:
-        GateError: neither answers as the foreign model does.
+        GateError: neither reproduces the foreign model's output.
     """
     failed: Exception | None = None
     for convert in (modern, _copy):
@@ -201,20 +201,20 @@ def _cast_first(head: list[Any], helper: Any) -> list[Any]:
 def _checked(
     payload: bytes, known: Reference, card: ModelCard, scores: foreign_scores.Scores
 ) -> Logits:
-    """The wrapped model's answers, which must be the foreign one's, alone and in a batch."""
+    """The wrapped model's output, which must match the foreign one's, alone and in a batch."""
     limit = LOGIT_LIMITS[card.precision]
     alone, together = run_wrapped(payload, known.frames)
     if not logit_error(alone, together, alone) <= limit:
         raise GateError(
-            "the model's answer to a frame depends on the others in the batch. Export it in "
+            "the model's output for a frame depends on the others in the batch. Export it in "
             f"evaluation mode. {_advice(known.source)}"
         )
     compared = foreign_scores.as_answered(together, known.values, scores)
     off = logit_error(known.values, compared, known.values)
     if not off <= limit:
         raise GateError(
-            f"the wrapped model answers {off:.1e} off the foreign one; at most {limit:.0e} is "
-            f"allowed. {_advice(known.source)}"
+            f"the wrapped model's output differs from the original's by {off:.1e}; at most "
+            f"{limit:.0e} is allowed. {_advice(known.source)}"
         )
     return together
 
@@ -229,7 +229,7 @@ def _check_varied(values: Logits, *, shared: bool = False) -> None:
     own = values - values.mean(1, keepdims=True) if shared else values
     if float(np.ptp(own, axis=0).max()) <= _ROUNDING * float(np.abs(values).max()):
         raise GateError(
-            f"the model gives the same answer to all {len(values)} frames it was tried on: its "
+            f"the model returns the same output for all {len(values)} frames it was tried on: its "
             "weights are constant or missing, or --mean and --std are not its own. Check them"
         )
 

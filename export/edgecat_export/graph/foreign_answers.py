@@ -1,4 +1,4 @@
-"""What a foreign model answers to frames: the reference that its wrapped form is held to."""
+"""A foreign model's output for frames: the reference for its wrapped form."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _BATCHES = (1, 4)
 
 @dataclass(frozen=True)
 class Reference:
-    """A foreign model's answers.
+    """A foreign model's output.
 
     Attributes:
         source: how it takes images.
         colour: the order of the colours.
         output: the name of its output that scores classes.
-        frames: what it was asked, uint8 (n, h, w, 3) BGR; the golden frames come first.
+        frames: its input, uint8 (n, h, w, 3) BGR; the golden frames come first.
         values: float32 (n, classes) or (n, 1).
         flat: whether that output has two axes by itself.
         cast: whether it is not float32 by itself.
@@ -51,7 +51,7 @@ class Reference:
 
 
 def reference(model: Any, card: ModelCard, colour: Colour | None) -> Reference:
-    """Ask a foreign model what it answers to the golden frames, to their negatives and to noise.
+    """Run a foreign model on the golden frames, their negatives and noise.
 
     Args:
         model: from `plain`.
@@ -129,7 +129,7 @@ def open_session(payload: bytes) -> Any:
 
 
 def run_wrapped(payload: bytes, frames: Frames) -> tuple[Logits, Logits]:
-    """A wrapped model's answers (n, classes), one frame at a time and four together."""
+    """A wrapped model's output (n, classes), one frame at a time and four together."""
     session = session_from_onnx(payload)
     alone, together = (
         np.concatenate(
@@ -141,7 +141,7 @@ def run_wrapped(payload: bytes, frames: Frames) -> tuple[Logits, Logits]:
 
 
 def precision_of(model: Any, known: Reference) -> Precision:
-    """The precision of a foreign model, which decides how closely it is held to its answers."""
+    """The precision of a foreign model, which decides how far the wrapped output may differ."""
     from edgecat_export.graph.foreign_file import tensors_in
 
     kinds = {node.op_type for node in model.graph.node}
@@ -199,12 +199,11 @@ def _chosen(outputs: dict[str, NDArray[Any]], classes: int) -> tuple[str, str]:
     fitting += [name for name in scores if (widths[name], classes) == (1, 2)]
     if outputs and all(v.dtype.kind in "iu" and widths[n] == 1 for n, v in outputs.items()):
         raise UserError(
-            "the model answers the number of a class, not a score per class. Export it without its "
-            "ArgMax"
+            "the model returns a class index, not a score per class. Export it without its ArgMax"
         )
     if not fitting:
         if not scores:
-            raise UserError("the model answers no numbers per image; expected a score per class")
+            raise UserError("the model returns no numbers per image; expected a score per class")
         raise wrong_count(widths[scores[0]], classes)
     raw = [name for name in fitting if outputs[name].min() < 0]  # logits beside probabilities
     taken = (raw or fitting)[0]

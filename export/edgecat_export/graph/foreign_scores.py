@@ -1,4 +1,4 @@
-"""What a foreign classifier answers: logits, probabilities or one sigmoid, told by the numbers.
+"""What a foreign classifier returns: logits, probabilities or one sigmoid, judged by its values.
 
 A softmax may be the last node, hidden behind a Cast or a Reshape, or written out as Exp and Div; a
 second softmax over its result would still look plausible. So the values decide, and the graph only
@@ -30,14 +30,12 @@ _AFTER_LINEAR = (
     *("QuantizeLinear", "DequantizeLinear"),
 )
 _ROUNDED = ("QuantizeLinear", "DequantizeLinear")
-_SQUASHED = (
-    "the model answers through {}: values of -1..1 that are neither logits nor probabilities. "
-)
+_SQUASHED = "the model ends in {}: its values in -1..1 are neither logits nor probabilities. "
 _REFUSED = {
     kind: _SQUASHED.format(kind) + "Export it without its last activation, or with a sigmoid"
     for kind in ("Tanh", "Softsign")
 } | {
-    "TopK": "the model answers the best scores in order of size, not one score per class. "
+    "TopK": "the model returns only its best scores, sorted, not one score per class. "
     "Export it without its TopK"
 }
 _SUMS = ((1.0, 0.01), (100.0, 1.0), (255.0, 4.0))
@@ -69,7 +67,7 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
 
     Args:
         graph: with one output.
-        values: (n, classes) or (n, 1), its answers to several different frames.
+        values: (n, classes) or (n, 1), its output for several different frames.
         classes: number of labels.
         coarse: whether the values are integers.
 
@@ -81,7 +79,7 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
     if not np.isfinite(values).all():
         what = "NaN" if np.isnan(values).any() else "infinity"
         raise GateError(
-            f"the model answers {what} to ordinary frames: its weights are damaged or overflow. "
+            f"the model returns {what} for ordinary frames: its weights are damaged or overflow. "
             "Train or export it again"
         )
     if values.shape[1] == 1 and classes == 2:
@@ -96,7 +94,7 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
     if _are_probabilities(values):
         bypassed = last if kind == "Softmax" else None
         how = "its softmax is left out" if bypassed else "their logarithm is taken"
-        note = f"the model answers probabilities: {how}, as edgecat computes the softmax itself"
+        note = f"the model returns probabilities: {how}, as edgecat computes the softmax itself"
         return Scores("probabilities", coarse, bypassed, note)
     inside = values.min() >= 0 and values.max() <= 1
     if kind == "Sigmoid" or (inside and not _is_linear(graph)):
@@ -107,7 +105,7 @@ def judged(graph: Any, values: Logits, classes: int, *, coarse: bool) -> Scores:
         return Scores("sigmoids", coarse, last if kind == "Sigmoid" else None, note)
     if coarse and not _is_rounded(graph):
         raise UserError(
-            "the model answers integers, and their scale is not in its graph. Export it with float "
+            "the model returns integers, and their scale is not in its graph. Export it with float "
             "outputs"
         )
     return Scores("logits", coarse)
@@ -117,7 +115,7 @@ def wrong_count(found: int, classes: int) -> CardError:
     """The error for another number of classes than labels."""
     if classes == 1:
         return CardError(
-            "one label was given; one class says the same about every image. Give two labels: "
+            "one label was given; with one class, every prediction is the same. Give two labels: "
             "what the model's 0 means, then what its 1 means"
         )
     return CardError(
@@ -187,7 +185,7 @@ def head(scores: Scores, total: float) -> tuple[list[Any], dict[str, NDArray[Any
 
 
 def as_answered(logits: Logits, values: Logits, scores: Scores) -> Logits:
-    """Logits turned back into what the foreign model answers."""
+    """Logits turned back into what the foreign model returns."""
     if scores.kind == "logits":
         return logits
     if scores.kind == "one logit":
@@ -203,7 +201,7 @@ def _one(graph: Any, values: Logits, coarse: bool) -> Scores:
     last = _behind(graph, graph.output[0].name, (*_MOVES, *_ROUNDED))
     kind = last.op_type if last is not None else ""
     coarse = coarse or _is_rounded(graph)
-    second = "the model answers one value: the {} of the second label"
+    second = "the model returns one value: the {} of the second label"
     if kind == "Sigmoid":
         return Scores("one probability", coarse, last, second.format("probability"))
     if kind in _REFUSED:

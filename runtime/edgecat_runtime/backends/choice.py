@@ -235,11 +235,15 @@ def _common_class(errors: Sequence[Exception]) -> type[EdgecatError]:
 
 
 def candidates_for(
-    path: str | PathLike[str], backend: str, device: str, labels: Sequence[str] | None
+    path: str | PathLike[str],
+    backend: str,
+    device: str,
+    labels: Sequence[str] | None,
+    trust: str | PathLike[str] | None = None,
 ) -> list[Candidate]:
     """The ways to run one file that the options allow, in order of preference."""
     path = Path(path)
-    card = read_card(path)
+    card = read_card(path, trust=trust)
     if labels is not None:
         card = card.with_labels(tuple(labels))
     check_labels(card.labels, path.name)  # --labels FILE renames them

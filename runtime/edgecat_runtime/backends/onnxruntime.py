@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, InvalidModel, UserError
-from edgecat_runtime.model.artifact import widest_int8_weight
+from edgecat_runtime.model.int8_weights import widest_int8_weight
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.telemetry import import_onnxruntime
 

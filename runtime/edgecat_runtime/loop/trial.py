@@ -48,12 +48,9 @@ def why_not(options: Mapping[str, Any], *, cancelled: Callable[[], bool]) -> str
     memory = TRIAL_MEMORY + _SHARE * sum(path.stat().st_size for path in paths if path.is_file())
     try:
         modules, known = _backends(paths, options["backend"], options["device"])
-        cache = options["cache"]
-        sent = {
-            **options,
-            "paths": list(map(str, paths)),
-            "cache": None if cache is None else str(cache),
-        }
+        sent = {**options, "paths": list(map(str, paths))}
+        for name in ("cache", "trust"):
+            sent[name] = None if options[name] is None else str(options[name])
         in_child(
             f"{__name__}:open_once",
             {"modules": modules, "known": known, "options": sent},

@@ -16,10 +16,9 @@ import json
 import mmap
 import struct
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any, BinaryIO, NamedTuple
 
 from edgecat_runtime.model.card import (
     CardDamaged,
@@ -30,31 +29,43 @@ from edgecat_runtime.model.card import (
 )
 from edgecat_runtime.model.engine_card import read_plan
 from edgecat_runtime.model.protobuf import delimited, fields
+from edgecat_runtime.model.signature import SIGNATURE_SUFFIX, signed_message, stored_signature
 from edgecat_runtime.model.structure import check_input, check_structure
+from edgecat_runtime.model.torch_files import torch_advice
+from edgecat_runtime.model.trust import trusted
 
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
-# Fields of ONNX's messages `ModelProto`, `GraphProto` and `TensorProto`, and a data type.
+SIGNATURE_KEY = "edgecat.signature"
+_KEYS = (KEY, LABELS_KEY, SIGNATURE_KEY)
+# Fields of ONNX's message `ModelProto`.
 _GRAPH, _METADATA_PROPS = 7, 14
-_INITIALIZER = 5
-_DATA_TYPE, _RAW_DATA = 2, 9
-TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".torchscript", ".pt2")
-_FROM_TORCH = (
-    ". A torch file has no card and may contain code: load it in Python, write it with "
-    "torch.onnx.export (TorchScript: torch.jit.load, then dynamo=False) and describe that file: "
-    "edgecat export model.onnx --labels labels.txt --mean 0.485,0.456,0.406 --std "
-    "0.229,0.224,0.225 --size 224"
-)
-_INT8 = 3
 _CHUNK = 1 << 20
 _HEADER_LIMIT = 10_000_000
+_SIGNATURE_LIMIT = 4000
 
 
-def read_card(path: str | Path) -> ModelCard:
+class Stored(NamedTuple):
+    """What a file says about itself.
+
+    Attributes:
+        card: its card, checked.
+        text: the card exactly as stored: what a signature is of.
+        signature: the signature's JSON, if any, unchecked.
+    """
+
+    card: ModelCard
+    text: str
+    signature: str | None = None
+
+
+def read_card(path: str | PathLike[str], *, trust: str | PathLike[str] | None = None) -> ModelCard:
     """Read and check the card inside a `.onnx`, `.safetensors`, `.trt` or `.rtx` file.
 
     Args:
         path: the artifact.
+        trust: a file of the public keys whose models are accepted; None: that of the environment
+            variable EDGECAT_TRUST, otherwise every model is.
 
     Returns:
         The card. The payload's length and SHA-256 have been verified, except for an engine.
@@ -62,55 +73,32 @@ def read_card(path: str | Path) -> ModelCard:
     Raises:
         CardError: the file does not exist, has an unknown format or has no card.
         CardDamaged: the file or its card was modified after it was written.
+        NotTrusted: signatures are required, and this file has none by a trusted key.
     """
     path = Path(path)
+    stored = read_stored(path)
+    signature = stored_signature(path, stored.signature)
+    if (required := trusted(trust)) is not None:
+        message = signed_message(path, stored.text)
+        required.check(str(path), stored.card, message, signature)
+    return stored.card
+
+
+def read_stored(path: Path) -> Stored:
+    """Read the card and the signature, and check the card; raises as `read_card`."""
     readers = {
         ".onnx": _read_onnx,
         ".safetensors": _read_safetensors,
-        ".trt": read_plan,
-        ".rtx": read_plan,
+        ".trt": _read_engine,
+        ".rtx": _read_engine,
     }
     if path.suffix not in readers:
-        raise CardError(
-            f"{path} is not a model; expected a {' or '.join(readers)} file"
-            + (_FROM_TORCH if path.suffix in TORCH_SUFFIXES else "")
-        )
+        expected = " or ".join(readers)
+        raise CardError(f"{path} is not a model; expected a {expected} file{torch_advice(path)}")
     if not path.is_file():
         raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
         return readers[path.suffix](file, path)
-
-
-def widest_int8_weight(path: Path) -> int:
-    """The largest magnitude among an ONNX file's int8 constants; 0 if there are none.
-
-    An unreadable file also gives 0: opening it reports the error.
-    """
-    widest = 0
-    try:
-        with path.open("rb") as file:
-            for number, _, body, end in fields(file):
-                if number == _GRAPH:
-                    for part, _, start, stop in fields(file, body, end):
-                        if part == _INITIALIZER:
-                            widest = max(widest, _widest(file, start, stop))
-    except (OSError, ValueError):
-        pass
-    return widest
-
-
-def _widest(file: BinaryIO, start: int, end: int) -> int:
-    """The largest magnitude in a `TensorProto`; 0 unless it has int8 `raw_data`."""
-    found = {number: (body, stop) for number, _, body, stop in fields(file, start, end)}
-    if _RAW_DATA not in found or _DATA_TYPE not in found:
-        return 0
-    file.seek(found[_DATA_TYPE][0])
-    if file.read(1)[0] != _INT8:
-        return 0
-    body, stop = found[_RAW_DATA]
-    file.seek(body)
-    values = np.frombuffer(file.read(stop - body), np.int8)
-    return int(np.abs(values.astype(np.int16)).max(initial=0))
 
 
 def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
@@ -138,16 +126,16 @@ def seal_onnx(payload: bytes, card: ModelCard) -> bytes:
     kept: list[bytes | memoryview] = [
         view[start:end]
         for number, start, body, end in entries
-        if number != _METADATA_PROPS or _entry(payload[body:end])[0] not in (KEY, LABELS_KEY)
+        if number != _METADATA_PROPS or _entry(payload[body:end])[0] not in _KEYS
     ]
     if not card.fits:
-        kept.append(_field(LABELS_KEY, json.dumps(card.labels, ensure_ascii=False)))
+        kept.append(metadata_field(LABELS_KEY, json.dumps(card.labels, ensure_ascii=False)))
     hashed = hashlib.sha256()
     for part in kept:
         hashed.update(part)
     size = sum(len(part) for part in kept)
     card = replace(card, payload_bytes=size, payload_sha256=hashed.hexdigest())
-    return b"".join([*kept, _field(KEY, card.to_json(labels=card.fits))])
+    return b"".join([*kept, metadata_field(KEY, card.to_json(labels=card.fits))])
 
 
 def seal_safetensors(payload: bytes, card: ModelCard) -> bytes:
@@ -163,25 +151,29 @@ def seal_safetensors(payload: bytes, card: ModelCard) -> bytes:
     Raises:
         CardError: `payload` is not a safetensors file, or the card is too large.
     """
-    header, start = _header(payload, "these bytes")
+    header, start = header_of(payload, "these bytes")
     header.pop("__metadata__", None)
     card.check()
     hashed = hashlib.sha256(_canonical(header))
     hashed.update(memoryview(payload)[start:])
     card = replace(card, payload_bytes=len(payload) - start, payload_sha256=hashed.hexdigest())
     labels = None if card.fits else json.dumps(card.labels, ensure_ascii=False)
-    return _sealed_header(header, card.to_json(labels=card.fits), labels) + payload[start:]
+    return sealed_header(header, card.to_json(labels=card.fits), labels) + payload[start:]
 
 
-def _sealed_header(tensors: dict[str, Any], card: str, labels: str | None) -> bytes:
-    metadata = {"format": "pt", KEY: card} | ({LABELS_KEY: labels} if labels is not None else {})
+def sealed_header(
+    tensors: dict[str, Any], card: str, labels: str | None, signature: str | None = None
+) -> bytes:
+    """The beginning of a safetensors file that holds a card."""
+    extra = {LABELS_KEY: labels, SIGNATURE_KEY: signature}
+    metadata = {"format": "pt", KEY: card} | {k: v for k, v in extra.items() if v is not None}
     text = json.dumps({"__metadata__": metadata, **tensors}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
 
 
-def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
-    cards, labels = [], None
+def _read_onnx(file: BinaryIO, path: Path) -> Stored:
+    cards, labels, signature = [], None, None
     graph = False
     try:
         for number, start, body, end in fields(file):
@@ -191,6 +183,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
                 key, value = _entry(file.read(end - body))
                 cards += [(start, end, value)] if key == KEY else []
                 labels = labels_from_json(value) if key == LABELS_KEY else labels
+                signature = (start, end, value) if key == SIGNATURE_KEY else signature
     except ValueError as error:
         raise CardError(_not_whole(path, "an ONNX model")) from error
     if not graph:
@@ -199,7 +192,8 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
         raise CardMissing(_no_card(path))
     start, end, text = cards[-1]
     size = file.seek(0, 2)
-    if len(cards) > 1 or end != size:
+    after = end if signature is None else signature[1]
+    if len(cards) > 1 or after != size or (signature is not None and signature[0] != end):
         raise CardDamaged(_changed(path))
     card = ModelCard.from_json(text, labels=labels)
     file.seek(0)
@@ -207,10 +201,20 @@ def _read_onnx(file: BinaryIO, path: Path) -> ModelCard:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
         check_structure(model, str(path))
         check_input(model, card, str(path))
-    return card
+    return Stored(card, text, signature[2] if signature is not None else None)
 
 
-def _read_safetensors(file: BinaryIO, path: Path) -> ModelCard:
+def _read_engine(file: BinaryIO, path: Path) -> Stored:
+    card = read_plan(file, path)
+    beside = path.with_name(path.name + SIGNATURE_SUFFIX)
+    signature = None
+    if beside.is_file():
+        with beside.open("rb") as other:
+            signature = other.read(_SIGNATURE_LIMIT).decode(errors="replace").strip()
+    return Stored(card, card.to_json(labels=card.fits), signature)
+
+
+def _read_safetensors(file: BinaryIO, path: Path) -> Stored:
     size = file.seek(0, 2)
     file.seek(0)
     prefix = file.read(8)
@@ -218,18 +222,18 @@ def _read_safetensors(file: BinaryIO, path: Path) -> ModelCard:
     if length > min(size - 8, _HEADER_LIMIT):
         raise CardError(_not_whole(path, "a safetensors file"))
     data = prefix + file.read(length)
-    header, start = _header(data, str(path))
+    header, start = header_of(data, str(path))
     metadata = header.pop("__metadata__", {})
     if KEY not in metadata:
         raise CardMissing(_no_card(path))
-    labels = metadata.get(LABELS_KEY)
-    if data != _sealed_header(header, metadata[KEY], labels):
+    labels, signature = metadata.get(LABELS_KEY), metadata.get(SIGNATURE_KEY)
+    if data != sealed_header(header, metadata[KEY], labels, signature):
         raise CardDamaged(_changed(path))
     card = ModelCard.from_json(
         metadata[KEY], labels=labels_from_json(labels) if labels is not None else None
     )
     _check_payload(file, size - start, hashlib.sha256(_canonical(header)), card, path)
-    return card
+    return Stored(card, metadata[KEY], signature)
 
 
 def _check_payload(file: BinaryIO, count: int, hashed: Any, card: ModelCard, path: Path) -> None:
@@ -241,7 +245,8 @@ def _check_payload(file: BinaryIO, count: int, hashed: Any, card: ModelCard, pat
         raise CardDamaged(_changed(path))
 
 
-def _header(data: bytes, name: str) -> tuple[dict[str, Any], int]:
+def header_of(data: bytes, name: str) -> tuple[dict[str, Any], int]:
+    """A safetensors file's header, and where its data begins; raises CardError."""
     try:
         (length,) = struct.unpack_from("<Q", data)
         header = json.loads(data[8 : 8 + length])
@@ -262,7 +267,8 @@ def _entry(body: bytes) -> tuple[str, str]:
     return parts.get(1, ""), parts.get(2, "")
 
 
-def _field(key: str, value: str) -> bytes:
+def metadata_field(key: str, value: str) -> bytes:
+    """A `metadata_props` entry of an ONNX file, encoded."""
     body = delimited(1, key.encode()) + delimited(2, value.encode())
     return delimited(_METADATA_PROPS, body)
 
