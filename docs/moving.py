@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from edgecat.pets.synthetic import draw_pet
 from edgecat_runtime.model.artifact import read_card, seal_onnx
 
 WIDTH, HEIGHT = 880, 560
-SHOTS, SHOT_MS, DARK = 24, 300, 30
+SHOTS, SHOT_MS = 24, 300
 COLUMNS, LINE = 84, 23
 PAPER, INK, DIM, GREEN, RED = "#11161d", "#d7dee7", "#8593a3", "#7ee0a0", "#ff8a80"
 Frames = list[tuple[Image.Image, int]]
@@ -76,47 +77,50 @@ def camera_page(model: Path) -> Frames:
     with closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    source = "synthetic://pets?fps=10&seed=4&width=640&height=480"
+    source = "synthetic://pets?fps=4&seed=4"
     command = [sys.executable, "-m", "edgecat", "camera", "--source", source, "--headless"]
     command += ["--model", str(model), "--web", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as camera:
         try:
-            return list(_screenshots(f"http://127.0.0.1:{port}/"))
+            return list(_screenshots(f"http://127.0.0.1:{port}/", camera))
         finally:
+            camera.send_signal(signal.SIGCONT)
             camera.terminate()
 
 
-def _screenshots(address: str) -> Iterator[tuple[Image.Image, int]]:
+def _screenshots(
+    address: str, camera: subprocess.Popen[bytes]
+) -> Iterator[tuple[Image.Image, int]]:
+    """Screenshots of the page; the camera stands still meanwhile, however busy the machine is."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        page.route("**/stream?*", lambda route: route.abort())
         for _ in range(100):
             try:
                 page.goto(address)
                 break
             except Exception:  # the server is not up yet
                 time.sleep(0.2)
-        page.wait_for_timeout(2500)
-        taken = 0
-        for _ in range(8 * SHOTS):
-            picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-            if _brightness(picture) < DARK:  # a busy machine: the stream shows nothing yet
-                page.reload()
-                page.wait_for_timeout(500)
-                continue
-            yield picture, SHOT_MS
-            taken += 1
-            if taken == SHOTS:
-                break
+        page.wait_for_timeout(1500)
+        for number in range(SHOTS):
+            page.evaluate(_SHOW, number)
+            camera.send_signal(signal.SIGSTOP)
+            page.wait_for_timeout(400)
+            yield Image.open(BytesIO(page.screenshot())).convert("RGB"), SHOT_MS
+            camera.send_signal(signal.SIGCONT)
+            page.wait_for_timeout(700)
         browser.close()
-        if taken < SHOTS:
-            sys.exit(f"only {taken} of {SHOTS} screenshots show the camera; try again")
 
 
-def _brightness(page: Image.Image) -> float:
-    """Mean of the middle of the camera's picture, 0..255."""
-    return float(np.asarray(page.crop((100, 120, 420, 320)), np.float32).mean())
+_SHOW = """async number => {
+  const picture = document.getElementById("picture");
+  picture.src = `/snapshot.jpg?camera=0&number=${number}`;
+  await picture.decode();
+  await new Promise(done => setTimeout(done, 250));  // until the label is as new
+}"""
+"""Shows the newest frame as a still: a screenshot of the stream may fall between two frames."""
 
 
 def refusals(model: Path) -> Frames:
