@@ -37,7 +37,7 @@ from edgecat.pets.synthetic import draw_pet
 from edgecat_runtime.model.artifact import read_card, seal_onnx
 
 WIDTH, HEIGHT = 880, 560
-SHOTS, SHOT_MS = 24, 300
+SHOTS, SHOT_MS = 24, 450
 COLUMNS, LINE = 84, 23
 PAPER, INK, DIM, GREEN, RED = "#11161d", "#d7dee7", "#8593a3", "#7ee0a0", "#ff8a80"
 Frames = list[tuple[Image.Image, int]]
