@@ -1,7 +1,10 @@
 # make demo and make test do the complete set-up, in .venv, without questions.
 # PYTHON=python3.12 selects another Python (3.10 or later); TESTS and OPTIONS go to pytest.
+# TORCH_INDEX=URL: the package index that torch is installed from, such as PyTorch's own for CPUs; without
+# it, the index that pip is configured for, like everything else.
 
 PYTHON ?= python3
+TORCH_INDEX ?=
 TESTS ?=
 OPTIONS ?= -n 2
 
@@ -17,7 +20,7 @@ BINDINGS := cu12:10.3.0 cu13:10.16.1.11 cu13:11.4.0.106
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format benchmark processors clean
+.PHONY: help install demo test lint format benchmark processors release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +49,9 @@ benchmark: $(TESTABLE) ## measure command line, runtime and export
 processors: $(INSTALLED) ## test on emulated processors: docs/results/processors.md (takes hours)
 	@PYTHONPATH=benchmarks $(BIN)/python -m processors
 
+release: $(TESTABLE) ## build and check wheels and source distributions in dist/; uploads nothing
+	@$(BIN)/python tools/release.py
+
 clean: ## remove .venv, the demo and all caches; keep runs/
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -60,6 +66,7 @@ $(INSTALLED): pyproject.toml runtime/pyproject.toml export/pyproject.toml constr
 	@echo "Installing into .venv; this takes a few minutes the first time."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	@$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) torch,$(BIN)/python tools/torch_build.py)
 	@$(PIP) --editable ./runtime --editable ./export --editable '.[all]'
 	@touch $@
 

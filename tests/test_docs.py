@@ -8,6 +8,7 @@ import inspect
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from edgecat.pets.synthetic import write_pets
+
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/results/*.md")])
+PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/results/*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -31,6 +34,72 @@ def test_the_lecture_is_the_same_in_both_languages() -> None:
     assert figures(texts[0]) == figures(texts[1])
     assert commands(texts[0]) == commands(texts[1])
     assert len(re.findall(r"^## ", texts[0], re.M)) == len(re.findall(r"^## ", texts[1], re.M))
+
+
+def test_the_readme_is_the_same_in_both_languages() -> None:
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ko.md")]
+    assert figures(texts[0]) == figures(texts[1])
+    assert commands(texts[0]) == commands(texts[1])
+    links = [re.findall(r"\]\((https?://[^)]+)\)", text) for text in texts]
+    assert links[0] == links[1]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_s_first_program_prints_what_it_says(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.S)
+    assert found
+    ran = subprocess.run([sys.executable, "-c", found[1]], capture_output=True, text=True)
+    assert (ran.stderr, re.sub(r"\d+\.\d", "N", ran.stdout)) == (
+        "",
+        re.sub(r"\d+\.\d", "N", found[2]),
+    )
+
+
+def test_the_cookbook_s_programs_work(tmp_path: Path, tiny_onnx: Path) -> None:
+    text = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+    programs = {
+        name: code for code, name in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", text, re.S)
+    }
+    assert sorted(programs) == ["count_by_hour.py", "door.py"]
+    write_pets(tmp_path / "pets", count=4, seed=1, size=48)
+    shutil.copy(tiny_onnx, tmp_path / "pets.onnx")
+    (tmp_path / "events.jsonl").write_text(
+        "\n".join(
+            f'{{"time": "2026-01-31T{hour}:00:00.120Z", "event": "{event}", "to": "{label}"}}'
+            for hour, event, label in [
+                ("08", "started", "waiting"),
+                ("08", "label", "cat"),
+                ("08", "label", "unsure"),
+                ("08", "label", "cat"),
+                ("09", "label", "dog"),
+            ]
+        )
+    )
+    source = programs["door.py"].replace("Camera.open(0)", 'Camera.open("pets/cat")')
+    assert source != programs["door.py"]
+    for program, *arguments in ((programs["count_by_hour.py"], "events.jsonl"), (source,)):
+        ran = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert ran.returncode == 0, ran.stderr
+        if arguments:
+            assert ran.stdout.split() == "2026-01-31 08h cat 2 2026-01-31 09h dog 1".split()
+        else:
+            assert re.match(r"- -> (cat|dog|-)\n", ran.stdout)
+            assert "2 frames" in ran.stdout
+
+
+def test_the_moving_picture_moves_and_is_small() -> None:
+    image = pytest.importorskip("PIL.Image", reason="it reads WebP")
+    path = ROOT / "docs" / "edgecat.webp"
+    assert path.stat().st_size < 1_500_000
+    with image.open(path) as picture:
+        assert picture.n_frames > 20
+        assert picture.size == (880, 560)
 
 
 def test_every_figure_is_shown_and_made_by_the_script() -> None:

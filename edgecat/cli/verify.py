@@ -49,7 +49,8 @@ def verify(
     """Verify that models make the same predictions on every installed backend.
 
     A single model is compared with its golden logits: the reference outputs stored in its card.
-    With several models, or with images, the first model is the reference for the others.
+    With several models, or with images, the first model is the reference for the others. It may be
+    the ONNX file that another was wrapped from: it is given frames as that one's card states.
 
     Example: `edgecat verify vgg16.safetensors vgg16.onnx --data photos/test --report verify.html`
     """
@@ -85,6 +86,8 @@ def _show(found: Verification) -> None:
 
     for item in found.compared:
         say(str(item.pair))
+    if found.fed:
+        say(f"{found.reference} was given frames as {found.compared[0].path} states: {found.fed}")
     for i, drift in (found.drifts or {}).items():
         say()
         say(f"{drift.candidate} on {drift.backend} against {drift.reference}, layer by layer")

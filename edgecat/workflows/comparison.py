@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,10 @@ from edgecat_runtime.types import Frames
 
 if TYPE_CHECKING:
     from edgecat.data.folder import PictureSet
+
+
+Opened = tuple[Path, Place, Classifier]
+"""A model file, opened in a place."""
 
 
 @dataclass(frozen=True)
@@ -75,33 +79,113 @@ def against_first(
     """
     with ExitStack() as stack:
         first, reference = _reference(stack, models[0], names, reporter)
-        wanted = []
+        wanted: list[Opened] = []
         for path in models[1:] or models:
             found = [p for p in candidate_places(path, names) if (path, p) != (models[0], first)]
-            attempt = partial(_opened, stack, path)
-            opened = on_each(path, found, attempt, asked=bool(names), reporter=reporter)
-            wanted += [(path, place, classifier) for place, classifier in opened]
+            wanted += _on_each(stack, path, found, names, reporter)
         if not wanted:
             raise UserError(
                 f"only {first.title} can open {models[0]} here, so there is nothing to compare it "
                 "with; add a second model or install a second backend"
             )
-        sources: list[Source] = []
-        batches = (
-            [golden_frames(reference.card.height, reference.card.width)]
-            if data is None
-            else _photographs(reference, data, limit, sources, reporter)
+        frames = golden_frames(reference.card.height, reference.card.width)
+        compared, sources = _compared(
+            (models[0], reference),
+            wanted,
+            lambda kept: (
+                [frames] if data is None else _photographs(reference, data, limit, kept, reporter)
+            ),
         )
-        titles = [str(path) for path in (models[0], *(path for path, _, _ in wanted))]
-        golden = np.asarray(reference.card.golden, np.float32)
-        evidence = [Evidence(golden) for _ in wanted]
-        candidates = [classifier for _, _, classifier in wanted]
-        pairs = compare(reference, candidates, batches, names=titles, tallies=evidence)
+    return first, compared, sources
+
+
+def against_original(
+    models: Sequence[Path],
+    names: Sequence[str],
+    data: Sequence[Path] | None,
+    *,
+    limit: int,
+    reporter: Reporter,
+) -> tuple[list[Compared], list[Source], str]:
+    """Compare wrapped models with the foreign file that they were made from.
+
+    Args:
+        models: the foreign file, then wrapped ones; the first one's card says how frames are fed.
+        names: backends for the wrapped models; empty for all.
+        data: photographs; None for the frames that an export is proved on.
+        limit: maximum number of photographs; 0 for all.
+        reporter: receives the progress.
+
+    Returns:
+        The candidates, the source of each frame, and how the foreign file was fed, for people.
+
+    Raises:
+        UserError: the foreign file does not run, or has another number of classes than the card.
+    """
+    from edgecat_export.graph.foreign_file import read_foreign
+    from edgecat_export.graph.foreign_parity import original_model
+
+    payload = read_foreign(models[0])
+    with ExitStack() as stack:
+        wanted: list[Opened] = []
+        for path in models[1:]:
+            wanted += _on_each(stack, path, candidate_places(path, names), names, reporter)
+        first = wanted[0][2]
+        original = original_model(payload, first.card, first)
+        reference = stack.enter_context(Classifier(original, original.card))
+        same = [(path, place, original.same_terms(opened)) for path, place, opened in wanted]
+        compared, sources = _compared(
+            (models[0], reference),
+            same,
+            lambda kept: (
+                [original.frames]
+                if data is None
+                else _photographs(reference, data, limit, kept, reporter)
+            ),
+        )
+    for item in compared:
+        if item.evidence is not None:
+            item.evidence.cases = [
+                replace(
+                    case,
+                    expected=original.as_logits(case.expected[None])[0],
+                    found=original.as_logits(case.found[None])[0],
+                )
+                for case in item.evidence.cases
+            ]
+    return compared, sources, original.fed
+
+
+def _compared(
+    reference: tuple[Path, Classifier],
+    candidates: Sequence[Opened],
+    frames: Callable[[list[Source]], Iterable[Frames]],
+) -> tuple[list[Compared], list[Source]]:
+    """Compare open classifiers; `frames` gets a list to add the source of each frame to."""
+    sources: list[Source] = []
+    titles = [str(path) for path in (reference[0], *(path for path, _, _ in candidates))]
+    golden = np.asarray(reference[1].card.golden, np.float32)
+    evidence = [Evidence(golden) for _ in candidates]
+    opened = [classifier for _, _, classifier in candidates]
+    pairs = compare(reference[1], opened, frames(sources), names=titles, tallies=evidence)
     compared = [
         Compared(path, place, replace(pair, backend=place.title), found)
-        for (path, place, _), pair, found in zip(wanted, pairs, evidence, strict=True)
+        for (path, place, _), pair, found in zip(candidates, pairs, evidence, strict=True)
     ]
-    return first, compared, sources
+    return compared, sources
+
+
+def _on_each(
+    stack: ExitStack,
+    path: Path,
+    found: Sequence[Place],
+    names: Sequence[str],
+    reporter: Reporter,
+) -> list[Opened]:
+    """A candidate, opened in each of several places."""
+    attempt = partial(_opened, stack, path)
+    opened = on_each(path, found, attempt, asked=bool(names), reporter=reporter)
+    return [(path, place, classifier) for place, classifier in opened]
 
 
 def _reference(

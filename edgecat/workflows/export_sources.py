@@ -20,9 +20,9 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.images import PictureError, decode_picture
 from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.model.torch_files import TORCH_SUFFIXES
 
 CALIBRATED = 256
-TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".torchscript", ".pt2")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard, t
             f"{path} is a torch file, which cannot be exported: it has no card and may contain "
             "code. Build the module, load its weights and call export_onnx(module, card, "
             "'model.onnx') of edgecat_export.graph (see samples/own_module.py), or write it with "
-            "torch.onnx.export and describe that file: edgecat export model.onnx --labels FILE"
+            "torch.onnx.export (TorchScript: torch.jit.load, then dynamo=False) and describe that "
+            "file: edgecat export model.onnx --labels FILE"
         )
     if path.suffix != ".onnx":
         raise UserError(f"{path} cannot be exported; expected a .safetensors or .onnx file")

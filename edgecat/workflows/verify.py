@@ -10,7 +10,12 @@ from typing import Any
 
 from edgecat.report.page import table
 from edgecat.report.parity import Entry, Source, write_report
-from edgecat.workflows.comparison import Compared, against_first, against_golden
+from edgecat.workflows.comparison import (
+    Compared,
+    against_first,
+    against_golden,
+    against_original,
+)
 from edgecat.workflows.drift import find_drifts
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages
 from edgecat.workflows.models import models_to_verify
@@ -18,7 +23,8 @@ from edgecat.workflows.places import check_backends
 from edgecat.workflows.reporter import SILENT, Reporter
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.parity.layers import Drift
-from edgecat_runtime import read_card
+from edgecat_runtime import CardMissing, UserError, read_card
+from edgecat_runtime.model.trust import NotTrusted, trusted
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Verification:
         sources: where each frame came from, in the order of comparison; empty for
             golden frames.
         drifts: per-layer results by candidate number; None if not requested.
+        fed: how a reference without a card was given frames; empty for one with a card.
 
     Example:
         >>> report = verify("vgg16.safetensors", "vgg16.onnx")  # doctest: +SKIP
@@ -42,6 +49,7 @@ class Verification:
     compared: tuple[Compared, ...]
     sources: tuple[Source, ...] = ()
     drifts: Mapping[int, Drift] | None = field(default=None)
+    fed: str = ""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -96,6 +104,8 @@ class Verification:
             "passed": self.passed,
             "pairs": [{**asdict(item.pair), "passed": item.pair.passed} for item in self.compared],
         }
+        if self.fed:
+            figures["reference_fed"] = self.fed
         if self.drifts is not None:
             figures["layers"] = [_plain(drift) for drift in self.drifts.values()]
         return figures
@@ -106,7 +116,8 @@ class Verification:
         Raises:
             UserError: it cannot be written.
         """
-        card, drifts = read_card(self.reference), self.drifts or {}
+        card = read_card(self.compared[0].path if self.fed else self.reference)
+        drifts = self.drifts or {}
         write_report(
             path,
             [
@@ -131,7 +142,8 @@ def verify(
     """Compare models with one another, on every backend that can open them.
 
     A single model is compared with its golden logits; with several models, or with photographs, the
-    first model is the reference for the others.
+    first model is the reference for the others. An ONNX file that edgecat did not write can be the
+    first: it is given frames as the card of the second, its wrapped form, states.
 
     Args:
         models: checkpoints, exported models, or results that stand for them; the first is the
@@ -177,9 +189,19 @@ def _verified(
     reporter: Reporter,
 ) -> Verification:
     check_backends(models, backends)
+    if len(models) > 1 and _foreign(models):
+        if layers:
+            raise UserError(
+                f"{models[0]} has no model card, and its layers have other names than those of its "
+                "wrapped form; leave out --layers"
+            )
+        compared, sources, fed = against_original(
+            models, backends, data, limit=limit, reporter=reporter
+        )
+        return Verification(models[0], tuple(compared), tuple(sources), fed=fed)
     found = against_golden(models[0], backends, reporter) if len(models) == 1 else []
     first = found[0].place if found else None
-    sources: list[Source] = []
+    sources = []
     if data is not None or len(models) > 1:
         first, compared, sources = against_first(
             models, backends, data, limit=limit, reporter=reporter
@@ -189,6 +211,37 @@ def _verified(
     if layers:
         drifts = find_drifts(models[0], first, found, reporter) if first else {}
     return Verification(models[0], tuple(found), tuple(sources), drifts)
+
+
+def _foreign(models: Sequence[Path]) -> bool:
+    """Whether the reference, and it alone, is an ONNX file without a card.
+
+    Raises:
+        CardMissing: another model has none.
+        NotTrusted: signatures are required, which such a file cannot have.
+    """
+    bare = [path for path in models if path.suffix == ".onnx" and _lacks_card(path)]
+    if models[0] in bare and len(bare) > 1:
+        read_card(bare[1])
+    if bare and models[0] not in bare:
+        raise CardMissing(
+            f"{bare[0]} has no model card. To compare its wrapped form with it, name it first: "
+            f"edgecat verify {bare[0]} {models[0]}"
+        )
+    if bare and (required := trusted(None)) is not None:
+        raise NotTrusted(
+            f"{bare[0]} has no model card and so no signature by a key in {required.source}. "
+            "Compare it where no signatures are required"
+        )
+    return bool(bare)
+
+
+def _lacks_card(path: Path) -> bool:
+    try:
+        read_card(path)
+    except CardMissing:
+        return True
+    return False
 
 
 def _plain(drift: Drift) -> dict[str, object]:

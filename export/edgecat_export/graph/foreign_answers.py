@@ -96,6 +96,23 @@ def reference(model: Any, card: ModelCard, colour: Colour | None) -> Reference:
     ) from failed
 
 
+def answers(session: Any, known: Reference, frames: Frames, card: ModelCard) -> Logits:
+    """What a foreign model answers to other frames, read as `reference` found that it must be.
+
+    Args:
+        session: the model, from `open_session`.
+        known: from `reference`, for the same model and card.
+        frames: uint8 (n, h, w, 3) BGR of the card's size.
+        card: whose mean and standard deviation hold.
+
+    Returns:
+        float32 (n, classes) or (n, 1).
+    """
+    taken = known.source.frames(frames, card, known.colour)
+    values = _outputs(session, known.source, taken)[known.output]
+    return values.reshape(len(frames), -1).astype(np.float32)
+
+
 def open_session(payload: bytes) -> Any:
     """Open a model with ONNX Runtime.
 

@@ -33,6 +33,7 @@ from edgecat_runtime.model.inflation import check_sizes
 from edgecat_runtime.model.protobuf import delimited, fields
 from edgecat_runtime.model.signature import SIGNATURE_SUFFIX, signed_message, stored_signature
 from edgecat_runtime.model.structure import check_input, check_structure
+from edgecat_runtime.model.torch_files import torch_advice
 from edgecat_runtime.model.trust import trusted
 
 KEY = "edgecat"
@@ -94,7 +95,8 @@ def read_stored(path: Path) -> Stored:
         ".rtx": _read_engine,
     }
     if path.suffix not in readers:
-        raise CardError(f"{path} is not a model; expected a {' or '.join(readers)} file")
+        expected = " or ".join(readers)
+        raise CardError(f"{path} is not a model; expected a {expected} file{torch_advice(path)}")
     if not path.is_file():
         raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
