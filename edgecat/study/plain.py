@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgecat.models.vgg import VGG
+from torch import nn
+
 from edgecat.study.frame import Advance
 from edgecat.study.learning import (
     History,
@@ -19,6 +20,8 @@ from edgecat.study.learning import (
     seeded,
 )
 from edgecat.study.pictures import Material, PictureStudy
+
+NORM = "+norm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +44,22 @@ class PlainStudy(PictureStudy):
     climb: int = 80
     trial: int = 6
 
-    def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> VGG:
-        """Build the network, or one of another depth, with weights from the current seed."""
-        depth = depth or self.depth
-        classes = len(found.labels)
-        return plain_network(depth, classes, size=self.size, width=self.width, active=active)
+    def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> nn.Module:
+        """Build the network, or one of another depth, with weights from the current seed.
+
+        Args:
+            found: the images, for the number of classes.
+            depth: number of layers, if not the study's.
+            active: activation; followed by `NORM`, with batch norm.
+        """
+        return plain_network(
+            depth or self.depth,
+            len(found.labels),
+            size=self.size,
+            width=self.width,
+            active=active.removesuffix(NORM),
+            batch_norm=active.endswith(NORM),
+        )
 
     def tuned(
         self,
@@ -92,7 +106,9 @@ class PlainStudy(PictureStudy):
                 model = self.network(found, depth=depth, active=active)
                 losses: list[float] = []
 
-                def look(epoch: int, model: VGG = model, losses: list[float] = losses) -> None:
+                def look(
+                    epoch: int, model: nn.Module = model, losses: list[float] = losses
+                ) -> None:
                     if 2 * epoch > trial:
                         losses.append(judged(model, found.training)[0])
 

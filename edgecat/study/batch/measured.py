@@ -110,6 +110,7 @@ class Walk:
         distance: straight-line distance from the first weights to the last.
         path: the weights before each of the first steps, float32 (steps, weights); empty if not
             kept.
+        accuracies: on all images, at each measurement.
     """
 
     batch: int
@@ -121,6 +122,7 @@ class Walk:
     length: float
     distance: float
     path: Tensor
+    accuracies: tuple[float, ...] = ()
 
     @property
     def wander(self) -> float:
@@ -154,7 +156,7 @@ class _Track:
         self.in_pass, self.every = steps, max(1, steps // looks)
         self.seconds = self.length = 0.0
         self.done = 0
-        self.rows: list[tuple[float, float, float]] = []
+        self.rows: list[tuple[float, ...]] = []
         self.start = self.last = self._weights()
         self.path = [self.start]
         self._look()
@@ -171,15 +173,19 @@ class _Track:
             self._look()
 
     def walk(self, batch: int, seed: int, rate: float, *, keep_path: bool) -> Walk:
-        passes, seconds, losses = (tuple(column) for column in zip(*self.rows, strict=True))
+        passes, seconds, losses, accuracies = (
+            tuple(column) for column in zip(*self.rows, strict=True)
+        )
         path = torch.stack(self.path) if keep_path else torch.zeros(0, 0)
         distance = float((self.last - self.start).norm())
-        return Walk(batch, seed, rate, passes, seconds, losses, self.length, distance, path)
+        return Walk(
+            batch, seed, rate, passes, seconds, losses, self.length, distance, path, accuracies
+        )
 
     def _look(self) -> None:
-        loss = judged(self.model, self.pictures)[0]
+        judgement = judged(self.model, self.pictures)
         self.model.train()
-        self.rows.append((self.done / self.in_pass, self.seconds, loss))
+        self.rows.append((self.done / self.in_pass, self.seconds, *judgement))
 
     def _weights(self) -> Tensor:
         return parameters_to_vector(self.model.parameters()).detach().clone()
