@@ -34,10 +34,12 @@ class Measurements(PlainStudy):
     """
 
     batches: tuple[int, ...] = (8, 32, 128)
+    width: int = 8
+    pictures: int = 256
     validation: int = 2
     epochs: int = 20
-    full_epochs: int = 100
-    full_trial: int = 24
+    full_epochs: int = 400
+    full_trial: int = 40
     looks: int = 2
 
     @property

@@ -34,9 +34,9 @@ class Measurements(PlainStudy):
     trained: tuple[int, int] = (8, 32)
     optimizer: str = "nag"
     width: int = 8
-    epochs: int = 12
-    batch: int = 32
-    trial: int = 4
+    pictures: int = 256
+    epochs: int = 10
+    trial: int = 3
 
     @property
     def steps(self) -> int:
