@@ -3,7 +3,7 @@
 make demo
 sudo apt install fonts-nanum  # or another Korean font; its letters become paths in the figures
 for study in $(edgecat study | cut -d" " -f1)
-do edgecat study $study --language en --language ko; done
+do edgecat study $study --language both; done
 edgecat deepvis top demo/pets/train --engine shipped --layers features.42 --units 37
 edgecat deepvis synthesise --engine shipped --layers features.42 --units 37
 python docs/lecture.py studies

@@ -30,13 +30,9 @@ def study(
         int, typer.Option(min=1, max=100, help="Number of repetitions, each with its own seed.")
     ] = 3,
     language: Annotated[
-        list[Literal["en", "ko"]] | None,
-        typer.Option(
-            help="Language of the page; give it twice for two pages from the same measurements "
-            "(default: en).",
-            show_default=False,
-        ),
-    ] = None,
+        Literal["en", "ko", "both"],
+        typer.Option(help="Language of the page; `both` writes two from the same measurements."),
+    ] = "en",
     json: Json = False,
 ) -> None:
     """Test the claims of a lecture on deep learning on your own images.
@@ -48,9 +44,9 @@ def study(
     """
     from edgecat.cli.terminal.console import TERMINAL, print_json, progress, say
     from edgecat.study import STUDIES, find_study
-    from edgecat.study.words import speaking, tr
+    from edgecat.study.words import LANGUAGES, speaking, tr
 
-    spoken = list(dict.fromkeys(language or ("en",)))
+    spoken = LANGUAGES if language == "both" else (language,)
     if name is None:
         with speaking(spoken[0]):
             _list(as_json=json)

@@ -70,7 +70,6 @@ LEARNING_RATE: Mapping[str, str] = {
     "learning rate": "학습률",
     "initial loss": "처음 손실",
     "each step": "스텝별",
-    "smoothed": "평활화",
     "suggested: {rate:g}": "추천: {rate:g}",
     "Rising learning rate": "점점 높인 학습률",
 }

@@ -17,7 +17,6 @@ SEQUENCE: Mapping[str, str] = {
     "frames of lag of the smoother after a cut": "장면이 바뀐 뒤 평활화가 늦는 프레임",
     "frames of lag of the LSTM": "LSTM이 늦는 프레임",
     "single frames": "한 프레임씩",
-    "smoothed": "평활화",
     "single frames, trained on clips": "한 프레임씩(영상으로 학습)",
     "the same, smoothed": "같은 것 + 평활화",
     "LSTM, trained on clips": "LSTM(영상으로 학습)",

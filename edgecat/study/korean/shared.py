@@ -32,6 +32,7 @@ SHARED: Mapping[str, str] = {
     "weights": "가중치 수",
     "rate": "학습률",
     "loss": "손실",
+    "smoothed": "평활화",
     "loss in nats": "손실(nat)",
     "accuracy": "정확도",
     "Accuracy": "정확도",
