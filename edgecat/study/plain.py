@@ -74,9 +74,8 @@ class PlainStudy(PictureStudy):
     ) -> float:
         """Find an optimiser's learning rate: the best of some multiples of the finder's suggestion.
 
-        The finder is conservative, for long training; each multiple is tried for some epochs
-        from the same weights, and the one with the lowest mean loss in their second half is chosen:
-        neither too slow nor unstable.
+        The finder is conservative, for long training; each multiple is tried for some epochs, and
+        the best is neither too slow nor unstable.
 
         Args:
             found: the training images.
@@ -99,9 +98,30 @@ class PlainStudy(PictureStudy):
                 steps=self.climb // 2 if full else self.climb,
                 reach=(0.03, 100) if full else (1e-3, 1e2),
             ).suggestion
+        rates = [share * suggestion for share in shares]
+        return self.best_of(
+            rates, found, optimizer, batch=batch, depth=depth, active=active, trial=trial
+        )
+
+    def best_of(
+        self,
+        rates: Sequence[float],
+        found: Material,
+        optimizer: str,
+        *,
+        batch: int = 0,
+        depth: int = 0,
+        active: str = "relu",
+        trial: int = 0,
+    ) -> float:
+        """Try rates from the same weights; return the one with the lowest mean loss.
+
+        The mean is over the second half of the trial's epochs; arguments as for `tuned`.
+        """
+        batch = batch or self.batch
         trial = trial or self.trial
         means = []
-        for share in shares:
+        for rate in rates:
             with seeded(self.seed) as random:
                 model = self.network(found, depth=depth, active=active)
                 losses: list[float] = []
@@ -115,13 +135,13 @@ class PlainStudy(PictureStudy):
                 fit(
                     model,
                     found.training,
-                    Recipe(optimizer, share * suggestion, batch, trial),
+                    Recipe(optimizer, rate, batch, trial),
                     random=random,
                     on_epoch=look,
                 )
             mean = sum(losses) / len(losses)
-            means.append((mean if math.isfinite(mean) else math.inf, share))
-        return float(f"{min(means)[1] * suggestion:.2g}")
+            means.append((mean if math.isfinite(mean) else math.inf, rate))
+        return float(f"{min(means)[1]:.2g}")
 
     def history(
         self,

@@ -62,12 +62,10 @@ SHORTCUTS: Mapping[str, str] = {
     "First over last, by depth": "깊이에 따른 첫 층 / 마지막 층",
     "First over last": "첫 층 / 마지막 층",
     "ratio of gradient norms": "기울기 크기의 비",
-    "Nesterov momentum, each network at the best of three rates around the one that the "
-    "learning-rate finder suggests. Training accuracy, evaluated as in use: with batch norm's "
-    "running means.": (
-        "네스테로프 모멘텀으로 학습하고, 학습률은 신경망마다 탐색기가 추천한 값 주변의 셋 가운데 "
-        "가장 좋은 것을 씁니다. 학습 정확도는 실제로 쓸 때처럼, 배치 정규화의 이동 평균으로 "
-        "평가합니다."
+    "Adam, each network at the best of {count} rates. Training accuracy, evaluated as in use: "
+    "with batch norm's running means.": (
+        "Adam으로 학습하고, 학습률은 신경망마다 {count}가지 가운데 가장 좋은 것을 씁니다. 학습 "
+        "정확도는 실제로 쓸 때처럼, 배치 정규화의 이동 평균으로 평가합니다."
     ),
     "Training accuracy at two depths": "두 깊이에서 학습 정확도",
     "Means over the seeds.": "시드별 결과의 평균.",

@@ -28,11 +28,14 @@ class Measurements(PlainStudy):
         depths: depths at which the initial gradient is measured.
         trained: those of `depths` that are trained as well: a shallow and a deep one.
         optimizer: name of the optimiser.
+        rates: learning rates to choose from. The finder does not help here: it expects a loss that
+            falls at a low rate, which that of a deep network without batch norm may not do.
     """
 
     depths: tuple[int, ...] = (8, 14, 20, 26, 32)
     trained: tuple[int, int] = (8, 32)
-    optimizer: str = "nag"
+    optimizer: str = "adam"
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     width: int = 8
     pictures: int = 256
     epochs: int = 10
@@ -64,9 +67,7 @@ class Measurements(PlainStudy):
         courses = []
         for key in VARIANTS:
             for depth in self.trained:
-                rate = self.tuned(
-                    found, self.optimizer, depth=depth, active=key, shares=(0.3, 1, 3)
-                )
+                rate = self.best_of(self.rates, found, self.optimizer, depth=depth, active=key)
                 courses += [
                     self._course(found, key, depth, seed, rate, advance) for seed in self.each_seed
                 ]

@@ -161,9 +161,9 @@ def _sections(
         Section(
             tr("During training"),
             tr(
-                "Nesterov momentum, each network at the best of three rates around the one that "
-                "the learning-rate finder suggests. Training accuracy, evaluated as in use: with "
-                "batch norm's running means."
+                "Adam, each network at the best of {count} rates. Training accuracy, evaluated as "
+                "in use: with batch norm's running means.",
+                count=len(study.rates),
             ),
             drawn(_learning_panels(study, courses), tr("Training accuracy at two depths")),
         ),
