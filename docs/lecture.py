@@ -43,8 +43,7 @@ FIGURES = {
     "receptive-fields": ("convolution", "Receptive fields of VGG16"),
     "first-layer": ("convolution", "The first layer of the model that ships"),
     "architectures": ("architectures", "Accuracy against multiply-adds, weights and latency"),
-    "shortcuts": ("shortcuts", "Gradient by layer, before and after training"),
-    "depth": ("shortcuts", "Training accuracy at two depths"),
+    "shortcuts": ("shortcuts", "Gradient by layer and by depth, before training"),
     "sequence": ("sequence", "Accuracy by reader and kind of frame"),
 }
 """By name: the study, and the figure's description on its English page."""

@@ -44,4 +44,4 @@ def fonts(language: str) -> dict[str, Any]:
         raise BackendMissing(
             "no Korean font is installed; on Debian and Ubuntu: apt install fonts-nanum"
         )
-    return {"font.family": [name, _LATIN], "axes.unicode_minus": False}
+    return {"font.family": [_LATIN, name]}  # letters that the first lacks come from the second

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from edgecat.study.activations.measured import Gradients
 from edgecat.study.activations.shown import THEORY, vanished
 from edgecat.study.activations.shown import finding as activations_finding
 from edgecat.study.batch.measured import Walk
-from edgecat.study.batch.racing import Race, accuracy_reached, raced
+from edgecat.study.batch.racing import Race, halved, raced
 from edgecat.study.batch.shown import finding as batch_finding
 from edgecat.study.dropout.measured import covered, hidden
 from edgecat.study.dropout.shown import finding as dropout_finding
@@ -147,9 +146,11 @@ def test_a_race_is_to_the_full_batchs_best() -> None:
     assert math.isinf(never[1].seconds)
 
 
-def test_the_accuracy_reached_is_that_at_the_full_batchs_lowest_loss() -> None:
-    full = replace(_walk(100, (0.7, 0.3, 0.5)), accuracies=(0.5, 0.9, 0.6))
-    assert accuracy_reached([full, _walk(10, (0.7, 0.1, 0.1))]) == 0.9
+def test_half_the_initial_loss_is_where_something_is_learnt() -> None:
+    slow = [_walk(100, (0.7, 0.6, 0.5)), _walk(100, (0.7, 0.3, 0.2))]
+    quick = [_walk(10, (0.7, 0.4, 0.3), pace=0.5), _walk(10, (0.7, 0.35, 0.3), pace=0.5)]
+    found = halved([*slow, *quick])
+    assert found == {100: (math.inf, math.inf), 10: (0.75, 1.5)}
 
 
 @pytest.mark.parametrize(
@@ -163,10 +164,12 @@ def test_the_accuracy_reached_is_that_at_the_full_batchs_lowest_loss() -> None:
 )
 def test_batch_says_what_it_found(share: float, said: str) -> None:
     races = [Race(512, 0.5, 10.0, 60, 1.0), Race(32, 0.5, 10.0 * share, 3, share)]
-    first, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 9.0, 32: 5.0, 512: 1.2}, 0.8)
+    halves = {512: (math.inf, math.inf), 32: (4.0, 5.0)}
+    first, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 9.0, 32: 5.0, 512: 1.2}, halves)
     assert said in first
+    assert "batch 32 after 5.0 epochs and 4.0 seconds, full batch not in every run" in first
     assert "as the lecture says" in second
-    _, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 1.0, 32: 1.0, 512: 1.2}, 0.8)
+    _, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 1.0, 32: 1.0, 512: 1.2}, halves)
     assert "contrary to the lecture" in second
 
 

@@ -77,10 +77,12 @@ def test_the_ratio_is_a_geometric_mean() -> None:
 @pytest.mark.parametrize(
     ("plain", "normed", "short", "said"),
     [
-        (0.001, 0.01, 1.0, "the shortcuts keep it"),
+        (0.001, 0.009, 1.0, "the shortcuts keep it"),
         (0.001, 2.0, 1.0, "only where batch norm is missing"),
         (0.5, 2.0, 9.0, "that is not what shortcuts mend"),
-        (0.001, 0.01, 0.01, "vanishes with shortcuts, too"),
+        (0.07, 154.0, 12.6, "shortcuts hold that down"),
+        (0.07, 154.0, 100.0, "that is not what shortcuts mend"),
+        (0.001, 0.001, 0.001, "vanishes with shortcuts, too"),
     ],
 )
 def test_the_gradient_s_finding_follows_the_figures(

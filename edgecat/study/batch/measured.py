@@ -34,12 +34,10 @@ class Measurements(PlainStudy):
     """
 
     batches: tuple[int, ...] = (8, 32, 128)
-    width: int = 8
-    pictures: int = 256
     validation: int = 2
     epochs: int = 20
-    full_epochs: int = 400
-    full_trial: int = 40
+    full_epochs: int = 100
+    full_trial: int = 24
     looks: int = 2
 
     @property
@@ -112,7 +110,6 @@ class Walk:
         distance: straight-line distance from the first weights to the last.
         path: the weights before each of the first steps, float32 (steps, weights); empty if not
             kept.
-        accuracies: on all images, at each measurement.
     """
 
     batch: int
@@ -124,7 +121,6 @@ class Walk:
     length: float
     distance: float
     path: Tensor
-    accuracies: tuple[float, ...] = ()
 
     @property
     def wander(self) -> float:
@@ -158,7 +154,7 @@ class _Track:
         self.in_pass, self.every = steps, max(1, steps // looks)
         self.seconds = self.length = 0.0
         self.done = 0
-        self.rows: list[tuple[float, ...]] = []
+        self.rows: list[tuple[float, float, float]] = []
         self.start = self.last = self._weights()
         self.path = [self.start]
         self._look()
@@ -175,19 +171,15 @@ class _Track:
             self._look()
 
     def walk(self, batch: int, seed: int, rate: float, *, keep_path: bool) -> Walk:
-        passes, seconds, losses, accuracies = (
-            tuple(column) for column in zip(*self.rows, strict=True)
-        )
+        passes, seconds, losses = (tuple(column) for column in zip(*self.rows, strict=True))
         path = torch.stack(self.path) if keep_path else torch.zeros(0, 0)
         distance = float((self.last - self.start).norm())
-        return Walk(
-            batch, seed, rate, passes, seconds, losses, self.length, distance, path, accuracies
-        )
+        return Walk(batch, seed, rate, passes, seconds, losses, self.length, distance, path)
 
     def _look(self) -> None:
-        judgement = judged(self.model, self.pictures)
+        loss = judged(self.model, self.pictures)[0]
         self.model.train()
-        self.rows.append((self.done / self.in_pass, self.seconds, *judgement))
+        self.rows.append((self.done / self.in_pass, self.seconds, loss))
 
     def _weights(self) -> Tensor:
         return parameters_to_vector(self.model.parameters()).detach().clone()

@@ -44,8 +44,17 @@ def raced(walks: Sequence[Walk]) -> list[Race]:
     return [Race(size, *np.mean(each, 0).tolist()) for size, each in rows.items()]
 
 
-def accuracy_reached(walks: Sequence[Walk]) -> float:
-    """Return the accuracy at the full batch's lowest loss, mean over the seeds."""
-    full = max(walk.batch for walk in walks)
-    each = [w.accuracies[int(np.argmin(w.losses))] for w in walks if w.batch == full]
-    return float(np.mean(each))
+def halved(walks: Sequence[Walk]) -> dict[int, tuple[float, float]]:
+    """Return the mean seconds and epochs until the loss was half the initial one, by batch size.
+
+    Infinite where a run never got there. At that loss something has been learnt, which the full
+    batch's lowest one does not guarantee.
+    """
+    rows: dict[int, list[tuple[float, float]]] = {}
+    for walk in walks:
+        rows.setdefault(walk.batch, []).append(walk.reached(0.5 * walk.losses[0]))
+    return {
+        size: (float(np.mean(seconds)), float(np.mean(passes)))
+        for size, each in rows.items()
+        for seconds, passes in [zip(*each, strict=True)]
+    }

@@ -11,7 +11,7 @@ import torch
 from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.batch.measured import SHOWN_STEPS, Cosine, Measurements, Walk
-from edgecat.study.batch.racing import Race, accuracy_reached, raced
+from edgecat.study.batch.racing import Race, halved, raced
 from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.pictures import Material
 from edgecat.study.plots import Line, Panel, band, drawn
@@ -23,7 +23,7 @@ def outcome(
 ) -> Outcome:
     """Present the figures as sentences, plots and tables."""
     races = raced(walks)
-    reached = accuracy_reached(walks)
+    halves = halved(walks)
     best = min(races, key=lambda race: race.seconds)
     closeness = {
         size: float(np.mean([c.mean for c in cosines if c.batch == size]))
@@ -40,7 +40,7 @@ def outcome(
             depth=study.depth,
             images=found.learnt,
         ),
-        finding=finding(races, closeness, wander, reached),
+        finding=finding(races, closeness, wander, halves),
         facts=[
             (
                 f"{short(1 / best.share)} x",
@@ -60,7 +60,7 @@ def outcome(
         tables={"": _walks_table(walks), "cosine": _cosines_table(cosines)},
         figures={
             "target_loss": best.target,
-            "target_accuracy": reached,
+            "passes_to_half": {str(size): _known(passes) for size, (_, passes) in halves.items()},
             "seconds_share": {str(race.batch): _known(race.share) for race in races},
             "passes": {str(race.batch): _known(race.passes) for race in races},
             "cosine": {str(size): value for size, value in closeness.items()},
@@ -74,7 +74,7 @@ def finding(
     races: Sequence[Race],
     closeness: Mapping[int, float],
     wander: Mapping[int, float],
-    reached: float,
+    halves: Mapping[int, tuple[float, float]],
 ) -> tuple[str, str]:
     """Summarise the figures in two sentences: speed and direction.
 
@@ -82,12 +82,11 @@ def finding(
         races: from `raced`.
         closeness: cosine with the full gradient, by batch size.
         wander: path length over distance, by batch size.
-        reached: from `accuracy_reached`.
+        halves: from `halved`.
     """
     full = max(races, key=lambda race: race.batch)
     best = min((race for race in races if race is not full), key=lambda race: race.seconds)
-    target = tr("{loss} ({accuracy:.0%} of the training images right)",
-                loss=nats(full.target), accuracy=reached)  # fmt: skip
+    target = nats(full.target)
     if math.isinf(best.share):
         first = tr(
             "Within their epochs, no batch size reached in every run the loss of {target} that "
@@ -122,6 +121,8 @@ def finding(
             times=short(1 / best.share),
             claim=claim,
         )
+    told = ", ".join(_half(size, full.batch, *halves[size]) for size in sorted(halves))
+    first = tr("{race} Half the initial loss is reached: {told}.", race=first, told=told)
     few, many = min(closeness), max(closeness)
     rough = (
         tr("smaller batches have noisier gradients and wander more, as the lecture says")
@@ -205,9 +206,8 @@ def _loss_panels(walks: Sequence[Walk], target: float) -> list[Panel]:
     rules = [(target, tr("full batch, best"))]
     up = tr("loss in nats")
     return [
-        Panel(tr("By epochs"), tr("epochs"), up, by_pass, rules=rules, log_x=True),
-        Panel(tr("By time"), tr("training time, s"), up, by_second, rules=rules, log_x=True,
-              legend=""),
+        Panel(tr("By epochs"), tr("epochs"), up, by_pass, rules=rules),
+        Panel(tr("By time"), tr("training time, s"), up, by_second, rules=rules, legend=""),
     ]  # fmt: skip
 
 
@@ -245,9 +245,9 @@ def _walks_table(walks: Sequence[Walk]) -> Table:
     rows = tuple(
         (walk.batch, walk.seed, walk.rate, *values, walk.wander)
         for walk in walks
-        for values in zip(walk.passes, walk.seconds, walk.losses, walk.accuracies, strict=True)
+        for values in zip(walk.passes, walk.seconds, walk.losses, strict=True)
     )
-    header = ("batch", "seed", "rate", "passes", "seconds", "loss", "accuracy", "wander")
+    header = ("batch", "seed", "rate", "passes", "seconds", "loss", "wander")
     return Table(header, rows)
 
 
@@ -269,3 +269,11 @@ def _known(value: float) -> float | None:
 def _name(batch: int, races: Sequence[Race]) -> str:
     full = batch == max(race.batch for race in races)
     return tr("all {count}", count=batch) if full else str(batch)
+
+
+def _half(size: int, full: int, seconds: float, passes: float) -> str:
+    name = tr("full batch") if size == full else tr("batch {size}", size=size)
+    if math.isinf(passes):
+        return tr("{name} not in every run", name=name)
+    return tr("{name} after {epochs:.1f} epochs and {seconds:.1f} seconds", name=name,
+              epochs=passes, seconds=seconds)  # fmt: skip

@@ -15,8 +15,10 @@ BATCH: Mapping[str, str] = {
         "이미지 {count}장의 기울기와 전체 기울기의 코사인 유사도"
     ),
     "path length over distance with batches of {batch}": "배치 크기 {batch}의 경로 길이 / 직선거리",
-    "{loss} ({accuracy:.0%} of the training images right)": (
-        "{loss}(학습 이미지의 {accuracy:.0%}를 맞힘)"
+    "{race} Half the initial loss is reached: {told}.": "{race} 처음 손실의 절반까지: {told}.",
+    "{name} not in every run": "{name}: 도달하지 못한 시드가 있음",
+    "{name} after {epochs:.1f} epochs and {seconds:.1f} seconds": (
+        "{name}: {epochs:.1f}에포크, {seconds:.1f}초"
     ),
     "Within their epochs, no batch size reached in every run the loss of {target} that full-batch "
     "gradient descent reaches in {epochs:.0f} epochs: the lecture's claim is not confirmed here.": (

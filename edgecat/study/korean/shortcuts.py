@@ -28,6 +28,11 @@ SHORTCUTS: Mapping[str, str] = {
     "a gradient vanishes without shortcuts only where batch norm is missing, too": (
         "지름길이 없더라도 배치 정규화가 있으면 기울기가 소실되지 않습니다"
     ),
+    "no plain network's gradient vanishes; with batch norm it grows on its way back, and "
+    "shortcuts hold that down": (
+        "지름길이 없어도 기울기는 소실되지 않습니다. 배치 정규화를 쓰면 오히려 돌아가면서 커지고, "
+        "지름길은 그것을 억누릅니다"
+    ),
     "no plain network's gradient vanishes, so that is not what shortcuts mend": (
         "지름길이 없어도 기울기는 소실되지 않으므로, 지름길이 고치는 것은 기울기 소실이 아닙니다"
     ),
@@ -45,21 +50,20 @@ SHORTCUTS: Mapping[str, str] = {
     "shortcuts do not spare what depth costs here": (
         "깊어지면서 잃는 것을 여기서는 지름길이 막아 주지 못합니다"
     ),
-    "The gradient, layer by layer": "층별 기울기",
-    "The norm of the loss gradient by the outputs of each convolution, at {depth} layers; layer 1 "
-    "sees the image. Left: before training. Right: after the last epoch, when the loss itself "
-    "differs between the networks.": (
-        "손실을 각 합성곱층의 출력으로 미분한 기울기의 크기, {depth}층 신경망(1층이 이미지를 "
-        "봅니다). 왼쪽: 학습 전. 오른쪽: 마지막 에포크 뒤. 이때는 신경망마다 손실 자체가 다릅니다."
+    "The gradient before training": "학습 전의 기울기",
+    "The norm of the loss gradient by the outputs of each convolution. Left: layer by layer, at "
+    "{depth} layers; layer 1 sees the image. Right: the first layer's as a multiple of the last "
+    "one's, by depth; 1 is a gradient that arrives as it set out.": (
+        "손실을 각 합성곱층의 출력으로 미분한 기울기의 크기. 왼쪽: {depth}층 신경망의 층별 "
+        "크기(1층이 이미지를 봅니다). 오른쪽: 첫 층의 기울기를 마지막 층의 기울기로 나눈 값, "
+        "신경망의 깊이에 따라. 1이면 출발한 크기 그대로 도착한 것입니다."
     ),
-    "Gradient by layer, before and after training": "학습 전과 후, 층별 기울기",
-    "The first layer's gradient, by depth": "깊이에 따른 첫 층의 기울기",
-    "Before training: the gradient at the first convolution as a multiple of that at the last. 1 "
-    "is a gradient that arrives as it set out.": (
-        "학습 전, 첫 합성곱층의 기울기를 마지막 합성곱층의 기울기로 나눈 값. 1이면 출발한 크기 "
-        "그대로 도착한 것입니다."
+    "Gradient by layer and by depth, before training": "학습 전, 층과 깊이에 따른 기울기",
+    "The gradient after training": "학습 후의 기울기",
+    "The same after the last epoch, when the loss itself differs between the networks.": (
+        "마지막 에포크 뒤의 같은 값. 이때는 신경망마다 손실 자체가 다릅니다."
     ),
-    "First over last, by depth": "깊이에 따른 첫 층 / 마지막 층",
+    "Gradient by layer, after training": "학습 후, 층별 기울기",
     "First over last": "첫 층 / 마지막 층",
     "ratio of gradient norms": "기울기 크기의 비",
     "Adam, each network at the best of {count} rates. Training accuracy, evaluated as in use: "

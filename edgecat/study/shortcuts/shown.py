@@ -26,7 +26,7 @@ from edgecat.study.words import nats, tr
 
 _COLOURS = dict(zip(VARIANTS, (COLOURS[7], COLOURS[1], COLOURS[0], COLOURS[2]), strict=True))
 _STYLES = {PLAIN: ":", SHORT: "--", NORMED: "-", BOTH: "-"}
-_VANISHED = 0.1
+_VANISHED = 0.01
 
 
 def outcome(
@@ -93,6 +93,11 @@ def finding(
         if all(vanished) and min(reaches[SHORT], reaches[BOTH]) >= _VANISHED
         else tr("a gradient vanishes without shortcuts only where batch norm is missing, too")
         if vanished == [True, False]
+        else tr(
+            "no plain network's gradient vanishes; with batch norm it grows on its way back, and "
+            "shortcuts hold that down"
+        )
+        if not any(vanished) and reaches[NORMED] > max(10, 3 * reaches[BOTH])
         else tr("no plain network's gradient vanishes, so that is not what shortcuts mend")
         if not any(vanished)
         else tr("the gradient vanishes with shortcuts, too")
@@ -136,27 +141,36 @@ def _sections(
     right: Mapping[tuple[str, int], float],
 ) -> list[Section]:
     deep = study.trained[1]
+    before = {k: [f.outputs for f in flows if (f.key, f.depth) == (k, deep)] for k in VARIANTS}
+    after = {
+        k: [c.outputs for c in courses if (c.history.key, c.depth) == (k, deep)] for k in VARIANTS
+    }
     return [
         Section(
-            tr("The gradient, layer by layer"),
+            tr("The gradient before training"),
             tr(
-                "The norm of the loss gradient by the outputs of each convolution, at {depth} "
-                "layers; layer 1 sees the image. Left: before training. Right: after the last "
-                "epoch, when the loss itself differs between the networks.",
+                "The norm of the loss gradient by the outputs of each convolution. Left: layer by "
+                "layer, at {depth} layers; layer 1 sees the image. Right: the first layer's as a "
+                "multiple of the last one's, by depth; 1 is a gradient that arrives as it set "
+                "out.",
                 depth=deep,
             ),
             drawn(
-                _layers_panels(flows, courses, deep),
-                tr("Gradient by layer, before and after training"),
+                [
+                    _layers_panel(tr("{depth} layers", depth=deep), before),
+                    _depth_panel(study, flows),
+                ],
+                tr("Gradient by layer and by depth, before training"),
             ),
         ),
         Section(
-            tr("The first layer's gradient, by depth"),
-            tr(
-                "Before training: the gradient at the first convolution as a multiple of that at "
-                "the last. 1 is a gradient that arrives as it set out."
+            tr("The gradient after training"),
+            tr("The same after the last epoch, when the loss itself differs between the networks."),
+            drawn(
+                [_layers_panel(tr("{depth} layers", depth=deep), after)],
+                tr("Gradient by layer, after training"),
+                columns=1,
             ),
-            drawn([_depth_panel(study, flows)], tr("First over last, by depth"), columns=1),
         ),
         Section(
             tr("During training"),
@@ -182,31 +196,19 @@ def _sections(
     ]
 
 
-def _layers_panels(flows: Sequence[Flow], courses: Sequence[Course], deep: int) -> list[Panel]:
-    before = {k: [f.outputs for f in flows if (f.key, f.depth) == (k, deep)] for k in VARIANTS}
-    after = {
-        k: [c.outputs for c in courses if (c.history.key, c.depth) == (k, deep)] for k in VARIANTS
-    }
-    panels = []
-    for title, runs, legend in (
-        (tr("Before training"), before, "best"),
-        (tr("After the last epoch"), after, ""),
-    ):
-        lines = [
-            band(
-                tr(key),
-                range(1, deep),
-                np.maximum(rows, 1e-12)[:, :-1],
-                _COLOURS[key],
-                log=True,
-                style=_STYLES[key],
-            )
-            for key, rows in runs.items()
-        ]
-        panels.append(
-            Panel(title, tr("layer"), tr("gradient norm"), lines, log_y=True, legend=legend)
+def _layers_panel(title: str, runs: Mapping[str, Sequence[Sequence[float]]]) -> Panel:
+    lines = [
+        band(
+            tr(key),
+            range(1, len(rows[0])),
+            np.maximum(rows, 1e-12)[:, :-1],
+            _COLOURS[key],
+            log=True,
+            style=_STYLES[key],
         )
-    return panels
+        for key, rows in runs.items()
+    ]
+    return Panel(title, tr("layer"), tr("gradient norm"), lines, log_y=True, legend="best")
 
 
 def _depth_panel(study: Measurements, flows: Sequence[Flow]) -> Panel:
@@ -227,7 +229,7 @@ def _depth_panel(study: Measurements, flows: Sequence[Flow]) -> Panel:
     ]
     return Panel(
         tr("First over last"), tr("depth of the network"), tr("ratio of gradient norms"), lines,
-        log_y=True, ticks=study.depths,
+        log_y=True, ticks=study.depths, legend="",
     )  # fmt: skip
 
 
