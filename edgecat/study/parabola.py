@@ -21,7 +21,7 @@ def places(rate: float) -> NDArray[np.float64]:
 def parabola_figure() -> str:
     """Draw the ball on the parabola, a panel per rate, and its place by step; an image element."""
     with canvas(10.2, 5.6) as figure:
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.15)).tolist()
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.15))[:, 0]
         grid = above.subplots(1, len(_RATES), sharey=True)
         w = np.linspace(-2.2, 2.2, 200)
         for axes, rate, colour in zip(grid, _RATES, COLOURS, strict=False):

@@ -56,7 +56,7 @@ def translated() -> Iterator[tuple[str, set[str]]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "tr":
                 text = node.args[0]
-                if isinstance(text, ast.Constant):
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     yield text.value, {keyword.arg or "" for keyword in node.keywords}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgecat.study import find_study
 from edgecat.study.learning import seeded
 from edgecat.study.report import csv_text
+from edgecat.study.shortcuts import Shortcuts
 from edgecat.study.shortcuts.measured import BOTH, NORMED, PLAIN, SHORT, VARIANTS, Flow
 from edgecat.study.shortcuts.network import Residual
 from edgecat.study.shortcuts.shown import finding, reached
@@ -56,7 +56,7 @@ def test_a_block_that_adds_nothing_passes_its_input_on() -> None:
 
 
 def test_the_study_ends_in_figures() -> None:
-    study = find_study("shortcuts")(
+    study = Shortcuts(
         seeds=2, pictures=32, validation=8, size=16, depths=(8, 14), trained=(8, 14), width=4,
         epochs=1, batch=16, climb=16, trial=1,
     )  # fmt: skip

@@ -55,7 +55,7 @@ def learnt_figure(rgb: Tensor) -> str:
         (i for i, kind in enumerate(kinds) if kind == EDGE), key=lambda i: -float(weights[i].norm())
     )[:_SHOWN]
     with canvas(10.2, 5.4) as figure:
-        above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1)).tolist()
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.15, 1))[:, 0]
         rows = above.subplots(len(KINDS), max(map(kinds.count, KINDS)), squeeze=False)
         for axes in rows.flatten():
             axes.set_axis_off()
