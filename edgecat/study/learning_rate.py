@@ -127,16 +127,9 @@ def finding(final: Mapping[float, float], start: float, suggestion: float) -> tu
     first = tr(
         "From a loss of {start:.3f}, the suggested rate of {suggestion:g} reaches {loss}; {low:g} "
         "times it reaches {low_loss} ({slow}), {high:g} times it {high_loss} ({wild}).",
-        start=start,
-        suggestion=suggestion,
-        loss=nats(final[1.0]),
-        low=low,
-        low_loss=nats(final[low]),
-        slow=slow,
-        high=high,
-        high_loss=nats(final[high]),
-        wild=wild,
-    )
+        start=start, suggestion=suggestion, loss=nats(final[1.0]), low=low,
+        low_loss=nats(final[low]), slow=slow, high=high, high_loss=nats(final[high]), wild=wild,
+    )  # fmt: skip
     enough = final[best] + 0.2 * max(start - final[best], 0)
     good = [share for share, loss in final.items() if loss <= enough]
     held = final[low] > learnt and final[high] > learnt and final[best] < learnt
@@ -153,19 +146,15 @@ def finding(final: Mapping[float, float], start: float, suggestion: float) -> tu
     others = (
         tr(
             "from {low:.2g} to {high:.2g} the loss was about as low",
-            low=min(good) * suggestion,
-            high=max(good) * suggestion,
+            low=min(good) * suggestion, high=max(good) * suggestion,
         )
         if len(good) > 1
         else tr("no other rate came close")
-    )
+    )  # fmt: skip
     second = tr(
         "The best was {rate:.2g}, {multiple}, and {others}: {verdict}.",
-        rate=best * suggestion,
-        multiple=multiple,
-        others=others,
-        verdict=verdict,
-    )
+        rate=best * suggestion, multiple=multiple, others=others, verdict=verdict,
+    )  # fmt: skip
     return first, second
 
 
@@ -181,10 +170,8 @@ def _sections(
          f"{np.mean([r.validation_accuracy[-1] for r in runs if r.key == f'{share:g}']):.1%}")
         for share, loss in final.items()
     ]  # fmt: skip
-    header = (
-        *(tr("times the suggestion"), tr("rate"), tr("final loss")),
-        tr("validation accuracy"),
-    )
+    names = (tr("times the suggestion"), tr("rate"), tr("final loss"))
+    header = (*names, tr("validation accuracy"))
     return [
         Section(
             tr("Too small, suitable, too large"),

@@ -127,15 +127,10 @@ def finding(
     first = tr(
         "After the same epochs {best} has the lowest loss, {loss}; Adam ranks {rank} of {count} "
         "with {adam}, and {worst} last with {worst_loss}: {verdict}.",
-        best=ranked[0],
-        loss=nats(losses[ranked[0]]),
-        rank=place,
-        count=len(ranked),
-        adam=nats(losses["adam"]),
-        worst=ranked[-1],
-        worst_loss=nats(losses[ranked[-1]]),
+        best=ranked[0], loss=nats(losses[ranked[0]]), rank=place, count=len(ranked),
+        adam=nats(losses["adam"]), worst=ranked[-1], worst_loss=nats(losses[ranked[-1]]),
         verdict=verdict,
-    )
+    )  # fmt: skip
     told = []
     for surface in dict.fromkeys(way.surface for way in ways):
         there = [w for w in ways if w.surface == surface and w.arrived >= 0]
@@ -174,19 +169,11 @@ def _sections(
          f"{at_the_end(runs, name, 'validation_accuracy'):.1%}")
         for name in ranked
     ]  # fmt: skip
-    header = (
-        *(tr("optimiser"), tr("rate"), tr("loss")),
-        *(tr("training accuracy"), tr("validation accuracy")),
-    )
+    names = (tr("optimiser"), tr("rate"), tr("loss"))
+    header = (*names, tr("training accuracy"), tr("validation accuracy"))
     return [
         Section(
-            tr("Three surfaces"),
-            tr(
-                "All start at the same point, each at the best of 25 rates that keep it in view; a "
-                "star marks a minimum. All use the exact gradient except sgd, whose gradient is "
-                "noisy."
-            ),
-            film(ways, colours) + _arrivals(study, ways),
+            tr("Three surfaces"), _surfaces_text(), film(ways, colours) + _arrivals(study, ways)
         ),
         Section(
             tr("The network"),
@@ -211,6 +198,13 @@ def _sections(
             table(header, rows, left=(0,)),
         ),
     ]
+
+
+def _surfaces_text() -> str:
+    return tr(
+        "All start at the same point, each at the best of 25 rates that keep it in view; a star "
+        "marks a minimum. All use the exact gradient except sgd, whose gradient is noisy."
+    )
 
 
 def _arrivals(study: Optimizers, ways: Sequence[Descent]) -> str:

@@ -33,28 +33,21 @@ def outcome(
         size: float(np.mean([w.wander for w in walks if w.batch == size]))
         for size in dict.fromkeys(w.batch for w in walks)
     }
+    few = min(closeness)
     return Outcome(
         lead=tr(
             "One network of {depth} layers, without momentum, on {images}. It is trained with the "
             "full batch or with mini-batches, each at its own tuned learning rate.",
-            depth=study.depth,
-            images=found.learnt,
+            depth=study.depth, images=found.learnt,
         ),
         finding=finding(races, closeness, wander, halves),
         facts=[
-            (
-                f"{short(1 / best.share)} x",
-                tr("speed-up in time with batches of {batch}", batch=best.batch),
-            ),
-            (
-                f"{closeness[min(closeness)]:.2f}",
-                tr("cosine of {count} images' gradient with the full gradient",
-                   count=min(closeness)),
-            ),
-            (
-                f"{short(wander[min(wander)])} x",
-                tr("path length over distance with batches of {batch}", batch=min(wander)),
-            ),
+            (f"{short(1 / best.share)} x",
+             tr("speed-up in time with batches of {batch}", batch=best.batch)),
+            (f"{closeness[few]:.2f}",
+             tr("cosine of {count} images' gradient with the full gradient", count=few)),
+            (f"{short(wander[few])} x",
+             tr("path length over distance with batches of {batch}", batch=few)),
         ],
         sections=_sections(walks, cosines, races, wander),
         tables={"": _walks_table(walks), "cosine": _cosines_table(cosines)},
@@ -85,44 +78,8 @@ def finding(
         halves: from `halved`.
     """
     full = max(races, key=lambda race: race.batch)
-    best = min((race for race in races if race is not full), key=lambda race: race.seconds)
-    target = nats(full.target)
-    if math.isinf(best.share):
-        first = tr(
-            "Within their epochs, no batch size reached in every run the loss of {target} that "
-            "full-batch gradient descent reaches in {epochs:.0f} epochs: the lecture's claim is "
-            "not confirmed here.",
-            target=target,
-            epochs=full.passes,
-        )
-    elif best.share >= 1:
-        first = tr(
-            "No batch size was faster to the loss of {target} that full-batch gradient descent "
-            "reaches in {epochs:.0f} epochs: the lecture's claim does not hold here.",
-            target=target,
-            epochs=full.passes,
-        )
-    else:
-        claim = (
-            tr("a tenth of the time or less, as the lecture promises")
-            if best.share <= 0.1
-            else tr("faster, but not in a tenth of the time")
-        )
-        first = tr(
-            "Full-batch gradient descent reaches a loss of {target} in {epochs:.0f} epochs and "
-            "{seconds:.1f} seconds, batches of {batch} in {their_epochs:.1f} epochs and "
-            "{their_seconds:.1f} seconds, {times} times as fast: {claim}.",
-            target=target,
-            epochs=full.passes,
-            seconds=full.seconds,
-            batch=best.batch,
-            their_epochs=best.passes,
-            their_seconds=best.seconds,
-            times=short(1 / best.share),
-            claim=claim,
-        )
     told = ", ".join(_half(size, full.batch, *halves[size]) for size in sorted(halves))
-    first = tr("{race} Half the initial loss is reached: {told}.", race=first, told=told)
+    first = tr("{race} Half the initial loss is reached: {told}.", race=_race(races), told=told)
     few, many = min(closeness), max(closeness)
     rough = (
         tr("smaller batches have noisier gradients and wander more, as the lecture says")
@@ -133,15 +90,43 @@ def finding(
         "The cosine with the full gradient is {close:.2f} for {few} images and {closer:.2f} for "
         "{many}, and the path with batches of {few} is {long:.1f} times as long as its distance, "
         "against {short:.1f} times with the full batch: {verdict}.",
-        close=closeness[few],
-        closer=closeness[many],
-        few=few,
-        many=many,
-        long=wander[few],
-        short=wander[max(wander)],
-        verdict=rough,
-    )
+        close=closeness[few], closer=closeness[many], few=few, many=many, long=wander[few],
+        short=wander[max(wander)], verdict=rough,
+    )  # fmt: skip
     return first, second
+
+
+def _race(races: Sequence[Race]) -> str:
+    """Say how mini-batches fare against the full batch."""
+    full = max(races, key=lambda race: race.batch)
+    best = min((race for race in races if race is not full), key=lambda race: race.seconds)
+    target = nats(full.target)
+    if math.isinf(best.share):
+        return tr(
+            "Within their epochs, no batch size reached in every run the loss of {target} that "
+            "full-batch gradient descent reaches in {epochs:.0f} epochs: the lecture's claim is "
+            "not confirmed here.",
+            target=target, epochs=full.passes,
+        )  # fmt: skip
+    if best.share >= 1:
+        return tr(
+            "No batch size was faster to the loss of {target} that full-batch gradient descent "
+            "reaches in {epochs:.0f} epochs: the lecture's claim does not hold here.",
+            target=target, epochs=full.passes,
+        )  # fmt: skip
+    claim = (
+        tr("a tenth of the time or less, as the lecture promises")
+        if best.share <= 0.1
+        else tr("faster, but not in a tenth of the time")
+    )
+    return tr(
+        "Full-batch gradient descent reaches a loss of {target} in {epochs:.0f} epochs and "
+        "{seconds:.1f} seconds, batches of {batch} in {their_epochs:.1f} epochs and "
+        "{their_seconds:.1f} seconds, {times} times as fast: {claim}.",
+        target=target, epochs=full.passes, seconds=full.seconds, batch=best.batch,
+        their_epochs=best.passes, their_seconds=best.seconds, times=short(1 / best.share),
+        claim=claim,
+    )  # fmt: skip
 
 
 def _sections(
@@ -159,10 +144,8 @@ def _sections(
          f"{wander[race.batch]:.1f}")
         for race in races
     ]  # fmt: skip
-    header = (
-        *(tr("batch size"), tr("rate"), tr("epochs"), tr("seconds")),
-        *(tr("of full batch"), tr("path / distance")),
-    )
+    names = (tr("batch size"), tr("rate"), tr("epochs"), tr("seconds"))
+    header = (*names, tr("of full batch"), tr("path / distance"))
     return [
         Section(
             tr("Loss by epochs and by time"),

@@ -108,13 +108,9 @@ def finding(one: Mapping[tuple[str, int], float], layers: Sequence[Layer]) -> tu
         "A shift by one pixel changes the filters' map by {none:.0%} of what another image would, "
         "by {once:.0%} after one 2x2 max pool and by {most:.0%} after {times}: {verdict}; "
         "{others}.",
-        none=none,
-        once=once,
-        most=most,
-        times=TIMES[-1],
-        verdict=verdict,
+        none=none, once=once, most=most, times=TIMES[-1], verdict=verdict,
         others=", ".join(others),
-    )
+    )  # fmt: skip
     start, end = layers[0], layers[-1]
     farther = all(a.field <= b.field for a, b in pairwise(layers))
     grown = (
@@ -127,10 +123,8 @@ def finding(one: Mapping[tuple[str, int], float], layers: Sequence[Layer]) -> tu
     second = tr(
         "VGG16's first convolution computes its map with {shared:,} weights, where a dense layer "
         "would need {dense}; {grown}.",
-        shared=start.weights,
-        dense=_billions(start.dense_weights),
-        grown=grown,
-    )
+        shared=start.weights, dense=_billions(start.dense_weights), grown=grown,
+    )  # fmt: skip
     return first, second
 
 
@@ -142,34 +136,7 @@ def _sections(
     border: Mapping[str, float],
 ) -> list[Section]:
     return [
-        Section(
-            tr("Filter responses"),
-            tr(
-                "Each filter slides over the image; the response is high (red) where its pattern "
-                "is, low (blue) where the opposite is. ReLU keeps the positive ones, and a 2x2 max "
-                "pool with stride 2 halves the map and keeps the maximum of every square."
-            ),
-            filters_figure(coloured(found.training.images[0]), greys[:1]),
-        ),
-        Section(
-            tr("Each filter finds its own pattern"),
-            tr(
-                "The maximum response of each filter to a drawn edge or ring, at most 1. No other "
-                "filter responds to an edge as strongly as its own; the ring, with edges all "
-                "around, excites several."
-            ),
-            marks_html(),
-        ),
-        Section(
-            tr("Filters that were learnt"),
-            tr(
-                "The first layer of the model that ships, 3x3 pixels in three colours each, drawn "
-                "around grey. Nobody designed them. Above, by kind: an edge filter is bright on "
-                "one side and dark on the opposite one. Below: what the four strongest edge "
-                "filters answer."
-            ),
-            learnt_figure(coloured(found.training.images[0])),
-        ),
+        *_filter_sections(found, greys),
         Section(
             tr("Tolerance to small shifts"),
             tr(
@@ -197,6 +164,40 @@ def _sections(
             ),
             field_figure(coloured(found.training.images[0]), layers)
             + f'<div class="scroll" style="margin-top:20px">{_layers_html(layers)}</div>',
+        ),
+    ]
+
+
+def _filter_sections(found: Material, greys: Tensor) -> list[Section]:
+    image = coloured(found.training.images[0])
+    return [
+        Section(
+            tr("Filter responses"),
+            tr(
+                "Each filter slides over the image; the response is high (red) where its pattern "
+                "is, low (blue) where the opposite is. ReLU keeps the positive ones, and a 2x2 max "
+                "pool with stride 2 halves the map and keeps the maximum of every square."
+            ),
+            filters_figure(image, greys[:1]),
+        ),
+        Section(
+            tr("Each filter finds its own pattern"),
+            tr(
+                "The maximum response of each filter to a drawn edge or ring, at most 1. No other "
+                "filter responds to an edge as strongly as its own; the ring, with edges all "
+                "around, excites several."
+            ),
+            marks_html(),
+        ),
+        Section(
+            tr("Filters that were learnt"),
+            tr(
+                "The first layer of the model that ships, 3x3 pixels in three colours each, drawn "
+                "around grey. Nobody designed them. Above, by kind: an edge filter is bright on "
+                "one side and dark on the opposite one. Below: what the four strongest edge "
+                "filters answer."
+            ),
+            learnt_figure(image),
         ),
     ]
 

@@ -100,13 +100,9 @@ def finding(
     first = tr(
         "The gap from training to validation accuracy is {plain:.0f} points without dropout and "
         "{dropout:.0f} with it: {claim}, {effect} ({their:.1%} against {other:.1%}).",
-        plain=100 * gaps[PLAIN],
-        dropout=100 * gaps[DROPOUT],
-        claim=claim,
-        effect=effect,
-        their=right[DROPOUT],
-        other=right[PLAIN],
-    )
+        plain=100 * gaps[PLAIN], dropout=100 * gaps[DROPOUT], claim=claim, effect=effect,
+        their=right[DROPOUT], other=right[PLAIN],
+    )  # fmt: skip
     best = max(blind, key=lambda key: blind[key])
     helped = blind[DROPOUT] - blind[PLAIN]
     word = (
@@ -120,15 +116,9 @@ def finding(
         "With a grey square over {share:.0%} of the image, accuracy is {plain:.1%} with neither, "
         "{dropout:.1%} with dropout, {hiding:.1%} with random erasing, and {both:.1%} with both: "
         "{verdict}, and {best} is the most robust (it loses {lost:.1f} points).",
-        share=share,
-        plain=blind[PLAIN],
-        dropout=blind[DROPOUT],
-        hiding=blind[HIDING],
-        both=blind[BOTH],
-        verdict=word,
-        best=_called(best),
-        lost=100 * lost[best],
-    )
+        share=share, plain=blind[PLAIN], dropout=blind[DROPOUT], hiding=blind[HIDING],
+        both=blind[BOTH], verdict=word, best=_called(best), lost=100 * lost[best],
+    )  # fmt: skip
     return first, second
 
 
@@ -148,16 +138,6 @@ def _sections(
         *("", tr("train acc."), tr("val acc.")),
         *(tr("gap in points"), tr("train loss"), tr("val loss")),
     )
-    columns = {
-        "training_accuracy": (tr("Training accuracy"), "best"),
-        "validation_accuracy": (tr("Validation accuracy"), ""),
-        "validation_loss": (tr("Validation loss"), ""),
-    }
-    names = {key: tr(key) for key in VARIANTS}
-    training, validation, loss = (
-        by_pass(runs, what, title, _COLOURS, legend=legend, names=names)
-        for what, (title, legend) in columns.items()
-    )
     return [
         Section(
             tr("Generalisation gap"),
@@ -166,7 +146,7 @@ def _sections(
                 "the training images only."
             ),
             drawn(
-                [training, validation, _gap_panel(study, runs), loss],
+                _history_panels(study, runs),
                 tr("Training and validation accuracy, the gap, and the loss"),
             )
             + table(header, rows, left=(0,)),
@@ -181,6 +161,20 @@ def _sections(
             + drawn([_sight_panel(study, sights)], tr("Accuracy by hidden area"), columns=1),
         ),
     ]
+
+
+def _history_panels(study: Measurements, runs: Sequence[History]) -> list[Panel]:
+    columns = {
+        "training_accuracy": (tr("Training accuracy"), "best"),
+        "validation_accuracy": (tr("Validation accuracy"), ""),
+        "validation_loss": (tr("Validation loss"), ""),
+    }
+    names = {key: tr(key) for key in VARIANTS}
+    training, validation, loss = (
+        by_pass(runs, what, title, _COLOURS, legend=legend, names=names)
+        for what, (title, legend) in columns.items()
+    )
+    return [training, validation, _gap_panel(study, runs), loss]
 
 
 def _gap_panel(study: Measurements, runs: Sequence[History]) -> Panel:

@@ -85,37 +85,28 @@ def finding(means: Mapping[str, Score]) -> tuple[str, str]:
     first = tr(
         "On blurred or covered frames, accuracy is {frame:.0%} for single frames, {smooth:.0%} "
         "smoothed and {memory:.0%} with an LSTM: {verdict}.",
-        frame=frame.hard,
-        smooth=smooth.hard,
-        memory=memory.hard,
-        verdict=verdict,
-    )
+        frame=frame.hard, smooth=smooth.hard, memory=memory.hard, verdict=verdict,
+    )  # fmt: skip
     trained = means["trained"]
     gain, own = memory.hard - frame.hard, memory.hard - trained.hard
     why = (
         tr(
             "Of the {gain:.0f} points that the LSTM gains there, {own:.0f} are due to its memory: "
             "a reader without memory, trained on the same clips, reaches {trained:.0%}",
-            gain=100 * gain,
-            own=100 * min(own, gain),
-            trained=trained.hard,
+            gain=100 * gain, own=100 * min(own, gain), trained=trained.hard,
         )
         if gain > 0.02 and own > 0.02
         else tr(
             "The LSTM's memory gives it {own:+.0f} points over a memoryless reader trained on the "
             "same clips ({trained:.0%})",
-            own=100 * own,
-            trained=trained.hard,
+            own=100 * own, trained=trained.hard,
         )
-    )
+    )  # fmt: skip
     return first, tr(
         "{why}; after a cut, the lag is {smooth:.1f} frames for the smoother, {memory:.1f} for the "
         "LSTM and {frame:.1f} for single frames.",
-        why=why,
-        smooth=smooth.lag,
-        memory=memory.lag,
-        frame=frame.lag,
-    )
+        why=why, smooth=smooth.lag, memory=memory.lag, frame=frame.lag,
+    )  # fmt: skip
 
 
 def _sections(

@@ -87,28 +87,11 @@ def finding(
         deep: the larger depth.
     """
     told = ", ".join(f"{tr(key)} {_factor(value)}" for key, value in reaches.items())
-    vanished = [reaches[key] < _VANISHED for key in (PLAIN, NORMED)]
-    verdict = (
-        tr("the plain networks' gradient vanishes, and the shortcuts keep it")
-        if all(vanished) and min(reaches[SHORT], reaches[BOTH]) >= _VANISHED
-        else tr("a gradient vanishes without shortcuts only where batch norm is missing, too")
-        if vanished == [True, False]
-        else tr(
-            "no plain network's gradient vanishes; with batch norm it grows on its way back, and "
-            "shortcuts hold that down"
-        )
-        if not any(vanished) and reaches[NORMED] > max(10, 3 * reaches[BOTH])
-        else tr("no plain network's gradient vanishes, so that is not what shortcuts mend")
-        if not any(vanished)
-        else tr("the gradient vanishes with shortcuts, too")
-    )
     first = tr(
         "Before training, the gradient at the first of {depth} layers, relative to that at the "
         "last, is: {factors}: {verdict}.",
-        depth=deep,
-        factors=told,
-        verdict=verdict,
-    )
+        depth=deep, factors=told, verdict=_verdict(reaches),
+    )  # fmt: skip
     cost = {key: 100 * (right[key, shallow] - right[key, deep]) for key in VARIANTS}
     costs = ", ".join(
         tr("{variant} {near:.0%} and {far:.0%}", variant=tr(key), near=right[key, shallow],
@@ -126,12 +109,27 @@ def finding(
     second = tr(
         "After the last epoch, the training accuracy at {shallow} and at {deep} layers is: "
         "{costs}: {claim}.",
-        shallow=shallow,
-        deep=deep,
-        costs=costs,
-        claim=claim,
-    )
+        shallow=shallow, deep=deep, costs=costs, claim=claim,
+    )  # fmt: skip
     return first, second
+
+
+def _verdict(reaches: Mapping[str, float]) -> str:
+    vanished = [reaches[key] < _VANISHED for key in (PLAIN, NORMED)]
+    return (
+        tr("the plain networks' gradient vanishes, and the shortcuts keep it")
+        if all(vanished) and min(reaches[SHORT], reaches[BOTH]) >= _VANISHED
+        else tr("a gradient vanishes without shortcuts only where batch norm is missing, too")
+        if vanished == [True, False]
+        else tr(
+            "no plain network's gradient vanishes; with batch norm it grows on its way back, and "
+            "shortcuts hold that down"
+        )
+        if not any(vanished) and reaches[NORMED] > max(10, 3 * reaches[BOTH])
+        else tr("no plain network's gradient vanishes, so that is not what shortcuts mend")
+        if not any(vanished)
+        else tr("the gradient vanishes with shortcuts, too")
+    )
 
 
 def _sections(
@@ -139,6 +137,35 @@ def _sections(
     flows: Sequence[Flow],
     courses: Sequence[Course],
     right: Mapping[tuple[str, int], float],
+) -> list[Section]:
+    return [
+        *_gradient_sections(study, flows, courses),
+        Section(
+            tr("During training"),
+            tr(
+                "Adam, each network at the best of {count} rates. Training accuracy, evaluated as "
+                "in use: with batch norm's running means.",
+                count=len(study.rates),
+            ),
+            drawn(_learning_panels(study, courses), tr("Training accuracy at two depths")),
+        ),
+        Section(
+            tr("After the last epoch"),
+            tr("Means over the seeds."),
+            table(
+                (
+                    *(tr("network"), tr("layers"), tr("rate"), tr("training accuracy")),
+                    *(tr("validation accuracy"), tr("loss")),
+                ),
+                _rows(study, courses, right),
+                left=(0,),
+            ),
+        ),
+    ]
+
+
+def _gradient_sections(
+    study: Measurements, flows: Sequence[Flow], courses: Sequence[Course]
 ) -> list[Section]:
     deep = study.trained[1]
     before = {k: [f.outputs for f in flows if (f.key, f.depth) == (k, deep)] for k in VARIANTS}
@@ -170,27 +197,6 @@ def _sections(
                 [_layers_panel(tr("{depth} layers", depth=deep), after)],
                 tr("Gradient by layer, after training"),
                 columns=1,
-            ),
-        ),
-        Section(
-            tr("During training"),
-            tr(
-                "Adam, each network at the best of {count} rates. Training accuracy, evaluated as "
-                "in use: with batch norm's running means.",
-                count=len(study.rates),
-            ),
-            drawn(_learning_panels(study, courses), tr("Training accuracy at two depths")),
-        ),
-        Section(
-            tr("After the last epoch"),
-            tr("Means over the seeds."),
-            table(
-                (
-                    *(tr("network"), tr("layers"), tr("rate"), tr("training accuracy")),
-                    *(tr("validation accuracy"), tr("loss")),
-                ),
-                _rows(study, courses, right),
-                left=(0,),
             ),
         ),
     ]
