@@ -7,8 +7,9 @@ On a parabola of curvature c gradient descent converges below a rate of 2 / c an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class LearningRate(PlainStudy):
         """Number of images to draw and epochs to train."""
         return self.pictures + self.validation + len(self.shares) * self.seeds * self.epochs
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Find the rate, then train at multiples of it."""
         found = self.found(advance)
         with seeded(self.seed) as random:
@@ -60,7 +61,7 @@ class LearningRate(PlainStudy):
             for share in self.shares
             for seed in self.each_seed
         ]
-        return outcome(self, found, sweep, runs)
+        return partial(outcome, self, found, sweep, runs)
 
 
 def outcome(

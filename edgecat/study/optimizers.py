@@ -5,8 +5,9 @@ Their papers are listed in `edgecat.training.optim`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Optimizers(PlainStudy):
         learning = len(self.names) * self.seeds * self.epochs
         return self.pictures + self.validation + learning + len(self.names) * len(SURFACES)
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Descend the surfaces, tune each optimiser, then train with it."""
         found = self.found(advance)
         ways = descents(self.names, steps=self.ways, seed=self.seed, advance=advance)
@@ -56,7 +57,7 @@ class Optimizers(PlainStudy):
             for name in self.names
             for seed in self.each_seed
         ]
-        return outcome(self, found, rates, runs, ways)
+        return partial(outcome, self, found, rates, runs, ways)
 
 
 def outcome(
