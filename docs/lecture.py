@@ -1,10 +1,11 @@
-"""Extract the figures of `docs/lecture.md` from the output of its commands.
+"""Extract the figures of the lecture, in both languages, from the output of its commands.
 
 make demo
-for study in activations batch learning-rate optimizers dropout convolution architectures sequence
-do edgecat study $study; done
-edgecat deepvis top demo/pets/train --engine PRETRAINED --layers features.42 --units 37
-edgecat deepvis synthesise --engine PRETRAINED --layers features.42 --units 37
+sudo apt install fonts-nanum  # or another Korean font; its letters become paths in the figures
+for study in $(edgecat study | cut -d" " -f1)
+do edgecat study $study --language both; done
+edgecat deepvis top demo/pets/train --engine shipped --layers features.42 --units 37
+edgecat deepvis synthesise --engine shipped --layers features.42 --units 37
 python docs/lecture.py studies
 """
 
@@ -24,6 +25,7 @@ from edgecat.deepvis.pictures import enlarged, heat_over
 from edgecat.deepvis.results import KINDS, Results
 from edgecat.pets.synthetic import draw_pet
 from edgecat.pretrained import CHECKPOINT
+from edgecat.study.words import LANGUAGES, speaking, tr
 
 FIGURES = {
     "gradients": ("activations", "Gradient norms by layer and by depth"),
@@ -39,19 +41,27 @@ FIGURES = {
     "shift": ("convolution", "Change of the map against the shift"),
     "weights": ("convolution", "Weights, layer by layer"),
     "receptive-fields": ("convolution", "Receptive fields of VGG16"),
+    "first-layer": ("convolution", "The first layer of the model that ships"),
     "architectures": ("architectures", "Accuracy against multiply-adds, weights and latency"),
+    "shortcuts": ("shortcuts", "Gradient by layer and by depth, before training"),
     "sequence": ("sequence", "Accuracy by reader and kind of frame"),
 }
+"""By name: the study, and the figure's description on its English page."""
 UNIT = "features.42", 37
 _TILE = 320
 
 
 def main(studies: Path) -> None:
-    """Write each figure into `docs/lecture/`."""
+    """Write each figure into `docs/lecture/`, the Korean ones into `docs/lecture/ko/`."""
     folder = Path(__file__).with_name("lecture")
-    folder.mkdir(exist_ok=True)
-    for name, (study, alt) in FIGURES.items():
-        (folder / f"{name}.svg").write_text(figure(studies / f"{study}.html", alt))
+    for language in LANGUAGES:
+        english = language == "en"
+        target = folder if english else folder / language
+        target.mkdir(parents=True, exist_ok=True)
+        with speaking(language):
+            for name, (study, alt) in FIGURES.items():
+                page = studies / (f"{study}.html" if english else f"{study}.{language}.html")
+                (target / f"{name}.svg").write_text(figure(page, tr(alt)))
     write_picture(folder / "unit-37.jpg", unit_pictures())
     write_picture(folder / "gradcam.jpg", heat_pictures())
 

@@ -31,9 +31,22 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
 
 def test_the_lecture_is_the_same_in_both_languages() -> None:
     texts = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in LECTURES]
-    assert figures(texts[0]) == figures(texts[1])
+    english, korean = (list(map(Path, figures(text))) for text in texts)
+    assert [path.name for path in english] == [path.name for path in korean]
+    assert {path.parent.name for path in korean if path.suffix == ".svg"} == {"ko"}
     assert commands(texts[0]) == commands(texts[1])
     assert len(re.findall(r"^## ", texts[0], re.M)) == len(re.findall(r"^## ", texts[1], re.M))
+    questions = ("**Guess first:**", "**먼저 짐작해 보세요.**")
+    counts = [text.count(question) for text, question in zip(texts, questions, strict=True)]
+    assert counts[0] == counts[1] > 10
+
+
+@pytest.mark.parametrize("name", ["lecture.md", "lecture.ko.md"])
+def test_the_contents_lead_to_every_chapter(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    chapters = re.findall(r"^## (.*)", text, re.M)
+    anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in chapters]
+    assert re.findall(r"^\d+\. \[[^\]]*\]\(#([^)]*)\)", text, re.M) == anchors
 
 
 def test_the_readme_is_the_same_in_both_languages() -> None:
@@ -103,12 +116,19 @@ def test_the_moving_picture_moves_and_is_small() -> None:
 
 
 def test_every_figure_is_shown_and_made_by_the_script() -> None:
-    text = (ROOT / "docs" / "lecture.md").read_text(encoding="utf-8")
-    shown = {Path(figure).name for figure in figures(text)}
-    assert shown == {path.name for path in (ROOT / "docs" / "lecture").iterdir()}
+    folder = ROOT / "docs" / "lecture"
+    shown = {
+        figure
+        for name in LECTURES
+        for figure in figures((ROOT / "docs" / name).read_text(encoding="utf-8"))
+    }
+    kept = {str(path.relative_to(ROOT / "docs")) for path in folder.rglob("*.*")}
+    assert shown == kept
     script = (ROOT / "docs" / "lecture.py").read_text(encoding="utf-8")
     assert [
-        name for name in shown if f'"{Path(name).stem}"' not in script and name not in script
+        path.name
+        for path in map(Path, shown)
+        if f'"{path.stem}"' not in script and path.name not in script
     ] == []
 
 

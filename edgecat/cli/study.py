@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ def study(
     seeds: Annotated[
         int, typer.Option(min=1, max=100, help="Number of repetitions, each with its own seed.")
     ] = 3,
+    language: Annotated[
+        Literal["en", "ko", "both"],
+        typer.Option(help="Language of the page; `both` writes two from the same measurements."),
+    ] = "en",
     json: Json = False,
 ) -> None:
     """Test the claims of a lecture on deep learning, on drawn pets or your own images.
@@ -40,24 +44,35 @@ def study(
     """
     from edgecat.cli.terminal.console import TERMINAL, print_json, progress, say
     from edgecat.study import STUDIES, find_study
+    from edgecat.study.words import LANGUAGES, speaking, tr
 
+    spoken = LANGUAGES if language == "both" else (language,)
     if name is None:
-        _list(as_json=json)
+        with speaking(spoken[0]):
+            _list(as_json=json)
         return
     wanted = find_study(name)(data=tuple(map(str, data or ())), seeds=seeds)
+    from edgecat.study.fonts import fonts
     from edgecat.study.report import check_folder, save_outcome
     from edgecat.workflows.reporter import warn_skipped
 
     check_folder(output)
+    for one in spoken:
+        fonts(one)  # missing ones are told before the minutes of measuring
     with progress(wanted.steps, name) as advance:
-        outcome = wanted.run(advance)
-    files = save_outcome(name, wanted, outcome, output)
+        present = wanted.measured(advance)
+    files: list[Path] = []
+    for one in reversed(spoken):  # the first language last: its outcome is the one printed
+        with speaking(one):
+            outcome = present()
+            files = list(dict.fromkeys((*save_outcome(name, wanted, outcome, output), *files)))
+            question = tr(STUDIES[name][1])
     warn_skipped(TERMINAL, outcome.skipped)
     if json:
         print_json(
             {
                 "study": name,
-                "question": STUDIES[name][1],
+                "question": question,
                 "finding": list(outcome.finding),
                 "figures": dict(outcome.figures),
                 "files": list(map(str, files)),
@@ -72,9 +87,10 @@ def study(
 def _list(*, as_json: bool) -> None:
     from edgecat.cli.terminal.console import print_json, say
     from edgecat.study import STUDIES
+    from edgecat.study.words import tr
 
     if as_json:
-        print_json({name: question for name, (_, question) in STUDIES.items()})
+        print_json({name: tr(question) for name, (_, question) in STUDIES.items()})
         return
     for name, (_, question) in STUDIES.items():
-        say(f"{name:<14} {question}")
+        say(f"{name:<14} {tr(question)}")

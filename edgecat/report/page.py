@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -32,13 +32,14 @@ _PAGE = """<!doctype html>
 _FAIL = ' class="fail"'
 
 
-def page(title: str, body: str, *, script: str = "") -> str:
+def page(title: str, body: str, *, script: str = "", language: str = "en") -> str:
     """Return a complete document.
 
     Args:
         title: plain text.
         body: HTML for inside `<main>`, in the classes of `page.css`.
         script: JavaScript that runs after the body; the page's policy allows no other script.
+        language: of the body, as in HTML's `lang`.
     """
     allowed = element = ""
     if script:
@@ -46,8 +47,9 @@ def page(title: str, body: str, *, script: str = "") -> str:
         allowed = f"; script-src 'sha256-{digest}'"
         element = f"\n<script>{script}</script>"
     return _PAGE.format(
-        title=escape(title), style=stylesheet(), body=body, allowed=allowed, script=element
-    )
+        title=escape(title), style=stylesheet(), body=body, allowed=allowed, script=element,
+        language=language,
+    )  # fmt: skip
 
 
 def stylesheet() -> str:

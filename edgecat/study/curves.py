@@ -9,13 +9,19 @@ import numpy as np
 from edgecat.study.frame import Table
 from edgecat.study.learning import History
 from edgecat.study.plots import Panel, band
+from edgecat.study.words import tr
 
 _COLUMNS = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
-_UNITS = {"loss": "loss in nats", "accuracy": "accuracy"}
 
 
 def by_pass(
-    runs: Sequence[History], what: str, title: str, colours: Mapping[str, str], *, legend: str
+    runs: Sequence[History],
+    what: str,
+    title: str,
+    colours: Mapping[str, str],
+    *,
+    legend: str,
+    names: Mapping[str, str] | None = None,
 ) -> Panel:
     """Plot one column of the histories per epoch, one line per key.
 
@@ -25,13 +31,14 @@ def by_pass(
         title: of the panel.
         colours: by key, in legend order.
         legend: as for `Panel`.
+        names: legend entries by key; by default the keys.
     """
     lines = []
     for key, colour in colours.items():
         values = [getattr(run, what) for run in runs if run.key == key]
-        lines.append(band(key, range(len(values[0])), values, colour))
-    up = _UNITS[what.partition("_")[2]]
-    return Panel(title, "epoch", up, lines, legend=legend)
+        lines.append(band((names or {}).get(key, key), range(len(values[0])), values, colour))
+    up = tr("accuracy") if what.endswith("accuracy") else tr("loss in nats")
+    return Panel(title, tr("epoch"), up, lines, legend=legend)
 
 
 def at_the_end(runs: Sequence[History], key: str, what: str) -> float:

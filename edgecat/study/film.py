@@ -12,6 +12,7 @@ import torch
 from edgecat.report.page import data_url
 from edgecat.study.plots import canvas
 from edgecat.study.surfaces import SURFACES, Descent, Surface
+from edgecat.study.words import tr
 
 _WIDE, _HIGH = 440, 360
 
@@ -43,8 +44,8 @@ const show = () => {
     way.line.setAttribute("points", way.points.slice(0, at + 1).join(" "));
     way.dot.setAttribute("cx", x); way.dot.setAttribute("cy", y);
   }
-  slider.value = step; told.textContent = "step " + step;
-  button.textContent = playing ? "Pause" : "Play";
+  slider.value = step; told.textContent = told.dataset.step + " " + step;
+  button.textContent = playing ? button.dataset.pause : button.dataset.play;
 };
 setInterval(() => {
   if (!playing) return;
@@ -84,9 +85,11 @@ def film(found: Sequence[Descent], colours: Mapping[str, str]) -> str:
     )
     return (
         f'{STYLE}<div class="film-keys">{keys}</div><div class="film">{views}</div>'
-        '<div class="film-bar"><button id="film-play" type="button">Play</button>'
+        f'<div class="film-bar"><button id="film-play" type="button" data-play="{tr("Play")}" '
+        f'data-pause="{tr("Pause")}">{tr("Play")}</button>'
         f'<input id="film-step" type="range" min="0" max="{steps}" value="{steps}" '
-        f'aria-label="step"><span id="film-told">step {steps}</span></div>'
+        f'aria-label="{tr("step")}">'
+        f'<span id="film-told" data-step="{tr("step")}">{tr("step")} {steps}</span></div>'
     )
 
 
@@ -96,11 +99,12 @@ def _view(surface: Surface, ways: Sequence[Descent], colours: Mapping[str, str])
         f'<text x="{x:.1f}" y="{y + 7:.1f}" text-anchor="middle" font-size="20">★</text>'
         for x, y in (_place(surface, minimum) for minimum in surface.minima)
     )
-    name = f"{surface.name}: {surface.text}"
+    title, text = tr(surface.name), tr(surface.text)
+    name = f"{title}: {text}"
     return (
         f'<figure><svg viewBox="0 0 {_WIDE} {_HIGH}" role="img" aria-label="{escape(name)}">'
         f'<image width="{_WIDE}" height="{_HIGH}" href="{_relief(surface)}"/>{stars}{lines}</svg>'
-        f"<figcaption><b>{escape(surface.name)}</b>: {escape(surface.text)}</figcaption></figure>"
+        f"<figcaption><b>{escape(title)}</b>: {escape(text)}</figcaption></figure>"
     )
 
 

@@ -20,6 +20,7 @@ STUDIES: Mapping[str, tuple[str, str]] = {
     "dropout": ("Dropout", "Does dropout improve generalisation?"),
     "convolution": ("Convolution", "What do convolution and pooling do to an image?"),
     "architectures": ("Architectures", "Which architecture for a short training?"),
+    "shortcuts": ("Shortcuts", "Do shortcuts save the gradient of a deep network?"),
     "sequence": ("SequenceStudy", "Is a video more than its frames?"),
 }
 """By name: the class, in the module of the same name, and the question it answers."""
@@ -93,12 +94,16 @@ class Study(ABC):
         """The sum of the arguments of all calls of `advance` in `run`."""
 
     @abstractmethod
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
-        """Run the study.
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
+        """Take the measurements; return what presents them, in the language spoken when called.
 
         Raises:
             UserError: the images cannot be used.
         """
+
+    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+        """Take the measurements and present them; raises as `measured`."""
+        return self.measured(advance)()
 
     @property
     def each_seed(self) -> range:

@@ -25,9 +25,15 @@ _AT_ONCE = 256
 
 
 def plain_network(
-    depth: int, classes: int, *, size: int, width: int = 16, active: str = "relu"
+    depth: int,
+    classes: int,
+    *,
+    size: int,
+    width: int = 16,
+    active: str = "relu",
+    batch_norm: bool = False,
 ) -> VGG:
-    """Build a VGG-like network without batch norm: three blocks of 3x3 convolutions with pools.
+    """Build a VGG-like network: three blocks of 3x3 convolutions, each followed by a pool.
 
     Args:
         depth: number of layers with weights, the last one dense: 4, 7, 10, 13, ...
@@ -35,6 +41,7 @@ def plain_network(
         size: height and width of the input in pixels.
         width: channels of the first block; doubled in each block.
         active: activation, by its name in `edgecat.models.parts.ACTIVATIONS`.
+        batch_norm: normalise after each convolution.
 
     Raises:
         ValueError: unsupported depth.
@@ -45,7 +52,10 @@ def plain_network(
     layers: Layers = ()
     for block in range(_BLOCKS):
         layers += (*[width << block] * each, "M")
-    return VGG(layers, classes, height=size, width=size, head="gap", dropout=0, active=active)
+    return VGG(
+        layers, classes, height=size, width=size, head="gap", dropout=0, active=active,
+        batch_norm=batch_norm,
+    )  # fmt: skip
 
 
 @contextmanager

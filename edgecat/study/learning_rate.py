@@ -7,8 +7,9 @@ On a parabola of curvature c gradient descent converges below a rate of 2 / c an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,14 +17,12 @@ from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import History, climbed, seeded
+from edgecat.study.parabola import parabola_figure
 from edgecat.study.pictures import Material
 from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import Line, Panel, band, drawn
-from edgecat.study.words import nats
+from edgecat.study.words import nats, tr
 from edgecat.training.finder import RateSweep
-
-_PARABOLA = (0.1, 0.6, 1.0, 1.9, 2.05)
-_PARABOLA_STEPS = 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class LearningRate(PlainStudy):
         """Number of images to draw and epochs to train."""
         return self.pictures + self.validation + len(self.shares) * self.seeds * self.epochs
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Find the rate, then train at multiples of it."""
         found = self.found(advance)
         with seeded(self.seed) as random:
@@ -62,7 +61,7 @@ class LearningRate(PlainStudy):
             for share in self.shares
             for seed in self.each_seed
         ]
-        return outcome(self, found, sweep, runs)
+        return partial(outcome, self, found, sweep, runs)
 
 
 def outcome(
@@ -73,13 +72,28 @@ def outcome(
     start = float(np.mean([run.training_loss[0] for run in runs]))
     best = min(final, key=lambda share: final[share])
     return Outcome(
-        lead=f"One network of {study.depth} layers, stochastic gradient descent without momentum, "
-        f"{study.epochs} epochs on {found.about}.",
+        lead=tr(
+            "One network of {depth} layers, stochastic gradient descent without momentum, {epochs} "
+            "epochs on {images}.",
+            depth=study.depth,
+            epochs=study.epochs,
+            images=found.about,
+        ),
         finding=finding(final, start, sweep.suggestion),
         facts=[
-            (f"{sweep.suggestion:g}", "learning rate suggested by the finder"),
-            (f"{best * sweep.suggestion:.2g}", f"best rate tried: {best:g} times the suggestion"),
-            (nats(final[best]), f"its loss after {study.epochs} epochs; initially {start:.2f}"),
+            (f"{sweep.suggestion:g}", tr("learning rate suggested by the finder")),
+            (
+                f"{best * sweep.suggestion:.2g}",
+                tr("best rate tried: {multiple:g} times the suggestion", multiple=best),
+            ),
+            (
+                nats(final[best]),
+                tr(
+                    "its loss after {epochs} epochs; initially {start:.2f}",
+                    epochs=study.epochs,
+                    start=start,
+                ),
+            ),
         ],
         sections=_sections(study, sweep, runs, final, start),
         tables={"": _table(runs, sweep.suggestion), "finder": _finder_table(sweep)},
@@ -109,29 +123,39 @@ def finding(final: Mapping[float, float], start: float, suggestion: float) -> tu
     low, high = min(final), max(final)
     best = min(final, key=lambda share: final[share])
     learnt = 0.95 * start
-    slow = "far too small" if final[low] > learnt else "small, but it trains"
-    wild = "far too large" if final[high] > learnt else "large, but it still trains"
-    first = (
-        f"From a loss of {start:.3f}, the suggested rate of {suggestion:g} reaches "
-        f"{nats(final[1.0])}; {low:g} times it reaches {nats(final[low])} ({slow}), {high:g} times "
-        f"it {nats(final[high])} ({wild})."
-    )
+    slow = tr("far too small") if final[low] > learnt else tr("small, but it trains")
+    wild = tr("far too large") if final[high] > learnt else tr("large, but it still trains")
+    first = tr(
+        "From a loss of {start:.3f}, the suggested rate of {suggestion:g} reaches {loss}; {low:g} "
+        "times it reaches {low_loss} ({slow}), {high:g} times it {high_loss} ({wild}).",
+        start=start, suggestion=suggestion, loss=nats(final[1.0]), low=low,
+        low_loss=nats(final[low]), slow=slow, high=high, high_loss=nats(final[high]), wild=wild,
+    )  # fmt: skip
     enough = final[best] + 0.2 * max(start - final[best], 0)
     good = [share for share, loss in final.items() if loss <= enough]
     held = final[low] > learnt and final[high] > learnt and final[best] < learnt
     verdict = (
-        "a rate must be neither too small nor too large, as the lecture says"
+        tr("a rate must be neither too small nor too large, as the lecture says")
         if held
-        else "the lecture's two limits do not both appear here"
+        else tr("the lecture's two limits do not both appear here")
     )
-    multiple = "the suggestion itself" if best == 1 else f"{best:g} times the suggestion"
+    multiple = (
+        tr("the suggestion itself")
+        if best == 1
+        else tr("{multiple:g} times the suggestion", multiple=best)
+    )
     others = (
-        f"from {min(good) * suggestion:.2g} to {max(good) * suggestion:.2g} the loss was about as "
-        "low"
+        tr(
+            "from {low:.2g} to {high:.2g} the loss was about as low",
+            low=min(good) * suggestion, high=max(good) * suggestion,
+        )
         if len(good) > 1
-        else "no other rate came close"
-    )
-    second = f"The best was {best * suggestion:.2g}, {multiple}, and {others}: {verdict}."
+        else tr("no other rate came close")
+    )  # fmt: skip
+    second = tr(
+        "The best was {rate:.2g}, {multiple}, and {others}: {verdict}.",
+        rate=best * suggestion, multiple=multiple, others=others, verdict=verdict,
+    )  # fmt: skip
     return first, second
 
 
@@ -147,30 +171,38 @@ def _sections(
          f"{np.mean([r.validation_accuracy[-1] for r in runs if r.key == f'{share:g}']):.1%}")
         for share, loss in final.items()
     ]  # fmt: skip
-    header = ("times the suggestion", "rate", "final loss", "validation accuracy")
+    names = (tr("times the suggestion"), tr("rate"), tr("final loss"))
+    header = (*names, tr("validation accuracy"))
     return [
         Section(
-            "Too small, suitable, too large",
-            "Training loss per epoch, and final training loss by rate. A line "
-            "that ends has diverged.",
+            tr("Too small, suitable, too large"),
+            tr(
+                "Training loss per epoch, and final training loss by rate. A line that ends has "
+                "diverged."
+            ),
             drawn(
                 [_curves(study, runs, start), _valley(study, sweep, runs, start)],
-                "Loss by epoch and by rate",
+                tr("Loss by epoch and by rate"),
             )
             + table(header, rows, left=()),
         ),
         Section(
-            "The learning-rate finder",
-            "The finder raises the rate during training and suggests a third of the "
-            "highest rate at which the loss was still low (Smith, 2015).",
-            drawn([_finder(sweep)], "The finder's sweep", columns=1),
+            tr("The learning-rate finder"),
+            tr(
+                "The finder raises the rate during training and suggests a third of the highest "
+                "rate at which the loss was still low (Smith, 2015)."
+            ),
+            drawn([_finder(sweep)], tr("The finder's sweep"), columns=1),
         ),
         Section(
-            "Why: gradient descent on a parabola",
-            "Gradient descent on w²/2, with curvature 1, from w = 1. Every step multiplies w "
-            "by 1 - rate: below 1 it converges, at 1 in one step, up to 2 with oscillations, "
-            "and above 2 it diverges. A network's direction of highest curvature sets its limit.",
-            drawn([_parabola()], "Steps on a parabola", columns=1),
+            tr("Why: gradient descent on a parabola"),
+            tr(
+                "Gradient descent on w²/2, with curvature 1, from w = 1. Every step multiplies w "
+                "by 1 - rate: below 1 it converges, at 1 in one step, up to 2 with oscillations, "
+                "and above 2 it diverges. A network's direction of highest curvature sets its "
+                "limit."
+            ),
+            parabola_figure(),
         ),
     ]
 
@@ -178,7 +210,7 @@ def _sections(
 def _curves(study: LearningRate, runs: Sequence[History], start: float) -> Panel:
     lines = [
         band(
-            f"{share:g} x",
+            f"{share:g} x",  # a multiple, the same in every language
             range(study.epochs + 1),
             np.clip([r.training_loss for r in runs if r.key == f"{share:g}"], 0, 100 * start),
             colour,
@@ -186,7 +218,7 @@ def _curves(study: LearningRate, runs: Sequence[History], start: float) -> Panel
         for share, colour in zip(study.shares, COLOURS, strict=False)
     ]
     return Panel(
-        "Loss by multiple of the suggested rate", "epoch", "loss in nats", lines,
+        tr("Loss by multiple of the suggested rate"), tr("epoch"), tr("loss in nats"), lines,
         limits=(0, 1.6 * start),
     )  # fmt: skip
 
@@ -200,8 +232,8 @@ def _valley(study: LearningRate, sweep: RateSweep, runs: Sequence[History], star
     rates = [share * sweep.suggestion for share in study.shares]
     line = band("", rates, np.clip(ends, 0, 100 * start), COLOURS[0], marker="o")
     return Panel(
-        "After the last epoch", "learning rate", "loss in nats", [line], log_x=True,
-        limits=(0, 1.6 * start), rules=[(start, "initial loss")],
+        tr("After the last epoch"), tr("learning rate"), tr("loss in nats"), [line], log_x=True,
+        limits=(0, 1.6 * start), rules=[(start, tr("initial loss"))],
     )  # fmt: skip
 
 
@@ -209,25 +241,17 @@ def _finder(sweep: RateSweep) -> Panel:
     rates = np.array(sweep.rates)
     least, first = min(sweep.smoothed), sweep.smoothed[0]
     lines = [
-        Line("each step", rates, np.array(sweep.losses), colour="#c3c8d0"),
-        Line("smoothed", rates, np.array(sweep.smoothed), colour=COLOURS[0]),
-        Line(f"suggested: {sweep.suggestion:g}", np.full(2, sweep.suggestion),
+        Line(tr("each step"), rates, np.array(sweep.losses), colour="#c3c8d0"),
+        Line(tr("smoothed"), rates, np.array(sweep.smoothed), colour=COLOURS[0]),
+        Line(tr("suggested: {rate:g}", rate=sweep.suggestion), np.full(2, sweep.suggestion),
              np.array([0, 9 * first]), colour=COLOURS[1], style=":"),
     ]  # fmt: skip
     fall = max(first - least, 0.05)
     limits = (least - 1.5 * fall, first + 1.5 * fall)
     return Panel(
-        "Rising learning rate", "learning rate", "loss in nats", lines, log_x=True, limits=limits
-    )
-
-
-def _parabola() -> Panel:
-    steps = np.arange(_PARABOLA_STEPS + 1, dtype=np.float64)
-    lines = [
-        Line(f"rate {rate:g}", steps, np.power(1 - rate, steps), colour=colour, marker=".")
-        for rate, colour in zip(_PARABOLA, COLOURS, strict=False)
-    ]
-    return Panel("w by step", "step", "w", lines, limits=(-2.2, 4), legend="upper left")
+        tr("Rising learning rate"), tr("learning rate"), tr("loss in nats"), lines, log_x=True,
+        limits=limits,
+    )  # fmt: skip
 
 
 def _table(runs: Sequence[History], suggestion: float) -> Table:

@@ -5,8 +5,9 @@ Their papers are listed in `edgecat.training.optim`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from edgecat.study.pictures import Material
 from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import drawn
 from edgecat.study.surfaces import SURFACES, Descent, descents
-from edgecat.study.words import nats
+from edgecat.study.words import nats, tr
 
 _EACH = (*COLOURS, "#1d2430")
 
@@ -46,7 +47,7 @@ class Optimizers(PlainStudy):
         learning = len(self.names) * self.seeds * self.epochs
         return self.pictures + self.validation + learning + len(self.names) * len(SURFACES)
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Descend the surfaces, tune each optimiser, then train with it."""
         found = self.found(advance)
         ways = descents(self.names, steps=self.ways, seed=self.seed, advance=advance)
@@ -56,7 +57,7 @@ class Optimizers(PlainStudy):
             for name in self.names
             for seed in self.each_seed
         ]
-        return outcome(self, found, rates, runs, ways)
+        return partial(outcome, self, found, rates, runs, ways)
 
 
 def outcome(
@@ -74,14 +75,23 @@ def outcome(
     }
     ranked = sorted(losses, key=lambda name: losses[name])
     return Outcome(
-        lead=f"One network of {study.depth} layers, {study.epochs} epochs on {found.about}, with "
-        f"each of {len(study.names)} optimisers at its own constant learning rate.",
+        lead=tr(
+            "One network of {depth} layers, {epochs} epochs on {images}, with each of {count} "
+            "optimisers at its own constant learning rate.",
+            depth=study.depth,
+            epochs=study.epochs,
+            images=found.about,
+            count=len(study.names),
+        ),
         finding=finding(losses, spread, ways),
         facts=[
-            (ranked[0], f"lowest loss: {nats(losses[ranked[0]])}"),
-            (nats(losses["adam"]), f"Adam's loss, rank {ranked.index('adam') + 1} of "
-             f"{len(ranked)}"),
-            (ranked[-1], f"highest loss: {nats(losses[ranked[-1]])}"),
+            (ranked[0], tr("lowest loss: {loss}", loss=nats(losses[ranked[0]]))),
+            (
+                nats(losses["adam"]),
+                tr("Adam's loss, rank {rank} of {count}", rank=ranked.index("adam") + 1,
+                   count=len(ranked)),
+            ),
+            (ranked[-1], tr("highest loss: {loss}", loss=nats(losses[ranked[-1]]))),
         ],
         sections=_sections(study, rates, runs, ways, ranked),
         tables={"": history_table(runs, "optimizer"), "paths": _ways_table(ways)},
@@ -109,29 +119,40 @@ def finding(
     place = ranked.index("adam") + 1
     near = losses["adam"] <= losses[ranked[0]] + max(spread["adam"], spread[ranked[0]])
     verdict = (
-        "the lecture's advice, Adam when in doubt, holds"
+        tr("the lecture's advice, Adam when in doubt, holds")
         if place == 1
-        else "Adam is not first, but within the spread of the seeds"
+        else tr("Adam is not first, but within the spread of the seeds")
         if near
-        else "the lecture's advice, Adam when in doubt, was not the best here"
+        else tr("the lecture's advice, Adam when in doubt, was not the best here")
     )
-    first = (
-        f"After the same epochs {ranked[0]} has the lowest loss, {nats(losses[ranked[0]])}; Adam "
-        f"ranks {place} of {len(ranked)} with {nats(losses['adam'])}, and {ranked[-1]} "
-        f"last with {nats(losses[ranked[-1]])}: {verdict}."
-    )
+    first = tr(
+        "After the same epochs {best} has the lowest loss, {loss}; Adam ranks {rank} of {count} "
+        "with {adam}, and {worst} last with {worst_loss}: {verdict}.",
+        best=ranked[0], loss=nats(losses[ranked[0]]), rank=place, count=len(ranked),
+        adam=nats(losses["adam"]), worst=ranked[-1], worst_loss=nats(losses[ranked[-1]]),
+        verdict=verdict,
+    )  # fmt: skip
     told = []
     for surface in dict.fromkeys(way.surface for way in ways):
         there = [w for w in ways if w.surface == surface and w.arrived >= 0]
         quick = min(there, key=lambda way: way.arrived, default=None)
         plain = next((w.arrived for w in there if w.optimizer == "gd"), -1)
-        where = f"the {surface}" if surface.islower() else f"{surface}'s function"
+        where = (
+            tr("the {surface}", surface=tr(surface))
+            if surface.islower()
+            else tr("{surface}'s function", surface=tr(surface))
+        )
         if quick is None:
-            told.append(f"none on {where}")
+            told.append(tr("none on {surface}", surface=where))
             continue
-        other = f"after {plain}" if plain >= 0 else "never"
-        told.append(f"{quick.optimizer} on {where} (step {quick.arrived}; gd {other})")
-    return first, f"First at the minimum, each at its best rate: {', '.join(told)}."
+        other = tr("after {step}", step=plain) if plain >= 0 else tr("never")
+        told.append(
+            tr("{optimizer} on {surface} (step {step}; gd {other})", optimizer=quick.optimizer,
+               surface=where, step=quick.arrived, other=other)
+        )  # fmt: skip
+    return first, tr(
+        "First at the minimum, each at its best rate: {winners}.", winners=", ".join(told)
+    )
 
 
 def _sections(
@@ -149,33 +170,42 @@ def _sections(
          f"{at_the_end(runs, name, 'validation_accuracy'):.1%}")
         for name in ranked
     ]  # fmt: skip
-    header = ("optimiser", "rate", "loss", "training accuracy", "validation accuracy")
+    names = (tr("optimiser"), tr("rate"), tr("loss"))
+    header = (*names, tr("training accuracy"), tr("validation accuracy"))
     return [
         Section(
-            "Three surfaces",
-            "All start at the same point, each at the best of 25 rates that keep "
-            "it in view; a star marks a minimum. All use the exact gradient "
-            "except sgd, whose gradient is noisy.",
-            film(ways, colours) + _arrivals(study, ways),
+            tr("Three surfaces"), _surfaces_text(), film(ways, colours) + _arrivals(study, ways)
         ),
         Section(
-            "The network",
-            "Training loss and accuracy; gd takes one step per epoch, the others one per batch.",
+            tr("The network"),
+            tr(
+                "Training loss and accuracy; gd takes one step per epoch, the others one per batch."
+            ),
             drawn(
                 [
-                    by_pass(runs, "training_loss", "Loss", colours, legend="best"),
-                    by_pass(runs, "training_accuracy", "Training accuracy", colours, legend=""),
+                    by_pass(runs, "training_loss", tr("Loss"), colours, legend="best"),
+                    by_pass(runs, "training_accuracy", tr("Training accuracy"), colours, legend=""),
                 ],
-                "Loss and accuracy by optimiser",
+                tr("Loss and accuracy by optimiser"),
             ),
         ),
         Section(
-            "After the last epoch",
-            "Each has its own rate: the best of 1, 3 and 10 times the learning-rate finder's "
-            f"suggestion, after {study.trial} epochs. Means over the seeds.",
+            tr("After the last epoch"),
+            tr(
+                "Each has its own rate: the best of 1, 3 and 10 times the learning-rate finder's "
+                "suggestion, after {trial} epochs. Means over the seeds.",
+                trial=study.trial,
+            ),
             table(header, rows, left=(0,)),
         ),
     ]
+
+
+def _surfaces_text() -> str:
+    return tr(
+        "All start at the same point, each at the best of 25 rates that keep it in view; a star "
+        "marks a minimum. All use the exact gradient except sgd, whose gradient is noisy."
+    )
 
 
 def _arrivals(study: Optimizers, ways: Sequence[Descent]) -> str:
@@ -186,11 +216,11 @@ def _arrivals(study: Optimizers, ways: Sequence[Descent]) -> str:
         cells = [name]
         for surface in SURFACES:
             step, rate = arrived[surface.name, name]
-            cells += [str(step) if step >= 0 else "not reached", f"{rate:.2g}"]
+            cells += [str(step) if step >= 0 else tr("not reached"), f"{rate:.2g}"]
         rows.append(cells)
-    header = ["optimiser"]
+    header = [tr("optimiser")]
     for surface in SURFACES:
-        header += [f"{surface.name}: steps", "rate"]
+        header += [tr("{surface}: steps", surface=tr(surface.name)), tr("rate")]
     return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
 
 

@@ -16,6 +16,7 @@ from edgecat.data.folder import PictureSet, scan, split
 from edgecat.evaluation.robustness import evenly
 from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat.study.frame import Advance, Study
+from edgecat.study.words import tr
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.machine import cores
@@ -54,15 +55,29 @@ class Material:
         labels: class names.
         training: the training images.
         validation: the validation images.
-        about: description: `640 drawn pets`.
+        drawn: whether they are drawn, not photographs.
         skipped: one message per image that could not be used.
     """
 
     labels: tuple[str, ...]
     training: Pictures
     validation: Pictures
-    about: str
+    drawn: bool
     skipped: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """A description: `640 drawn faces of 32 x 32 pixels, and 256 for validation`."""
+        return tr("{learnt}, and {validation:,} for validation", learnt=self.learnt,
+                  validation=len(self.validation))  # fmt: skip
+
+    @property
+    def learnt(self) -> str:
+        """The same without the validation images: `640 drawn faces of 32 x 32 pixels`."""
+        count, size = len(self.training), self.training.images.shape[-1]
+        if self.drawn:
+            return tr("{count:,} drawn faces of {size} x {size} pixels", count=count, size=size)
+        return tr("{count:,} photos of {size} x {size} pixels", count=count, size=size)
 
 
 def material(
@@ -89,8 +104,7 @@ def material(
     if data:
         return _photographs(data, training, validation, size, advance)
     drawn = _drawn(training + validation, size, advance)
-    about = f"{training:,} drawn faces of {size} x {size} pixels, and {validation:,} for validation"
-    return Material(LABELS, drawn[slice(training)], drawn[slice(training, None)], about)
+    return Material(LABELS, drawn[slice(training)], drawn[slice(training, None)], drawn=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +172,8 @@ def _photographs(
             f"study needs {LEAST} or more. Add images"
         )
     advance(training + validation - len(learnt) - len(judged))
-    about = f"{len(learnt):,} photos of {size} x {size} pixels, and {len(judged):,} for validation"
-    return Material(found.labels, learnt, judged, about, (*found.skipped, *n_learnt, *n_judged))
+    skipped = (*found.skipped, *n_learnt, *n_judged)
+    return Material(found.labels, learnt, judged, drawn=False, skipped=skipped)
 
 
 def _loaded(

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgecat.models.vgg import VGG
+from torch import nn
+
 from edgecat.study.frame import Advance
 from edgecat.study.learning import (
     History,
@@ -19,6 +20,8 @@ from edgecat.study.learning import (
     seeded,
 )
 from edgecat.study.pictures import Material, PictureStudy
+
+NORM = "+norm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +44,22 @@ class PlainStudy(PictureStudy):
     climb: int = 80
     trial: int = 6
 
-    def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> VGG:
-        """Build the network, or one of another depth, with weights from the current seed."""
-        depth = depth or self.depth
-        classes = len(found.labels)
-        return plain_network(depth, classes, size=self.size, width=self.width, active=active)
+    def network(self, found: Material, *, depth: int = 0, active: str = "relu") -> nn.Module:
+        """Build the network, or one of another depth, with weights from the current seed.
+
+        Args:
+            found: the images, for the number of classes.
+            depth: number of layers, if not the study's.
+            active: activation; followed by `NORM`, with batch norm.
+        """
+        return plain_network(
+            depth or self.depth,
+            len(found.labels),
+            size=self.size,
+            width=self.width,
+            active=active.removesuffix(NORM),
+            batch_norm=active.endswith(NORM),
+        )
 
     def tuned(
         self,
@@ -60,9 +74,8 @@ class PlainStudy(PictureStudy):
     ) -> float:
         """Find an optimiser's learning rate: the best of some multiples of the finder's suggestion.
 
-        The finder is conservative, for long training; each multiple is tried for some epochs
-        from the same weights, and the one with the lowest mean loss in their second half is chosen:
-        neither too slow nor unstable.
+        The finder is conservative, for long training; each multiple is tried for some epochs, and
+        the best is neither too slow nor unstable.
 
         Args:
             found: the training images.
@@ -85,27 +98,50 @@ class PlainStudy(PictureStudy):
                 steps=self.climb // 2 if full else self.climb,
                 reach=(0.03, 100) if full else (1e-3, 1e2),
             ).suggestion
+        rates = [share * suggestion for share in shares]
+        return self.best_of(
+            rates, found, optimizer, batch=batch, depth=depth, active=active, trial=trial
+        )
+
+    def best_of(
+        self,
+        rates: Sequence[float],
+        found: Material,
+        optimizer: str,
+        *,
+        batch: int = 0,
+        depth: int = 0,
+        active: str = "relu",
+        trial: int = 0,
+    ) -> float:
+        """Try rates from the same weights; return the one with the lowest mean loss.
+
+        The mean is over the second half of the trial's epochs; arguments as for `tuned`.
+        """
+        batch = batch or self.batch
         trial = trial or self.trial
         means = []
-        for share in shares:
+        for rate in rates:
             with seeded(self.seed) as random:
                 model = self.network(found, depth=depth, active=active)
                 losses: list[float] = []
 
-                def look(epoch: int, model: VGG = model, losses: list[float] = losses) -> None:
+                def look(
+                    epoch: int, model: nn.Module = model, losses: list[float] = losses
+                ) -> None:
                     if 2 * epoch > trial:
                         losses.append(judged(model, found.training)[0])
 
                 fit(
                     model,
                     found.training,
-                    Recipe(optimizer, share * suggestion, batch, trial),
+                    Recipe(optimizer, rate, batch, trial),
                     random=random,
                     on_epoch=look,
                 )
             mean = sum(losses) / len(losses)
-            means.append((mean if math.isfinite(mean) else math.inf, share))
-        return float(f"{min(means)[1] * suggestion:.2g}")
+            means.append((mean if math.isfinite(mean) else math.inf, rate))
+        return float(f"{min(means)[1]:.2g}")
 
     def history(
         self,

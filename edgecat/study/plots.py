@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from edgecat.report.charts import COLOURS
 from edgecat.report.page import data_url
+from edgecat.study.fonts import fonts
+from edgecat.study.words import language
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.types import Numbers
 
@@ -137,7 +139,8 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BackendMissing("matplotlib is not installed: pip install 'edgecat[train]'") from error
-    with rc_context(_SETTINGS):
+    settings: Any = {**_SETTINGS, **fonts(language())}
+    with rc_context(settings):
         yield Figure(figsize=(width, height), layout="constrained")
 
 

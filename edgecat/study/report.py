@@ -12,6 +12,7 @@ from pathlib import Path
 from edgecat._version import __version__
 from edgecat.report.page import cards, page
 from edgecat.study.frame import STUDIES, Outcome, Study, Table
+from edgecat.study.words import language, tr
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import atomic_write, write_error
 from edgecat_runtime.system.machine import this_machine
@@ -41,7 +42,7 @@ def check_folder(folder: Path) -> None:
 
 
 def save_outcome(name: str, study: Study, outcome: Outcome, folder: Path) -> list[Path]:
-    """Write the tables as `NAME.csv` and the page as `NAME.html`.
+    """Write the tables as `NAME.csv` and the page as `NAME.html`, or `NAME.ko.html` in Korean.
 
     Returns:
         The files, the page first.
@@ -49,7 +50,7 @@ def save_outcome(name: str, study: Study, outcome: Outcome, folder: Path) -> lis
     Raises:
         UserError: a file cannot be written.
     """
-    html = folder / f"{name}.html"
+    html = folder / (f"{name}.html" if language() == "en" else f"{name}.{language()}.html")
     written = [html]
     for suffix, table in outcome.tables.items():
         path = folder / (f"{name}-{suffix}.csv" if suffix else f"{name}.csv")
@@ -77,20 +78,24 @@ def study_html(name: str, study: Study, outcome: Outcome) -> str:
     )
     finding = "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.finding)
     body = (
-        f"{_STYLE}<h1>{escape(STUDIES[name][1])}</h1>\n<p>{escape(outcome.lead)}</p>"
+        f"{_STYLE}<h1>{escape(tr(STUDIES[name][1]))}</h1>\n<p>{escape(outcome.lead)}</p>"
         f'<section class="finding">{finding}</section>{cards(outcome.facts)}'
         f"{''.join(sections)}{_foot(name, study)}"
     )
-    return page(f"edgecat study {name}", body, script=outcome.script)
+    return page(f"edgecat study {name}", body, script=outcome.script, language=language())
 
 
 def _foot(name: str, study: Study) -> str:
     values = ", ".join(f"{f.name} {_plain(getattr(study, f.name))}" for f in fields(study))
-    return (
-        f"<footer>edgecat {escape(__version__)}, study {escape(name)}: {escape(values)}. Lines are "
-        f"means over the seeds, bands span minimum to maximum. Measured on "
-        f"{escape(str(this_machine()))}.</footer>"
+    text = tr(
+        "edgecat {version}, study {name}: {values}. Lines are means over the seeds, bands span "
+        "minimum to maximum. Measured on {machine}.",
+        version=__version__,
+        name=name,
+        values=values,
+        machine=this_machine(),
     )
+    return f"<footer>{escape(text)}</footer>"
 
 
 def _plain(value: object) -> str:

@@ -24,7 +24,7 @@ from edgecat.study.activations.measured import Gradients
 from edgecat.study.activations.shown import THEORY, vanished
 from edgecat.study.activations.shown import finding as activations_finding
 from edgecat.study.batch.measured import Walk
-from edgecat.study.batch.shown import Race, raced
+from edgecat.study.batch.racing import Race, halved, raced
 from edgecat.study.batch.shown import finding as batch_finding
 from edgecat.study.dropout.measured import covered, hidden
 from edgecat.study.dropout.shown import finding as dropout_finding
@@ -146,6 +146,13 @@ def test_a_race_is_to_the_full_batchs_best() -> None:
     assert math.isinf(never[1].seconds)
 
 
+def test_half_the_initial_loss_is_where_something_is_learnt() -> None:
+    slow = [_walk(100, (0.7, 0.6, 0.5)), _walk(100, (0.7, 0.3, 0.2))]
+    quick = [_walk(10, (0.7, 0.4, 0.3), pace=0.5), _walk(10, (0.7, 0.35, 0.3), pace=0.5)]
+    found = halved([*slow, *quick])
+    assert found == {100: (math.inf, math.inf), 10: (0.75, 1.5)}
+
+
 @pytest.mark.parametrize(
     ("share", "said"),
     [
@@ -157,10 +164,12 @@ def test_a_race_is_to_the_full_batchs_best() -> None:
 )
 def test_batch_says_what_it_found(share: float, said: str) -> None:
     races = [Race(512, 0.5, 10.0, 60, 1.0), Race(32, 0.5, 10.0 * share, 3, share)]
-    first, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 9.0, 32: 5.0, 512: 1.2})
+    halves = {512: (math.inf, math.inf), 32: (4.0, 5.0)}
+    first, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 9.0, 32: 5.0, 512: 1.2}, halves)
     assert said in first
+    assert "batch 32 after 5.0 epochs and 4.0 seconds, full batch not in every run" in first
     assert "as the lecture says" in second
-    _, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 1.0, 32: 1.0, 512: 1.2})
+    _, second = batch_finding(races, {8: 0.3, 32: 0.6}, {8: 1.0, 32: 1.0, 512: 1.2}, halves)
     assert "contrary to the lecture" in second
 
 
@@ -356,7 +365,7 @@ def test_ctrl_c_is_one_word_and_leaves_nothing(tmp_path: Path) -> None:
         "from edgecat.cli import main\n"
         "from edgecat.study import activations\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may ignore it\n"
-        "activations.Activations.run = lambda *_: signal.raise_signal(signal.SIGINT)\n"
+        "activations.Activations.measured = lambda *_: signal.raise_signal(signal.SIGINT)\n"
         "main()\n"
     )
     command = [

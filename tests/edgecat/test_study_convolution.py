@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgecat.study.convolution.learnt import COLOUR, EDGE, OTHER, kinds_of
 from edgecat.study.convolution.measured import Convolution
 from edgecat.study.convolution.shown import finding
 from edgecat.study.maps import (
@@ -87,3 +88,11 @@ def test_the_study_ends_in_a_page(tmp_path: Path) -> None:
     assert len(tables) == 3
     assert not re.search(r"""(src|href)=["'](?!data:)""", html.read_text(encoding="utf-8"))
     assert np.isfinite(list(outcome.figures["border_over_inside"].values())).all()  # type: ignore[attr-defined]
+
+
+def test_the_kind_of_a_filter_is_where_its_energy_is() -> None:
+    edge = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)
+    spot = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
+    red = np.stack([spot, -spot, 0 * spot])
+    filters = np.stack([np.stack([edge] * 3), np.stack([spot] * 3), red, -np.stack([edge] * 3)])
+    assert kinds_of(filters) == [EDGE, OTHER, COLOUR, EDGE]

@@ -9,23 +9,23 @@ from edgecat.study.frame import Advance
 from edgecat.study.gradients import gradients_by_layer
 from edgecat.study.learning import Recipe, fit, judged, seeded
 from edgecat.study.pictures import Material
-from edgecat.study.plain import PlainStudy
+from edgecat.study.plain import NORM, PlainStudy
 
 _PROBE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(PlainStudy):
-    """Plain VGG-like networks without batch norm, with different activations.
+    """Plain VGG-like networks with different activations; of sigmoids, also with batch norm.
 
     Attributes:
-        kinds: names of the activations.
+        kinds: names of the activations; `NORM` after one adds batch norm.
         depths: depths at which the initial gradient is measured.
         trained: those of `depths` that are trained as well.
         optimizer: name of the optimiser.
     """
 
-    kinds: tuple[str, ...] = ("sigmoid", "tanh", "relu", "leaky_relu")
+    kinds: tuple[str, ...] = ("sigmoid", "tanh", "relu", "leaky_relu", f"sigmoid{NORM}")
     depths: tuple[int, ...] = (4, 7, 10, 13, 16)
     trained: tuple[int, ...] = (4, 13)
     optimizer: str = "adam"

@@ -6,18 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.activations.measured import Course, Gradients, Measurements
+from edgecat.study.activations.panels import (
+    by_depth,
+    first_panels,
+    learning_panels,
+    name_of,
+    through_layers,
+)
 from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.pictures import Material
-from edgecat.study.plots import Panel, band, drawn
-from edgecat.study.words import short
+from edgecat.study.plain import NORM
+from edgecat.study.plots import drawn
+from edgecat.study.words import short, tr
 
 THEORY = 0.25
 """The maximum derivative of the sigmoid, 1 / (1 + exp(-x)), at 0."""
-_COLOURS = dict(zip(("sigmoid", "tanh", "relu", "leaky_relu"), COLOURS, strict=False))
-_NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}
 
 
 def outcome(
@@ -34,16 +39,25 @@ def outcome(
     }
     final = {key: float(np.mean([c.accuracy[-1] for c in runs])) for key, runs in last.items()}
     return Outcome(
-        lead=f"Plain networks of 3x3 convolutions, {min(study.depths)} to {max(study.depths)} "
-        f"layers deep, without batch norm, on {found.about}: {', '.join(found.labels)}.",
+        lead=tr(
+            "Plain networks of 3x3 convolutions, {least} to {most} layers deep, on {images}: "
+            "{labels}.",
+            least=min(study.depths),
+            most=max(study.depths),
+            images=found.about,
+            labels=", ".join(found.labels),
+        ),
         finding=finding(ratio, factors, final, deep, 1 / len(found.labels)),
         facts=[
             (
                 short(ratio),
-                f"times weaker first-layer gradient with sigmoids at depth {deep}",
+                tr("times weaker first-layer gradient with sigmoids at depth {depth}", depth=deep),
             ),
-            (f"{factors['sigmoid']:.3f}", f"gradient factor per sigmoid layer; theory: {THEORY}"),
-            (f"{factors['relu']:.2f}", "gradient factor per ReLU layer"),
+            (
+                f"{factors['sigmoid']:.3f}",
+                tr("gradient factor per sigmoid layer; theory: {limit}", limit=THEORY),
+            ),
+            (f"{factors['relu']:.2f}", tr("gradient factor per ReLU layer")),
         ],
         sections=_sections(study, starts, courses, factors, deep),
         tables={"": _courses_table(courses), "start": _starts_table(starts)},
@@ -83,29 +97,43 @@ def finding(
         chance: the accuracy of guessing.
     """
     sigmoid = factors["sigmoid"]
-    near = "as the theory says" if sigmoid <= 1.1 * THEORY else "more than the theory allows"
-    first = (
-        f"Before training, the gradient at the first of {depth} layers is {short(ratio)} times "
-        f"smaller with sigmoids than with ReLUs: each sigmoid layer passes on "
-        f"{sigmoid:.2f} of the gradient, {near} (at most 1/4), and each ReLU layer "
-        f"{factors['relu']:.2f}."
+    near = (
+        tr("as the theory says")
+        if sigmoid <= 1.1 * THEORY
+        else tr("more than the theory allows")
+    )  # fmt: skip
+    first = tr(
+        "Before training, the gradient at the first of {depth} layers is {ratio} times smaller "
+        "with sigmoids than with ReLUs: each sigmoid layer passes on {sigmoid:.2f} of the "
+        "gradient, {near} (at most 1/4), and each ReLU layer {relu:.2f}.",
+        depth=depth,
+        ratio=short(ratio),
+        sigmoid=sigmoid,
+        near=near,
+        relu=factors["relu"],
     )
     if ratio < 10:
-        first = (
-            f"The gradient does not vanish here: at depth {depth}, that of the first layer is only "
-            f"{ratio:.1f} times smaller with sigmoids than with ReLUs, contrary to the lecture."
+        first = tr(
+            "The gradient does not vanish here: at depth {depth}, that of the first layer is only "
+            "{ratio:.1f} times smaller with sigmoids than with ReLUs, contrary to the lecture.",
+            depth=depth,
+            ratio=ratio,
         )
     shares = {kind: final[kind, depth] for kind in factors}
-    told = ", ".join(f"{_name(kind)} {share:.0%}" for kind, share in shares.items())
+    told = ", ".join(f"{name_of(kind)} {share:.0%}" for kind, share in shares.items())
     gain = shares["relu"] - shares["sigmoid"]
     verdict = (
-        "the deep network trains with ReLUs but not with sigmoids, as the lecture says"
+        tr("the deep network trains with ReLUs but not with sigmoids, as the lecture says")
         if gain > 0.04 and shares["sigmoid"] < chance + 0.02
-        else "ReLUs train better than sigmoids, which still learn something"
+        else tr("ReLUs train better than sigmoids, which still learn something")
         if gain > 0.04
-        else "ReLUs show no advantage in accuracy here, contrary to the lecture"
+        else tr("ReLUs show no advantage in accuracy here, contrary to the lecture")
     )
-    return first, f"After the last epoch, the validation accuracy is {told}: {verdict}."
+    return first, tr(
+        "After the last epoch, the validation accuracy is {accuracies}: {verdict}.",
+        accuracies=told,
+        verdict=verdict,
+    )
 
 
 def _sections(
@@ -117,133 +145,62 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "Before training",
-            "The norm of the loss gradient by the weights of each layer, which the optimiser works "
-            f"with. Left: by layer, for {deep} layers; layer 1 sees the image. Right: the "
-            "first layer, by depth of the network.",
+            tr("Before training"),
+            tr(
+                "The norm of the loss gradient by the weights of each layer, which the optimiser "
+                "works with. Left: by layer, for {depth} layers; layer 1 sees the image. Right: "
+                "the first layer, by depth of the network.",
+                depth=deep,
+            ),
             drawn(
-                [_through_layers(study, starts, deep), _by_depth(study, starts)],
-                "Gradient norms by layer and by depth",
+                [through_layers(study, starts, deep), by_depth(study, starts)],
+                tr("Gradient norms by layer and by depth"),
             ),
         ),
         _factors_section(factors, deep),
         Section(
-            "During training",
-            "Each network is trained with Adam, at the best of three rates around the one that the "
-            "learning-rate finder suggests. Training loss and validation "
-            "accuracy.",
-            drawn(_learning_panels(study, courses), "Loss and accuracy during training"),
+            tr("During training"),
+            tr(
+                "Each network is trained with Adam, at the best of three rates around the one that "
+                "the learning-rate finder suggests. Training loss and validation accuracy."
+            ),
+            drawn(learning_panels(study, courses), tr("Loss and accuracy during training")),
         ),
         Section(
-            "The first layer during training",
-            "The gradient that reaches the first layer, per epoch.",
-            drawn(_first_panels(study, courses), "First layer's gradient during training"),
+            tr("The first layer during training"),
+            tr("The gradient that reaches the first layer, per epoch."),
+            drawn(first_panels(study, courses), tr("First layer's gradient during training")),
         ),
     ]
 
 
 def _factors_section(factors: Mapping[str, float], deep: int) -> Section:
     return Section(
-        "Attenuation per layer",
-        "The factor by which a layer scales the gradient on its way back to the input, geometric "
-        f"mean over the convolutions, at {deep} layers: the activation's derivative times the "
-        "effect of the weights. He et al. scale the weights for ReLUs up by "
-        "the square root of 2, since half of the units are inactive, and those for tanh by "
-        "5/3. The derivative of a sigmoid is at most 1/4: after seven layers "
-        "less than a ten-thousandth of the gradient is left.",
+        tr("Attenuation per layer"),
+        tr(
+            "The factor by which a layer scales the gradient on its way back to the input, "
+            "geometric mean over the convolutions, at {depth} layers: the activation's derivative "
+            "times the effect of the weights. He et al. scale the weights for ReLUs up by the "
+            "square root of 2, since half of the units are inactive, and those for tanh by 5/3. "
+            "The derivative of a sigmoid is at most 1/4: after seven layers less than a "
+            "ten-thousandth of the gradient is left. Batch norm brings what reaches each sigmoid "
+            "to mean 0 and variance 1, and its scale multiplies the gradient.",
+            depth=deep,
+        ),
         table(
-            ("activation", "factor per layer", f"after {deep - 2} layers", "maximum derivative"),
+            (
+                tr("activation"),
+                tr("factor per layer"),
+                tr("after {count} layers", count=deep - 2),
+                tr("maximum derivative"),
+            ),
             [
-                (_name(k), f"{f:.3f}", f"{f ** (deep - 2):.2g}", _slope(k))
+                (name_of(k), f"{f:.3f}", f"{f ** (deep - 2):.2g}", _slope(k))
                 for k, f in factors.items()
             ],
             left=(0,),
         ),
     )
-
-
-def _through_layers(study: Measurements, starts: list[Gradients], deep: int) -> Panel:
-    lines = [
-        band(
-            _name(kind),
-            range(1, deep + 1),
-            [g.weights for g in starts if (g.kind, g.depth) == (kind, deep)],
-            _COLOURS[kind],
-            log=True,
-            marker="o",
-        )
-        for kind in study.kinds
-    ]
-    return Panel(f"{deep} layers", "layer", "gradient norm", lines, log_y=True, legend="best")
-
-
-def _by_depth(study: Measurements, starts: list[Gradients]) -> Panel:
-    lines = [
-        band(
-            _name(kind),
-            study.depths,
-            [
-                [g.weights[0] for g in starts if (g.kind, g.seed) == (kind, seed)]
-                for seed in study.each_seed
-            ],
-            _COLOURS[kind],
-            log=True,
-            marker="o",
-        )
-        for kind in study.kinds
-    ]
-    return Panel(
-        "First layer", "depth of the network", "gradient norm", lines, log_y=True,
-        ticks=study.depths, legend="",
-    )  # fmt: skip
-
-
-def _learning_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
-    panels = []
-    passes = range(study.epochs + 1)
-    for depth in study.trained:
-        for up, title in (("loss in nats", "loss"), ("accuracy", "accuracy")):
-            lines = [
-                band(
-                    _name(kind),
-                    passes,
-                    [
-                        c.loss if title == "loss" else c.accuracy
-                        for c in courses
-                        if (c.kind, c.depth) == (kind, depth)
-                    ],
-                    _COLOURS[kind],
-                )
-                for kind in study.kinds
-            ]
-            panels.append(Panel(f"{depth} layers: {title}", "epoch", up, lines))
-    return panels
-
-
-def _first_panels(study: Measurements, courses: list[Course]) -> list[Panel]:
-    return [
-        Panel(
-            f"{depth} layers",
-            "epoch",
-            "first-layer gradient norm",
-            [
-                band(
-                    _name(kind),
-                    range(study.epochs + 1),
-                    [
-                        [step[0] for step in c.gradients]
-                        for c in courses
-                        if (c.kind, c.depth) == (kind, depth)
-                    ],
-                    _COLOURS[kind],
-                    log=True,
-                )
-                for kind in study.kinds
-            ],
-            log_y=True,
-        )
-        for depth in study.trained
-    ]
 
 
 def _starts_table(starts: list[Gradients]) -> Table:
@@ -277,8 +234,4 @@ def _mean_factor(starts: list[Gradients], kind: str, depth: int) -> float:
 
 
 def _slope(kind: str) -> str:
-    return "1/4" if kind == "sigmoid" else "1"
-
-
-def _name(kind: str) -> str:
-    return _NAMES.get(kind, kind)
+    return "1/4" if kind.removesuffix(NORM) == "sigmoid" else "1"

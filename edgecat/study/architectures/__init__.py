@@ -7,7 +7,9 @@ their results on ImageNet, for which see the papers named in `edgecat.models.reg
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edgecat.study.architectures.measured import Measurements
 from edgecat.study.architectures.shown import outcome
@@ -20,6 +22,6 @@ __all__ = ["Architectures"]
 class Architectures(Measurements):
     """The lecture's networks at reduced width, with the same short training."""
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Train each with every seed, then export the first of each and benchmark them."""
-        return outcome(self, *self.measure(advance))
+        return partial(outcome, self, *self.measure(advance))

@@ -12,6 +12,7 @@ from edgecat.study.architectures.measured import NAMES, RATE, Course, Measuremen
 from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.pictures import Material
 from edgecat.study.plots import Panel, band, canvas, drawn, image_of
+from edgecat.study.words import tr
 
 _COLOURS = dict(zip(NAMES, COLOURS, strict=False))
 
@@ -26,14 +27,25 @@ def outcome(
     fast = min(sized, key=lambda s: s.latency)
     heavy = max(sized, key=lambda s: s.here.macs)
     return Outcome(
-        lead=f"Networks at {study.width:g} of their published width, with batch norm and global "
-        f"average pooling, each trained for {study.epochs} epochs on {found.about}: "
-        f"{', '.join(found.labels)}.",
+        lead=tr(
+            "Networks at {width:g} of their published width, with batch norm and global average "
+            "pooling, each trained for {epochs} epochs on {images}: {labels}.",
+            width=study.width,
+            epochs=study.epochs,
+            images=found.about,
+            labels=", ".join(found.labels),
+        ),
         finding=finding(accuracy, sized, study.epochs * study.pictures),
         facts=[
-            (f"{float(np.mean(accuracy[best])):.1%}", f"best accuracy: {_name(best)}"),
-            (f"{fast.latency:.2f} ms", f"lowest latency: {_name(fast.name)}"),
-            (f"{heavy.here.macs / 1e6:,.0f} M", f"most multiply-adds: {_name(heavy.name)}"),
+            (
+                f"{float(np.mean(accuracy[best])):.1%}",
+                tr("best accuracy: {network}", network=_name(best)),
+            ),
+            (f"{fast.latency:.2f} ms", tr("lowest latency: {network}", network=_name(fast.name))),
+            (
+                f"{heavy.here.macs / 1e6:,.0f} M",
+                tr("most multiply-adds: {network}", network=_name(heavy.name)),
+            ),
         ],
         sections=_sections(study, courses, sized, accuracy, seconds),
         tables={"": _table(courses, sized), "courses": _courses_table(courses)},
@@ -65,43 +77,61 @@ def finding(
     told = ", ".join(f"{_name(n)} {float(np.mean(accuracy[n])):.0%}" for n in order)
     first, second = (accuracy[name] for name in order[:2])
     clear = (
-        f"{_name(order[0])} is ahead for every seed"
+        tr("{network} is ahead for every seed", network=_name(order[0]))
         if min(first) > max(second)
-        else f"{_name(order[0])} and {_name(order[1])} differ by less than the seeds do"
-    )
-    known = [name for name in NAMES if name in accuracy]
-    rank = "; "
-    if "alexnet" in known and "resnet18" in known:
+        else tr("{network} and {other} differ by less than the seeds do", network=_name(order[0]),
+                other=_name(order[1]))
+    )  # fmt: skip
+    if "alexnet" in accuracy and "resnet18" in accuracy:
         old, new = accuracy["alexnet"], accuracy["resnet18"]
-        rank += (
-            "the newest beats the oldest, as in the lecture"
+        clear += "; " + (
+            tr("the newest beats the oldest, as in the lecture")
             if min(new) > max(old)
-            else "the oldest beats the newest, contrary to the lecture"
+            else tr("the oldest beats the newest, contrary to the lecture")
             if min(old) > max(new)
-            else "the oldest and the newest differ by no more than the seeds do, so the "
-            "lecture's ranking is not confirmed"
+            else tr(
+                "the oldest and the newest differ by no more than the seeds do, so the lecture's "
+                "ranking is not confirmed"
+            )
         )
-    return (
-        f"After the same {seen:,} training images, the accuracies are {told}: {clear}"
-        f"{rank if rank != '; ' else ''}.",
-        _price(sized),
+    ranking = tr(
+        "After the same {count:,} training images, the accuracies are {accuracies}: {verdict}.",
+        count=seen,
+        accuracies=told,
+        verdict=clear,
     )
+    return ranking, _price(sized)
 
 
 def _price(sized: Sequence[Sized]) -> str:
     """Say whether latency follows arithmetic."""
     heavy, light = (pick(sized, key=lambda s: s.here.macs) for pick in (max, min))
     slow, quick = (pick(sized, key=lambda s: s.latency) for pick in (max, min))
-    than = "" if (heavy, light) == (slow, quick) else f" as {_name(quick.name)}"
-    who = f"{_name(slow.name)} takes " if than else ""
     per = {s.name: s.here.macs / s.latency for s in sized}
     dense, thin = max(per, key=per.__getitem__), min(per, key=per.__getitem__)
-    verdict = "does not follow" if per[dense] > 1.5 * per[thin] else "follows"
-    return (
-        f"{_name(heavy.name)} takes {heavy.here.macs / light.here.macs:.0f} times the "
-        f"multiply-adds of {_name(light.name)} and {who}{slow.latency / quick.latency:.1f} times "
-        f"as long{than}: latency {verdict} arithmetic; {_name(dense)} does "
-        f"{per[dense] / per[thin]:.1f} times as many multiply-adds per ms as {_name(thin)}."
+    verdict = (
+        tr("latency does not follow arithmetic")
+        if per[dense] > 1.5 * per[thin]
+        else tr("latency follows arithmetic")
+    )
+    times = slow.latency / quick.latency
+    longer = (
+        tr("{times:.1f} times as long", times=times)
+        if (heavy, light) == (slow, quick)
+        else tr("{slow} takes {times:.1f} times as long as {quick}", slow=_name(slow.name),
+                times=times, quick=_name(quick.name))
+    )  # fmt: skip
+    return tr(
+        "{heavy} takes {arithmetic:.0f} times the multiply-adds of {light} and {longer}: "
+        "{verdict}; {dense} does {rate:.1f} times as many multiply-adds per ms as {thin}.",
+        heavy=_name(heavy.name),
+        arithmetic=heavy.here.macs / light.here.macs,
+        light=_name(light.name),
+        longer=longer,
+        verdict=verdict,
+        dense=_name(dense),
+        rate=per[dense] / per[thin],
+        thin=_name(thin),
     )
 
 
@@ -114,24 +144,30 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "Training",
-            "Validation accuracy against epochs "
-            "and against training time. The learning rate falls linearly from "
-            f"{RATE} to 0; it is not tuned per network.",
-            drawn(_panels(study, courses), "Accuracy during training"),
+            tr("Training"),
+            tr(
+                "Validation accuracy against epochs and against training time. The learning rate "
+                "falls linearly from {rate} to 0; it is not tuned per network.",
+                rate=RATE,
+            ),
+            drawn(_panels(study, courses), tr("Accuracy during training")),
         ),
         Section(
-            "Cost per prediction",
-            "The trained networks. Latency is the median at batch 1, ONNX Runtime in fp32 on one "
-            "thread, networks interleaved. Dots are means over the seeds, lines span "
-            "minimum to maximum.",
+            tr("Cost per prediction"),
+            tr(
+                "The trained networks. Latency is the median at batch 1, ONNX Runtime in fp32 on "
+                "one thread, networks interleaved. Dots are means over the seeds, lines span "
+                "minimum to maximum."
+            ),
             _scatter(accuracy, sized),
         ),
         Section(
-            "This study and the published networks",
-            "Weights of convolutions and dense layers, and multiply-adds per image. The "
-            "published networks have 1,000 classes; AlexNet and VGG16 end in dense layers, which "
-            "hold most of their weights.",
+            tr("This study and the published networks"),
+            tr(
+                "Weights of convolutions and dense layers, and multiply-adds per image. The "
+                "published networks have 1,000 classes; AlexNet and VGG16 end in dense layers, "
+                "which hold most of their weights."
+            ),
             f'<div class="scroll">{_sized_html(sized, accuracy, seconds)}</div>',
         ),
     ]
@@ -157,16 +193,17 @@ def _panels(study: Measurements, courses: Sequence[Course]) -> list[Panel]:
         for n in study.names
     ]
     return [
-        Panel("By epoch", "epoch", "accuracy, %", by_pass),
-        Panel("By time", "training time, s", "accuracy, %", by_time, log_x=True, legend=""),
-    ]
+        Panel(tr("By epoch"), tr("epoch"), tr("accuracy, %"), by_pass),
+        Panel(tr("By time"), tr("training time, s"), tr("accuracy, %"), by_time, log_x=True,
+              legend=""),
+    ]  # fmt: skip
 
 
 def _scatter(accuracy: Mapping[str, Sequence[float]], sized: Sequence[Sized]) -> str:
     views = (
-        ("multiply-adds, millions", [s.here.macs / 1e6 for s in sized]),
-        ("weights, thousands", [s.here.weights / 1e3 for s in sized]),
-        ("latency, ms", [s.latency for s in sized]),
+        (tr("multiply-adds, millions"), [s.here.macs / 1e6 for s in sized]),
+        (tr("weights, thousands"), [s.here.weights / 1e3 for s in sized]),
+        (tr("latency, ms"), [s.latency for s in sized]),
     )
     with canvas(10.2, 3.7) as figure:
         grid = figure.subplots(1, len(views), sharey=True)
@@ -188,8 +225,8 @@ def _scatter(accuracy: Mapping[str, Sequence[float]], sized: Sequence[Sized]) ->
             axes.grid(color="#e3e7ed")
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
-        grid[0].set_ylabel("accuracy, %")
-        return image_of(figure, "Accuracy against multiply-adds, weights and latency")
+        grid[0].set_ylabel(tr("accuracy, %"))
+        return image_of(figure, tr("Accuracy against multiply-adds, weights and latency"))
 
 
 def _sized_html(
@@ -198,8 +235,8 @@ def _sized_html(
     seconds: Mapping[str, Sequence[float]],
 ) -> str:
     header = (
-        *("network", "accuracy", "weights", "multiply-adds", "latency, ms", "training, s"),
-        *("published: input", "weights", "multiply-adds"),
+        *(tr("network"), tr("accuracy"), tr("weights"), tr("multiply-adds"), tr("latency, ms")),
+        *(tr("training, s"), tr("published: input"), tr("weights"), tr("multiply-adds")),
     )
     rows = [
         (

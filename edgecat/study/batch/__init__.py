@@ -7,7 +7,9 @@ https://arxiv.org/abs/1804.07612.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edgecat.study.batch.measured import Measurements
 from edgecat.study.batch.shown import outcome
@@ -20,6 +22,6 @@ __all__ = ["Batch"]
 class Batch(Measurements):
     """One network, trained with the full batch or with mini-batches."""
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Find a learning rate per batch size, train with each, and compare gradients."""
-        return outcome(self, *self.measure(advance))
+        return partial(outcome, self, *self.measure(advance))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +44,7 @@ class Convolution(Study):
     def _drawn(self) -> int:
         return max(LEAST, self.pictures * self.seeds)
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Filter, pool and shift; then compute VGG16's weights and receptive fields."""
         found = material(
             self.data,
@@ -61,4 +63,4 @@ class Convolution(Study):
                     runs.append(shift_changes(group, how, times))
                     advance(1)
                 changes[how, times] = np.stack(runs)
-        return outcome(found, greys, changes, vgg16_layers(VGG_SIZE))
+        return partial(outcome, found, greys, changes, vgg16_layers(VGG_SIZE))

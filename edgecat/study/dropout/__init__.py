@@ -7,7 +7,9 @@ https://arxiv.org/abs/1708.04552 (random erasing and cutout).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edgecat.study.dropout.measured import Measurements
 from edgecat.study.dropout.shown import outcome
@@ -20,6 +22,6 @@ __all__ = ["Dropout"]
 class Dropout(Measurements):
     """A network with VGG-like dense layers that overfits a small training set."""
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Train with and without, and evaluate on partly hidden images."""
-        return outcome(self, *self.measure(advance))
+        return partial(outcome, self, *self.measure(advance))

@@ -23,7 +23,7 @@ from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.learning import History
 from edgecat.study.pictures import Material, frames_of
 from edgecat.study.plots import Line, Panel, band, drawn
-from edgecat.study.words import nats
+from edgecat.study.words import nats, tr
 from edgecat_runtime.system.opencv import cv2_module
 
 _COLOURS = dict(zip(VARIANTS, (COLOURS[7], *COLOURS), strict=False))
@@ -42,14 +42,20 @@ def outcome(
         for key in VARIANTS
     }
     return Outcome(
-        lead=f"Three convolutions and two dense layers of {study.dense}, {study.epochs} epochs of "
-        f"Adam on only {found.about}; with and without dropout of {study.rate:.0%} after each "
-        "dense layer, and with and without random erasing of the training images.",
+        lead=tr(
+            "Three convolutions and two dense layers of {dense}, {epochs} epochs of Adam on only "
+            "{images}; with and without dropout of {rate:.0%} after each dense layer, and with and "
+            "without random erasing of the training images.",
+            dense=study.dense,
+            epochs=study.epochs,
+            images=found.about,
+            rate=study.rate,
+        ),
         finding=finding(gaps, right, lost, blind, study.hidden[-1], _noise(runs)),
         facts=[
-            (f"{100 * gaps[PLAIN]:.0f} points", "generalisation gap with neither"),
-            (f"{100 * gaps[DROPOUT]:.0f} points", "gap with dropout"),
-            (f"{100 * gaps[BOTH]:.0f} points", "gap with dropout and erasing"),
+            (_points(gaps[PLAIN]), tr("generalisation gap with neither")),
+            (_points(gaps[DROPOUT]), tr("gap with dropout")),
+            (_points(gaps[BOTH]), tr("gap with dropout and erasing")),
         ],
         sections=_sections(study, found, runs, sights),
         tables={"": history_table(runs, "variant"), "occlusion": _sights_table(study, sights)},
@@ -80,37 +86,39 @@ def finding(
     narrower = gaps[PLAIN] - gaps[DROPOUT]
     better = right[DROPOUT] - right[PLAIN]
     effect = (
-        "and validation accuracy is higher"
+        tr("and validation accuracy is higher")
         if better > noise
-        else "and validation accuracy is lower"
+        else tr("and validation accuracy is lower")
         if better < -noise
-        else "but the difference in validation accuracy is within the noise between seeds"
+        else tr("but the difference in validation accuracy is within the noise between seeds")
     )
     claim = (
-        "dropout narrows the gap, as the lecture says"
+        tr("dropout narrows the gap, as the lecture says")
         if narrower > noise
-        else "dropout does not narrow the gap here, contrary to the lecture"
+        else tr("dropout does not narrow the gap here, contrary to the lecture")
     )
-    first = (
-        f"The gap from training to validation accuracy is {100 * gaps[PLAIN]:.0f} points without "
-        f"dropout and {100 * gaps[DROPOUT]:.0f} with it: {claim}, {effect} "
-        f"({right[DROPOUT]:.1%} against {right[PLAIN]:.1%})."
-    )
+    first = tr(
+        "The gap from training to validation accuracy is {plain:.0f} points without dropout and "
+        "{dropout:.0f} with it: {claim}, {effect} ({their:.1%} against {other:.1%}).",
+        plain=100 * gaps[PLAIN], dropout=100 * gaps[DROPOUT], claim=claim, effect=effect,
+        their=right[DROPOUT], other=right[PLAIN],
+    )  # fmt: skip
     best = max(blind, key=lambda key: blind[key])
     helped = blind[DROPOUT] - blind[PLAIN]
     word = (
-        "dropout helps against occlusion"
+        tr("dropout helps against occlusion")
         if helped > noise
-        else "dropout makes occlusion worse"
+        else tr("dropout makes occlusion worse")
         if helped < -noise
-        else "dropout alone does not help against occlusion"
+        else tr("dropout alone does not help against occlusion")
     )
-    second = (
-        f"With a grey square over {share:.0%} of the image, accuracy is {blind[PLAIN]:.1%} with "
-        f"neither, {blind[DROPOUT]:.1%} with dropout, {blind[HIDING]:.1%} with random "
-        f"erasing, and {blind[BOTH]:.1%} with both: {word}, and {_called(best)} "
-        f"is the most robust (it loses {100 * lost[best]:.1f} points)."
-    )
+    second = tr(
+        "With a grey square over {share:.0%} of the image, accuracy is {plain:.1%} with neither, "
+        "{dropout:.1%} with dropout, {hiding:.1%} with random erasing, and {both:.1%} with both: "
+        "{verdict}, and {best} is the most robust (it loses {lost:.1f} points).",
+        share=share, plain=blind[PLAIN], dropout=blind[DROPOUT], hiding=blind[HIDING],
+        both=blind[BOTH], verdict=word, best=_called(best), lost=100 * lost[best],
+    )  # fmt: skip
     return first, second
 
 
@@ -118,7 +126,7 @@ def _sections(
     study: Measurements, found: Material, runs: Sequence[History], sights: Sequence[Sight]
 ) -> list[Section]:
     rows = [
-        (f'<span class="key" style="background:{colour}"></span>{key}',
+        (f'<span class="key" style="background:{colour}"></span>{tr(key)}',
          f"{at_the_end(runs, key, 'training_accuracy'):.1%}",
          f"{at_the_end(runs, key, 'validation_accuracy'):.1%}",
          f"{100 * _gap(runs, key):.1f}",
@@ -126,35 +134,47 @@ def _sections(
          nats(at_the_end(runs, key, "validation_loss")))
         for key, colour in _COLOURS.items()
     ]  # fmt: skip
-    header = ("", "train acc.", "val acc.", "gap in points", "train loss", "val loss")
+    header = (
+        *("", tr("train acc."), tr("val acc.")),
+        *(tr("gap in points"), tr("train loss"), tr("val loss")),
+    )
     return [
         Section(
-            "Generalisation gap",
-            "Training and validation accuracy per epoch. A "
-            "network that overfits improves on the training images only.",
+            tr("Generalisation gap"),
+            tr(
+                "Training and validation accuracy per epoch. A network that overfits improves on "
+                "the training images only."
+            ),
             drawn(
-                [
-                    by_pass(
-                        runs, "training_accuracy", "Training accuracy", _COLOURS, legend="best"
-                    ),
-                    by_pass(
-                        runs, "validation_accuracy", "Validation accuracy", _COLOURS, legend=""
-                    ),
-                    _gap_panel(study, runs),
-                    by_pass(runs, "validation_loss", "Validation loss", _COLOURS, legend=""),
-                ],
-                "Training and validation accuracy, the gap, and the loss",
+                _history_panels(study, runs),
+                tr("Training and validation accuracy, the gap, and the loss"),
             )
             + table(header, rows, left=(0,)),
         ),
         Section(
-            "Occlusion",
-            "Validation images with a grey square somewhere, after the last epoch: accuracy "
-            "by hidden fraction of the area.",
+            tr("Occlusion"),
+            tr(
+                "Validation images with a grey square somewhere, after the last epoch: accuracy by "
+                "hidden fraction of the area."
+            ),
             _examples(study, found)
-            + drawn([_sight_panel(study, sights)], "Accuracy by hidden area", columns=1),
+            + drawn([_sight_panel(study, sights)], tr("Accuracy by hidden area"), columns=1),
         ),
     ]
+
+
+def _history_panels(study: Measurements, runs: Sequence[History]) -> list[Panel]:
+    columns = {
+        "training_accuracy": (tr("Training accuracy"), "best"),
+        "validation_accuracy": (tr("Validation accuracy"), ""),
+        "validation_loss": (tr("Validation loss"), ""),
+    }
+    names = {key: tr(key) for key in VARIANTS}
+    training, validation, loss = (
+        by_pass(runs, what, title, _COLOURS, legend=legend, names=names)
+        for what, (title, legend) in columns.items()
+    )
+    return [training, validation, _gap_panel(study, runs), loss]
 
 
 def _gap_panel(study: Measurements, runs: Sequence[History]) -> Panel:
@@ -165,14 +185,14 @@ def _gap_panel(study: Measurements, runs: Sequence[History]) -> Panel:
             np.array([run.training_accuracy for run in chosen])
             - np.array([run.validation_accuracy for run in chosen])
         )
-        lines.append(band(key, range(study.epochs + 1), gaps, colour))
-    return Panel("Generalisation gap", "epoch", "points", lines, legend="")
+        lines.append(band(tr(key), range(study.epochs + 1), gaps, colour))
+    return Panel(tr("Generalisation gap"), tr("epoch"), tr("points"), lines, legend="")
 
 
 def _sight_panel(study: Measurements, sights: Sequence[Sight]) -> Panel:
     lines = [
         band(
-            key,
+            tr(key),
             [100 * share for share in study.hidden],
             [sight.right for sight in sights if sight.key == key],
             colour,
@@ -180,7 +200,7 @@ def _sight_panel(study: Measurements, sights: Sequence[Sight]) -> Panel:
         )
         for key, colour in _COLOURS.items()
     ]
-    return Panel("Accuracy", "% of the area hidden", "accuracy", lines)
+    return Panel(tr("Accuracy"), tr("% of the area hidden"), tr("accuracy"), lines)
 
 
 def _examples(study: Measurements, found: Material) -> str:
@@ -194,9 +214,10 @@ def _examples(study: Measurements, found: Material) -> str:
     sheet = np.hstack([np.pad(row, ((0, 0), (0, 6), (0, 0)), constant_values=255) for row in rows])
     data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
     shares = ", ".join(f"{share:.0%}" for share in study.hidden)
+    caption = tr("Two validation images with {shares} of the area hidden.", shares=shares)
     return (
-        f'<figure><img alt="Images with grey squares" src="{data_url(data, "image/jpeg")}">'
-        f"<figcaption>Two validation images with {shares} of the area hidden.</figcaption></figure>"
+        f'<figure><img alt="{tr("Images with grey squares")}" '
+        f'src="{data_url(data, "image/jpeg")}"><figcaption>{caption}</figcaption></figure>'
     )
 
 
@@ -218,9 +239,13 @@ def _noise(runs: Sequence[History]) -> float:
 
 
 def _called(key: str) -> str:
-    return {PLAIN: "the plain network", BOTH: "the network with both"}.get(
-        key, f"the network with {key}"
+    return {PLAIN: tr("the plain network"), BOTH: tr("the network with both")}.get(
+        key, tr("the network with {variant}", variant=tr(key))
     )
+
+
+def _points(share: float) -> str:
+    return tr("{points:.0f} points", points=100 * share)
 
 
 def _sights_table(study: Measurements, sights: Sequence[Sight]) -> Table:

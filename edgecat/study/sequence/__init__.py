@@ -9,7 +9,9 @@ not: so it is also compared with a memoryless reader trained on the same clips.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edgecat.study.frame import Advance, Outcome
 from edgecat.study.sequence.measured import Measurements
@@ -22,6 +24,6 @@ __all__ = ["SequenceStudy"]
 class SequenceStudy(Measurements):
     """A small VGG11 trained on images, and several readers of clips."""
 
-    def run(self, advance: Advance = lambda steps: None) -> Outcome:
+    def measured(self, advance: Advance = lambda steps: None) -> Callable[[], Outcome]:
         """Train the network, make clips, train the readers, and evaluate all."""
-        return outcome(self, *self.measure(advance))
+        return partial(outcome, self, *self.measure(advance))

@@ -16,6 +16,7 @@ from edgecat.study.pictures import Material
 from edgecat.study.plots import canvas, image_of, show
 from edgecat.study.readers import Score
 from edgecat.study.sequence.measured import GREEN, READERS, RED, Measurements, Run
+from edgecat.study.words import tr
 
 _COLOURS = dict(
     zip(READERS, (COLOURS[7], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[2]), strict=True)
@@ -30,19 +31,24 @@ def outcome(study: Measurements, found: Material, runs: Sequence[Run]) -> Outcom
     pictures = float(np.mean([run.pictures for run in runs]))
     frame, memory = means["frame"], means["lstm"]
     return Outcome(
-        lead=f"{found.about[0].upper()}{found.about[1:]}: a small VGG11 was trained on most of the "
-        f"first and has {pictures:.0%} accuracy on the rest. It then classified clips of "
-        f"{study.frames} frames, of two images each, with {hard:.0%} of the "
-        f"frames badly blurred or covered.",
+        lead=tr(
+            "{images}: a small VGG11 was trained on most of the first and has {accuracy:.0%} "
+            "accuracy on the rest. It then classified clips of {frames} frames, of two images "
+            "each, with {hard:.0%} of the frames badly blurred or covered.",
+            images=found.about,
+            accuracy=pictures,
+            frames=study.frames,
+            hard=hard,
+        ),
         finding=finding(means),
         facts=[
             (
                 f"{frame.hard:.0%} → {memory.hard:.0%}",
-                "accuracy on hard frames, alone and with LSTM",
+                tr("accuracy on hard frames, alone and with LSTM"),
             ),
-            (f"{frame.flips:.1f} → {memory.flips:.1f}", "spurious changes per clip"),
-            (f"{means['smoothed'].lag:.1f}", "frames of lag of the smoother after a cut"),
-            (f"{memory.lag:.1f}", "frames of lag of the LSTM"),
+            (f"{frame.flips:.1f} → {memory.flips:.1f}", tr("spurious changes per clip")),
+            (f"{means['smoothed'].lag:.1f}", tr("frames of lag of the smoother after a cut")),
+            (f"{memory.lag:.1f}", tr("frames of lag of the LSTM")),
         ],
         sections=_sections(study, runs, means),
         tables={"": _table(study, runs)},
@@ -72,30 +78,35 @@ def finding(means: Mapping[str, Score]) -> tuple[str, str]:
     frame, smooth, memory = (means[name] for name in ("frame", "smoothed", "lstm"))
     best = max(smooth.hard, memory.hard)
     verdict = (
-        "a video is more than its frames"
+        tr("a video is more than its frames")
         if best > frame.hard + 0.02
-        else "here a video is no more than its frames, contrary to the lecture"
+        else tr("here a video is no more than its frames, contrary to the lecture")
     )
-    first = (
-        f"On blurred or covered frames, accuracy is "
-        f"{frame.hard:.0%} for single frames, {smooth.hard:.0%} smoothed and "
-        f"{memory.hard:.0%} with an LSTM: {verdict}."
-    )
+    first = tr(
+        "On blurred or covered frames, accuracy is {frame:.0%} for single frames, {smooth:.0%} "
+        "smoothed and {memory:.0%} with an LSTM: {verdict}.",
+        frame=frame.hard, smooth=smooth.hard, memory=memory.hard, verdict=verdict,
+    )  # fmt: skip
     trained = means["trained"]
     gain, own = memory.hard - frame.hard, memory.hard - trained.hard
-    part = f"{100 * own:.0f} of the" if own < gain else "all"
     why = (
-        f"{part} {100 * gain:.0f} points that the LSTM gains there are due to its memory: a reader "
-        f"without memory, trained on the same clips, reaches {trained.hard:.0%}"
+        tr(
+            "Of the {gain:.0f} points that the LSTM gains there, {own:.0f} are due to its memory: "
+            "a reader without memory, trained on the same clips, reaches {trained:.0%}",
+            gain=100 * gain, own=100 * min(own, gain), trained=trained.hard,
+        )
         if gain > 0.02 and own > 0.02
-        else f"the LSTM's memory gives it {100 * own:+.0f} points over a memoryless reader "
-        f"trained on the same clips ({trained.hard:.0%})"
-    )
-    price = (
-        f"after a cut, the lag is {smooth.lag:.1f} frames for the smoother, "
-        f"{memory.lag:.1f} for the LSTM and {frame.lag:.1f} for single frames"
-    )
-    return first, f"{why[0].upper()}{why[1:]}; {price}."
+        else tr(
+            "The LSTM's memory gives it {own:+.0f} points over a memoryless reader trained on the "
+            "same clips ({trained:.0%})",
+            own=100 * own, trained=trained.hard,
+        )
+    )  # fmt: skip
+    return first, tr(
+        "{why}; after a cut, the lag is {smooth:.1f} frames for the smoother, {memory:.1f} for the "
+        "LSTM and {frame:.1f} for single frames.",
+        why=why, smooth=smooth.lag, memory=memory.lag, frame=frame.lag,
+    )  # fmt: skip
 
 
 def _sections(
@@ -103,22 +114,28 @@ def _sections(
 ) -> list[Section]:
     return [
         Section(
-            "One clip and the predictions of each reader",
-            "The first clip of the first seed with a change of class. Green is correct, "
-            "red is wrong, paler is less confident; grey at the top marks frames blurred or "
-            "covered; the line is the cut.",
+            tr("One clip and the predictions of each reader"),
+            tr(
+                "The first clip of the first seed with a change of class. Green is correct, red is "
+                "wrong, paler is less confident; grey at the top marks frames blurred or covered; "
+                "the line is the cut."
+            ),
             _film_figure(runs[0]),
         ),
         Section(
-            "Accuracy",
-            "Over all validation clips. Bars are means over the seeds, error "
-            "bars span minimum to maximum.",
+            tr("Accuracy"),
+            tr(
+                "Over all validation clips. Bars are means over the seeds, error bars span minimum "
+                "to maximum."
+            ),
             _bars_figure(runs),
         ),
         Section(
-            "Stability and lag",
-            "Spurious changes: changes of the prediction in a clip beyond those of its label. "
-            "Lag: frames after a cut to another class until the first correct prediction.",
+            tr("Stability and lag"),
+            tr(
+                "Spurious changes: changes of the prediction in a clip beyond those of its label. "
+                "Lag: frames after a cut to another class until the first correct prediction."
+            ),
             _scores_html(runs, means),
         ),
     ]
@@ -139,11 +156,12 @@ def _film_figure(run: Run) -> str:
         marked = np.where(clip.hard, 0.55, 1.0)[:, None] * np.ones(3)
         below.imshow(np.stack([marked, *rows]), aspect="auto", interpolation="none")
         below.axvline(clip.cut - 0.5, color="#1d2430", linewidth=1.5)
-        below.set_yticks(range(len(READERS) + 1), ["blurred or covered", *READERS.values()])
+        names = [tr("blurred or covered"), *map(tr, READERS.values())]
+        below.set_yticks(range(len(READERS) + 1), names)
         below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color="white", linewidth=3)
-        below.set_xlabel("frame")
+        below.set_xlabel(tr("frame"))
         below.spines[:].set_visible(False)
-        return image_of(figure, "A clip and the predictions for each of its frames")
+        return image_of(figure, tr("A clip and the predictions for each of its frames"))
 
 
 def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -160,7 +178,7 @@ def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _bars_figure(runs: Sequence[Run]) -> str:
     kinds = ("all", "clear", "hard")
-    titles = ("all frames", "clear frames", "blurred or covered")
+    titles = (tr("all frames"), tr("clear frames"), tr("blurred or covered"))
     with canvas(10.2, 3.9) as figure:
         axes = figure.subplots()
         wide = 0.8 / len(READERS)
@@ -169,17 +187,17 @@ def _bars_figure(runs: Sequence[Run]) -> str:
             mean = values.mean(0)
             x = np.arange(len(kinds)) + (number - (len(READERS) - 1) / 2) * wide
             spread = np.stack([mean - values.min(0), values.max(0) - mean])
-            axes.bar(x, mean, 0.92 * wide, color=_COLOURS[name], label=title)
+            axes.bar(x, mean, 0.92 * wide, color=_COLOURS[name], label=tr(title))
             axes.errorbar(x, mean, spread, fmt="none", ecolor="#1d2430", elinewidth=1, capsize=2)
             for place, value, top in zip(x, mean, values.max(0), strict=True):
                 axes.text(place, top + 0.8, f"{value:.0f}", ha="center", fontsize=8.5)
         axes.set_xticks(range(len(kinds)), titles)
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel(tr("accuracy, %"))
         axes.set_ylim(0, 119)
         axes.set_yticks(range(0, 101, 20))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, ncols=3, loc="upper center", fontsize=9)
-        return image_of(figure, "Accuracy by reader and kind of frame")
+        return image_of(figure, tr("Accuracy by reader and kind of frame"))
 
 
 def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
@@ -190,7 +208,7 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
 
     rows = [
         (
-            title,
+            tr(title),
             cell(name, "all", ".1%"),
             cell(name, "hard", ".1%"),
             cell(name, "flips", ".2f"),
@@ -199,11 +217,11 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
         for name, title in READERS.items()
     ]
     header = (
-        "reader",
-        "accuracy, all",
-        "accuracy, hard",
-        "spurious changes per clip",
-        "lag, frames",
+        tr("reader"),
+        tr("accuracy, all"),
+        tr("accuracy, hard"),
+        tr("spurious changes per clip"),
+        tr("lag, frames"),
     )
     return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
 
