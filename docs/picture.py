@@ -17,8 +17,8 @@ _COLUMNS, _ROWS, _WIDTH, _GAP = 4, 2, 360, 8
 
 
 def main(demo: Path) -> None:
-    """Arrange evenly spaced frames of `camera.mkv` in a grid, on white."""
-    frames = _frames(demo / "camera.mkv")
+    """Arrange evenly spaced frames of the recording in a grid, on white."""
+    frames = _frames(next(demo.glob("camera.*")))
     count = _COLUMNS * _ROWS
     chosen = [frames[(2 * i + 1) * len(frames) // (2 * count)] for i in range(count)]
     height = chosen[0].shape[0] * _WIDTH // chosen[0].shape[1]

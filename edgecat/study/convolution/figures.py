@@ -28,13 +28,13 @@ def filters_figure(picture: Tensor, grey: Tensor) -> str:
     titles = ("responses", "after ReLU", "after a 2x2 max pool", "after three")
     with canvas(10.2, 8.2) as figure:
         grid = figure.subplots(len(FILTERS), 2 + len(stages))
-        show(grid[0, 1], picture.permute(1, 2, 0).numpy(), "picture")
+        show(grid[0, 1], picture.permute(1, 2, 0).numpy(), "image")
         show(grid[1, 1], grey[0, 0].numpy(), "input", cmap="Greys_r", vmin=0, vmax=1)
         for row, name in enumerate(FILTERS):
             kernel = np.array(FILTERS[name])
             show(grid[row, 0], kernel, name, cmap="RdBu_r", vmin=-4, vmax=4)
             for (y, x), value in np.ndenumerate(kernel):
-                colour = "white" if abs(value) > 3 else "#1d2430"
+                colour = "white" if abs(value) > 3 else "#000000"
                 grid[row, 0].text(x, y, str(value), ha="center", va="center", color=colour)
             grid[row, 1].set_axis_off()
             for column, (maps, title) in enumerate(zip(stages, titles, strict=True), 2):

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecat.report.charts import COLOURS
+from edgecat.report.charts import COLOURS, GRID, INK
 from edgecat.report.page import table
 from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.pictures import Material
 from edgecat.study.plots import canvas, image_of, show
 from edgecat.study.readers import Score
-from edgecat.study.sequence.measured import GREEN, READERS, RED, Measurements, Run
+from edgecat.study.sequence.measured import READERS, Measurements, Run
 
 _COLOURS = dict(
     zip(READERS, (COLOURS[7], COLOURS[0], COLOURS[4], COLOURS[1], COLOURS[2]), strict=True)
@@ -104,8 +104,8 @@ def _sections(
     return [
         Section(
             "One clip and the predictions of each reader",
-            "The first clip of the first seed with a change of class. Green is correct, "
-            "red is wrong, paler is less confident; grey at the top marks frames blurred or "
+            "The first clip of the first seed with a change of class. Blue is correct, "
+            "orange is wrong, paler is less confident; grey at the top marks frames blurred or "
             "covered; the line is the cut.",
             _film_figure(runs[0]),
         ),
@@ -138,21 +138,21 @@ def _film_figure(run: Run) -> str:
         rows = [_shades(run.answers[name][film], truth) for name in READERS]
         marked = np.where(clip.hard, 0.55, 1.0)[:, None] * np.ones(3)
         below.imshow(np.stack([marked, *rows]), aspect="auto", interpolation="none")
-        below.axvline(clip.cut - 0.5, color="#1d2430", linewidth=1.5)
+        below.axvline(clip.cut - 0.5, color=INK, linewidth=1.5)
         below.set_yticks(range(len(READERS) + 1), ["blurred or covered", *READERS.values()])
-        below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color="white", linewidth=3)
+        below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color=GRID, linewidth=3)
         below.set_xlabel("frame")
         below.spines[:].set_visible(False)
         return image_of(figure, "A clip and the predictions for each of its frames")
 
 
 def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return colours (t, 3), 0..1: green if correct, red if wrong, paler if less confident."""
+    """Return colours (t, 3), 0..1: blue if correct, orange if wrong, paler if less confident."""
     from matplotlib.colors import to_rgb
 
     shares = logits.softmax(1).numpy()
     right = shares.argmax(1) == truth
-    full = np.where(right[:, None], to_rgb(GREEN), to_rgb(RED))
+    full = np.where(right[:, None], to_rgb(COLOURS[0]), to_rgb(COLOURS[1]))
     sure = (shares.max(1, keepdims=True) - 1 / shares.shape[1]) / (1 - 1 / shares.shape[1])
     strength = 0.3 + 0.7 * sure
     return np.asarray(1 - strength * (1 - full), np.float64)
@@ -170,7 +170,7 @@ def _bars_figure(runs: Sequence[Run]) -> str:
             x = np.arange(len(kinds)) + (number - (len(READERS) - 1) / 2) * wide
             spread = np.stack([mean - values.min(0), values.max(0) - mean])
             axes.bar(x, mean, 0.92 * wide, color=_COLOURS[name], label=title)
-            axes.errorbar(x, mean, spread, fmt="none", ecolor="#1d2430", elinewidth=1, capsize=2)
+            axes.errorbar(x, mean, spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
             for place, value, top in zip(x, mean, values.max(0), strict=True):
                 axes.text(place, top + 0.8, f"{value:.0f}", ha="center", fontsize=8.5)
         axes.set_xticks(range(len(kinds)), titles)
@@ -205,7 +205,7 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
         "spurious changes per clip",
         "lag, frames",
     )
-    return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
+    return table(header, rows, left=(0,))
 
 
 def _table(study: Measurements, runs: Sequence[Run]) -> Table:
