@@ -57,6 +57,16 @@ function watch() {
   }
 }
 
+// A server ends the stream of a browser that has read nothing for some seconds.
+let retry = 0;
+
+function watchAgain() {
+  clearTimeout(retry);
+  retry = setTimeout(() => { if (events && !document.hidden) watch(); }, 3000);
+}
+
+by("picture").addEventListener("error", watchAgain);
+
 const wanted = box => Math.min(1280, Math.round(box.clientWidth * (devicePixelRatio || 1)));
 const stream = (number, box) =>
   `/stream?camera=${number}&width=${wanted(box)}&fps=10&at=${Date.now()}`;
@@ -117,6 +127,7 @@ function tile([number, source]) {
     '<span class="doubt"></span><span class="meter"><i></i></span>';
   button.querySelector(".name").textContent = source;
   button.addEventListener("click", () => { view(number); });
+  button.querySelector("img").addEventListener("error", watchAgain);
   return button;
 }
 
