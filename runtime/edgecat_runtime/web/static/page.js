@@ -1,7 +1,7 @@
 import { Chart, remember } from "/chart.js";
+import { headline, percent } from "/headline.js";
 
 const by = id => document.getElementById(id);
-const percent = share => `${(100 * share).toFixed(share < 0.9995 ? 1 : 0)} %`;
 const fill = (bar, share) => { bar.style.width = `${100 * share}%`; };
 const STATES = {
   live: "live", "no signal": "no signal", waiting: "waiting", stopped: "stopped", lost: "offline",
@@ -161,19 +161,6 @@ function tiles(cameras) {
     fill(meter.firstChild, share);
     if (live) paint(meter.firstChild, camera.label);
   });
-}
-
-// What the answer says: the class that leads, and whether that is in doubt. The decision follows
-// the probabilities with a delay, so for a moment it may hold a class that no longer leads.
-function headline({ label, confidence, probabilities }) {
-  const [[best, share], [, second]] = [probabilities[0], probabilities[1] ?? ["", 0]];
-  if (label === "unsure")
-    return { text: label, share: 0, note: `closest: ${best}, ${percent(share)}` };
-  if (label !== best)
-    return { text: `${best}?`, share, note: `doubtful; decided before: ${label}` };
-  if (share < 2 * second)
-    return { text: `${best}?`, share, note: `doubtful: ${probabilities[1][0]} is close` };
-  return { text: label, share: confidence, note: "" };
 }
 
 function offer(choice, options) {
