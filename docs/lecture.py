@@ -68,10 +68,11 @@ def main(studies: Path) -> None:
 
 def figure(page: Path, alt: str) -> str:
     """Return a page's figure as SVG, on a white background."""
-    for found, data in re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)"',
-                                  page.read_text()):  # fmt: skip
+    image = r'<img class="plot" alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)"'
+    for found, data in re.findall(image, page.read_text()):
         if unescape(found) == alt:
             svg = base64.b64decode(data).decode()
+            svg = re.sub(r"@media \(prefers-color-scheme: dark\)\{.*?\}\}", "", svg)
             return re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#fff"/>',
                           svg, count=1)  # fmt: skip
     raise SystemExit(f"{page} has no figure {alt!r}")

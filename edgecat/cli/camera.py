@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @sources.source_options_of(after="list_")
 def camera(
     source: sources.Sources = None,
+    name: sources.Names = None,
     list_: sources.ListCameras = False,
     give_up: sources.GiveUp = None,
     wait: sources.Wait = False,
@@ -90,7 +91,7 @@ def camera(
     reopened until it returns. `q` or Escape closes the window, Ctrl-C stops; either way the
     recording is finished and a summary printed.
 
-    Example: `edgecat camera --source 0 --output clip.mkv --events events.jsonl`
+    Example: `edgecat camera --source 0 --output clip.webm --events events.jsonl`
     """
     if list_:
         return sources.show_sources(json=json)
@@ -98,14 +99,14 @@ def camera(
     with stopped_by_signals() as stop, warnings_shown():
         from edgecat_runtime.pipeline import Pipeline
 
-        source_options = sources.source_options(options)
+        chosen = sources.source_options(options)
         recorded = outputs.recordings(output, len(texts))
         outputs.refuse_overwriting(texts, *recorded, events, predictions)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
-            sources.open_cameras(texts, source_options, give_up=give_up, wait=wait) as cameras,
+            sources.open_cameras(texts, chosen, give_up=give_up, wait=wait, names=name) as cameras,
             opened(verbose=verbose) as classifier,
         ):
             sinks = outputs.sinks(

@@ -20,7 +20,7 @@ def demo(
 
     Draws images, trains a small VGG16 for about a minute, exports it, verifies the export on every
     installed backend, benchmarks it and runs the camera loop over a drawn clip. The folder receives
-    report.html, a single page with all results, and camera.mkv, the recording.
+    report.html, a single page with all results, and camera.webm (or .mp4), the recording.
 
     Example: `edgecat demo --output demo`
     """
@@ -31,4 +31,5 @@ def demo(
     config = DemoConfig(output=output, seed=seed)
     with EpochLines(config.epochs) as lines:
         report = run_demo(config, say, lines)
-    say(f"open {report} in a browser; the recording is {output / 'camera.mkv'}")
+    recording = next(output.glob("camera.*"))
+    say(f"open {report} in a browser; the recording is {recording}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
 from edgecat.curation.findings import Copies, Doubt, Findings
-from edgecat.report.page import cards, data_url, page, table
+from edgecat.report.page import Tone, cards, data_url, page, table, verdict
 from edgecat_runtime.images import PictureError, decode_picture
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.atomic import atomic_write
@@ -19,19 +20,22 @@ SHOWN = 60  # maximum number of duplicate groups, and of doubtful labels, in the
 _TILE = 112
 _MEMBERS = 6  # images shown per group
 _QUALITY = 82
+_RANDOM = 48  # images in the random sample
 _STYLE = """<style>
-.sheet { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 16px; }
-.sheet figure { background: var(--back); border: 1px solid var(--line); border-radius: 8px;
+.groups { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 16px; }
+.groups figure { background: var(--paper); border: 1px solid var(--rule); border-radius: 10px;
   padding: 8px; max-width: 100%; }
-.sheet .pair { display: flex; flex-wrap: wrap; gap: 6px; }
-.sheet .tile { width: 112px; font-size: 12px; line-height: 1.3; color: var(--soft);
+.groups .pair { display: flex; flex-wrap: wrap; gap: 6px; }
+.tile { width: 112px; font-size: 12.5px; line-height: 1.3; color: var(--faint);
   overflow-wrap: anywhere; }
-.sheet .tile img { width: 112px; height: 112px; object-fit: contain; background: #fff; }
-.sheet figcaption { font-size: 13px; width: min-content; min-width: 100%; }
+.tile b { color: var(--ink); }
+.tile img { width: 112px; height: 112px; object-fit: contain; }
+.sheet .tile { width: auto; } .sheet .tile img { width: 100%; height: auto; }
+.groups figcaption { font-size: 13px; width: min-content; min-width: 100%; }
 .tag { display: inline-block; border-radius: 4px; padding: 0 6px; margin-right: 4px;
-  font-size: 12px; background: var(--line); color: var(--ink); }
-.tag.bad { background: var(--red); color: #fff; }
-td { white-space: normal; overflow-wrap: anywhere; }
+  font-size: 12.5px; background: var(--rule); color: var(--ink); }
+.tag.bad { background: color-mix(in srgb, var(--red) 14%, var(--card)); color: var(--red);
+  font-weight: 600; }
 </style>"""
 
 
@@ -46,7 +50,7 @@ def write_report(path: Path, findings: Findings) -> None:
 
 def report_html(findings: Findings) -> str:
     """Return the findings as a complete HTML document."""
-    sections = (_overview, _copies, _doubts, _corrupt)
+    sections = (_overview, _sample, _copies, _doubts, _corrupt)
     body = "\n".join(part(findings) for part in (_head, *sections))
     return page("edgecat data check", _STYLE + body)
 
@@ -61,9 +65,10 @@ def _head(findings: Findings) -> str:
     ]
     if findings.model:
         facts.append((f"{len(findings.doubts):,}", f"labels doubted by {findings.model}"))
-    verdict = "; ".join(findings.problems) or "No problems found"
-    verdict = verdict[0].upper() + verdict[1:]
-    return f"<h1>Data set check</h1>\n<p>{escape(verdict)}.</p>\n{cards(facts)}"
+    result = "; ".join(findings.problems) or "No problems found"
+    result = result[0].upper() + result[1:]
+    tone: Tone = "fail" if findings.faults else "note" if findings.problems else "pass"
+    return f"<h1>Data set check</h1>\n{verdict(result, tone)}\n{cards(facts)}"
 
 
 def _overview(findings: Findings) -> str:
@@ -87,6 +92,23 @@ def _overview(findings: Findings) -> str:
     )
 
 
+def _sample(findings: Findings) -> str:
+    """A contact sheet of random images, the same ones for the same data, class by class."""
+    corrupt = {index for index, _ in findings.corrupt}
+    known = [i for i in range(len(findings.pictures)) if i not in corrupt]
+    chosen = Random(0).sample(known, min(_RANDOM, len(known)))
+    chosen.sort(key=lambda index: (findings.pictures.pictures[index].label, index))
+    tiles = "".join(_tile(findings, index) for index in chosen)
+    text = (
+        f"{len(chosen)} of {len(known):,} images, chosen at random. Are the labels right, the "
+        "images what the model will see, and the classes alike in all but the thing itself?"
+    )
+    return (
+        f"<section><h2>A random sample</h2><p>{text}</p>"
+        f'<div class="sheet" style="--tile:104px">{tiles}</div></section>'
+    )
+
+
 def _copies(findings: Findings) -> str:
     if not findings.copies:
         return _section("Duplicates", "No duplicate images.")
@@ -96,7 +118,7 @@ def _copies(findings: Findings) -> str:
         "thumbnails. Across training and test they make a model look better than it is; with "
         f"two labels, one label is wrong.{_more(len(shown), len(findings.copies))}"
     )
-    return _section("Copies", text, "".join(_group(findings, group) for group in shown))
+    return _section("Duplicates", text, "".join(_group(findings, group) for group in shown))
 
 
 def _group(findings: Findings, group: Copies) -> str:
@@ -104,7 +126,8 @@ def _group(findings: Findings, group: Copies) -> str:
     rest = len(group.members) - _MEMBERS
     bad = len(group.splits) > 1 or len(group.labels) > 1
     tags = "".join(
-        f'<span class="tag{" bad" * (bad and i == 0)}">{escape(note)}</span>'
+        f'<span class="tag{" bad" * (bad and i == 0)}">'
+        f"{'✗ ' * (bad and i == 0)}{escape(note)}</span>"
         for i, note in enumerate(group.notes)
     )
     more = f"and {rest} more " if rest > 0 else ""
@@ -129,7 +152,7 @@ def _doubt(findings: Findings, doubt: Doubt) -> str:
     label = findings.pictures.labels[findings.pictures.pictures[doubt.picture].label]
     return (
         f"<figure>{_tile(findings, doubt.picture)}<figcaption>labelled <b>{escape(label)}</b> "
-        f'({doubt.given:.1%})<br>predicted <b class="fail">{escape(doubt.said)}</b></figcaption>'
+        f'({doubt.given:.1%})<br>predicted <b class="fail">✗ {escape(doubt.said)}</b></figcaption>'
         "</figure>"
     )
 
@@ -140,11 +163,12 @@ def _corrupt(findings: Findings) -> str:
     if not lines:
         return _section("Corrupt files", "Every file decodes completely.")
     rows = [(escape(line),) for line in lines]
-    return f"<section><h2>Corrupt files</h2>{table(('problem',), rows, left=(0,))}</section>"
+    listed = table(("problem",), rows, left=(0,))
+    return f'<section class="long"><h2>Corrupt files</h2>{listed}</section>'
 
 
 def _section(title: str, text: str, sheet: str = "") -> str:
-    inside = f'<div class="sheet">{sheet}</div>' if sheet else ""
+    inside = f'<div class="groups">{sheet}</div>' if sheet else ""
     return f"<section><h2>{title}</h2><p>{escape(text)}</p>{inside}</section>"
 
 

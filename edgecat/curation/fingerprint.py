@@ -3,7 +3,8 @@
 A perceptual hash by the discrete cosine transform (Zauner, Implementation and Benchmarking of
 Perceptual Image Hash Functions, 2010, https://www.phash.org/docs/pubs/thesis_zauner.pdf): the
 signs of the 64 lowest frequencies of a 32 x 32 grey image. Mirroring changes only the signs of the
-odd horizontal frequencies. Candidates are confirmed by comparing small thumbnails.
+odd horizontal frequencies. Candidates are confirmed by comparing small thumbnails, and drawings on
+a flat ground, whose thumbnails are all alike, by comparing their edges and colours as well.
 The limits were measured: docs/data.md.
 """
 
@@ -22,8 +23,13 @@ from edgecat_runtime.system.opencv import cv2_module
 
 DISTANCE = 12  # maximum number of differing bits, of 64
 LIKENESS = 0.95  # minimum correlation of the thumbnails
+DETAIL = 0.8  # minimum correlation of the edges, and of the colours, of two mostly flat images
 
 _SIDE, _THUMB, _BITS = 32, 16, 64
+_FLAT, _LEVEL = (
+    0.5,
+    1.0,
+)  # a flat image: fraction of pixels that a blur changes by fewer grey levels
 _BLOCK = 1024
 _LOWEST = sorted((y + x, y, x) for y in range(_THUMB) for x in range(_THUMB))[1 : _BITS + 1]
 _Y = np.array([y for _, y, _ in _LOWEST])
@@ -40,10 +46,16 @@ class Fingerprint(NamedTuple):
         signs: float32 (64,), each -1 or 1: the perceptual hash.
         thumb: float32 (256,), a 16 x 16 grey thumbnail minus its mean, of norm 1; norm 0 for an
             image of a single colour, which matches nothing.
+        edges: float32 (1024,) of norm 1, what a blur takes from a 32 x 32 grey thumbnail; None
+            unless most of the image is flat, as in drawings.
+        tints: float32 (2, 256) of norm 1, the colour differences of the 16 x 16 thumbnail; None
+            unless there are edges, or if the image is grey.
     """
 
     signs: Floats
     thumb: Floats
+    edges: Floats | None = None
+    tints: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -54,15 +66,19 @@ class Likeness:
         distance: Hamming distance of their hashes, 0..64.
         correlation: of their thumbnails, -1..1.
         mirrored: whether one image was mirrored for this comparison.
+        detail: the lower correlation, that of the edges or that of the colours of two flat images;
+            1 for others.
     """
 
     distance: int
     correlation: float
     mirrored: bool
+    detail: float = 1.0
 
     def __bool__(self) -> bool:
-        """Whether both measures are within their limits, so the images count as duplicates."""
-        return self.distance <= DISTANCE and self.correlation >= LIKENESS
+        """Whether all measures are within their limits, so the images count as duplicates."""
+        alike = self.distance <= DISTANCE and self.correlation >= LIKENESS
+        return alike and self.detail >= DETAIL
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
@@ -72,12 +88,15 @@ def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
         image: uint8 (h, w, 3), BGR; the aspect ratio is ignored.
     """
     cv2 = cv2_module()
-    grey = cv2.cvtColor(shrink(image, _SIDE, _SIDE), cv2.COLOR_BGR2GRAY).astype(np.float32)
+    small = shrink(image, _SIDE, _SIDE)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     signs = np.where(cv2.dct(grey)[_Y, _X] > 0, np.float32(1), np.float32(-1))
     thumb = grey.reshape(_THUMB, 2, _THUMB, 2).mean((1, 3)).ravel()
     thumb -= thumb.mean()
     length = float(np.linalg.norm(thumb))
-    return Fingerprint(signs, thumb / length if length > 1 else np.zeros_like(thumb))
+    thumb = thumb / length if length > 1 else np.zeros_like(thumb)
+    edges = _edges(grey)
+    return Fingerprint(signs, thumb, edges, None if edges is None else _tints(small))
 
 
 def compared(one: Fingerprint, other: Fingerprint) -> Likeness:
@@ -85,7 +104,12 @@ def compared(one: Fingerprint, other: Fingerprint) -> Likeness:
     mirror = Fingerprint(one.signs * _MIRROR, _mirrored(one.thumb[None])[0])
     return max(
         (
-            Likeness(_distance(a.signs, other.signs), float(a.thumb @ other.thumb), mirrored)
+            Likeness(
+                _distance(a.signs, other.signs),
+                float(a.thumb @ other.thumb),
+                mirrored,
+                _detail(one, other, mirrored=mirrored),
+            )
             for a, mirrored in ((one, False), (mirror, True))
         ),
         key=lambda likeness: (bool(likeness), likeness.correlation),
@@ -108,7 +132,9 @@ def alike_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
     enough = np.float32(_BITS - 2 * DISTANCE)
     for start in range(0, len(signs), _BLOCK):
         block, small = signs[start : start + _BLOCK], thumbs[start : start + _BLOCK]
-        for these, thumb in ((block, small), (block * _MIRROR, _mirrored(small))):
+        for mirrored in (False, True):
+            these = block * _MIRROR if mirrored else block
+            thumb = _mirrored(small) if mirrored else small
             rows, columns = np.nonzero(these @ signs[start:].T >= enough)
             later = columns > rows
             rows, columns = rows[later], columns[later]
@@ -117,9 +143,9 @@ def alike_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
             ):  # thumbnails only for the remaining candidates
                 r, c = rows[first : first + _BLOCK], columns[first : first + _BLOCK]
                 alike = np.einsum("ij,ij->i", thumb[r], thumbs[start:][c]) >= LIKENESS
-                yield from zip(
-                    (r[alike] + start).tolist(), (c[alike] + start).tolist(), strict=True
-                )
+                for i, j in zip(r[alike] + start, c[alike] + start, strict=True):
+                    if _detail(prints[i], prints[j], mirrored=mirrored) >= DETAIL:
+                        yield int(i), int(j)
 
 
 def grouped(count: int, pairs: Iterator[tuple[int, int]]) -> list[tuple[int, ...]]:
@@ -155,6 +181,36 @@ def digest(data: bytes) -> bytes:
 
 def _distance(one: Floats, other: Floats) -> int:
     return int(_BITS - one @ other) // 2
+
+
+def _edges(grey: Floats) -> Floats | None:
+    blurred = cv2_module().GaussianBlur(grey, (0, 0), 1)
+    fine = (grey - blurred).ravel().astype(np.float32)
+    if np.mean(np.abs(fine) < _LEVEL) < _FLAT:
+        return None
+    length = float(np.linalg.norm(fine))
+    return fine / length if length > 1 else None
+
+
+def _tints(small: NDArray[np.uint8]) -> Floats | None:
+    colours = cv2_module().cvtColor(small, cv2_module().COLOR_BGR2YCrCb)[..., 1:]
+    means = colours.reshape(_THUMB, 2, _THUMB, 2, 2).mean((1, 3), dtype=np.float32) - 128
+    if np.abs(means).mean() < _LEVEL:
+        return None
+    tints: Floats = means.transpose(2, 0, 1).reshape(2, -1) / np.linalg.norm(means)
+    return tints.astype(np.float32)
+
+
+def _detail(one: Fingerprint, other: Fingerprint, *, mirrored: bool) -> float:
+    """Return the lower correlation of edges and colours; 1 for what either image lacks."""
+    lowest = 1.0
+    if one.edges is not None and other.edges is not None:
+        edges = one.edges.reshape(_SIDE, _SIDE)
+        lowest = float((edges[:, ::-1] if mirrored else edges).ravel() @ other.edges)
+    if one.tints is not None and other.tints is not None:
+        tints = _mirrored(one.tints) if mirrored else one.tints
+        lowest = min(lowest, float(tints.ravel() @ other.tints.ravel()))
+    return lowest
 
 
 def _mirrored(thumbs: Floats) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgecat.deepvis.explain import Explanation, UnitSeen
 from edgecat.deepvis.pictures import heat_over, held, sheet, slopes
 from edgecat.deepvis.results import Results
-from edgecat.report.page import cards, data_url, page
+from edgecat.report.page import cards, data_url, page, verdict
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
@@ -17,14 +17,14 @@ from edgecat_runtime.types import Image
 _LARGEST = 640  # pixels, maximum longer side of an image in the page
 _SIDE = 160  # pixels, side of a unit's image
 _STYLE = """<style>
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 20px;
-  margin-top: 16px; align-items: start; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 210px), 1fr));
+  gap: 20px; margin-top: 16px; align-items: start; }
 .pictures img { width: 100%; }
-.units { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 20px;
-  margin-top: 16px; }
-.unit .row { gap: 6px; flex-wrap: nowrap; align-items: start; }
-.unit .row > * { min-width: 0; } .unit img { width: 100%; }
-.unit figcaption { font-size: 12px; margin-top: 3px; }
+.units { display: grid; gap: 20px; margin-top: 16px;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 290px), 1fr)); }
+.unit .tiles { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 6px;
+  align-items: start; margin-top: 4px; }
+.unit img { width: 100%; } .unit figcaption { font-size: 12.5px; margin-top: 3px; }
 </style>"""
 
 
@@ -85,6 +85,7 @@ def _page(found: Explanation, card: ModelCard, results: Results, name: str) -> s
     why = f"Why {label}"
     body = (
         f"{_STYLE}<h1>{escape(why)}: {escape(Path(name).name)}</h1>"
+        f"{verdict(f'The prediction is {answer}, at {share:.1%}')}"
         f"<p>What a {escape(card.architecture)} with a {card.width} x {card.height} input saw in "
         f"this image, and the evidence for <b>{escape(label)}</b>.</p>"
         f"{cards(facts)}{_maps(found, label)}{_units(found, results, label)}"
@@ -100,11 +101,12 @@ def _maps(found: Explanation, label: str) -> str:
         (
             heat_over(small, found.gradcam),
             f"Grad-CAM: the evidence for {label} in the last {found.layer.shape[2]} x "
-            f"{found.layer.shape[1]} maps. Red is strongest.",
+            f"{found.layer.shape[1]} maps. Bright is strongest.",
         ),
         (
             heat_over(small, found.occlusion),
-            f"Occlusion: regions {label} depends on. Hiding red lowers its log odds by {fall:.2f}.",
+            f"Occlusion: regions {label} depends on. Hiding the brightest lowers its log odds by "
+            f"{fall:.2f}.",
         ),
         (held(found.seen.frame, _LARGEST // 2), "The network input."),
     ]
@@ -130,7 +132,7 @@ def _units(found: Explanation, results: Results, label: str) -> str:
         pictures = "".join(_figure(held(picture, _SIDE), text) for picture, text in figures)
         blocks.append(
             f'<div class="unit"><b>Unit {unit.unit}</b> {unit.logit:+.2f}'
-            f'<div class="row">{pictures}</div></div>'
+            f'<div class="tiles">{pictures}</div></div>'
         )
     return (
         f"<section><h2>Which units</h2><p>The units of {escape(found.layer.name)} that add most "

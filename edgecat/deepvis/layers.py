@@ -90,6 +90,7 @@ class Layer:
         field: the receptive fields of its units.
         active: the name of the directly following layer with the same units, normalised and
             activated; its own name if there is none.
+        alias: its name in papers and lectures, such as `conv3_1`; empty if it has none.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Layer:
     shape: tuple[int, ...]
     field: Field
     active: str
+    alias: str = ""
 
     @property
     def units(self) -> int:
@@ -109,7 +111,13 @@ class Layer:
         return len(self.shape) == 3
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.kind}, {' x '.join(map(str, self.shape))})"
+        name = f"{self.alias}, {self.name}" if self.alias else self.name
+        return f"{name} ({self.kind}, {' x '.join(map(str, self.shape))})"
+
+    @property
+    def short(self) -> str:
+        """Its shortest name: the alias, or else the module's."""
+        return self.alias or self.name
 
 
 def find_layers(model: nn.Module, height: int, width: int) -> tuple[Layer, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecat.deepvis.layers import ACTIVATIONS, Layer, calls, find_layers
+from edgecat.deepvis.names import with_paper_names
 from edgecat.deepvis.propagation import How, positive_back
 from edgecat.models.frames import input_from_frames
 from edgecat_runtime.errors import UserError
@@ -43,8 +44,10 @@ class Network:
         self.model = model.eval().requires_grad_(False)
         self._device = next(model.parameters()).device
         self.card = card
-        self.layers: tuple[Layer, ...] = find_layers(self.model, card.height, card.width)
-        self._by_name = {layer.name: layer for layer in self.layers}
+        found = find_layers(self.model, card.height, card.width)
+        self.layers: tuple[Layer, ...] = with_paper_names(found, card.architecture)
+        self._by_name = {layer.alias: layer for layer in self.layers if layer.alias}
+        self._by_name |= {layer.name: layer for layer in self.layers}
 
     def layer(self, name: str) -> Layer:
         """Look up a layer.
@@ -55,7 +58,7 @@ class Network:
         if name not in self._by_name:
             raise UserError(
                 f"layer {name!r} is not in this {self.card.architecture}; expected one of "
-                f"{', '.join(self._by_name)}"
+                f"{', '.join(one.name for one in self.layers)}"
             )
         return self._by_name[name]
 
@@ -86,7 +89,7 @@ class Network:
         return tuple(one for one in self.layers if one.kind in ("activation", "logits"))
 
     def chosen(self, names: Sequence[str] | None) -> tuple[Layer, ...]:
-        """Look up layers by name or pattern (`features.*`); None: those of `shown`.
+        """Look up layers by name or pattern (`features.*`, `relu5_*`); None: those of `shown`.
 
         Raises:
             UserError: a name that matches no layer.
@@ -95,7 +98,11 @@ class Network:
             return self.shown()
         found: dict[str, Layer] = {}
         for name in names:
-            fitting = [one for one in self.layers if fnmatchcase(one.name, name)]
+            fitting = [
+                one
+                for one in self.layers
+                if fnmatchcase(one.name, name) or fnmatchcase(one.alias, name)
+            ]
             found |= {one.name: one for one in fitting or [self.layer(name)]}
         return tuple(one for one in self.layers if one.name in found)
 
@@ -172,6 +179,7 @@ class Network:
         images = pixels if normalised else input_from_frames(pixels, self.card)
         with calls(self.model, note):
             try:
-                return self.model(images), maps
+                logits = self.model(images)
             except _Reached:
-                return images.new_empty(0), maps
+                logits = images.new_empty(0)
+        return logits, maps | {name: maps[self.layer(name).name] for name in layers}

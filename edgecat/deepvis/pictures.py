@@ -16,7 +16,7 @@ from edgecat_runtime.types import Image, Values
 Look = Literal["raw", "grey", "norm", "blurred"]
 
 LOOKS: tuple[Look, ...] = ("raw", "grey", "norm", "blurred")
-_PLUS, _MINUS = (43, 118, 217), (179, 109, 47)  # orange and blue of the web pages
+_PLUS, _MINUS = (43, 118, 217), (179, 109, 47)  # orange and blue
 _TINY = 1e-12
 _BLUR = 0.02  # fraction of the longer side: the toolbox's 4 pixels at 227
 
@@ -164,12 +164,13 @@ def heat_over(picture: Image, heat: Values) -> Image:
 
     Args:
         picture: uint8 (h, w, 3).
-        heat: float32 (rows, columns) of any size; negative values count as 0, the maximum is red.
+        heat: float32 (rows, columns) of any size; negative values count as 0, the maximum is
+            bright yellow.
     """
     cv2 = cv2_module()
     shares = np.clip(enlarged(heat, *picture.shape[:2]), 0, None)
     shares = shares / max(float(shares.max()), _TINY)
-    colours = cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+    colours = cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return cv2.addWeighted(picture, 0.5, colours, 0.5, 0)  # type: ignore[no-any-return]
 
 

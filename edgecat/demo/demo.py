@@ -61,9 +61,9 @@ def run_demo(
     with stage("benchmark", "benchmarking every backend"):
         timings = benchmark((training.checkpoint, model), config.seconds, say)
     with stage("camera", "recording a film of drawn pets and running the camera loop on it"):
-        summary, said = camera(config, model, say)
+        summary, said, recording = camera(config, model, say)
     result = DemoResult(
-        config, training, evaluation, tiles, pairs, timings, summary, said, stage.seconds
+        config, training, evaluation, tiles, pairs, timings, summary, said, recording, stage.seconds
     )
     report = write_report(result)
     atomic_write(folder / MARK, json.dumps(result.figures(), indent=2) + "\n")
@@ -99,7 +99,7 @@ def _claim(folder: Path) -> None:
         for name in ("pets", "run"):
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
-        for name in ("report.html", "camera.mkv", "clip.mkv"):
+        for name in ("report.html", "camera.mp4", "camera.webm", "camera.mkv", "clip.mkv"):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error

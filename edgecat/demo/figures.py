@@ -1,4 +1,4 @@
-"""Parts of the report: tables, bars, a contact sheet, a timeline and a player, as HTML."""
+"""Parts of the report: contact sheets, bars, a timeline and a player, as HTML."""
 
 from __future__ import annotations
 
@@ -7,45 +7,32 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from edgecat.demo.result import Said, Tile
 from edgecat.pets.film import FPS, jpegs_from_clip, webm_from_clip
-from edgecat.report.page import data_url, table
+from edgecat.report.charts import DASHES, HUES, LIMIT, RULE
+from edgecat.report.page import data_url, scrolling, table
 from edgecat_runtime.system.opencv import cv2_module
 
-TILE = 96
-_GREEN, _RED = (87, 139, 46), (59, 66, 200)  # BGR
-_COLOURS, _GREY, _WRONG = ("#2f6db3", "#d9762b"), "#8a8f98", "#c8423b"
-_LINE, _HIGH = 1032, 72  # size of the timeline, in its own units
+TILE = 112
+_GREY = "var(--c7)"
+_LINE, _BASE, _TALL = 1032, 72, 44  # the timeline: width, base line, height of its bars
 _TICK, _INSET = 44, 7  # width of "16 s" and inset for the round corners, in the same units
 _PLAYER_WIDTH, _EVERY = 480, 2
 
 
-def contact_sheet(tiles: Sequence[Tile], columns: int) -> str:
-    """Tile images, each underlined in green (correct) or red (wrong), into a JPEG data URL."""
+def contact_sheet(tiles: Sequence[Tile]) -> str:
+    """Lay out images, each with its prediction below and a mark: ✓ if correct, ✗ if wrong."""
+    return f'<div class="sheet" style="--tile:76px">{"".join(map(_tile, tiles))}</div>'
+
+
+def _tile(tile: Tile) -> str:
     cv2 = cv2_module()
-    gap = 4
-    rows = -(-len(tiles) // columns)
-    width = min(columns, len(tiles))
-    sheet = np.full((rows * (TILE + gap) - gap, width * (TILE + gap) - gap, 3), 255, np.uint8)
-    for number, tile in enumerate(tiles):
-        y, x = (number // columns) * (TILE + gap), (number % columns) * (TILE + gap)
-        picture = cv2.resize(tile.picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
-        picture[-4:] = _GREEN if tile.right else _RED
-        sheet[y : y + TILE, x : x + TILE] = picture
-    return data_url(
-        cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes(), "image/jpeg"
-    )
-
-
-def answered_sheet(tiles: Sequence[Tile], columns: int, name: str) -> str:
-    """Tile at most one row of images, with the prediction below each."""
-    answers = "".join(f"<span>{escape(tile.answer)}</span>" for tile in tiles)
+    image = cv2.resize(tile.picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    tone, mark = ("pass", "✓") if tile.right else ("fail", "✗")
     return (
-        f'<div style="width:{100 * len(tiles) / columns:.2f}%">'
-        f'<img src="{contact_sheet(tiles, columns)}" style="width:100%" alt="{escape(name)}">'
-        f'<div class="answers">{answers}</div></div>'
+        f'<figure><img width="{TILE}" height="{TILE}" src="{data_url(jpeg, "image/jpeg")}" alt="">'
+        f'<figcaption class="{tone}">{mark} {escape(tile.answer)}</figcaption></figure>'
     )
 
 
@@ -63,51 +50,56 @@ def bars(rows: Sequence[tuple[str, str, float, float]]) -> str:
         for name, detail, median, p99 in rows
     ]
     html = table(("backend", "artifact", "", "ms, median", "ms, p99"), cells, left=(0, 1, 2))
-    return html.replace("<td><i", '<td class="bar"><i')
+    return html.replace("<td><i", '<td class="meter"><i')
 
 
 def timeline(said: Sequence[Said], fps: float) -> str:
     """Draw the true label and the decision for every frame of a film as an SVG."""
     labels = sorted({one.truth for one in said} | {one.label for one in said})
-    colours = dict(zip(labels, _COLOURS, strict=False))
+    hues = dict(zip(labels, HUES, strict=False))
     unit = _LINE / len(said)
-    parts = [*_scenes(said, unit, colours), *_decisions(said, unit, colours)]
+    base = f'<line x1="0" x2="{_LINE}" y1="{_BASE}" y2="{_BASE}" stroke="{RULE}"/>'
+    parts = [base, *_scenes(said, unit, hues), *_decisions(said, unit, hues)]
     for second in range(0, int(len(said) / fps) + 1, 2):
         x = second * fps * unit
         last = x > _LINE - _TICK
         x, anchor = (min(x, _LINE - _INSET), "end") if last else (x + _INSET, "start")
         parts.append(
-            f'<text x="{x:.1f}" y="{_HIGH + 15}" text-anchor="{anchor}" fill="#5d6776" '
-            f'font-size="12">{second} s</text>'
+            f'<text x="{x:.1f}" y="{_BASE + _TALL + 16}" text-anchor="{anchor}" '
+            f'fill="var(--faint)" font-size="14">{second} s</text>'
         )
     name = "True label and decision, frame by frame"
-    box = f"0 0 {_LINE} {_HIGH + 18}"
-    return (
-        f'<svg viewBox="{box}" shape-rendering="crispEdges" role="img" aria-label="{name}">'
+    svg = (
+        f'<svg viewBox="0 0 {_LINE} {_BASE + _TALL + 22}" role="img" aria-label="{name}">'
         f"{''.join(parts)}</svg>"
     )
+    return scrolling(svg, name, wide=True)
 
 
-def _scenes(said: Sequence[Said], unit: float, colours: dict[str, str]) -> Iterator[str]:
+def _scenes(said: Sequence[Said], unit: float, hues: dict[str, str]) -> Iterator[str]:
+    """Draw a line per scene, in the colour and the dashes of its label, below its name."""
     start = 0
     for label, group in groupby(one.truth for one in said):
         length = len(list(group))
         x, width = start * unit, length * unit
+        hue = hues.get(label, _GREY)
+        dash = DASHES[HUES.index(hue)] if hue in HUES else ""
         yield (
-            f'<rect x="{x:.2f}" width="{width - 1:.2f}" height="20" rx="3" '
-            f'fill="{colours.get(label, _GREY)}"/>'
-            f'<text x="{x + 7:.2f}" y="14.5" fill="#fff" font-size="12">{escape(label)}</text>'
+            f'<text x="{x + 2:.2f}" y="13" fill="var(--ink)" font-size="14">{escape(label)}</text>'
+            f'<line x1="{x + 1:.2f}" x2="{x + width - 2:.2f}" y1="21" y2="21" stroke="{hue}" '
+            f'stroke-width="6" stroke-dasharray="{dash}"/>'
         )
         start += length
 
 
-def _decisions(said: Sequence[Said], unit: float, colours: dict[str, str]) -> Iterator[str]:
+def _decisions(said: Sequence[Said], unit: float, hues: dict[str, str]) -> Iterator[str]:
+    """Draw a bar per frame, as high as it is confident; a wrong one hangs below the line."""
     for number, one in enumerate(said):
-        tall = one.confidence * (_HIGH - 24)
-        colour = colours.get(one.label, _GREY) if one.label == one.truth else _WRONG
+        tall, right = one.confidence * _TALL, one.label == one.truth
         yield (
-            f'<rect x="{number * unit:.2f}" y="{_HIGH - tall:.2f}" width="{unit + 0.2:.2f}" '
-            f'height="{tall:.2f}" fill="{colour}"/>'
+            f'<rect x="{number * unit:.2f}" y="{_BASE - tall * right:.2f}" '
+            f'width="{unit + 0.2:.2f}" height="{tall:.2f}" '
+            f'fill="{hues.get(one.label, _GREY) if right else LIMIT}"/>'
         )
 
 

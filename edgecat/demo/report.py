@@ -11,22 +11,17 @@ from pathlib import Path
 from statistics import harmonic_mean
 from string import Template
 
-from edgecat.demo.figures import (
-    answered_sheet,
-    bars,
-    contact_sheet,
-    player,
-    timeline,
-)
+from edgecat.demo.figures import bars, contact_sheet, player, timeline
 from edgecat.demo.result import DemoResult
 from edgecat.pets.film import FPS
-from edgecat.report.page import cards, data_url, stylesheet, table
+from edgecat.report.charts import LIMIT, key, keys
+from edgecat.report.page import badge, cards, data_url, scrolling, stylesheet, table, verdict
 from edgecat_runtime.model.parity import LOGIT_LIMITS
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.machine import this_machine
 from edgecat_runtime.system.opencv import cv2_module
 
-_COLUMNS, _ROWS = 12, 4
+_SHOWN, _WRONG = 48, 12  # images
 _LIBRARIES = ("edgecat", "torch", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -66,7 +61,12 @@ def _head(result: DemoResult) -> dict[str, str]:
         "edgecat verify runs/pets/vgg16.safetensors runs/pets/vgg16.onnx --data photos/\n"
         "edgecat camera --source 0              # a webcam, a video or a folder of images"
     )
+    answer = (
+        f"{result.evaluation.accuracy:.1%} of {result.evaluation.n:,} unseen images are classified "
+        "correctly, and every backend predicts what PyTorch does"
+    )
     return {
+        "verdict": verdict(answer, "pass"),
         "subtitle": "edgecat did all of this without photos, a camera, a GPU or a download, "
         f"in {sum(result.seconds.values()):.0f} seconds.",
         "cards": cards(facts),
@@ -80,16 +80,13 @@ def _pictures(result: DemoResult) -> dict[str, str]:
     wrong = [tile for tile in result.tiles if not tile.right]
     mistakes = ""
     if wrong:
-        shown = wrong[:_COLUMNS]
+        shown = wrong[:_WRONG]
         more = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
-        sheet = answered_sheet(shown, _COLUMNS, "Misclassified images")
-        mistakes = (
-            f'<figure style="margin-top:20px">{sheet}'
-            f"<figcaption>Misclassified images{more}, with their predictions.</figcaption></figure>"
-        )
+        mistakes = f"<h3>Misclassified images{more}</h3>{contact_sheet(shown)}"
     return {
-        "sheet": contact_sheet(result.tiles[: _COLUMNS * _ROWS], _COLUMNS),
-        "sheet_text": f"The model misclassified {len(wrong)} of {len(result.tiles)}.",
+        "sheet": contact_sheet(result.tiles[:_SHOWN]),
+        "sheet_text": f"The model misclassified {len(wrong)} of {len(result.tiles)}; ✓ is a "
+        "correct prediction, ✗ a wrong one.",
         "mistakes": mistakes,
     }
 
@@ -107,7 +104,12 @@ def _training(result: DemoResult) -> dict[str, str]:
     )
     return {
         "training_text": escape(text),
-        "curves": data_url(run.folder / "curves.png"),
+        "curves": scrolling(
+            f'<img src="{data_url(run.folder / "curves.png")}" '
+            'alt="Training and validation loss and accuracy per epoch">',
+            "Learning curves",
+            wide=True,
+        ),
         "confusion": data_url(run.folder / "confusion-test.png"),
     }
 
@@ -116,18 +118,19 @@ def _parity(result: DemoResult) -> dict[str, str]:
     rows = [
         (
             escape(Path(pair.candidate).name),
+            badge(pair.passed),
             escape(pair.backend),
             "golden frames" if pair.reference == "golden" else "test images",
             f"{pair.n:,}",
             f"{pair.max_logit_error:.1e}",
             f"{LOGIT_LIMITS[pair.precision]:.0e}",
             f"{pair.agreement:.2%}",
-            '<span class="pass">pass</span>' if pair.passed else '<span class="fail">fail</span>',
         )
         for pair in result.pairs
     ]
     header = (
         "artifact",
+        "",
         "backend",
         "compared with PyTorch on",
         "n",
@@ -138,7 +141,7 @@ def _parity(result: DemoResult) -> dict[str, str]:
         "parity_text": "Only a model that matches PyTorch is written. The golden frames and "
         "PyTorch's logits for them are stored in the file, and every device replays them before it "
         "serves predictions. Errors are relative to the spread of the logits.",
-        "parity": table((*header, "same class", ""), rows, left=(0, 1, 2, 7)),
+        "parity": table((*header, "same class"), rows, left=(0, 1, 2, 3)),
     }
 
 
@@ -167,14 +170,13 @@ def _camera(result: DemoResult) -> dict[str, str]:
         f"{summary.seconds:.1f} s. {raw} of the raw predictions were correct, and {smooth} "
         "of the decisions, which are smoothed over time and so lag a change of scene by a few "
         "frames.",
-        "player": player(result.config.output / "camera.mkv"),
+        "player": player(result.recording),
+        "recording": escape(result.recording.name),
         "stages": table(("stage", "ms, median"), rows, left=(0,)),
         "timeline": timeline(said, FPS),
         "timeline_text": "Top: the true label. Bottom: the decision; the height of a bar is its "
-        'confidence. <span class="key" style="background:#2f6db3"></span>cat'
-        '<span class="key" style="background:#d9762b"></span>dog'
-        '<span class="key" style="background:#c8423b"></span>wrong; '
-        "a gap: unsure",
+        f"confidence. {keys(sorted({one.truth for one in said}))}"
+        f"{key(LIMIT)}wrong, below the line; a gap: unsure",
     }
 
 

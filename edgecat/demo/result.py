@@ -92,6 +92,7 @@ class DemoResult:
         timings: benchmark of each artifact on each backend.
         camera: summary of the camera loop.
         said: the loop's answers, frame by frame.
+        recording: what the camera loop recorded.
         seconds: duration of each stage, by name.
     """
 
@@ -103,6 +104,7 @@ class DemoResult:
     timings: tuple[Result, ...]
     camera: Summary
     said: tuple[Said, ...]
+    recording: Path
     seconds: dict[str, float]
 
     def figures(self) -> dict[str, Any]:

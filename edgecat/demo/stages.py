@@ -27,7 +27,7 @@ from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.images import decode_picture
 from edgecat_runtime.loop.answers import Summary
-from edgecat_runtime.outputs.recorder import Recorder
+from edgecat_runtime.outputs.recorder import Recorder, playable_suffix
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.system.machine import cores
 
@@ -108,8 +108,8 @@ def benchmark(models: Sequence[Path], seconds: float, say: Say) -> tuple[Result,
     return tuple(results)
 
 
-def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Said, ...]]:
-    """Draw a film, and run the camera loop on it with a recorder.
+def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Said, ...], Path]:
+    """Draw a film, and run the camera loop on it with a recorder; return also the recording.
 
     Raises:
         UserError: the recording cannot be written.
@@ -117,7 +117,7 @@ def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Sa
     clip = config.output / "clip.mkv"
     truth = write_clip(clip, scenes=config.scenes, frames=config.scene_frames, seed=config.seed)
     with Camera.open(clip) as frames, Classifier.open(model) as classifier:
-        recorder = Recorder(config.output / "camera.mkv", fps=FPS)
+        recorder = Recorder(config.output / f"camera{playable_suffix()}", fps=FPS)
         pipeline = Pipeline(frames, classifier, [recorder])
         said = tuple(
             Said(shown, answer.raw.displayed, answer.smoothed.displayed, answer.smoothed.confidence)
@@ -128,4 +128,4 @@ def camera(config: DemoConfig, model: Path, say: Say) -> tuple[Summary, tuple[Sa
         raise UserError(summary.failures[0])
     for line in str(summary).splitlines():
         say(f"     {line}")
-    return summary, said
+    return summary, said, recorder.path

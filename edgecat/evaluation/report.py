@@ -17,7 +17,7 @@ from edgecat.evaluation.figures import energy_figure, reliability_figure, roc_fi
 from edgecat.evaluation.outliers import Outliers
 from edgecat.evaluation.robustness import CHANGES, Hardship
 from edgecat.report.charts import keys
-from edgecat.report.page import cards, data_url, page, table
+from edgecat.report.page import cards, data_url, page, scrolling, table, verdict
 from edgecat.scores import energies, softmax
 from edgecat_runtime.images import PictureError, decode_picture
 from edgecat_runtime.model.preprocess import shrink
@@ -28,13 +28,12 @@ WORST = 24
 _CLASSES = 20  # more do not fit on a page
 _TILE = 120
 _STYLE = """<style>
-.sheet { display: flex; flex-wrap: wrap; gap: 12px; margin-top: 16px; }
-.sheet figure { width: 120px; } .sheet img { width: 120px; height: 120px; object-fit: cover; }
-.sheet figcaption { font-size: 12px; line-height: 1.35; margin-top: 5px; overflow-wrap: anywhere; }
+.sheet img { object-fit: cover; }
 .strip { display: flex; gap: 8px; } .strip img { width: 96px; height: 72px; }
-.heat td { text-align: center; border-radius: 4px; padding: 8px; }
-.heat small, .sheet small { color: var(--soft); }
-td.here { font-weight: 600; }
+.heat { border-spacing: 3px; border-collapse: separate; }
+.heat td { text-align: center; border: 0; border-radius: 5px; padding: 8px; }
+.heat td small { color: inherit; }
+.heat tr > :first-child { text-align: left; }
 </style>"""
 
 
@@ -78,8 +77,9 @@ def report_html(report: Report) -> str:
 def _head(report: Report) -> str:
     answers = report.answers
     low, high = answers.interval
+    accuracy, n = answers.evaluation.accuracy, len(answers.pictures)
     facts = [
-        (f"{answers.evaluation.accuracy:.2%}", f"accuracy; 95 % interval {low:.2%} to {high:.2%}"),
+        (f"{accuracy:.2%}", f"accuracy; 95 % interval {low:.2%} to {high:.2%}"),
         (f"{answers.ece():.2%}", "expected calibration error"),
     ]
     areas = [curve.auc for curve in answers.rocs().values()]
@@ -90,8 +90,9 @@ def _head(report: Report) -> str:
         facts.append((f"{answers.answered:.1%}", "coverage: images that are not unsure"))
         facts.append((f"{drawn:.1%}", "of frames without any of the classes are unsure"))
     return (
-        f"<h1>Evaluation of {escape(Path(report.model).name)}</h1>\n<p>{len(answers.pictures):,} "
-        f"images of {escape(', '.join(answers.labels[:_CLASSES]))}, classified on "
+        f"<h1>Evaluation of {escape(Path(report.model).name)}</h1>\n"
+        f"{verdict(f'{accuracy:.1%} of {n:,} images are classified correctly')}\n<p>Images of "
+        f"{escape(', '.join(answers.labels[:_CLASSES]))}, classified on "
         f"{escape(report.backend)}.</p>\n{cards(facts)}"
     )
 
@@ -166,7 +167,7 @@ def _unknown(report: Report) -> str:
         text,
         f"<figure>{energy_figure(groups, limit)}<figcaption>{keys(list(groups))}. Histogram of the "
         f"energy; each group is scaled to its largest bar.</figcaption></figure>"
-        f'<div class="scroll">{table(("", "unsure", ""), rows, left=(0, 2))}</div>',
+        f"{table(('', 'unsure', ''), rows, left=(0, 2))}",
     )
 
 
@@ -177,12 +178,12 @@ def _robustness(report: Report) -> str:
         cells = "".join(
             _heat(row, limited) for row in report.hardships if row.change == change.name
         )
-        rows.append(f'<tr><td style="text-align:left">{escape(change.name)}</td>{cells}</tr>')
+        rows.append(f"<tr><th>{escape(change.name)}</th>{cells}</tr>")
     also = ", with the coverage below it" if limited else ""
     return _section(
         "Robustness to corruptions",
         f"Accuracy on {report.harder:,} of the images{also}.",
-        f'<div class="scroll"><table class="heat">{"".join(rows)}</table></div>',
+        scrolling(f'<table class="heat">{"".join(rows)}</table>', "Robustness"),
     )
 
 
@@ -229,7 +230,7 @@ def _mistake(
     said = f"{escape(answers.labels[best])} {shares[best]:.1%}"
     yield (
         f"<figure>{_image(image, picture.name, _TILE)}<figcaption>"
-        f'{escape(answers.labels[picture.label])}; predicted <b class="fail">{said}</b>'
+        f'{escape(answers.labels[picture.label])}; predicted <b class="fail">✗ {said}</b>'
         f"{', but unsure' if unsure else ''}<br><small>{escape(Path(picture.name).name)}</small>"
         "</figcaption></figure>"
     )

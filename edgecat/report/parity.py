@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecat.report.charts import error_bars, error_histogram, keys
-from edgecat.report.page import data_url, page, table
+from edgecat.report.page import badge, data_url, page, table, verdict
 from edgecat_export import __version__
 from edgecat_export.parity.comparison import AGREEMENT_LIMITS, Pair
 from edgecat_export.parity.evidence import EDGES, Case, Evidence
@@ -86,16 +86,17 @@ def report_html(
 ) -> str:
     """Return the report as a complete HTML document; arguments as `write_report`."""
     failed = sum(not entry.pair.passed for entry in entries)
-    verdict = f"{failed} of {len(entries)} comparisons failed" if failed else "All models agree"
+    result = f"{failed} of {len(entries)} comparisons failed" if failed else "All models agree"
     frames = f"{len(sources):,} photographs" if sources else "golden frames"
     sections = _Sections(labels, sources, temperature)
     body = [
-        f'<h1 class="{"fail" if failed else "pass"}">{escape(verdict)}</h1>',
+        "<h1>Comparison of models</h1>",
+        verdict(result, "fail" if failed else "pass"),
         f"<p>edgecat {escape(__version__)} compared on {escape(frames)}.</p>",
         _summary(entries),
         *(sections.of(i, entry) for i, entry in enumerate(entries)),
     ]
-    return page(f"edgecat verify: {verdict}", "\n".join(body))
+    return page(f"edgecat verify: {result}", "\n".join(body))
 
 
 class _Sections:
@@ -112,8 +113,8 @@ class _Sections:
         pair = entry.pair
         parts = [
             f'<section id="c{index}"><h2>{escape(pair.candidate)} <small>on '
-            f"{escape(pair.backend)}, {pair.precision}, against {escape(pair.reference)}</small>"
-            f"{_badge(pair)}</h2>"
+            f"{escape(pair.backend)}, {pair.precision}, against {escape(pair.reference)}</small> "
+            f"{badge(pair.passed)}</h2>"
         ]
         if entry.evidence is not None:
             parts.append(_errors(entry.evidence, pair.logit_limit))
@@ -139,7 +140,7 @@ class _Sections:
             for a in order
         ]
         header = ("reference \\ candidate", *map(escape, names))
-        return heading + f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
+        return heading + table(header, rows, left=(0,))
 
     def _cases(self, evidence: Evidence) -> str:
         if not evidence.cases:
@@ -157,7 +158,7 @@ class _Sections:
             title = (
                 f"They agree on all {evidence.n:,} frames; the {len(shown)} with the largest error"
             )
-        return f'<h3>{title}</h3><div class="cases">{"".join(map(self._case, shown))}</div>'
+        return f'<h3>{title}</h3><div class="sheet cases">{"".join(map(self._case, shown))}</div>'
 
     def _case(self, case: Case) -> str:
         known = case.index < len(self._sources)
@@ -167,8 +168,9 @@ class _Sections:
             f'<figure><img alt="{escape(source.name)}" src="{_jpeg(case.frame)}"><figcaption>'
             f"<span>{escape(source.name)}</span>{shows}<br>"
             f"reference: <b>{self._said(case.expected)}</b><br>"
-            f'candidate: <b class="{"pass" if case.agreed else "fail"}">{self._said(case.found)}'
-            f"</b><br>error {case.error:.1e}</figcaption></figure>"
+            f'candidate: <b class="{"pass" if case.agreed else "fail"}">'
+            f"{'' if case.agreed else '✗ '}{self._said(case.found)}</b>"
+            f"<br>error {case.error:.1e}</figcaption></figure>"
         )
 
     def _said(self, logits: Logits) -> str:
@@ -182,19 +184,20 @@ class _Sections:
 
 def _summary(entries: Sequence[Entry]) -> str:
     head = (
-        *("candidate", "backend", "precision", "against", "frames", "worst error", "limit"),
-        *("agreement", "limit", ""),
+        *("candidate", "", "worst error", "agreement", "frames", "backend", "precision"),
+        "against",
     )
     rows = [
         (
-            f'<a href="#c{i}">{escape(p.candidate)}</a>',
-            *(escape(p.backend), p.precision, escape(p.reference)),
-            *(f"{p.n:,}", f"{p.max_logit_error:.1e}", f"{p.logit_limit:.0e}"),
-            *(f"{p.agreement:.2%}", f"{AGREEMENT_LIMITS[p.precision]:.1%}", _badge(p)),
+            f'<a href="#c{i}">{escape(Path(p.candidate).name)}</a>',
+            badge(p.passed),
+            f"{p.max_logit_error:.1e}<br><small>limit {p.logit_limit:.0e}</small>",
+            f"{p.agreement:.2%}<br><small>limit {AGREEMENT_LIMITS[p.precision]:.1%}</small>",
+            *(f"{p.n:,}", escape(p.backend), p.precision, escape(Path(p.reference).name)),
         )
         for i, p in enumerate(entry.pair for entry in entries)
     ]
-    return f'<section><div class="scroll">{table(head, rows, left=(0, 1, 2, 3, 9))}</div></section>'
+    return f"<section>{table(head, rows, left=(0, 1, 5, 6, 7))}</section>"
 
 
 def _errors(evidence: Evidence, limit: float) -> str:
@@ -202,11 +205,6 @@ def _errors(evidence: Evidence, limit: float) -> str:
         "<h3>Worst logit error of each frame, relative to the golden logits' spread</h3>"
         + error_histogram(evidence.counts.tolist(), EDGES.tolist(), limit=limit)
     )
-
-
-def _badge(pair: Pair) -> str:
-    word = "pass" if pair.passed else "fail"
-    return f' <span class="badge {word}">{word.upper()}</span>'
 
 
 def _layers(drift: Drift) -> str:
@@ -225,7 +223,7 @@ def _layers(drift: Drift) -> str:
     marked = [number for number, layer in enumerate(drift.layers) if layer is drift.first]
     return (
         f"<h3>Layer by layer</h3><p>{escape(drift.verdict)}.</p>"
-        f'<div class="scroll">{table(header, rows, left=(0, 1, 4), marked=marked)}</div>'
+        f"{table(header, rows, left=(0, 1, 4), marked=marked)}"
         "<p>Run in segments, the candidate's logits differ by "
         f"{drift.split:.1e} of their magnitude from those of the whole graph.</p>"
     )

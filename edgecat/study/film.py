@@ -9,6 +9,7 @@ from html import escape
 import numpy as np
 import torch
 
+from edgecat.report.charts import COLOURS, DASHES, key, themed
 from edgecat.report.page import data_url
 from edgecat.study.plots import canvas
 from edgecat.study.surfaces import SURFACES, Descent, Surface
@@ -17,15 +18,14 @@ from edgecat.study.words import tr
 _WIDE, _HIGH = 440, 360
 
 STYLE = """<style>
-.film { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 16px; }
-.film svg { width: 100%; border: 1px solid var(--line); }
+.film { display: grid; gap: 16px;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); }
+.film svg { width: 100%; border: 1px solid var(--rule); }
 .film-bar { display: flex; gap: 14px; align-items: center; margin: 14px 0 4px; }
-.film-bar input { flex: 1; accent-color: var(--blue); }
-.film-bar button { font: inherit; font-size: 14px; padding: 4px 16px; border-radius: 8px;
-  border: 1px solid var(--line); background: var(--back); color: var(--ink); cursor: pointer; }
+.film-bar input { flex: 1; min-width: 0; accent-color: var(--blue); }
 .film-keys { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 14px; margin-bottom: 12px; }
-.film-keys label { cursor: pointer; } .film-keys input { margin: 0; vertical-align: -1px; }
-.film-keys .key { margin-left: 6px; }
+.film-keys label { cursor: pointer; display: inline-flex; align-items: center; min-height: 28px; }
+.film-keys input { margin: 0; } .film-keys .key { margin-left: 6px; }
 </style>"""
 
 SCRIPT = """
@@ -76,7 +76,7 @@ def film(found: Sequence[Descent], colours: Mapping[str, str]) -> str:
     steps = max(len(way.points) for way in found) - 1
     keys = "".join(
         f'<label><input type="checkbox" checked data-shows="{escape(name)}">'
-        f'<span class="key" style="background:{colour}"></span>{escape(name)}</label>'
+        f"{key(colour)}{escape(name)}</label>"
         for name, colour in colours.items()
     )
     views = "".join(
@@ -85,7 +85,8 @@ def film(found: Sequence[Descent], colours: Mapping[str, str]) -> str:
     )
     return (
         f'{STYLE}<div class="film-keys">{keys}</div><div class="film">{views}</div>'
-        f'<div class="film-bar"><button id="film-play" type="button" data-play="{tr("Play")}" '
+        '<div class="film-bar"><button class="button" id="film-play" type="button" '
+        f'data-play="{tr("Play")}" '
         f'data-pause="{tr("Pause")}">{tr("Play")}</button>'
         f'<input id="film-step" type="range" min="0" max="{steps}" value="{steps}" '
         f'aria-label="{tr("step")}">'
@@ -96,7 +97,8 @@ def film(found: Sequence[Descent], colours: Mapping[str, str]) -> str:
 def _view(surface: Surface, ways: Sequence[Descent], colours: Mapping[str, str]) -> str:
     lines = "".join(_line(surface, way, colours[way.optimizer]) for way in ways)
     stars = "".join(
-        f'<text x="{x:.1f}" y="{y + 7:.1f}" text-anchor="middle" font-size="20">★</text>'
+        f'<text x="{x:.1f}" y="{y + 7:.1f}" text-anchor="middle" font-size="20" '
+        'fill="var(--ink)">★</text>'
         for x, y in (_place(surface, minimum) for minimum in surface.minima)
     )
     title, text = tr(surface.name), tr(surface.text)
@@ -111,10 +113,14 @@ def _view(surface: Surface, ways: Sequence[Descent], colours: Mapping[str, str])
 def _line(surface: Surface, way: Descent, colour: str) -> str:
     points = [f"{x:.1f},{y:.1f}" for x, y in (_place(surface, point) for point in way.points)]
     x, y = points[-1].split(",")
+    dash = DASHES[COLOURS.index(colour)] if colour in COLOURS else ""
+    hue = themed(colour)
     return (
         f'<g data-way="{escape(way.optimizer)}"><polyline points="{" ".join(points)}" fill="none" '
-        f'stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
-        f'<circle r="5" cx="{x}" cy="{y}" fill="{colour}" stroke="#fff" stroke-width="1.5"/></g>'
+        f'stroke="{hue}" stroke-width="2" stroke-linejoin="round" '
+        f'stroke-dasharray="{dash}"/>'
+        f'<circle r="5" cx="{x}" cy="{y}" fill="{hue}" stroke="var(--card)" '
+        'stroke-width="1.5"/></g>'
     )
 
 
@@ -129,9 +135,9 @@ def _relief(surface: Surface) -> str:
         figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        axes.contourf(x, y, level, 18, cmap="Blues_r", alpha=0.5)
-        axes.contour(x, y, level, 18, colors="white", linewidths=0.5)
-        figure.savefig(data, format="png", dpi=160)
+        axes.contourf(x, y, level, 18, cmap="Greys_r", alpha=0.2)
+        axes.contour(x, y, level, 18, colors="white", linewidths=0.5, alpha=0.6)
+        figure.savefig(data, format="png", dpi=160, transparent=True)
     return data_url(data.getvalue())
 
 

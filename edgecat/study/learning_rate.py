@@ -241,7 +241,7 @@ def _finder(sweep: RateSweep) -> Panel:
     rates = np.array(sweep.rates)
     least, first = min(sweep.smoothed), sweep.smoothed[0]
     lines = [
-        Line(tr("each step"), rates, np.array(sweep.losses), colour="#c3c8d0"),
+        Line(tr("each step"), rates, np.array(sweep.losses), colour=COLOURS[7]),
         Line(tr("smoothed"), rates, np.array(sweep.smoothed), colour=COLOURS[0]),
         Line(tr("suggested: {rate:g}", rate=sweep.suggestion), np.full(2, sweep.suggestion),
              np.array([0, 9 * first]), colour=COLOURS[1], style=":"),

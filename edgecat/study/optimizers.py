@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from edgecat.report.charts import COLOURS
+from edgecat.report.charts import COLOURS, INK, key
 from edgecat.report.page import table
 from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.film import SCRIPT, film
@@ -23,7 +23,7 @@ from edgecat.study.plots import drawn
 from edgecat.study.surfaces import SURFACES, Descent, descents
 from edgecat.study.words import nats, tr
 
-_EACH = (*COLOURS, "#1d2430")
+_EACH = (*COLOURS, INK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,7 @@ def _sections(
 ) -> list[Section]:
     colours = dict(zip(study.names, _EACH, strict=False))
     rows = [
-        (f'<span class="key" style="background:{colours[name]}"></span>{name}',
+        (f"{key(colours[name])}{name}",
          f"{rates[name]:g}", nats(at_the_end(runs, name, "training_loss")),
          f"{at_the_end(runs, name, 'training_accuracy'):.1%}",
          f"{at_the_end(runs, name, 'validation_accuracy'):.1%}")
@@ -221,7 +221,7 @@ def _arrivals(study: Optimizers, ways: Sequence[Descent]) -> str:
     header = [tr("optimiser")]
     for surface in SURFACES:
         header += [tr("{surface}: steps", surface=tr(surface.name)), tr("rate")]
-    return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
+    return table(header, rows, left=(0,))
 
 
 def _ways_table(ways: Sequence[Descent]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.report.charts import COLOURS
+from edgecat.report.charts import COLOURS, GRID, INK
 from edgecat.study.plots import canvas, image_of
 from edgecat.study.words import tr
 
@@ -28,7 +28,7 @@ def parabola_figure() -> str:
             way = places(rate)
             axes.plot(w, w**2 / 2, color="#8a8f98", linewidth=1)
             axes.plot(way, way**2 / 2, color=colour, linewidth=1.2, marker="o", markersize=4)
-            axes.plot(way[:1], way[:1] ** 2 / 2, "o", color="#1d2430", markersize=7)
+            axes.plot(way[:1], way[:1] ** 2 / 2, "o", color=INK, markersize=7)
             axes.set_title(tr("rate {rate:g}", rate=rate), fontsize=11)
             axes.set_xlabel("w")
             axes.set_xlim(-2.3, 2.3)
@@ -42,7 +42,7 @@ def parabola_figure() -> str:
         axes.set_xlabel(tr("step"))
         axes.set_ylabel("w")
         axes.set_ylim(-2.2, 2.2)
-        axes.grid(color="#e3e7ed")
+        axes.grid(color=GRID)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))

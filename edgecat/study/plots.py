@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,29 +13,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edgecat.report.charts import COLOURS
-from edgecat.report.page import data_url
+from edgecat.report.charts import COLOURS, DASHES, GRID, INK, SOFT, themed
+from edgecat.report.page import data_url, scrolling
 from edgecat.study.fonts import fonts
 from edgecat.study.words import language
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.types import Numbers
+from edgecat_runtime.web.style import colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-_INK, _SOFT, _LINE = "#1d2430", "#5d6776", "#e3e7ed"
 _SETTINGS: Any = {
     "svg.hashsalt": "edgecat",
-    "axes.edgecolor": _SOFT,
-    "axes.labelcolor": _SOFT,
-    "axes.titlecolor": _INK,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "text.color": _INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": SOFT,
+    "axes.titlecolor": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "text.color": INK,
     "font.size": 10,
 }
+_HEX = re.compile(r"#[0-9a-f]{6}\b")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Line:
         low: lower edge of the band, (n,); None for no band.
         high: upper edge of the band.
         colour: one of `COLOURS`.
-        style: matplotlib line style: `-`, `--`, `:` or empty for markers only.
+        style: matplotlib line style: `-`, `--`, `:`, empty for markers only, or `auto`: the dashes
+            of its colour, so that lines differ without it.
         marker: matplotlib marker, or empty.
     """
 
@@ -58,7 +61,7 @@ class Line:
     low: Numbers | None = None
     high: Numbers | None = None
     colour: str = COLOURS[0]
-    style: str = "-"
+    style: str = "auto"
     marker: str = ""
 
 
@@ -111,20 +114,30 @@ def band(
 
 
 def drawn(panels: Sequence[Panel], alt: str, *, columns: int = 2) -> str:
-    """Draw panels side by side; return an image element.
+    """Draw panels side by side, and for phones one below the other; return an image element.
 
     Raises:
         BackendMissing: matplotlib is not installed.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    with canvas(10.2 if columns > 1 else 7.6, 3.7 * rows) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    wide = _sheet(panels, 10.2 if columns > 1 else 7.6, 3.7 * rows, columns)
+    narrow = _sheet(panels, 4.6, 3.4 * len(panels), 1)
+    return (
+        f'<picture><source media="(max-width: 640px)" srcset="{narrow}">'
+        f"{_element(wide, alt)}</picture>"
+    )
+
+
+def _sheet(panels: Sequence[Panel], width: float, height: float, columns: int) -> str:
+    """Return the panels as the data URL of an SVG of this size in inches."""
+    with canvas(width, height) as figure:
+        grid = figure.subplots(-(-len(panels) // columns), columns, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
             _draw(axes, panel)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        return image_of(figure, alt)
+        return _svg_url(figure)
 
 
 @contextmanager
@@ -154,11 +167,36 @@ def show(axes: Axes, picture: Any, title: str = "", **how: Any) -> None:
 
 
 def image_of(figure: Figure, alt: str) -> str:
-    """Return a matplotlib figure as an image element with embedded SVG."""
+    """Return a matplotlib figure as an image element; on a phone it scrolls, to stay legible."""
+    return scrolling(_element(_svg_url(figure), alt), alt, wide=True)
+
+
+def _element(url: str, alt: str) -> str:
+    return f'<img class="plot" alt="{escape(alt, quote=True)}" src="{url}">'
+
+
+def _svg_url(figure: Figure) -> str:
+    """Return a figure as the data URL of an SVG whose colours follow the scheme of the page."""
     data = io.BytesIO()
     figure.savefig(data, format="svg", metadata={"Date": None}, transparent=True)
-    url = data_url(data.getvalue(), "image/svg+xml")
-    return f'<img alt="{escape(alt, quote=True)}" src="{url}">'
+    svg = _HEX.sub(lambda found: themed(found[0]), data.getvalue().decode())
+    light, dark = (
+        "".join(f"--{name}:{value};" for name, value in colours(scheme).items())
+        for scheme in ("light", "dark")
+    )
+    style = f"svg{{{light}}}@media (prefers-color-scheme: dark){{svg{{{dark}}}}}"
+    head, svg_tag, rest = svg.partition("<svg")
+    tag, end, inside = rest.partition(">")
+    svg = f"{head}{svg_tag}{tag}{end}<style>{style}</style>{inside}"
+    return data_url(svg.encode(), "image/svg+xml")
+
+
+def _dashes(line: Line) -> Any:
+    """Return matplotlib's line style."""
+    if line.style != "auto":
+        return line.style or "none"
+    known = DASHES[COLOURS.index(line.colour)] if line.colour in COLOURS else ""
+    return (0, tuple(map(float, known.split()))) if known else "-"
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
@@ -169,17 +207,17 @@ def _draw(axes: Axes, panel: Panel) -> None:
             line.x,
             line.y,
             color=line.colour,
-            linestyle=line.style or "none",
+            linestyle=_dashes(line),
             marker=line.marker,
             markersize=4,
             linewidth=1.8,
             label=line.name or None,
         )
     for level, name in panel.rules:
-        axes.axhline(level, color=_SOFT, linewidth=1, linestyle=":")
+        axes.axhline(level, color=SOFT, linewidth=1, linestyle=":")
         axes.annotate(
             name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=8.5, color=_SOFT,
+            fontsize=8.5, color=SOFT,
         )  # fmt: skip
     _dress(axes, panel)
 
@@ -198,8 +236,8 @@ def _dress(axes: Axes, panel: Panel) -> None:
         axes.minorticks_off()
     if panel.limits:
         axes.set_ylim(*panel.limits)
-    axes.grid(color=_LINE)
+    axes.grid(color=GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if panel.legend and any(line.name for line in panel.lines):
-        axes.legend(frameon=False, loc=panel.legend, fontsize=9)
+        axes.legend(frameon=False, loc=panel.legend, fontsize=9, handlelength=3)

@@ -18,8 +18,8 @@ from edgecat_runtime.system.atomic import atomic_write, write_error
 from edgecat_runtime.system.machine import this_machine
 
 _STYLE = """<style>
-.finding { border-left: 4px solid var(--blue); } .finding p { color: var(--ink); font-size: 18px;
-  margin: 0 0 8px; } .finding p:last-child { margin: 0; }
+.finding p { color: var(--ink); font-size: 16px; font-weight: 400; margin: 0 0 8px; }
+.finding p:last-child { margin: 0; }
 section > p { margin-top: 4px; } section img { margin: 0 auto; }
 </style>"""
 
@@ -79,7 +79,7 @@ def study_html(name: str, study: Study, outcome: Outcome) -> str:
     finding = "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.finding)
     body = (
         f"{_STYLE}<h1>{escape(tr(STUDIES[name][1]))}</h1>\n<p>{escape(outcome.lead)}</p>"
-        f'<section class="finding">{finding}</section>{cards(outcome.facts)}'
+        f'<section class="finding verdict"><div>{finding}</div></section>{cards(outcome.facts)}'
         f"{''.join(sections)}{_foot(name, study)}"
     )
     return page(f"edgecat study {name}", body, script=outcome.script, language=language())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecat.report.charts import COLOURS
 from edgecat.scores import Evaluation
 from edgecat.training.history import Epoch
 from edgecat.training.plot_names import plot_names
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLUE, _ORANGE, _GREY = "#2f6db3", "#d9762b", "#8a8f98"
+_BLUE, _ORANGE, _GREY = COLOURS[0], COLOURS[1], COLOURS[7]
+_DASHED = "--"  # the second line of a plot, which differs in more than its colour
 
 
 def draw_curves(history: Sequence[Epoch], path: Path) -> None:
@@ -36,9 +38,11 @@ def draw_curves(history: Sequence[Epoch], path: Path) -> None:
     epochs = [row.epoch for row in history]
     best = max(history, key=lambda row: (row.val_accuracy, -row.val_loss))
     loss.plot(epochs, [r.train_loss for r in history], _BLUE, marker=".", label="training")
-    loss.plot(epochs, [r.val_loss for r in history], _ORANGE, marker=".", label="validation")
+    loss.plot(
+        epochs, [r.val_loss for r in history], _ORANGE, ls=_DASHED, marker=".", label="validation"
+    )
     accuracy.plot(epochs, [100 * r.train_accuracy for r in history], _BLUE, marker=".")
-    accuracy.plot(epochs, [100 * r.val_accuracy for r in history], _ORANGE, marker=".")
+    accuracy.plot(epochs, [100 * r.val_accuracy for r in history], _ORANGE, ls=_DASHED, marker=".")
     accuracy.axvline(best.epoch, color=_GREY, linewidth=1, linestyle=":")
     _dress(loss, "Loss", "nats")
     _dress(accuracy, f"Accuracy: best {best.val_accuracy:.1%}, epoch {best.epoch}", "%")

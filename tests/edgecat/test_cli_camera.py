@@ -293,6 +293,19 @@ def test_every_frame_has_a_prediction(
     assert (ran.code, "given twice" in ran.err) == (1, True)
 
 
+def test_a_source_goes_by_its_name(cli: Cli, tiny_onnx: Path, clip: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    words = ("camera", "--source", clip, "--source", clip, "--engine", tiny_onnx, "--headless")
+    ran = cli(*words, "--name", "yard", "--name", "door", "--events", events)
+    assert ran.code == 0, ran.err
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert {(line["camera"], line["source"]) for line in lines} == {(0, "yard"), (1, "door")}
+    ran = cli(*words, "--name", "yard")
+    assert (ran.code, "given 1 times for 2 sources" in ran.err) == (1, True), ran.err
+    ran = cli(*words, "--name", "yard", "--name", "yard")
+    assert (ran.code, "expected different names" in ran.err) == (1, True), ran.err
+
+
 def test_one_frame_is_one_frame(cli: Cli, tiny_onnx: Path, clip: Path) -> None:
     ran = cli("camera", "--source", clip, "--engine", tiny_onnx, "--headless", "--max-frames", "1")
     assert ran.out.startswith("1 frame in ")

@@ -46,6 +46,42 @@ def test_other_pictures_are_not(pets: list[Image]) -> None:
     assert not list(alike_pairs([]))
 
 
+@pytest.fixture(scope="module")
+def shapes() -> list[Image]:
+    """Forty different drawings on white, of which a thumbnail shows little more than the white."""
+    random, found = np.random.default_rng(0), []
+    for number in range(40):
+        image = np.full((160, 160, 3), 255, np.uint8)
+        colour = random.integers(0, 200, 3).tolist()
+        x, y = random.integers(60, 100, 2).tolist()
+        size = int(random.integers(35, 50))
+        if number % 3 == 0:
+            cv2.circle(image, (x, y), size, colour, -1, cv2.LINE_AA)
+        elif number % 3 == 1:
+            cv2.rectangle(image, (x - size, y - size), (x + size, y + size), colour, -1)
+        else:
+            cv2.ellipse(image, (x, y), (size, 3 * size // 4), 0, 0, 360, colour, -1, cv2.LINE_AA)
+        found.append(image)
+    return found
+
+
+def test_different_drawings_on_white_are_not_copies(
+    shapes: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = [fingerprint(image) for image in shapes]
+    assert not list(alike_pairs(prints))
+    monkeypatch.setattr("edgecat.curation.fingerprint.DETAIL", -1.0)
+    assert list(alike_pairs(prints)), "their thumbnails alone would be taken for copies"
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_copy_of_a_drawing_is_alike(
+    shapes: list[Image], change: Callable[[Image], Image]
+) -> None:
+    for image in shapes[:12]:
+        assert compared(fingerprint(change(image)), fingerprint(image))
+
+
 def test_pictures_of_one_colour_are_like_nothing() -> None:
     plain = fingerprint(np.full((40, 40, 3), 90, np.uint8))
     assert not compared(plain, plain)

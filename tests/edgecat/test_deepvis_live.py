@@ -396,3 +396,25 @@ def test_pictures_are_found_in_the_order_of_people(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="contains no images"):
         find_pictures(str(tmp_path / "empty"))
+
+
+def test_a_phone_gets_a_tall_picture_with_large_letters(
+    probe: Probe, results: Results, frame: np.ndarray
+) -> None:
+    desk = Desk(Scene(tuple(layer.units for layer in probe.layers)), BASE)
+    looker = Looker(probe, desk, results)
+    looker.infer(looker.preprocess(frame)[None])
+    tall = compose(looker.look(source="test", fps=12.0), 720, 1440)
+    assert tall.image.shape == (1440, 720, 3)
+    assert tall.grid is not None
+    box, grid = tall.grid
+    assert box.width > 0.9 * 720
+    left, top, right, bottom = grid.box(3)
+    x, y = box.x + (left + right) / 2, box.y + (top + bottom) / 2
+    assert tall.at(x / 720, y / 1440) == Unit(ACTIVE, 3)
+    places = tall.places()
+    assert places["layer"] == ACTIVE
+    assert places["grid"][4:] == [grid.count, grid.rows, grid.columns]
+    assert [row[4] for row in places["strip"]] == [number for _, number in tall.strip]
+    letters = tall.strip[0][0].height  # of a layer's name, 13 units of 480 across
+    assert letters * 390 / 720 > 20, "its box on a phone, in pixels"

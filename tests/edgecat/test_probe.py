@@ -236,6 +236,30 @@ def test_receptive_fields_are_what_the_gradient_sees() -> None:
         assert (seen == expected).all()
 
 
+def test_layers_go_by_the_names_of_their_papers(probe: Probe, picture: np.ndarray) -> None:
+    """VGG16's are those of table 1; the module names are torchvision's, with batch norm."""
+    alias = {layer.name: layer.alias for layer in probe.layers}
+    assert {name: alias[name] for name in ("features.0", "features.5", "features.6")} == {
+        "features.0": "conv1_1", "features.5": "relu1_2", "features.6": "pool1",
+    }  # fmt: skip
+    assert alias["features.40"] == "conv5_3"
+    assert probe.layers[-1].alias == "fc6"
+    assert probe.layer("relu5_3").name == "features.42"
+    assert [one.name for one in probe.chosen(["relu5_*"])] == [
+        f"features.{number}" for number in (36, 39, 42)
+    ]
+    seen = probe.run(picture, ["relu5_3"])
+    np.testing.assert_array_equal(
+        seen.maps["relu5_3"], probe.run(picture, ["features.42"]).maps["features.42"]
+    )
+    built = build_model(architecture("alexnet").card(("a", "b"), size=64))
+    layers = Probe(built, architecture("alexnet").card(("a", "b"), size=64)).layers
+    words = [layer.alias for layer in layers if layer.kind in ("convolution", "dense", "logits")]
+    assert words == [*(f"conv{n}" for n in range(1, 6)), "fc6", "fc7", "fc8"]
+    card = architecture("resnet18").card(("a", "b"), size=64)
+    assert not any(layer.alias for layer in Probe(build_model(card), card).layers)
+
+
 def test_the_layer_that_activates_a_convolution(probe: Probe) -> None:
     assert probe.layer("features.0").active == "features.2"
     assert probe.layer("features.6").active == "features.6"

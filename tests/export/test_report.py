@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat.report.charts import COLOURS
+from edgecat.report.charts import HUES, LIMIT
 from edgecat.report.parity import Entry, Source, report_html, write_report
 from edgecat_export.parity.evidence import KEPT, Evidence
 from edgecat_export.parity.layers import Drift, Layer
@@ -121,7 +121,7 @@ def test_the_report_shows_the_photographs_that_differ() -> None:
     assert len(cards) == 2
     assert "photo 8" in cards[0]
     assert re.search(r"reference: <b>cat 73\.11%", cards[0])
-    assert re.search(r"candidate: <b class=\"fail\">&lt;dog&gt; &amp; co 62\.25%", cards[0])
+    assert re.search(r"candidate: <b class=\"fail\">✗ &lt;dog&gt; &amp; co 62\.25%", cards[0])
     data = re.search(r"base64,([^\"]+)", cards[1])
     assert data is not None
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(data[1]), np.uint8), cv2.IMREAD_COLOR)
@@ -133,7 +133,7 @@ def test_the_report_counts_answers_and_errors() -> None:
     html = report_html([entry(evidence())], labels=LABELS, sources=sources())
     assert '<tr><td>cat</td><td class="number">8</td><td class="number">2</td></tr>' in html
     bars = re.findall(r'<rect fill="(\S+)" [^>]*><title>(\d+) frames', html)
-    assert bars == [(COLOURS[0], "8"), ("#c8423b", "2")]
+    assert bars == [(HUES[0], "8"), (LIMIT, "2")]
 
 
 def test_where_none_differs_the_nearest_are_shown() -> None:

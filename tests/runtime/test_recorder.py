@@ -18,7 +18,8 @@ import pytest
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.answers import Answer
-from edgecat_runtime.outputs.recorder import CODECS, Recorder
+from edgecat_runtime.outputs import recorder as recorder_module
+from edgecat_runtime.outputs.recorder import CODECS, Recorder, playable_suffix
 from edgecat_runtime.pipeline import Pipeline
 
 Answering = Callable[..., Answer]
@@ -250,6 +251,33 @@ def test_what_cannot_be_recorded_is_refused_beforehand(
     with pytest.raises(UserError, match=sentence):
         Recorder(tmp_path / place, codec=codec)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("h264", [True, False])
+def test_mp4_is_h264_or_says_that_browsers_do_not_play_it(
+    answer: Answering,
+    tmp_path: Path,
+    h264: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there = recorder_module.can_encode(".mp4", "avc1")
+    if h264 and not there:
+        pytest.skip("this OpenCV has no H.264 encoder")
+    if not h264:
+        real = recorder_module.can_encode
+        monkeypatch.setattr(
+            recorder_module,
+            "can_encode",
+            lambda suffix, codec: codec != "avc1" and real(suffix, codec),
+        )
+    path = tmp_path / "clip.mp4"
+    _record(Recorder(path, fps=10.0), answer, [_scene(index) for index in range(10)])
+    assert len(_read(path)) == 10
+    fourcc = int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FOURCC))
+    assert (fourcc.to_bytes(4, "little").decode() in ("avc1", "h264")) == h264
+    assert ("browsers will not play" in caplog.text) != h264
+    assert playable_suffix() == (".mp4" if h264 else ".webm")
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi"])

@@ -539,6 +539,7 @@ def test_panels_have_a_fragment_a_script_actions_and_pictures(
     brightness: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(panels, "_PANELS", {})
+    still = np.full((20, 30, 3), 150, np.uint8)
 
     def press(message: dict[str, Any]) -> dict[str, Any]:
         if "times" not in message:
@@ -553,6 +554,7 @@ def test_panels_have_a_fragment_a_script_actions_and_pictures(
             script="export {}",
             actions={"press": press},
             picture=lambda: np.full((20, 30, 3), 77, np.uint8),
+            views={"still": lambda: still},
         )
     )
     with served(brightness()) as loop:
@@ -565,6 +567,11 @@ def test_panels_have_a_fragment_a_script_actions_and_pictures(
         assert loop.post("/panels/deep/nothing")[0] == 404
         assert loop.post("/panels/none/press")[0] == 404
         assert abs(int(parts(loop, "/panels/deep/stream", 1)[0].mean()) - 77) <= 2
+        # Twice for each viewer, and once more, since Chromium shows an image when the next begins.
+        for _ in range(2):
+            images = parts(loop, "/panels/deep/stream?view=still", 3)
+            assert [abs(int(image.mean()) - 150) <= 2 for image in images] == [True] * 3
+        assert loop.ask("/panels/deep/stream?view=none")[0] == 404
 
 
 @pytest.mark.parametrize("name", ["", "Deep", "a/b", "../x"])

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat_runtime import Camera, Pipeline
 from edgecat_runtime.camera.opening import register_source
-from edgecat_runtime.web import Panel, panels, register_panel
+from edgecat_runtime.web import Panel, WebPage, panels, register_panel
 
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
 pytest.importorskip("playwright.sync_api", reason="the browser is led by playwright")
@@ -107,6 +108,63 @@ def test_it_shows_a_moving_picture_the_label_and_figures(brightness: Make, look:
         becomes(page, "chart.ariaLabel.includes('dark')")
         names = "performance.getEntriesByType('resource').map(entry => new URL(entry.name).origin)"
         assert set(page.evaluate(names)) == {f"http://127.0.0.1:{loop.port}"}
+
+
+@pytest.mark.parametrize(
+    ("label", "shares", "expected"),
+    [
+        ("cat", {"cat": 0.9, "dog": 0.1}, ("cat", 0.9, "")),
+        ("cat", {"dog": 0.544, "cat": 0.456}, ("dog?", 0.544, "doubtful; decided before: cat")),
+        ("dog", {"dog": 0.6, "cat": 0.4}, ("dog?", 0.6, "doubtful: cat is close")),
+        ("fox", {"fox": 0.4, "cat": 0.1, "dog": 0.1}, ("fox", 0.4, "")),
+        ("unsure", {"dog": 0.62, "cat": 0.38}, ("unsure", 0, "closest: dog, 62.0 %")),
+        ("cup", {"cup": 1.0}, ("cup", 1, "")),
+    ],
+)
+def test_the_headline_is_what_leads_and_says_when_it_is_doubtful(
+    brightness: Make,
+    look: Make,
+    label: str,
+    shares: dict[str, float],
+    expected: tuple[str, float, str],
+) -> None:
+    camera = {
+        "label": label,
+        "confidence": 0 if label == "unsure" else shares[label],
+        "probabilities": list(shares.items()),
+    }
+    with served(brightness()) as loop:
+        page = look(loop.page.url)
+        said = page.evaluate(
+            "camera => import('/headline.js').then(module => module.headline(camera))", camera
+        )
+    assert (said["text"], said["share"], said["note"]) == expected
+
+
+def test_several_sources_are_side_by_side(brightness: Make, look: Make) -> None:
+    sources = [web_loop.Squares(name) for name in ("squares:dark", "squares:bright")]
+    site = WebPage("0")
+    with Camera(sources[0]) as one, Camera(sources[1]) as two:
+        pipeline = Pipeline([one, two], brightness(), [site])
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        try:
+            page = look(site.url)
+            tiles = page.locator(".tile")
+            becomes(page, "document.querySelectorAll('.tile strong').length === 2")
+            becomes(page, "[...document.querySelectorAll('.tile img')].every(i => i.naturalWidth)")
+            becomes(page, "document.querySelectorAll('.tile strong')[1].innerText === 'bright'")
+            assert [tile.get_attribute("aria-pressed") for tile in tiles.all()] == ["true", "false"]
+            tiles.nth(1).click()
+            becomes(page, "document.getElementById('source').innerText === 'squares:bright'")
+            assert page.locator("#screen").is_hidden()
+            page.select_option("#cameras select", "0")
+            becomes(page, "picture.naturalWidth > 0")
+            assert page.locator("#grid").is_hidden()
+        finally:
+            pipeline.stop()
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def test_a_snapshot_is_downloaded(brightness: Make, look: Make, tmp_path: Path) -> None:

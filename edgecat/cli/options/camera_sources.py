@@ -28,6 +28,16 @@ Sources = Annotated[
         rich_help_panel=_SOURCE,
     ),
 ]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        help="What pages, events and messages call a source, instead of its address. Repeat it for "
+        "several sources, in their order.",
+        show_default=False,
+        rich_help_panel=_SOURCE,
+    ),
+]
 ListCameras = Annotated[
     bool,
     typer.Option(
@@ -95,21 +105,48 @@ def silence_ffmpeg() -> None:
 
 @contextmanager
 def open_cameras(
-    sources: Sequence[str], options: SourceOptions, *, give_up: float | None, wait: bool
+    sources: Sequence[str],
+    options: SourceOptions,
+    *,
+    give_up: float | None,
+    wait: bool,
+    names: Sequence[str] | None = None,
 ) -> Iterator[list[Camera]]:
-    """Open every source and close them all at the end; raises as `Camera.open`."""
+    """Open every source and close them all at the end; raises as `Camera.open`.
+
+    Raises:
+        UserError: there are names, but not one for each source, or two are equal.
+    """
     import edgecat.pets.camera  # noqa: F401  (registers synthetic://)
     from edgecat.cli.terminal.signals import ended_by_signals
     from edgecat_runtime.camera.camera import Camera
 
+    called = _checked(names, len(sources))
     silence_ffmpeg()
     with ExitStack() as stack:
         with ended_by_signals():
             cameras = [
-                stack.enter_context(Camera.open(text, options=options, give_up=give_up, wait=wait))
-                for text in sources
+                stack.enter_context(
+                    Camera.open(text, options=options, give_up=give_up, wait=wait, name=name)
+                )
+                for text, name in zip(sources, called, strict=True)
             ]
         yield cameras
+
+
+def _checked(names: Sequence[str] | None, count: int) -> Sequence[str]:
+    """Return a name per source, empty ones without any."""
+    from edgecat_runtime.errors import UserError
+
+    if not names:
+        return [""] * count
+    if len(names) != count:
+        raise UserError(
+            f"--name is given {len(names)} times for {count} sources; expected one for each source"
+        )
+    if len(set(names)) < count or not all(name.strip() for name in names):
+        raise UserError(f"--name is {', '.join(map(repr, names))}; expected different names")
+    return names
 
 
 def show_sources(*, json: bool) -> None:

@@ -75,7 +75,7 @@ class Box:
 
 
 class Canvas:
-    """An image to draw on; all sizes scale with its height.
+    """An image to draw on; all sizes scale with it.
 
     Attributes:
         image: uint8 (height, width, 3) BGR.
@@ -86,10 +86,11 @@ class Canvas:
         self.image: Image = np.empty((height, width, 3), np.uint8)
         self.box = Box(0, 0, width, height)
         self.fill(self.box, PAPER)
-        self._unit = min(height / 720, width / 1280)
+        # A tall image is for a phone: as wide as its screen, with letters as large.
+        self._unit = width / 480 if height > width else min(height / 720, width / 1280)
 
     def px(self, size: float) -> int:
-        """Convert a size from pixels of a 1280 x 720 image to pixels of this one."""
+        """Convert a size from pixels of an image 1280 x 720, or 480 wide, to pixels of this one."""
         return max(1, round(size * self._unit))
 
     def fill(self, box: Box, colour: Colour) -> None:

@@ -5,19 +5,29 @@ from __future__ import annotations
 from edgecat.deepvis import pictures
 from edgecat.deepvis.actions import help_lines
 from edgecat.deepvis.live.canvas import BLUE, CARD, FAINT, GREEN, ORANGE, RED, RULE, Box, Canvas
-from edgecat.deepvis.live.view import About, Composed, View
-from edgecat.deepvis.state import Unit
-from edgecat_runtime.types import Image
+from edgecat.deepvis.live.unit import draw_about, draw_right, draw_titled, unit_name
+from edgecat.deepvis.live.view import Composed, View
 
 WIDTH, HEIGHT = 1280, 720
+TALL_WIDTH, TALL_HEIGHT = 720, 1440  # for a phone
 _MOST_TILE = 150
 _NAMES = {"gradient": "gradient", "guided": "guided back-propagation", "deconv": "deconvolution"}
 
 
 def compose(view: View, width: int = WIDTH, height: int = HEIGHT) -> Composed:
-    """Draw the live view."""
+    """Draw the live view; one that is higher than wide is for a phone."""
     canvas = Canvas(width, height)
     composed = Composed(canvas.image, view.state, view.notice)
+    if height > width:
+        _draw_tall(canvas, view, composed)
+    else:
+        _draw_wide(canvas, view, composed)
+    if view.state.help:
+        _draw_help(canvas)
+    return composed
+
+
+def _draw_wide(canvas: Canvas, view: View, composed: Composed) -> None:
     gap = canvas.px(10)
     body = canvas.box.inner(canvas.px(12))
     head, body = body.cut_top(canvas.px(24), canvas.px(6))
@@ -28,22 +38,46 @@ def compose(view: View, width: int = WIDTH, height: int = HEIGHT) -> Composed:
     _draw_left(canvas, left, view)
     if view.state.about:
         middle, right = middle.cut_left(middle.width - gap - canvas.px(250), gap)
-        _draw_right(canvas, right, view)
+        draw_right(canvas, right, view)
     _draw_middle(canvas, middle, view, composed)
-    if view.state.help:
-        _draw_help(canvas)
-    return composed
+
+
+def _draw_tall(canvas: Canvas, view: View, composed: Composed) -> None:
+    """Draw the maps, below them the input beside what drives the unit, then the unit itself."""
+    gap, state = canvas.px(8), view.state
+    body = canvas.box.inner(canvas.px(10))
+    head, body = body.cut_top(canvas.px(50), gap)
+    _draw_head(canvas, head, view, lines=2)
+    strip, body = body.cut_top(canvas.px(28), gap)
+    _draw_strip(canvas, strip, view, composed)
+    middle, body = body.cut_top(canvas.px(330), gap)
+    _draw_middle(canvas, middle, view, composed)
+    pair, body = body.cut_top(canvas.px(220), gap)
+    left, right = pair.cut_left((pair.width - gap) // 2, gap)
+    _draw_input(canvas, left, view)
+    _draw_back(canvas, right, view)
+    if state.top:
+        _draw_predictions(canvas, body, view)
+        _, body = body.cut_top(canvas.px(26) * min(5, len(view.labels)), gap)
+    if state.about:
+        draw_about(canvas, body, view)
 
 
 # Header: the current unit and the active modes.
 
 
-def _draw_head(canvas: Canvas, box: Box, view: View) -> None:
+def _draw_head(canvas: Canvas, box: Box, view: View, *, lines: int = 1) -> None:
     state, layer = view.state, view.layer
-    x = box.x + canvas.text(view.network, box.x, box.y, size=17)
+    name = f"{layer.alias} ({layer.name})" if layer.alias else layer.name
+    where = f"{name}  {layer.kind}  unit {state.unit.channel} of {layer.units}"
+    x = box.x
+    if lines > 1:
+        first, box = box.cut_top(canvas.px(25))
+        canvas.text(where, x, first.y, size=15, colour=BLUE, room=first.width)
+    x += canvas.text(view.network, x, box.y, size=17)
     x += canvas.px(14)
-    where = f"{layer.name}  {layer.kind}  unit {state.unit.channel} of {layer.units}"
-    x += canvas.text(where, x, box.y, size=17, colour=BLUE)
+    if lines == 1:
+        x += canvas.text(where, x, box.y, size=17, colour=BLUE)
     edge = box.x + box.width
     if view.fps:
         edge -= canvas.text(f"{view.fps:.0f} fps", edge, box.y, size=17, colour=FAINT, right=True)
@@ -60,19 +94,11 @@ def _modes(view: View) -> list[tuple[str, tuple[int, int, int]]]:
     modes = [
         (view.notice, RED),
         ("frozen" if state.frozen else "", ORANGE),
-        (f"held: {_name(view, state.held)}" if state.held else "", ORANGE),
+        (f"held: {unit_name(view, state.held)}" if state.held else "", ORANGE),
         (f"gamma {state.gamma:.2g}" if state.boost else "", FAINT),
         ("stretched" if state.fit == "stretch" else "", FAINT),
     ]
     return [(text, colour) for text, colour in modes if text]
-
-
-def _name(view: View, unit: Unit) -> str:
-    """Return the display name of a unit; a class goes by its label."""
-    layer = view.layers[unit.layer]
-    if layer.kind == "logits":
-        return str(view.labels[unit.channel])
-    return f"{layer.name} #{unit.channel}"
 
 
 def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> None:
@@ -89,7 +115,7 @@ def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> Non
         canvas.fill(part, BLUE if chosen else CARD)
         colour = CARD if chosen else FAINT
         room = part.width - 2 * canvas.px(6)
-        name = layer.name if len(layer.name) < 13 else f"..{layer.name[-11:]}"
+        name = layer.short if len(layer.short) < 13 else f"..{layer.short[-11:]}"
         canvas.text(
             name, part.x + canvas.px(6), part.y + canvas.px(3), size=13, colour=colour, room=room
         )
@@ -101,19 +127,28 @@ def _draw_strip(canvas: Canvas, box: Box, view: View, composed: Composed) -> Non
 
 def _draw_left(canvas: Canvas, box: Box, view: View) -> None:
     rows = min(5, len(view.labels)) if view.state.top else 0
-    line = canvas.px(26)
-    side = max(canvas.px(60), (box.height - rows * line - canvas.px(60)) // 2)
+    side = max(canvas.px(60), (box.height - rows * canvas.px(26) - canvas.px(60)) // 2)
+    upper, box = box.cut_top(side + canvas.px(24), canvas.px(6))
+    _draw_input(canvas, upper, view)
+    lower, box = box.cut_top(side + canvas.px(24), canvas.px(6))
+    _draw_back(canvas, lower, view)
+    if rows:
+        _draw_predictions(canvas, box, view)
+
+
+def _draw_input(canvas: Canvas, box: Box, view: View) -> None:
     picture = view.seen.frame
     caption = view.source
     if view.heat is not None:
         picture = pictures.heat_over(picture, view.heat)
         caption = f"Grad-CAM: {view.seen.best(view.labels, 1)[0][0]}"
-    upper, box = box.cut_top(side + canvas.px(24), canvas.px(6))
-    _draw_titled(canvas, upper, caption, picture)
-    lower, box = box.cut_top(side + canvas.px(24), canvas.px(6))
-    _draw_back(canvas, lower, view)
-    for label, share in view.seen.best(view.labels, rows):
-        row, box = box.cut_top(line)
+    draw_titled(canvas, box, caption, picture)
+
+
+def _draw_predictions(canvas: Canvas, box: Box, view: View) -> None:
+    """Draw a row with a bar for each of the most probable classes."""
+    for label, share in view.seen.best(view.labels, min(5, len(view.labels))):
+        row, box = box.cut_top(canvas.px(26))
         canvas.text(label, row.x, row.y, size=14, room=row.width - canvas.px(70))
         edge = row.x + row.width
         canvas.text(f"{share:.1%}", edge, row.y, size=14, colour=FAINT, right=True)
@@ -130,16 +165,9 @@ def _draw_back(canvas: Canvas, box: Box, view: View) -> None:
         hint = "Which pixels drive this unit? Press b: gradient, guided, deconvolution."
         canvas.paragraph(hint, area.inner(canvas.px(14)), size=14)
         return
-    caption = f"{_NAMES[state.back]} of {_name(view, state.target)}, {state.look}"
+    caption = f"{_NAMES[state.back]} of {unit_name(view, state.target)}, {state.look}"
     image = pictures.slopes(view.back, state.look, boost=1 / state.gamma)
-    _draw_titled(canvas, box, caption, image)
-
-
-def _draw_titled(canvas: Canvas, box: Box, caption: str, image: Image) -> None:
-    head, area = box.cut_top(canvas.px(20), canvas.px(4))
-    canvas.text(caption, head.x, head.y, size=13, colour=FAINT, room=head.width)
-    canvas.fill(area, CARD)
-    canvas.picture(area, image, smooth=image.shape[0] > 100)
+    draw_titled(canvas, box, caption, image)
 
 
 # Centre: all maps of the layer, or one item enlarged.
@@ -200,41 +228,19 @@ def _caption(view: View) -> str:
         return f"the {len(view.filters)} filters of the first layer"
     if state.zoom == "unit":
         value = float(view.maps[state.unit.channel].max())
-        return f"unit {state.unit.channel} of {layer.name}, maximum {value:.3g}"
+        return f"unit {state.unit.channel} of {layer.short}, maximum {value:.3g}"
     if state.zoom == "back" and view.back is not None:
-        return f"{_NAMES[state.back]} of {_name(view, state.target)}"
+        return f"{_NAMES[state.back]} of {unit_name(view, state.target)}"
     if state.derivatives:
-        return f"derivatives of {_driven(view)} by {layer.name}, {shape}: orange +, blue -"
-    return f"activations of {layer.name}, {shape}"
+        return f"derivatives of {_driven(view)} by {layer.short}, {shape}: orange +, blue -"
+    return f"activations of {layer.short}, {shape}"
 
 
 def _driven(view: View) -> str:
     """Return the unit whose derivatives the grid shows: the held one, else the predicted class."""
     if view.state.held is not None:
-        return _name(view, view.state.held)
+        return unit_name(view, view.state.held)
     return view.seen.best(view.labels, 1)[0][0]
-
-
-# Right: the unit itself.
-
-
-def _draw_right(canvas: Canvas, box: Box, view: View) -> None:
-    about = view.about or About()
-    gap, boost = canvas.px(8), 1 / view.state.gamma
-    upper, box = box.cut_top(canvas.px(150 if about.known else 270), gap)
-    plane = view.maps[view.state.unit.channel]
-    if about.synthesised is not None:
-        upper, beside = upper.cut_left((upper.width - gap) // 2, gap)
-        _draw_titled(canvas, beside, "synthesised", about.synthesised)
-    image = pictures.tile(plane, width=upper.width, height=upper.width, boost=boost)
-    _draw_titled(canvas, upper, _name(view, view.state.unit), image)
-    for caption, sheet in (("top images", about.top), ("their deconvolutions", about.back)):
-        if sheet is not None:
-            part, box = box.cut_top(canvas.px(220), gap)
-            _draw_titled(canvas, part, caption, sheet)
-    for sentence in about.missing:
-        high = canvas.paragraph(sentence, box, size=13)
-        _, box = box.cut_top(high, gap)
 
 
 # Help: from the bindings.

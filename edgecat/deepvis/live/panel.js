@@ -5,6 +5,8 @@ const said = document.getElementById("deepvis-said");
 const buttons = [...root.querySelectorAll("[data-action]")];
 const keys = JSON.parse(root.dataset.keys);
 const STATUS_MS = 700;
+const phone = matchMedia("(max-width: 640px)"); // its image is higher than wide
+phone.addEventListener("change", () => watch());
 
 // Sequential, so that keys in quick succession arrive in order.
 let last = Promise.resolve();
@@ -29,7 +31,28 @@ async function post(action, message) {
   }
 }
 
-function show({ layer: number, unit, lit }) {
+let places = {};
+
+// Names what the pointer is on: a unit of the layer, or a layer.
+picture.addEventListener("mousemove", event => {
+  const where = places[phone.matches ? "tall" : ""];
+  if (!where) return;
+  const [x, y] = [event.offsetX / picture.clientWidth, event.offsetY / picture.clientHeight];
+  const inside = ([left, top, width, height]) =>
+    x >= left && x < left + width && y >= top && y < top + height;
+  const [left, top, width, height, count, rows, columns] = where.grid;
+  const named = where.strip.find(inside);
+  let text = named ? layer.options[named[4]].text : "";
+  if (where.grid.length && inside(where.grid)) {
+    const unit = Math.floor((y - top) / height * rows) * columns
+      + Math.floor((x - left) / width * columns);
+    if (unit < count) text = `unit ${unit} of ${layer.options[where.layer].text}`;
+  }
+  if (picture.title !== text) picture.title = text;
+});
+
+function show({ layer: number, unit, lit, places: now }) {
+  places = now;
   root.dataset.unit = unit;
   if (document.activeElement !== layer) layer.value = number;
   for (const button of buttons) {
@@ -43,6 +66,7 @@ for (const button of buttons)
 layer.addEventListener("change", () => act("select", { layer: Number(layer.value), unit: 0 }));
 picture.addEventListener("click", event => act("click", {
   x: event.offsetX / picture.clientWidth, y: event.offsetY / picture.clientHeight,
+  view: phone.matches ? "tall" : "",
 }));
 
 addEventListener("keydown", event => {
@@ -58,7 +82,9 @@ addEventListener("keydown", event => {
 let timer = 0;
 
 function watch() {
-  picture.src = `/panels/deepvis/stream?width=1280&fps=15&at=${Date.now()}`;
+  const [view, width, height] = phone.matches ? ["&view=tall", 720, 1440] : ["", 1280, 720];
+  [picture.width, picture.height] = [width, height];
+  picture.src = `/panels/deepvis/stream?width=${width}&fps=15${view}&at=${Date.now()}`;
   clearInterval(timer);
   timer = setInterval(() => { if (!pending) act("status"); }, STATUS_MS);
   act("status");

@@ -16,7 +16,7 @@ from edgecat.deepvis.state import State, Unit
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.web import Panel
 
-NAME = "deepvis"
+NAME, TALL = "deepvis", "tall"
 Message = dict[str, Any]
 
 
@@ -36,19 +36,24 @@ def deepvis_panel(
         def acted(message: Message) -> Message:
             if action.name == "quit" and not may_quit:
                 raise UserError("not permitted: the operator did not set --web-control")
-            return _status(desk.act(action.name))
+            return _status(desk.act(action.name), show)
 
         return acted
 
     def select(message: Message) -> Message:
         unit = Unit(_number(message, "layer", int), _number(message, "unit", int))
-        return _status(desk.select(unit))
+        return _status(desk.select(unit), show)
 
     def click(message: Message) -> Message:
-        return _status(show.click(_number(message, "x", float), _number(message, "y", float)))
+        x, y = (_number(message, axis, float) for axis in ("x", "y"))
+        return _status(show.click(x, y, tall=message.get("view") == TALL), show)
 
     actions: dict[str, Callable[[Message], Message]] = {a.name: act(a) for a in ACTIONS}
-    actions |= {"select": select, "click": click, "status": lambda message: _status(desk.state)}
+    actions |= {
+        "select": select,
+        "click": click,
+        "status": lambda message: _status(desk.state, show),
+    }
     return Panel(
         NAME,
         "Network visualisation",
@@ -57,6 +62,7 @@ def deepvis_panel(
         style=_text("panel.css"),
         actions=actions,
         picture=show.picture,
+        views={TALL: show.tall_picture},
     )
 
 
@@ -67,10 +73,17 @@ def _number(message: Message, name: str, kind: type) -> Any:
     return value
 
 
-def _status(state: State) -> Message:
-    """Return the status for the page: the cursor position and the lit buttons."""
+def _status(state: State, show: Show) -> Message:
+    """Return the status for the page: the cursor, the lit buttons and what is where."""
     lit = [action.name for action in ACTIONS if action.active and action.active(state)]
-    return {"layer": state.unit.layer, "unit": state.unit.channel, "lit": lit, "quit": state.quit}
+    places = {"": show.newest, TALL: show.tall}
+    return {
+        "layer": state.unit.layer,
+        "unit": state.unit.channel,
+        "lit": lit,
+        "quit": state.quit,
+        "places": {view: shown.places() for view, shown in places.items() if shown is not None},
+    }
 
 
 def _html(layers: Sequence[Layer], *, may_quit: bool) -> str:

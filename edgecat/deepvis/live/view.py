@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.live.canvas import Box
@@ -102,3 +103,21 @@ class Composed:
             number = grid.at(x - box.x, y - box.y)
             return None if number is None else Unit(self.state.unit.layer, number)
         return next((Unit(number) for box, number in self.strip if box.holds(x, y)), None)
+
+    def places(self) -> dict[str, Any]:
+        """Return what is where, for tooltips, JSON-ready: boxes are relative, 0..1.
+
+        `layer` is the number of the layer shown; `grid` the box of its maps with their number, rows
+        and columns; `strip` the boxes of layer names with the layers' numbers.
+        """
+        grid: list[float] = []
+        if self.grid is not None:
+            box, tiles = self.grid
+            grid = [*self._relative(box), tiles.count, tiles.rows, tiles.columns]
+        strip = [[*self._relative(box), number] for box, number in self.strip]
+        return {"layer": self.state.unit.layer, "grid": grid, "strip": strip}
+
+    def _relative(self, box: Box) -> list[float]:
+        height, width = self.image.shape[:2]
+        values = (box.x / width, box.y / height, box.width / width, box.height / height)
+        return [round(value, 4) for value in values]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgecat.report.charts import COLOURS
+from edgecat.report.charts import COLOURS, GRID
 from edgecat.report.page import table
 from edgecat.study.architectures.measured import NAMES, RATE, Course, Measurements, Sized
 from edgecat.study.frame import Outcome, Section, Table
@@ -168,7 +168,7 @@ def _sections(
                 "published networks have 1,000 classes; AlexNet and VGG16 end in dense layers, "
                 "which hold most of their weights."
             ),
-            f'<div class="scroll">{_sized_html(sized, accuracy, seconds)}</div>',
+            _sized_html(sized, accuracy, seconds),
         ),
     ]
 
@@ -216,13 +216,13 @@ def _scatter(accuracy: Mapping[str, Sequence[float]], sized: Sequence[Sized]) ->
                 axes.errorbar([x], [mean], reach, fmt="o", color=colour, capsize=3, markersize=8)
                 axes.annotate(
                     _name(s.name).split(" (")[0], (x, mean), xytext=(7, 5),
-                    textcoords="offset points", fontsize=8.5, color=colour,
+                    textcoords="offset points", fontsize=9,
                 )  # fmt: skip
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter("")
             axes.margins(x=0.3)
             axes.set_xlabel(across)
-            axes.grid(color="#e3e7ed")
+            axes.grid(color=GRID)
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
         grid[0].set_ylabel(tr("accuracy, %"))

@@ -35,7 +35,7 @@ def filters_figure(picture: Tensor, grey: Tensor) -> str:
             kernel = np.array(FILTERS[name])
             show(grid[row, 0], kernel, tr(name), cmap="RdBu_r", vmin=-4, vmax=4)
             for (y, x), value in np.ndenumerate(kernel):
-                colour = "white" if abs(value) > 3 else "#1d2430"
+                colour = "white" if abs(value) > 3 else "#000000"
                 grid[row, 0].text(x, y, str(value), ha="center", va="center", color=colour)
             grid[row, 1].set_axis_off()
             for column, (maps, title) in enumerate(zip(stages, titles, strict=True), 2):

@@ -163,7 +163,7 @@ def _sections(
                 "from the graph; every pool doubles the step between positions."
             ),
             field_figure(coloured(found.training.images[0]), layers)
-            + f'<div class="scroll" style="margin-top:20px">{_layers_html(layers)}</div>',
+            + f'<div style="margin-top:20px">{_layers_html(layers)}</div>',
         ),
     ]
 

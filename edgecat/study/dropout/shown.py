@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgecat.report.charts import COLOURS
+from edgecat.report.charts import key as sample
 from edgecat.report.page import data_url, table
 from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.dropout.measured import (
@@ -126,7 +127,7 @@ def _sections(
     study: Measurements, found: Material, runs: Sequence[History], sights: Sequence[Sight]
 ) -> list[Section]:
     rows = [
-        (f'<span class="key" style="background:{colour}"></span>{tr(key)}',
+        (f"{sample(colour)}{tr(key)}",
          f"{at_the_end(runs, key, 'training_accuracy'):.1%}",
          f"{at_the_end(runs, key, 'validation_accuracy'):.1%}",
          f"{100 * _gap(runs, key):.1f}",

@@ -45,10 +45,10 @@ SEQUENCE: Mapping[str, str] = {
         "볼 때는 {frame:.1f}프레임 늦습니다."
     ),
     "One clip and the predictions of each reader": "영상 하나와 방법별 예측",
-    "The first clip of the first seed with a change of class. Green is correct, red is wrong, "
+    "The first clip of the first seed with a change of class. Blue is correct, orange is wrong, "
     "paler is less confident; grey at the top marks frames blurred or covered; the line is the "
     "cut.": (
-        "첫 시드에서 클래스가 바뀌는 첫 영상. 초록은 맞음, 빨강은 틀림, 옅을수록 확신이 적습니다. "
+        "첫 시드에서 클래스가 바뀌는 첫 영상. 파랑은 맞음, 주황은 틀림, 옅을수록 확신이 적습니다. "
         "맨 위의 회색은 흐리거나 가려진 프레임, 세로선은 장면이 바뀌는 곳입니다."
     ),
     "A clip and the predictions for each of its frames": "영상 하나와 프레임별 예측",

@@ -36,7 +36,6 @@ READERS = {
 """The readers, with their display names."""
 
 _RATE = 1e-3
-GREEN, RED = "#2e8b57", "#c8423b"
 
 
 @dataclass(frozen=True, kw_only=True)

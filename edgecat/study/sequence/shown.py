@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecat.report.charts import COLOURS
+from edgecat.report.charts import COLOURS, GRID, INK
 from edgecat.report.page import table
 from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.pictures import Material
 from edgecat.study.plots import canvas, image_of, show
 from edgecat.study.readers import Score
-from edgecat.study.sequence.measured import GREEN, READERS, RED, Measurements, Run
+from edgecat.study.sequence.measured import READERS, Measurements, Run
 from edgecat.study.words import tr
 
 _COLOURS = dict(
@@ -116,9 +116,9 @@ def _sections(
         Section(
             tr("One clip and the predictions of each reader"),
             tr(
-                "The first clip of the first seed with a change of class. Green is correct, red is "
-                "wrong, paler is less confident; grey at the top marks frames blurred or covered; "
-                "the line is the cut."
+                "The first clip of the first seed with a change of class. Blue is correct, orange "
+                "is wrong, paler is less confident; grey at the top marks frames blurred or "
+                "covered; the line is the cut."
             ),
             _film_figure(runs[0]),
         ),
@@ -155,22 +155,22 @@ def _film_figure(run: Run) -> str:
         rows = [_shades(run.answers[name][film], truth) for name in READERS]
         marked = np.where(clip.hard, 0.55, 1.0)[:, None] * np.ones(3)
         below.imshow(np.stack([marked, *rows]), aspect="auto", interpolation="none")
-        below.axvline(clip.cut - 0.5, color="#1d2430", linewidth=1.5)
+        below.axvline(clip.cut - 0.5, color=INK, linewidth=1.5)
         names = [tr("blurred or covered"), *map(tr, READERS.values())]
         below.set_yticks(range(len(READERS) + 1), names)
-        below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color="white", linewidth=3)
+        below.hlines(np.arange(len(READERS)) + 0.5, -0.5, length - 0.5, color=GRID, linewidth=3)
         below.set_xlabel(tr("frame"))
         below.spines[:].set_visible(False)
         return image_of(figure, tr("A clip and the predictions for each of its frames"))
 
 
 def _shades(logits: Tensor, truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return colours (t, 3), 0..1: green if correct, red if wrong, paler if less confident."""
+    """Return colours (t, 3), 0..1: blue if correct, orange if wrong, paler if less confident."""
     from matplotlib.colors import to_rgb
 
     shares = logits.softmax(1).numpy()
     right = shares.argmax(1) == truth
-    full = np.where(right[:, None], to_rgb(GREEN), to_rgb(RED))
+    full = np.where(right[:, None], to_rgb(COLOURS[0]), to_rgb(COLOURS[1]))
     sure = (shares.max(1, keepdims=True) - 1 / shares.shape[1]) / (1 - 1 / shares.shape[1])
     strength = 0.3 + 0.7 * sure
     return np.asarray(1 - strength * (1 - full), np.float64)
@@ -188,7 +188,7 @@ def _bars_figure(runs: Sequence[Run]) -> str:
             x = np.arange(len(kinds)) + (number - (len(READERS) - 1) / 2) * wide
             spread = np.stack([mean - values.min(0), values.max(0) - mean])
             axes.bar(x, mean, 0.92 * wide, color=_COLOURS[name], label=tr(title))
-            axes.errorbar(x, mean, spread, fmt="none", ecolor="#1d2430", elinewidth=1, capsize=2)
+            axes.errorbar(x, mean, spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
             for place, value, top in zip(x, mean, values.max(0), strict=True):
                 axes.text(place, top + 0.8, f"{value:.0f}", ha="center", fontsize=8.5)
         axes.set_xticks(range(len(kinds)), titles)
@@ -223,7 +223,7 @@ def _scores_html(runs: Sequence[Run], means: Mapping[str, Score]) -> str:
         tr("spurious changes per clip"),
         tr("lag, frames"),
     )
-    return f'<div class="scroll">{table(header, rows, left=(0,))}</div>'
+    return table(header, rows, left=(0,))
 
 
 def _table(study: Measurements, runs: Sequence[Run]) -> Table:

@@ -71,6 +71,7 @@ class Camera:
         options: SourceOptions = NO_OPTIONS,
         give_up: float | None = None,
         wait: bool = False,
+        name: str = "",
     ) -> Camera:
         """Open a source given as text or as an object; `open_source` lists the errors.
 
@@ -79,17 +80,19 @@ class Camera:
             options: how to open it.
             give_up: as for the camera.
             wait: whether to wait for a source that does not exist yet, as for a lost one.
+            name: what messages, events and pages call it; empty: the source's own name.
         """
         if isinstance(source, Source):
+            source.name = name or source.name
             return cls(source, options=options, give_up=give_up)
-        reopen = partial(open_source, source, options)
+        reopen = partial(_open_named, source, options, name)
         try:
             opened = reopen()
         except DeviceError as error:
             if not wait:
                 raise
             log.info("waiting for %s: %s", redacted(str(source)), error)
-            opened = Absent(redacted(str(source)), error)
+            opened = Absent(name or redacted(str(source)), error)
         else:
             log.info("opened %s", opened.name)
         return cls(opened, reopen=reopen, options=options, give_up=give_up)
@@ -234,6 +237,13 @@ class Camera:
         reader.check()
         if reader.slot is None and reader.error is not None and not reader.closed:
             raise reader.error
+
+
+def _open_named(text: str | int | Path, options: SourceOptions, name: str) -> Source:
+    """Open a source and give it a name, each time anew; empty keeps its own."""
+    source = open_source(text, options)
+    source.name = name or source.name
+    return source
 
 
 def read_newest(

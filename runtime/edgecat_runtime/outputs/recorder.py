@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,10 +27,12 @@ from edgecat_runtime.types import Image
 if TYPE_CHECKING:
     from edgecat_runtime.loop.answers import Answer
 
+log = logging.getLogger("edgecat_runtime")
 
 JPEG_QUALITY = 90
 # The default codec of each suffix. JPEG in Matroska uses edgecat's own writer.
-CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "mp4v", ".mov": "mp4v", ".webm": "VP80"}
+CODECS = {".mkv": "MJPG", ".avi": "MJPG", ".mp4": "avc1", ".mov": "avc1", ".webm": "VP80"}
+_H264, _INSTEAD = "avc1", "mp4v"  # pip's OpenCV has no H.264 encoder
 _MEASURED = 8
 
 
@@ -36,8 +40,10 @@ class Recorder(Sink):
     """Records every classified frame with its overlay in a video file.
 
     A `.mkv` is playable up to its last frame whatever happens, and keeps the timestamps of a live
-    source. What other formats lose when the program is killed depends on OpenCV and FFmpeg; an
-    `.mp4` is then unreadable. Frames of a different size are fitted to the size of the first.
+    source, but browsers do not play it. They play a `.webm` (VP8), and a `.mp4` or `.mov` where
+    this OpenCV has an H.264 encoder; elsewhere these are MPEG-4, with a warning. What these formats
+    lose when the program is killed depends on OpenCV and FFmpeg; an `.mp4` is then unreadable.
+    Frames of a different size are fitted to the size of the first.
 
     Args:
         path: of the file; its folder is created. `{time}` becomes the local time of the start, such
@@ -87,7 +93,7 @@ class Recorder(Sink):
         except OSError as error:
             raise write_error(path, error) from error
         if not self._own:
-            self._try_codec()
+            self._codec = self._tried(self._codec, "" if codec else _INSTEAD)
 
     def write(self, answer: Answer, picture: Image) -> None:
         """Append one image; raises UserError when the disk is full."""
@@ -113,14 +119,20 @@ class Recorder(Sink):
         except OSError as error:
             raise write_error(self.path, error) from error
 
-    def _try_codec(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                trial = Path(folder) / f"trial{self.path.suffix}"
-                _OpenCVEncoder(trial, (64, 64), 25.0, self._codec).close()
-            except UserError:
-                self.close()
-                raise
+    def _tried(self, codec: str, instead: str) -> str:
+        """Return the codec if this OpenCV has it; `instead` for H.264, unless that is empty."""
+        suffix = self.path.suffix.lower()
+        if can_encode(suffix, codec):
+            return codec
+        if codec == _H264 and instead and can_encode(suffix, instead):
+            log.warning(
+                "%s: this OpenCV has no H.264 encoder, so browsers will not play the recording; "
+                "they play a .webm",
+                self.path,
+            )
+            return instead
+        self.close()
+        raise UserError(f"this OpenCV cannot write {codec} in {suffix} files; record to a .mkv")
 
     def _open_encoder(self) -> _Encoder:
         if self._own:
@@ -128,6 +140,26 @@ class Recorder(Sink):
         if self._fps:
             return _OpenCVEncoder(self.path, self._size, self._fps, self._codec)
         return _MeasuringEncoder(self.path, self._size, self._codec)
+
+
+@cache
+def can_encode(suffix: str, codec: str) -> bool:
+    """Whether this OpenCV writes a codec (FourCC) in files of a suffix such as `.mp4`."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _OpenCVEncoder(Path(folder) / f"trial{suffix}", (64, 64), 25.0, codec).close()
+        except UserError:
+            return False
+    return True
+
+
+def playable_suffix() -> str:
+    """Return the suffix of recordings that browsers play: `.mp4` with H.264, else `.webm`.
+
+    `.mkv`, which they do not play, if this OpenCV can write neither.
+    """
+    found = (suffix for suffix in (".mp4", ".webm") if can_encode(suffix, CODECS[suffix]))
+    return next(found, ".mkv")
 
 
 class _Encoder(Protocol):

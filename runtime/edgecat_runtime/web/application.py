@@ -140,10 +140,12 @@ class Application:
         return await self._streams.send_pictures(request, name, lambda: _newest_image(view))
 
     async def _stream_panel(self, request: web.Request) -> web.StreamResponse:
-        panel = self._panel(request)
-        if panel.picture is None:
+        panel, view = self._panel(request), request.query.get("view", "")
+        picture = panel.views.get(view) if view else panel.picture
+        if picture is None:
             raise self._web.HTTPNotFound
-        return await self._streams.send_pictures(request, f"the panel {panel.name}", panel.picture)
+        name = f"the panel {panel.name} {view}".rstrip()
+        return await self._streams.send_pictures(request, name, picture)
 
     def _view(self, request: web.Request) -> CameraView:
         """Return the camera given by the query's `camera`; by default the first one."""

@@ -9,7 +9,7 @@ from importlib.resources import files
 from edgecat_runtime.web.panels import Panel
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "html": "text/html"}
-_NAMES = ("page.css", "page.js", "chart.js", "icon.svg")
+_NAMES = ("style.css", "page.css", "page.js", "headline.js", "chart.js", "icon.svg")
 
 
 def page_files(panels: Sequence[Panel]) -> dict[str, tuple[bytes, str]]:

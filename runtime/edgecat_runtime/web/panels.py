@@ -33,6 +33,7 @@ class Panel:
             return value as JSON. An EdgecatError becomes a 400 with its message.
         picture: returns the newest image, uint8 (h, w, 3) BGR, None if there is none, or the same
             array as before if it has not changed.
+        views: further images by name, as `picture`: `/panels/NAME/stream?view=VIEW`.
 
     Example:
         >>> count = {"presses": 0}
@@ -49,6 +50,7 @@ class Panel:
     style: str = ""
     actions: Mapping[str, Action] = field(default_factory=dict)
     picture: Callable[[], NDArray[np.uint8] | None] | None = None
+    views: Mapping[str, Callable[[], NDArray[np.uint8] | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.actions):

@@ -14,6 +14,7 @@ from edgecat_runtime.web.broadcast import Broadcast, Produce
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
 RATES = (1, 2, 5, 10, 15, 30)
 WIDTH, RATE = 640, 10
+_STAYS = 0.5  # seconds
 STREAM_QUALITY, SNAPSHOT_QUALITY = 80, 92
 
 Picture = Callable[[], Image | None]
@@ -35,7 +36,7 @@ class Encoders:
         key = (name, width, rate)
         if key not in self._broadcasts:
             self._broadcasts[key] = Broadcast(
-                f"the image of {name}", lambda: self._start(picture, width), 1 / rate
+                f"the image of {name}", lambda: self._start(picture, width, rate), 1 / rate
             )
         return self._broadcasts[key]
 
@@ -44,14 +45,23 @@ class Encoders:
         for broadcast in self._broadcasts.values():
             broadcast.put(None)
 
-    def _start(self, picture: Picture, width: int) -> Produce:
+    def _start(self, picture: Picture, width: int, rate: int) -> Produce:
+        """Return a function that encodes what is new.
+
+        An image that stays is sent once more: Chromium shows it only when the next one begins.
+        """
         loop = asyncio.get_running_loop()
         shown: Image | None = None
+        last: bytes | None = None
+        stays = max(1, round(_STAYS * rate))
+        same = 0
 
         async def produce() -> bytes | None:
-            nonlocal shown
+            nonlocal shown, last, same
             shown, data = await loop.run_in_executor(self._pool, _newer, picture, shown, width)
-            return data
+            same = same + 1 if data is None else 0
+            last = data or last
+            return last if same == stays else data
 
         return produce
 

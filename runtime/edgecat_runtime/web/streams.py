@@ -70,7 +70,7 @@ class Streams:
             response = self._web.StreamResponse(
                 headers={"Content-Type": "multipart/x-mixed-replace; boundary=frame"}
             )
-            await self._send_all(request, response, broadcast, _part, first=_BOUNDARY)
+            await self._send_all(request, response, broadcast, _twice(), first=_BOUNDARY)
         finally:
             self.viewers -= 1
         return response
@@ -147,6 +147,22 @@ class Streams:
             "engine": self._feed.engine(),
             "cameras": self._feed.cameras(),
         }
+
+
+def _twice() -> Callable[[bytes], bytes]:
+    """Return `_part` for one viewer, whose first image is sent twice.
+
+    Chromium shows an image of a stream only when the next one begins, so that a viewer of a still
+    image would see nothing.
+    """
+    shown = False
+
+    def wrap(picture: bytes) -> bytes:
+        nonlocal shown
+        first, shown = not shown, True
+        return _part(picture) * (2 if first else 1)
+
+    return wrap
 
 
 def _part(picture: bytes) -> bytes:

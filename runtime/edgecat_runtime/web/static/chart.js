@@ -3,6 +3,9 @@
 const SECONDS = 300;
 const GAP = 2.5; // seconds without an answer after which the line breaks
 
+// A dash pattern beside each colour, so that lines differ without it, too.
+const DASHES = [[], [7, 3], [2, 2], [8, 3, 2, 3], [1, 3], [10, 4], [4, 4], []];
+
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export function remember(points, time, label, confidence) {
@@ -73,7 +76,8 @@ export class Chart {
   line(pen, { left, right, top, bottom }, run) {
     const x = time => Math.max(left, right - ((right - left) * (this.now - time)) / SECONDS);
     const y = share => bottom + (top - bottom) * share;
-    const hue = css(this.hue(run[0][1]));
+    const name = this.hue(run[0][1]);
+    const hue = css(name);
     const end = Math.max(x(run.at(-1)[0]), x(run[0][0]) + 1.5);
     pen.beginPath();
     run.forEach(([time, , share]) => pen.lineTo(x(time), y(share)));
@@ -81,7 +85,9 @@ export class Chart {
     pen.strokeStyle = hue;
     pen.lineWidth = 2;
     pen.lineJoin = "round";
+    pen.setLineDash(DASHES[Number(name.at(-1))]);
     pen.stroke();
+    pen.setLineDash([]);
     pen.lineWidth = 1;
     pen.lineTo(end, bottom);
     pen.lineTo(x(run[0][0]), bottom);

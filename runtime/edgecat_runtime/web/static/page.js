@@ -1,7 +1,7 @@
 import { Chart, remember } from "/chart.js";
+import { headline, percent } from "/headline.js";
 
 const by = id => document.getElementById(id);
-const percent = share => `${(100 * share).toFixed(share < 0.9995 ? 1 : 0)} %`;
 const fill = (bar, share) => { bar.style.width = `${100 * share}%`; };
 const STATES = {
   live: "live", "no signal": "no signal", waiting: "waiting", stopped: "stopped", lost: "offline",
@@ -42,15 +42,34 @@ function disconnect() {
   events?.close();
   events = null;
   by("picture").removeAttribute("src");
+  stopTiles();
 }
 
 // The query differs each time, or the browser would reuse a stream that has ended.
 function watch() {
-  by("picture").src = `/stream?camera=${shown}&width=${wanted()}&fps=10&at=${Date.now()}`;
   by("snapshot").href = `/snapshot.jpg?camera=${shown}`;
+  stopTiles();
+  if (together) {
+    by("picture").removeAttribute("src");
+    startTiles();
+  } else {
+    by("picture").src = stream(shown, by("screen"));
+  }
 }
 
-const wanted = () => Math.min(1280, Math.round(by("screen").clientWidth * (devicePixelRatio || 1)));
+// A server ends the stream of a browser that has read nothing for some seconds.
+let retry = 0;
+
+function watchAgain() {
+  clearTimeout(retry);
+  retry = setTimeout(() => { if (events && !document.hidden) watch(); }, 3000);
+}
+
+by("picture").addEventListener("error", watchAgain);
+
+const wanted = box => Math.min(1280, Math.round(box.clientWidth * (devicePixelRatio || 1)));
+const stream = (number, box) =>
+  `/stream?camera=${number}&width=${wanted(box)}&fps=10&at=${Date.now()}`;
 
 // A hidden page closes its streams, so that nothing is encoded for it.
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
@@ -63,18 +82,85 @@ function hello(data) {
   histories = data.history;
   by("stop").hidden = !data.control;
   offer(by("sources"), data.sources.map(name => [name, name]));
-  offer(by("cameras"), data.cameras.map(camera => [camera.camera, camera.source]));
-  view(Math.min(shown, data.cameras.length - 1));
-  if (again) watch();
+  const cameras = data.cameras.map(camera => [camera.camera, camera.source]);
+  offer(by("cameras"), cameras.length > 1 ? [[ALL, "all sources"], ...cameras] : []);
+  const first = by("grid").children.length !== cameras.length;
+  if (first) {
+    together = cameras.length > 1;
+    layOut(cameras);
+  }
+  by("cameras").querySelector("select").value = together ? ALL : shown;
+  view(Math.min(shown, cameras.length - 1));
+  if (again || (first && together)) watch();
   news(data);
 }
 
-let shown = 0; // number of the camera on display
+const ALL = "all";
+const STREAMS = 4; // a browser opens six connections to a server; the other tiles poll
+let shown = 0; // number of the camera whose figures are on display
+let together = false; // whether the images of all cameras are, too
 let histories = [];
 
 function view(number) {
   shown = number;
   chart.points = histories[number];
+  by("grid").hidden = !together;
+  by("screen").hidden = together;
+  [...by("grid").children].forEach((tile, index) =>
+    tile.setAttribute("aria-pressed", index === number));
+}
+
+// Several sources side by side: the figures are those of the tile that was pressed last.
+
+let polling = 0;
+
+function layOut(cameras) {
+  by("grid").replaceChildren(...(cameras.length > 1 ? cameras.map(tile) : []));
+}
+
+function tile([number, source]) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "tile";
+  button.innerHTML = '<img alt="" decoding="async"><span class="name"></span>' +
+    '<span class="line"><strong></strong><span class="number"></span></span>' +
+    '<span class="doubt"></span><span class="meter"><i></i></span>';
+  button.querySelector(".name").textContent = source;
+  button.addEventListener("click", () => { view(number); });
+  button.querySelector("img").addEventListener("error", watchAgain);
+  return button;
+}
+
+function startTiles() {
+  const images = [...by("grid").querySelectorAll("img")];
+  images.slice(0, STREAMS).forEach((image, number) => { image.src = stream(number, image); });
+  const poll = () => images.slice(STREAMS).forEach((image, index) => {
+    image.src = `/snapshot.jpg?camera=${STREAMS + index}&at=${Date.now()}`;
+  });
+  poll();
+  if (images.length > STREAMS) polling = setInterval(poll, 1000);
+}
+
+function stopTiles() {
+  clearInterval(polling);
+  by("grid").querySelectorAll("img").forEach(image => image.removeAttribute("src"));
+}
+
+function tiles(cameras) {
+  [...by("grid").children].forEach((button, number) => {
+    const camera = cameras[number];
+    const [name, line, doubt, meter] = [...button.children].slice(1);
+    const live = camera.state === "live" && camera.label !== undefined;
+    name.textContent = camera.source;
+    button.classList.toggle("stale", camera.state !== "live");
+    const { text, share, note } = live ? headline(camera)
+      : { text: STATES[camera.state], share: 0, note: "" };
+    line.firstChild.textContent = text;
+    line.lastChild.textContent = share ? percent(share) : "";
+    doubt.textContent = note;
+    fill(meter.firstChild, share);
+    if (live) paint(meter.firstChild, camera.label);
+  });
 }
 
 function offer(choice, options) {
@@ -88,6 +174,7 @@ function news(data) {
     if (state === "live") remember(histories[number], data.now, label, confidence);
   });
   const camera = data.cameras[shown];
+  if (together) tiles(data.cameras);
   show(camera.state);
   by("source").textContent = camera.source;
   const chosen = by("sources").querySelector("select");
@@ -114,11 +201,13 @@ function show(state) {
 }
 
 function answer(data, now) {
-  const text = by("label");
-  if (text.textContent !== data.label) text.textContent = data.label;
-  by("confidence").textContent = data.label === "unsure" ? "" : percent(data.confidence);
-  fill(by("meter"), data.confidence);
-  paint(by("meter"), data.label);
+  const { text, share, note } = headline(data);
+  if (by("label").textContent !== text) by("label").textContent = text;
+  by("confidence").textContent = share ? percent(share) : "";
+  by("doubt").textContent = note;
+  by("doubt").hidden = !note;
+  fill(by("meter"), share);
+  paint(by("meter"), data.label === "unsure" ? data.label : data.probabilities[0][0]);
   const [width, height] = data.size.split("x");
   by("screen").style.setProperty("--shape", `${Math.max(width, height)} / ${height}`);
   classes(data);
@@ -221,7 +310,7 @@ async function post(path, message) {
 }
 
 by("full").hidden = !document.fullscreenEnabled;
-by("full").addEventListener("click", () => by("screen").requestFullscreen());
+by("full").addEventListener("click", () => by(together ? "grid" : "screen").requestFullscreen());
 by("stop").addEventListener("click", () => by("sure").showModal());
 by("keep").addEventListener("click", () => by("sure").close());
 by("really").addEventListener("click", async () => {
@@ -232,7 +321,8 @@ by("really").addEventListener("click", async () => {
   }
 });
 by("cameras").addEventListener("change", event => {
-  view(Number(event.target.value));
+  together = event.target.value === ALL;
+  view(together ? shown : Number(event.target.value));
   watch();
 });
 by("sources").addEventListener("change", async event => {
