@@ -25,6 +25,7 @@ from edgecat.cli.export import export
 from edgecat.cli.inspect import inspect
 from edgecat.cli.models import models
 from edgecat.cli.study import study
+from edgecat.cli.teach import teach
 from edgecat.cli.terminal.console import say, warn
 from edgecat.cli.terminal.help import Command, Group
 from edgecat.cli.terminal.streams import prepare_streams, settle_streams
@@ -33,7 +34,7 @@ from edgecat.cli.verify import verify
 
 UNFORESEEN = 70
 _COMMANDS = {
-    "Start": (demo, doctor, models),
+    "Start": (demo, teach, doctor, models),
     "Data": (data,),
     "Train": (train, evaluate, compress),
     "Ship": (export, verify, inspect, benchmark),
