@@ -162,7 +162,7 @@ class Store:
         """
         cv2 = cv2_module()
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        now = time.time()
+        now = round(time.time(), 3)  # as the name says it
         with self._lock:
             self._check_label(label)
             alike = self._is_alike(image, label)
