@@ -1,4 +1,4 @@
-"""Virtual live cameras: `synthetic://pets` of drawn cats and dogs, `synthetic://things` of others."""
+"""Virtual live cameras: `synthetic://pets`, and `synthetic://things` that are no animals."""
 
 from __future__ import annotations
 
