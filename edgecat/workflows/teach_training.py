@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from edgecat_runtime.errors import EdgecatError, UserError
@@ -48,6 +48,7 @@ class FineTuning:
         self._hidden = session.store.folder / HIDDEN / "training"
         self._lock = Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._refused: OSError | None = None
         self._state: dict[str, Any] = self._found()
 
     def state(self) -> dict[str, Any]:
@@ -63,6 +64,7 @@ class FineTuning:
         self._check_free()
         store = self._session.store
         store.divide()
+        self._session.learner.notice()
         counts = [one.label for one in store.captures() if not one.held]
         if len(set(counts)) < 2:
             raise UserError("training needs images of two classes or more. Capture some first")
@@ -122,10 +124,24 @@ class FineTuning:
             raise UserError("a training run or an export is going on. Wait for it, or stop it")
 
     def _begin(self, request: dict[str, Any], **state: Any) -> None:
+        """Start a process, on the thread that follows it: the process ends with its thread."""
         exporting = request["task"] == "export"
         with self._lock:
             self._check_free()
-            self._process = subprocess.Popen(
+            before, begun = self._state, Event()
+            state.pop("why", None)
+            self._state = {**state, "state": "exporting" if exporting else "running"}
+            Thread(target=self._run, args=(request, begun), daemon=True).start()
+            begun.wait()
+            if isinstance(self._refused, OSError):
+                self._state, error, self._refused = before, self._refused, None
+                raise UserError(
+                    f"no process can be started: {error.strerror}. Close other programs"
+                )
+
+    def _run(self, request: dict[str, Any], begun: Event) -> None:
+        try:
+            process = self._process = subprocess.Popen(
                 [sys.executable, "-m", "edgecat.workflows.teach_run", json.dumps(request)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -134,8 +150,12 @@ class FineTuning:
                 start_new_session=True,  # Ctrl-C in the terminal is for the session
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-            self._state = {**state, "state": "exporting" if exporting else "running"}
-            Thread(target=self._follow, args=(self._process,), daemon=True).start()
+        except OSError as error:
+            self._refused = error
+            return
+        finally:
+            begun.set()
+        self._follow(process)
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
         """Take the process's lines until it ends."""
@@ -150,7 +170,9 @@ class FineTuning:
         if self._state["state"] in ("running", "stopping", "exporting"):
             last = next((line.strip() for line in reversed(errors) if line.strip()), "")
             why = last or f"the process ended with code {process.returncode}"
-            self._state |= {"state": "failed", "why": f"it failed: {why}"}
+            folder = self._state.get("folder")
+            saved = bool(folder) and (Path(str(folder)) / _STATE).exists()
+            self._state |= {"state": "stopped" if saved else "failed", "why": f"it failed: {why}"}
 
     def _hear(self, event: dict[str, Any]) -> None:
         kind = event.pop("event")

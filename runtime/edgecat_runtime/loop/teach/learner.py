@@ -85,7 +85,8 @@ class Learner:
         """Describe what is new, and fit; while there is much, publish what is known so far."""
         captures = self._store.captures()
         published = perf_counter()
-        missing = [one for one in captures if self._known(one) is None]
+        wanted = [one for one in captures if one.key not in self.skipped]
+        missing = [one for one in wanted if self._known(one) is None]
         for start in range(0, len(missing), _BATCH):
             if self._stop.is_set():
                 return
@@ -121,7 +122,8 @@ class Learner:
             except OSError:
                 continue  # moved or deleted: the change is noticed
             except PictureError as error:
-                self.skipped.setdefault(capture.key, str(error))
+                if path.exists():
+                    self.skipped[capture.key] = str(error)
         if not frames:
             return
         rows = self._backbone.features(np.stack(frames))

@@ -295,13 +295,17 @@ const SENTENCES = {
     ? `Training: epoch ${run.epoch} of ${run.epochs}${accuracy(run)}`
     : "Training is starting"),
   stopping: () => "Stopping",
-  stopped: run => `Training was stopped in epoch ${run.epoch ?? 0}; it can be resumed.`,
+  stopped: run => `Training was stopped${run.epoch ? ` in epoch ${run.epoch}` : ""}; it can be resumed. ${run.why ?? ""}`,
   done: run => `Trained${accuracy(run)}. Use it lets this model answer; it is exported first.`,
   exporting: () => "Exporting and checking the model",
   used: run => `The trained model is in use: ${run.model}${accuracy(run)}.`,
   failed: run => run.why,
 };
-const accuracy = run => (run.accuracy === undefined ? "" : `, ${percent(run.accuracy)} of ${run.n} held-out images right`);
+const accuracy = run => {
+  if (run.accuracy === undefined) return "";
+  const images = run.n === undefined ? "the held-out images" : `${run.n} held-out images`;
+  return `, ${percent(run.accuracy)} of ${images} right`;
+};
 
 function drawModel() {
   const run = state.training;
@@ -319,7 +323,7 @@ function drawModel() {
   by("train").textContent = ["done", "used", "stopped"].includes(run.state) ? "Train again" : "Train";
   by("stop").hidden = run.state !== "running";
   by("resume").hidden = run.state !== "stopped";
-  by("use").hidden = run.state !== "done";
+  by("use").hidden = !(run.state === "done" || (run.state === "failed" && run.checkpoint));
   by("undo").hidden = !state.used || busy;
 }
 

@@ -25,6 +25,7 @@ THUMB = 144
 _THUMBS = 600  # kept in memory, 5 kB each
 
 Message = dict[str, Any]
+Act = Callable[[Message], Message | None]
 
 
 class Newest(Sink):
@@ -43,9 +44,8 @@ class Newest(Sink):
 
 def teach_panel(session: Session) -> Panel:
     """Make the panel of a session; viewers of the page may do everything that it offers."""
-    thumbs = _Thumbs(session)
 
-    def acted(act: Callable[[Message], Message | None]) -> Callable[[Message], Message]:
+    def acted(act: Act) -> Callable[[Message], Message]:
         def answer(message: Message) -> Message:
             result = act(message) or {}
             known = message.get("version", -1)
@@ -53,7 +53,22 @@ def teach_panel(session: Session) -> Panel:
 
         return answer
 
-    def trained(name: str) -> Callable[[Message], None]:
+    return Panel(
+        NAME,
+        "Teach it",
+        html=_text("panel.html"),
+        script=_text("panel.js"),
+        style=_text("panel.css"),
+        actions={name: acted(act) for name, act in _actions(session).items()},
+        uploads={"image": lambda data, query: _uploaded(session, data, query)},
+        file=_Thumbs(session),
+    )
+
+
+def _actions(session: Session) -> dict[str, Act]:
+    """What a page may ask for, by name."""
+
+    def trained(name: str) -> Act:
         def act(message: Message) -> None:
             if session.trainer is None:
                 raise UserError(session.state(0)["training"]["why"])
@@ -61,7 +76,7 @@ def teach_panel(session: Session) -> Panel:
 
         return act
 
-    actions: dict[str, Callable[[Message], Message | None]] = {
+    return {
         "state": lambda message: None,
         "capture": lambda message: session.capture(text(message, "label")),
         "delete": lambda message: session.delete(texts(message, "images")),
@@ -75,16 +90,6 @@ def teach_panel(session: Session) -> Panel:
         "stop": trained("stop"),
         "use": trained("deploy"),
     }
-    return Panel(
-        NAME,
-        "Teach it",
-        html=_text("panel.html"),
-        script=_text("panel.js"),
-        style=_text("panel.css"),
-        actions={name: acted(act) for name, act in actions.items()},
-        uploads={"image": lambda data, query: _uploaded(session, data, query)},
-        file=thumbs,
-    )
 
 
 def _uploaded(session: Session, data: bytes, query: Mapping[str, str]) -> Message:
