@@ -1,4 +1,7 @@
-"""`edgecat teach` clicked through in a real Chromium, at desktop and at phone size."""
+"""`edgecat teach` clicked through in a real Chromium, at desktop and at phone size.
+
+EDGECAT_SCREENSHOTS names a folder for pictures of the page, EDGECAT_AXE the file axe.min.js.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ PHONE = {
     "is_mobile": True,
     "has_touch": True,
 }
-SOURCE = "synthetic://things?fps=8&seconds=0.4"  # 6.4 s of each thing
+SOURCE = "synthetic://things?fps=5&seconds=0.6"  # 9.6 s of each thing
 SECONDS = 120
 RED, GREEN = (60, 60, 200), (70, 150, 60)  # the mug's and the bottle's, BGR
 
@@ -128,6 +131,19 @@ def keep(page: Any, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
+def serious(page: Any) -> list[str]:
+    """What axe-core finds, of serious impact or worse; nothing where EDGECAT_AXE is unset."""
+    if not (program := os.environ.get("EDGECAT_AXE")):
+        return []
+    page.evaluate(Path(program).read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:120]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
 def show_both(taught: Teach, page: Any, number: int) -> None:
     """Hold the mug's button and the bottle's key while the camera shows each."""
     until(lambda: taught.shown() == "bottle", "a bottle")
@@ -167,6 +183,7 @@ def test_it_learns_while_one_shows(
             f"the answer {thing}",
         )
     keep(page, "2-taught")
+    assert serious(page) == []
     assert "Answers now: what you showed" in page.locator("#teach-answers").inner_text()
 
     phone = look(taught.url, **PHONE)
@@ -198,6 +215,7 @@ def test_it_learns_while_one_shows(
     page.get_by_role("button", name="Add class").click()
     until(lambda: "single path component" in page.locator("#teach-said").inner_text(), "an error")
     keep(phone, "4-phone")
+    assert serious(phone) == []
 
     taught.process.kill()  # -9: everything that was shown on the page is there
     taught.process.communicate()
