@@ -199,7 +199,7 @@ def test_it_learns_while_one_shows(
 
     phone.get_by_text("Add “none of these”").click()
     until(lambda: page.get_by_role("heading", name="none of these").count() == 1, "the class none")
-    phone.locator("section", has=phone.locator("h3:text-is('bottle')")).locator(
+    phone.locator(".teach-class", has=phone.locator("h3:text-is('bottle')")).locator(
         ".teach-thumbs button"
     ).first.click()
     keep(phone, "3-phone-view")
