@@ -91,16 +91,18 @@ def _watcher(tell: Callable[..., None], epochs: int) -> Any:
 
 def _export(request: dict[str, Any], tell: Callable[..., None]) -> None:
     """Export in the forms that may be the fastest here; a form that fails its gate is left out."""
+    from edgecat.training.run_folder import read_config
     from edgecat.workflows.export import ExportRequest
     from edgecat_runtime.backends import available_backends
 
-    source, photos = Path(request["checkpoint"]), Path(request["photos"])
+    source = Path(request["checkpoint"])
+    photos = tuple(map(Path, read_config(source.parent).data))
     asked = [
-        ExportRequest(source, precision="int8", calibrate=(photos,)),
-        ExportRequest(source, precision="fp16", calibrate=(photos,)),
+        ExportRequest(source, precision="int8", calibrate=photos),
+        ExportRequest(source, precision="fp16", calibrate=photos),
     ]
     if available_backends("model.trt"):
-        asked.insert(0, ExportRequest(source, to="trt", precision="fp16", calibrate=(photos,)))
+        asked.insert(0, ExportRequest(source, to="trt", precision="fp16", calibrate=photos))
     files: list[str] = []
     for one in asked:
         with suppress(EdgecatError):

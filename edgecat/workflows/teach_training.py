@@ -32,7 +32,7 @@ class FineTuning:
     """Fine-tunes the shipped model on a session's images; a `Trainer`.
 
     It trains on links to the images, so that what is captured, moved or deleted meanwhile does not
-    disturb it.
+    disturb it. These stay until the next run, for the export.
 
     Args:
         session: whose images, and whose running model is replaced.
@@ -106,9 +106,7 @@ class FineTuning:
         self._check_free()
         if not self._state.get("checkpoint"):
             raise UserError("no training run is finished; there is no model to use")
-        photos = str(self._session.store.folder)
-        checkpoint = self._state["checkpoint"]
-        self._begin({"task": "export", "checkpoint": checkpoint, "photos": photos}, **self._state)
+        self._begin({"task": "export", "checkpoint": self._state["checkpoint"]}, **self._state)
 
     def close(self) -> None:
         """Stop what runs and wait until it is saved."""
@@ -184,8 +182,6 @@ class FineTuning:
         if change == "stopped" and not known.get("folder"):
             change = "idle"
         self._state = {**known, **({"state": change} if change else {})}
-        if change == "done":
-            shutil.rmtree(self._hidden, ignore_errors=True)
 
     def _use(self, files: list[Path]) -> None:
         try:
