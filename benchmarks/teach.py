@@ -97,17 +97,15 @@ def live(backbone: Backbone, kind: str, each: int, tests: int, seed: int) -> Sco
     taught, seconds = taught_with(backbone, kind, each, seed)
     right = 0
     for thing in KINDS[kind][0]:
-        rows = features(backbone, [KINDS[kind][1](thing, 10_000 + n, seed) for n in range(tests)])
+        rows = features(backbone, kind, thing, seed, first=10_000, count=tests)
         right += sum(taught.predict(row).best == thing for row in rows)
     return Score(right, 2 * tests, seconds)
 
 
 def taught_with(backbone: Backbone, kind: str, each: int, seed: int) -> tuple[Taught, float]:
     """What is learned from `each` images a class, in two bursts each; and how long fitting took."""
-    things, draw = KINDS[kind]
-    rows = np.concatenate(
-        [features(backbone, [draw(thing, n, seed) for n in range(each)]) for thing in things]
-    )
+    things = KINDS[kind][0]
+    rows = np.concatenate([features(backbone, kind, thing, seed, count=each) for thing in things])
     captures = [
         Capture(thing, str(n), 0.2 * n + 60 * (n >= each // 2))
         for thing in things
@@ -119,12 +117,19 @@ def taught_with(backbone: Backbone, kind: str, each: int, seed: int) -> tuple[Ta
     return taught, time.perf_counter() - started
 
 
-def features(backbone: Backbone, images: list[Image]) -> Any:
-    """The features of images, a few at a time."""
-    parts = [images[start : start + 8] for start in range(0, len(images), 8)]
-    return np.concatenate(
-        [backbone.features(np.stack([backbone.fitted(one) for one in part])) for part in parts]
-    )
+_KNOWN: dict[tuple[str, str, int, int], list[Any]] = {}
+
+
+def features(
+    backbone: Backbone, kind: str, thing: str, seed: int, *, count: int, first: int = 0
+) -> Any:
+    """The features of drawings; each is described once."""
+    rows = _KNOWN.setdefault((kind, thing, seed, first), [])
+    draw = KINDS[kind][1]
+    while len(rows) < count:
+        image = draw(thing, first + len(rows), seed)
+        rows.append(backbone.features(backbone.fitted(image)[None])[0])
+    return np.stack(rows[:count])
 
 
 def never_shown(backbone: Backbone, seeds: int) -> dict[str, tuple[int, int]]:
@@ -133,8 +138,8 @@ def never_shown(backbone: Backbone, seeds: int) -> dict[str, tuple[int, int]]:
     for seed in range(seeds):
         taught, _ = taught_with(backbone, SCENE, 20, seed)
         for name, counts in found.items():
-            images = [draw_thing(name, 20_000 + n, scene=seed) for n in range(20)]
-            said = [taught.predict(row) for row in features(backbone, images)]
+            rows = features(backbone, SCENE, name, seed, first=20_000, count=20)
+            said = [taught.predict(row) for row in rows]
             counts[0] += sum(one.unsure for one in said)
             counts[1] += len(said)
     return {name: (refused, n) for name, (refused, n) in found.items()}
