@@ -58,7 +58,8 @@ class Fitted(NamedTuple):
 def fit_head(features: Values, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Fitted:
     """Fit a head; the penalty and the scale are those that suit the leave-out answers best.
 
-    Each class has the same weight, however many images it has.
+    Each class has the same weight, however many images it has. Groups should have rows of every
+    class: what is left out would otherwise be judged by a fit that knows its class less.
 
     Args:
         features: float32 (n, features).
@@ -134,17 +135,23 @@ class _Ridge:
     def left_out(self, penalty: float) -> Numbers:
         """Each row's value (n, classes) without its group."""
         rows, shrunk = self._basis.rows, 1.0 / (self._basis.squares + penalty)
-        values = rows @ self._coefficients(penalty)
-        residuals = self._targets - values
+        residuals = self._targets - rows @ self._coefficients(penalty)
         alone = 1.0 - np.square(rows) @ shrunk  # of groups of one row, all at once
         result = self._targets - residuals / alone[:, None]
         for group in self._groups:
             own = rows[group]
+            if len(group) > rows.shape[1]:
+                result[group] = own @ self._without(own, self._targets[group], penalty)
+                continue
             hat = (own * shrunk) @ own.T
-            result[group] = self._targets[group] - np.linalg.solve(
-                np.eye(len(group)) - hat, residuals[group]
-            )
+            mended = np.linalg.solve(np.eye(len(group)) - hat, residuals[group])
+            result[group] = self._targets[group] - mended
         return result
+
+    def _without(self, rows: Numbers, targets: Numbers, penalty: float) -> Numbers:
+        """The coefficients of a fit without some rows; cheaper where these are many."""
+        gram = np.diag(self._basis.squares + penalty) - rows.T @ rows
+        return np.asarray(np.linalg.solve(gram, self._projected - rows.T @ targets))
 
     def _coefficients(self, penalty: float) -> Numbers:
         return np.asarray(self._projected / (self._basis.squares + penalty)[:, None])

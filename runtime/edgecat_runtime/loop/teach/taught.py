@@ -16,6 +16,7 @@ from edgecat_runtime.loop.teach.store import NONE
 from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.types import Numbers, Values
 
+_MOST_FOLDS = 10
 _NO_CLASS = 1.0
 """Strangeness of an image that looks like those of the class `none`."""
 
@@ -75,8 +76,8 @@ class Taught:
 def learn(captures: list[Capture], features: Values) -> Taught | None:
     """Fit a head to images and judge it by leaving out.
 
-    An image is left out with its burst; where a class has one burst, each of its images alone,
-    which flatters: they are nearly the same.
+    A part of each class is left out at a time, whole bursts; where a class has one burst, each of
+    its images may be left out alone, which flatters: they are nearly the same.
 
     Args:
         captures: at least one.
@@ -90,39 +91,46 @@ def learn(captures: list[Capture], features: Values) -> Taught | None:
     if not named or labels[0] == NONE:
         return None
     numbers = np.array([labels.index(one.label) for one in captures])
-    groups, bursts = _groups(captures, numbers, len(labels))
-    head, left_out = fit_head(features, numbers, groups)
+    units, bursts = _units(captures, numbers, len(labels))
+    head, left_out = fit_head(features, numbers, _folds(units, numbers))
     shown = numbers != (len(labels) - 1 if labels[-1] == NONE else -1)
+    groups = units + len(captures) * numbers
     familiar = fit_familiar(features[shown], groups[shown], features[~shown])
-    shares = _softmax(left_out)
-    right = left_out.argmax(1) == numbers
-    own = shares[np.arange(len(numbers)), numbers]
-    figures = tuple(
-        Figures(
-            label,
-            int((numbers == index).sum()),
-            bursts[index],
-            float(right[numbers == index].mean()),
-            float(own[numbers == index].mean()),
-        )
-        for index, label in enumerate(labels)
-    )
-    return Taught(labels, head, familiar, figures)
+    return Taught(labels, head, familiar, _figures(labels, numbers, bursts, left_out))
 
 
-def _groups(
+def _units(
     captures: list[Capture], numbers: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """What each image is left out with, and the number of bursts of each class."""
+    """What each image of a class is left out with, and the number of bursts of each class."""
     times = np.array([one.time for one in captures])
-    groups, counts, first = np.zeros(len(captures), np.int64), [], 0
+    units, counts = np.zeros(len(captures), np.int64), []
     for index in range(classes):
         own = np.flatnonzero(numbers == index)
         bursts = bursts_of(times[own].tolist())
         counts.append(max(bursts) + 1)
-        groups[own] = first + np.array(bursts if counts[-1] > 1 else range(len(own)))
-        first += len(own)
-    return groups, counts
+        units[own] = bursts if counts[-1] > 1 else range(len(own))
+    return units, counts
+
+
+def _folds(units: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Share the units of every class out to the same few folds."""
+    sizes = [int(units[numbers == index].max()) + 1 for index in range(int(numbers.max()) + 1)]
+    count = min((size for size in sizes if size > 1), default=1)
+    return np.asarray(units % min(count, _MOST_FOLDS))
+
+
+def _figures(
+    labels: tuple[str, ...], numbers: NDArray[np.int64], bursts: list[int], left_out: Numbers
+) -> tuple[Figures, ...]:
+    own = _softmax(left_out)[np.arange(len(numbers)), numbers]
+    right = left_out.argmax(1) == numbers
+    found = []
+    for index, label in enumerate(labels):
+        rows = numbers == index
+        shares = float(right[rows].mean()), float(own[rows].mean())
+        found.append(Figures(label, int(rows.sum()), bursts[index], *shares))
+    return tuple(found)
 
 
 def _softmax(scores: Numbers) -> Numbers:
