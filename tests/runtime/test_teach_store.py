@@ -58,9 +58,10 @@ def test_a_burst_ends_with_a_pause(times: list[float], expected: list[int]) -> N
     [
         ((10,), set()),
         ((10, 10), {1}),
-        ((4, 10), set()),  # it would leave less than half
+        ((4, 10), {0}),  # the latest would leave less than half
+        ((4, 10, 3), {0, 2}),
         ((10, 4), {1}),
-        ((10, 10, 1), {1, 2}),
+        ((10, 10, 1), {1}),
         ((20, 1, 1, 1, 1, 1), {1, 2, 3, 4, 5}),
         ((5, 5, 5, 5, 5), {4}),
     ],

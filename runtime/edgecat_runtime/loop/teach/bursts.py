@@ -47,13 +47,13 @@ def held_out(bursts: Sequence[int], *, share: float = SHARE) -> frozenset[int]:
         >>> sorted(held_out([0] * 10 + [1] * 10 + [2] * 5))
         [2]
     """
-    sizes = {burst: bursts.count(burst) for burst in sorted(set(bursts))}
+    sizes = {burst: bursts.count(burst) for burst in sorted(set(bursts), reverse=True)}
+    least, most = share * len(bursts), len(bursts) / 2
     chosen: set[int] = set()
-    count = 0
-    for burst in sorted(sizes, reverse=True):
-        if count >= share * len(bursts):
-            break
-        if 2 * (count + sizes[burst]) <= len(bursts):
+    for burst, size in sizes.items():
+        count = sum(sizes[one] for one in chosen)
+        if count < least and count + size <= most:
             chosen.add(burst)
-            count += sizes[burst]
+    if sum(sizes[one] for one in chosen) < least:  # the latest are too small; one may be enough
+        chosen = next(({one} for one, size in sizes.items() if least <= size <= most), chosen)
     return frozenset(chosen)

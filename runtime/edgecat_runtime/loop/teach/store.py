@@ -183,7 +183,7 @@ class Store:
             UserError: one cannot be deleted, or the log cannot be written.
         """
         with self._lock:
-            for capture in [self._captures[key] for key in keys if key in self._captures]:
+            for capture in self._those(keys):
                 path = capture.path(self.folder)
                 try:
                     path.unlink(missing_ok=True)
@@ -201,7 +201,7 @@ class Store:
         """
         with self._lock:
             self._check_label(label)
-            for capture in [self._captures[key] for key in keys if key in self._captures]:
+            for capture in self._those(keys):
                 if capture.label != label:
                     moved = self._free(capture, replace(capture, label=label, alike=False))
                     self._rename(capture, moved)
@@ -225,6 +225,9 @@ class Store:
                 if capture.held != (capture.key in wanted):
                     moved = replace(capture, held=not capture.held)
                     self._rename(capture, self._free(capture, moved))
+
+    def _those(self, keys: Sequence[str]) -> list[Capture]:
+        return [self._captures[key] for key in dict.fromkeys(keys) if key in self._captures]
 
     def _to_hold(self, label: str) -> set[str] | None:
         """What to hold out of a class; None if it has no images."""
