@@ -29,7 +29,7 @@ PHONE = {
     "is_mobile": True,
     "has_touch": True,
 }
-SOURCE = "synthetic://things?fps=5&seconds=0.6&seed=2"  # 9.6 s of each thing
+SOURCE = "synthetic://things?fps=5&seconds=1.5&seed=2"  # 24 s of each thing
 SECONDS = 120
 RED, GREEN = (60, 60, 200), (70, 150, 60)  # the mug's and the bottle's, BGR
 

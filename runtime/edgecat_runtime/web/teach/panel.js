@@ -335,7 +335,7 @@ for (const action of ["train", "stop", "resume", "use", "undo"]) {
 
 function answer() {
   const label = document.getElementById("answer").hidden ? "" : document.getElementById("label").textContent;
-  for (const [name, { node }] of cards) node.classList.toggle("answer", name === label);
+  for (const [name, { node }] of cards) node.classList.toggle("now", name === label);
 }
 
 async function poll() {
