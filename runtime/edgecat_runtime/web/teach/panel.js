@@ -200,7 +200,7 @@ function draw() {
     own.key.hidden = index >= 9;
     drawCard(label, own);
   });
-  by("hint").hidden = state.classes.length > 1;
+  by("hint").hidden = state.images.length > 0;
   by("none").hidden = state.classes.includes(state.none);
   drawModel();
 }
