@@ -140,6 +140,19 @@ def test_a_burst_is_left_out_together() -> None:
     assert alone.mean() == 1.0
 
 
+def test_one_odd_image_does_not_unsettle_a_class() -> None:
+    features, labels = clouds((9, 9))
+    taken = [Capture("mb"[n], f"{i}.jpg", 0.2 * i) for i, n in enumerate(labels)]
+    odd = Capture("b", "odd.jpg", 500.0)
+    rows = np.concatenate([features, np.full((1, features.shape[1]), 7.0, np.float32)])
+    taught = learn([*taken, odd], rows)
+    assert taught is not None
+    assert [(one.bursts, one.right > 0.85) for one in taught.figures] == [(1, True)] * 2
+    new, _ = clouds((50, 50), seed=1)
+    said = [max(taught.predict(row).probabilities.values()) for row in new]
+    assert np.mean(said) > 0.9
+
+
 def test_what_cannot_be_told_apart_is_at_chance() -> None:
     rights = []
     for seed in range(20):

@@ -17,6 +17,7 @@ from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.types import Numbers, Values
 
 _MOST_FOLDS = 10
+_LARGEST = 0.67  # of a class's images that one burst may have, to be left out
 _NO_CLASS = 1.0
 """Strangeness of an image that looks like those of the class `none`."""
 
@@ -27,7 +28,7 @@ class Figures(NamedTuple):
     Attributes:
         label: the class.
         images: number of its images.
-        bursts: in how many bursts.
+        bursts: in how many bursts; 1 also where most are of one.
         right: fraction that would be told right, 0..1.
         confidence: mean probability of the right class, 0..1.
     """
@@ -76,8 +77,8 @@ class Taught:
 def learn(captures: list[Capture], features: Values) -> Taught | None:
     """Fit a head to images and judge it by leaving out.
 
-    A part of each class is left out at a time, whole bursts; where a class has one burst, each of
-    its images may be left out alone, which flatters: they are nearly the same.
+    A part of each class is left out at a time, whole bursts; where a class has one burst, or little
+    else, its images are left out one by one, which flatters: they are nearly the same.
 
     Args:
         captures: at least one.
@@ -102,13 +103,18 @@ def learn(captures: list[Capture], features: Values) -> Taught | None:
 def _units(
     captures: list[Capture], numbers: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """What each image of a class is left out with, and the number of bursts of each class."""
+    """What each image of a class is left out with, and the number of bursts of each class.
+
+    A class whose images are mostly of one burst counts as one: without it, too little would be
+    left to learn from.
+    """
     times = np.array([one.time for one in captures])
     units, counts = np.zeros(len(captures), np.int64), []
     for index in range(classes):
         own = np.flatnonzero(numbers == index)
         bursts = bursts_of(times[own].tolist())
-        counts.append(max(bursts) + 1)
+        largest = int(np.bincount(bursts).max())
+        counts.append(max(bursts) + 1 if largest <= _LARGEST * len(own) else 1)
         units[own] = bursts if counts[-1] > 1 else range(len(own))
     return units, counts
 

@@ -231,7 +231,7 @@ function drawCard(label, own) {
 function describe(figures, found) {
   const alike = found.filter(image => image[3].includes("alike")).length;
   const parts = [`told right ${percent(figures.right)}, confidence ${percent(figures.confidence)}`];
-  if (figures.bursts === 1) parts.push("one burst: show it again for an honest figure");
+  if (figures.bursts === 1) parts.push("mostly one burst: show it again for an honest figure");
   if (alike > found.length / 2) parts.push(`${alike} nearly the same: move it`);
   return parts.join("; ");
 }
