@@ -27,6 +27,7 @@ from edgecat.cli.models import models
 from edgecat.cli.serve import serve
 from edgecat.cli.sign import key, sign
 from edgecat.cli.study import study
+from edgecat.cli.teach import teach
 from edgecat.cli.terminal.built_on_use import BuiltOnUse, Code
 from edgecat.cli.terminal.console import say, warn
 from edgecat.cli.terminal.help import Group
@@ -36,7 +37,7 @@ from edgecat.cli.verify import verify
 
 UNFORESEEN = 70
 _COMMANDS: dict[str, tuple[Code, ...]] = {
-    "Start": (demo, doctor, models),
+    "Start": (demo, teach, doctor, models),
     "Data": (data,),
     "Train": (train, evaluate, compress),
     "Ship": (export, verify, inspect, benchmark, sign, key),

@@ -1,8 +1,9 @@
-"""`synthetic://pets`: a virtual live camera that shows drawn cats and dogs."""
+"""Virtual live cameras: `synthetic://pets`, and `synthetic://things` that are no animals."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -20,20 +21,22 @@ _DEFAULTS = {
     "seconds": 2.0,
     "frames": 0.0,
 }
-_KEPT = 8  # animals that are drawn once and then repeat
+_SCENES = {"pets": 8, "things": 32}  # that are drawn once and then repeat
+_SIDE = 320  # pixels, of the largest drawing
 _SWAY = 16  # pixels to either side
 
 
 class DrawnCamera(Source):
-    """A live source of drawn animals, one after the other, swaying slightly.
+    """A live source of drawings, one after the other, swaying slightly.
 
     Args:
         name: used in messages.
         fps: frames per second of wall-clock time: a slow reader misses frames.
         width: of the frames.
         height: likewise.
-        seed: as for `synthetic_pets`.
-        seconds: display time of each animal.
+        draw: draws scene 0, 1, ..., given the number and the side in pixels, at most 320.
+        scenes: their number.
+        seconds: display time of each.
         frames: number of frames before the source ends; 0: unlimited.
     """
 
@@ -46,16 +49,18 @@ class DrawnCamera(Source):
         fps: float,
         width: int,
         height: int,
-        seed: int,
+        draw: Callable[[int, int], NDArray[np.uint8]],
+        scenes: int,
         seconds: float,
         frames: int,
     ) -> None:
         self.name = name
         self.fps = fps
         self._size = (height, width)
-        self._seed, self._seconds, self._frames = seed, seconds, frames
-        self._animals: dict[int, NDArray[np.uint8]] = {}
-        self._animal(0)
+        self._seconds, self._frames = seconds, frames
+        self._draw, self._scenes = draw, scenes
+        self._drawn: dict[int, NDArray[np.uint8]] = {}
+        self._scene(0)
         self._start = 0.0
         self._next = 0
 
@@ -69,36 +74,52 @@ class DrawnCamera(Source):
         seconds = self._next / self.fps
         time.sleep(max(0.0, self._start + seconds - time.perf_counter()))
         self._next += 1
-        scene = self._animal(int(seconds / self._seconds) % _KEPT)
+        scene = self._scene(int(seconds / self._seconds) % self._scenes)
         left = round(_SWAY * (1 + np.sin(2 * np.pi * seconds / self._seconds)))
         return Shot(np.ascontiguousarray(scene[:, left : left + self._size[1]]))
 
-    def _animal(self, number: int) -> NDArray[np.uint8]:
-        """Return an animal's scene, wider than a frame; it is drawn on first use."""
-        if number not in self._animals:
-            from edgecat.pets.synthetic import draw_pet
+    def _scene(self, number: int) -> NDArray[np.uint8]:
+        """Return a scene, wider than a frame; it is drawn on first use."""
+        if number not in self._drawn:
             from edgecat_runtime.system.opencv import cv2_module
 
             height, width = self._size
             side = max(height, width) + 2 * _SWAY
-            picture, _ = draw_pet(self._seed * 1_000_000 + number, number % 2, min(side, 320))
-            picture = cv2_module().resize(picture, (side, side))
+            picture = cv2_module().resize(self._draw(number, min(side, _SIDE)), (side, side))
             top = (side - height) // 2
-            self._animals[number] = picture[top : top + height]
-        return self._animals[number]
+            self._drawn[number] = picture[top : top + height]
+        return self._drawn[number]
+
+
+def _drawing(name: str, seed: int) -> Callable[[int, int], NDArray[np.uint8]]:
+    """What draws the scenes of a camera: animals in turn, or half of them mugs, then bottles."""
+
+    def pets(number: int, side: int) -> NDArray[np.uint8]:
+        from edgecat.pets.synthetic import draw_pet
+
+        return draw_pet(seed * 1_000_000 + number, number % 2, side)[0]
+
+    def things(number: int, side: int) -> NDArray[np.uint8]:
+        from edgecat.pets.things import THINGS, draw_thing
+
+        thing = THINGS[2 * number // _SCENES["things"]]
+        return draw_thing(thing, seed * 1_000_000 + number, scene=seed)
+
+    return pets if name == "pets" else things
 
 
 def open_drawn_camera(text: str, options: SourceOptions) -> DrawnCamera:
     """Open `synthetic://pets?fps=60&width=640&height=480&seed=0&seconds=2&frames=0`.
 
-    Width, height and fps in the options take precedence.
+    Width, height and fps in the options take precedence. `things` instead of `pets`: a mug in 16
+    positions, then a bottle in 16.
 
     Raises:
-        UserError: a name other than `pets`, or an unknown or invalid value.
+        UserError: another name, or an unknown or invalid value.
     """
     parts = urlsplit(text)
     values = dict(_DEFAULTS)
-    if (parts.netloc, parts.path.strip("/")) != ("pets", ""):
+    if parts.netloc not in _SCENES or parts.path.strip("/"):
         raise UserError(
             f"source {text!r}; expected synthetic://pets, as in synthetic://pets?fps=60"
         )
@@ -118,7 +139,8 @@ def open_drawn_camera(text: str, options: SourceOptions) -> DrawnCamera:
         seconds=values["seconds"],
         width=int(values["width"]),
         height=int(values["height"]),
-        seed=int(values["seed"]),
+        draw=_drawing(parts.netloc, int(values["seed"])),
+        scenes=_SCENES[parts.netloc],
         frames=int(values["frames"]),
     )
 

@@ -18,6 +18,7 @@ from edgecat_runtime.loop.channel import Channel
 from edgecat_runtime.loop.decision import Thresholds
 from edgecat_runtime.loop.engine import Engine
 from edgecat_runtime.loop.leaving import closed_at_exit
+from edgecat_runtime.loop.reload import Replacements
 from edgecat_runtime.outputs.callback import Callback, sink_from_output
 from edgecat_runtime.outputs.overlay import draw_overlay
 from edgecat_runtime.outputs.sink import Output, Sink, Stop, output_from_sink
@@ -50,7 +51,8 @@ class Pipeline:
         reload: whether to watch the classifier's file, and to open it again when its contents
             change (with `reopen`, if given). The new engine takes over between two frames if it
             passes its self-test and has the same labels, and the old one is closed; otherwise the
-            old one keeps serving. Either way, a status event is sent.
+            old one keeps serving. Either way, a status event is sent. `Replacements` instead of
+            True provide other classifiers in the same way.
 
     Example:
         >>> with Camera.open(0) as camera, Classifier.open(path) as classifier:  # doctest: +SKIP
@@ -69,7 +71,7 @@ class Pipeline:
         stop: Event | None = None,
         reopen: Callable[[], Classifier] | None = None,
         thresholds: Thresholds | None = None,
-        reload: bool = False,
+        reload: bool | Replacements = False,
     ) -> None:
         self.cameras, self._changed = _together(camera)
         self._channels = [Channel(camera, smooth, thresholds) for camera in self.cameras]

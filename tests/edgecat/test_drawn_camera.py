@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,21 @@ def test_it_draws_pets_at_its_rate() -> None:
     assert {frame.image.shape for frame in frames} == {(64, 96, 3)}
     assert frames[-1].index <= 19
     assert not np.array_equal(frames[0].image, frames[-1].image)
+
+
+def test_it_draws_a_mug_and_then_a_bottle() -> None:
+    address = "synthetic://things?fps=100&width=96&height=96&seconds=0.05&frames=160&seed=2"
+    with Camera.open(address) as camera:
+        reds = [
+            bool(
+                (abs(frame.image.astype(int) - (60, 60, 200)).max(2) < 45).sum()
+                > (abs(frame.image.astype(int) - (70, 150, 60)).max(2) < 45).sum()
+            )
+            for frame in camera
+        ]
+    assert reds[0]
+    assert not reds[-1]
+    assert sum(one != other for one, other in pairwise(reds)) == 1
 
 
 def test_options_win_over_the_address() -> None:

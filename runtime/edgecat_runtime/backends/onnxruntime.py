@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, InvalidModel, UserError
 from edgecat_runtime.model.int8_weights import widest_int8_weight
+from edgecat_runtime.model.taps import with_outputs
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.telemetry import import_onnxruntime
 
@@ -58,6 +59,7 @@ class OnnxRuntimeBackend:
         device: `cpu`, `cuda`, or `tensorrt` (ONNX Runtime's provider, which builds its engine on
             opening and falls back to CUDA for unsupported operators).
         gpu: which one, as CUDA counts.
+        taps: inner values of the graph, by name, that `tapped` returns.
 
     Raises:
         BackendMissing: onnxruntime is not installed, or lacks the provider.
@@ -70,7 +72,13 @@ class OnnxRuntimeBackend:
     thread_safe = True
 
     def __init__(
-        self, path: Path, *, threads: int | None = None, device: str = "cpu", gpu: int = 0
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        device: str = "cpu",
+        gpu: int = 0,
+        taps: tuple[str, ...] = (),
     ) -> None:
         self.device = device
         self._session: Any = None
@@ -83,7 +91,7 @@ class OnnxRuntimeBackend:
         try:
             with native_path(path) as name:
                 self._session = ort.InferenceSession(
-                    name,
+                    with_outputs(path.read_bytes(), taps) if taps else name,
                     options,
                     providers=_providers(device, gpu),
                     disabled_optimizers=list(BROKEN_OPTIMIZERS),
@@ -108,18 +116,23 @@ class OnnxRuntimeBackend:
             UserError: the backend was closed.
             DeviceError: the GPU failed.
         """
+        logits: NDArray[np.float32] = self.tapped(frames)[0]
+        return logits
+
+    def tapped(self, frames: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """Run a batch: the logits, and then the values of each tap; raises as `infer`."""
         session = self._session
         if session is None:
             raise closed()
         try:
-            logits: NDArray[np.float32] = session.run(None, {self._input: frames})[0]
+            values: list[NDArray[Any]] = session.run(None, {self._input: frames})
         except Exception as error:
             if self.device == "cpu":
                 raise
             raise DeviceError(
                 f"onnxruntime failed on {self.device}: {_first_line(error)}. Run edgecat doctor"
             ) from error
-        return logits
+        return values
 
     def close(self) -> None:
         """Free the session."""

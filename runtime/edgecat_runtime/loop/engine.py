@@ -9,7 +9,7 @@ from time import perf_counter
 from edgecat_runtime.camera.frames import EventKind, Fitted, Frame
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, EdgecatError
-from edgecat_runtime.loop.reload import Reloader
+from edgecat_runtime.loop.reload import Reloader, Replacements
 from edgecat_runtime.types import Frames, Image, Logits
 
 log = logging.getLogger("edgecat_runtime")
@@ -24,7 +24,7 @@ class Engine:
         classifier: classifies each frame; left open at the end.
         reopen: reopens the classifier when it fails, at most once per `REOPEN_SECONDS`.
         reload: whether to watch the classifier's file, and to open it again when its contents
-            change (with `reopen`, if given).
+            change (with `reopen`, if given); or what else provides replacements.
         tell: called with `reopened`, `reloaded` or `refused`, and the reason.
 
     Attributes:
@@ -39,14 +39,18 @@ class Engine:
         classifier: Classifier,
         reopen: Callable[[], Classifier] | None,
         *,
-        reload: bool,
+        reload: bool | Replacements,
         tell: Callable[[EventKind, str], None],
     ) -> None:
         self.classifier = classifier
         self._reopen = reopen
         self._reopened_at = float("-inf")
         self._own: Classifier | None = None
-        self._reloader = Reloader(classifier, reopen) if reload else None
+        self._reloader: Replacements | None = (
+            (Reloader(classifier, reopen) if reload else None)
+            if isinstance(reload, bool)
+            else reload
+        )
         self._tell = tell
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
@@ -28,6 +28,26 @@ class Reloaded(NamedTuple):
 
     classifier: Classifier | None
     reason: str
+
+
+class Replacements(Protocol):
+    """Provides classifiers that replace the one in use, between two frames."""
+
+    def start(self) -> None:
+        """Called once the loop has begun."""
+        ...
+
+    def take(self) -> Reloaded | None:
+        """Return a replacement, or why there is none; None: no news. Must cost nothing."""
+        ...
+
+    def retire(self, classifier: Classifier) -> None:
+        """Take back the classifier that was replaced; must not block."""
+        ...
+
+    def close(self) -> None:
+        """Called when the loop has ended; close what was not taken."""
+        ...
 
 
 class Reloader:

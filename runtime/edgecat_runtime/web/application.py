@@ -14,7 +14,15 @@ from edgecat_runtime.errors import BackendMissing, EdgecatError
 from edgecat_runtime.model.status import Status
 from edgecat_runtime.types import Image
 from edgecat_runtime.web.connections import ANSWER_SECONDS, ConnectionLimiter
-from edgecat_runtime.web.entrance import MOST_BODY, Entrance, error_reply, json_reply
+from edgecat_runtime.web.entrance import (
+    MOST_BODY,
+    MOST_UPLOAD,
+    Entrance,
+    error_reply,
+    json_reply,
+    received,
+    too_large,
+)
 from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, LoopStatus
 from edgecat_runtime.web.files import page_files
 from edgecat_runtime.web.guard import HEADERS, AccessControl
@@ -29,6 +37,9 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger("edgecat_runtime")
+
+_UPLOAD = "upload"
+_UPLOADS = 4  # received at once
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ class Application:
         self._acts = ThreadPoolExecutor(1, "edgecat web actions")
         self._streams = Streams(feed, self._pool, most=most_viewers)
         self._files = page_files(panels)
+        self._receiving = asyncio.Semaphore(_UPLOADS)
         self._metrics: Callable[[], tuple[bytes, str]] | None = None
         self.app = self._application()
 
@@ -106,6 +118,8 @@ class Application:
         app.router.add_post("/api/stop", self._stop)
         app.router.add_post("/api/source", self._switch)
         app.router.add_get("/panels/{panel}/stream", self._stream_panel, allow_head=False)
+        app.router.add_get("/panels/{panel}/file", self._give_file)
+        app.router.add_post("/panels/{panel}/upload/{upload}", self._receive, name=_UPLOAD)
         app.router.add_post("/panels/{panel}/{action}", self._act)
         return app
 
@@ -114,7 +128,8 @@ class Application:
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Reject requests that are not allowed; every rejection and error is JSON or a page."""
         self.limiter.extend(request, ANSWER_SECONDS)
-        if (refusal := self._entrance.refusal(request)) is not None:
+        most = MOST_UPLOAD if request.match_info.route.name == _UPLOAD else MOST_BODY
+        if (refusal := self._entrance.refusal(request, most=most)) is not None:
             return refusal
         self.limiter.admit(request)
         try:
@@ -241,6 +256,25 @@ class Application:
         message = await self._message(request)
         loop = asyncio.get_running_loop()
         return json_reply(await loop.run_in_executor(self._acts, action, message))
+
+    async def _give_file(self, request: web.Request) -> web.StreamResponse:
+        give = self._panel(request).file
+        if give is None:
+            raise self._web.HTTPNotFound
+        loop = asyncio.get_running_loop()
+        body, content_type = await loop.run_in_executor(self._pool, give, dict(request.query))
+        return self._web.Response(body=body, content_type=content_type)
+
+    async def _receive(self, request: web.Request) -> web.StreamResponse:
+        upload = self._panel(request).uploads.get(request.match_info["upload"])
+        if upload is None:
+            raise self._web.HTTPNotFound
+        async with self._receiving:
+            if (body := await received(request, MOST_UPLOAD)) is None:
+                return too_large(MOST_UPLOAD)
+            loop = asyncio.get_running_loop()
+            given = (body, dict(request.query))
+            return json_reply(await loop.run_in_executor(self._acts, upload, *given))
 
     def _panel(self, request: web.Request) -> Panel:
         panel = self._panels.get(request.match_info["panel"])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 MOST_BODY = 4096
+MOST_UPLOAD = 16_000_000
 
 
 class Entrance:
@@ -23,8 +24,13 @@ class Entrance:
     def __init__(self, guard: AccessControl) -> None:
         self._guard = guard
 
-    def refusal(self, request: web.Request) -> web.Response | None:
-        """Return the response that rejects a request; None: it is admitted."""
+    def refusal(self, request: web.Request, *, most: int = MOST_BODY) -> web.Response | None:
+        """Return the response that rejects a request; None: it is admitted.
+
+        Args:
+            request: without its body.
+            most: bytes that the body may have.
+        """
         if not self._guard.knows_host(request.headers.get("Host", "")):
             return error_reply(421, f"this is not {request.host!r}: open {self._guard.url}")
         if is_foreign(request.headers):
@@ -33,8 +39,8 @@ class Entrance:
             return self._enter(request.query["token"])
         if not self._guard.admits(request.headers, request.cookies):
             return _unknown(page=request.path == "/")
-        if (request.content_length or 0) > MOST_BODY:
-            return error_reply(413, f"the request is larger than {MOST_BODY} bytes")
+        if (request.content_length or 0) > most:
+            return too_large(most)
         if request.method == "POST" and not is_own_origin(request.headers):
             return error_reply(
                 403, f"the Origin does not match this page; expected http://{request.host}"
@@ -65,6 +71,21 @@ def _unknown(*, page: bool) -> web.Response:
     if page:
         return web.Response(status=401, text=PAGE_401, content_type="text/html", headers=headers)
     return error_reply(401, "the token is missing or wrong: open the URL that edgecat printed")
+
+
+async def received(request: web.Request, most: int) -> bytes | None:
+    """Read a body whose length may not have been announced; None if it is larger than `most`."""
+    body = bytearray()
+    async for chunk in request.content.iter_chunked(1 << 16):
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
+def too_large(most: int) -> web.Response:
+    """Reject a request with a large body."""
+    return error_reply(413, f"the request is larger than {most} bytes")
 
 
 def error_reply(status: int, sentence: str) -> web.Response:

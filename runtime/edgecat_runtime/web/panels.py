@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Action = Callable[[dict[str, Any]], dict[str, Any]]
+Upload = Callable[[bytes, Mapping[str, str]], dict[str, Any]]
+File = Callable[[Mapping[str, str]], tuple[bytes, str]]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -31,6 +33,10 @@ class Panel:
         style: CSS.
         actions: functions by name: POST a JSON object to `/panels/NAME/ACTION` and receive the
             return value as JSON. An EdgecatError becomes a 400 with its message.
+        uploads: functions by name: POST a file's bytes, at most 16 MB, to
+            `/panels/NAME/upload/UPLOAD?key=value` and receive the return value as JSON. They are
+            called with the bytes and the query; errors are those of actions.
+        file: returns body and content type of `/panels/NAME/file?key=value`, called with the query.
         picture: returns the newest image, uint8 (h, w, 3) BGR, None if there is none, or the same
             array as before if it has not changed.
         views: further images by name, as `picture`: `/panels/NAME/stream?view=VIEW`.
@@ -49,11 +55,13 @@ class Panel:
     script: str = ""
     style: str = ""
     actions: Mapping[str, Action] = field(default_factory=dict)
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
+    file: File | None = None
     picture: Callable[[], NDArray[np.uint8] | None] | None = None
     views: Mapping[str, Callable[[], NDArray[np.uint8] | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in (self.name, *self.actions):
+        for name in (self.name, *self.actions, *self.uploads):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the panel's name or action is {name!r}; expected a-z, 0-9, -")
         if "stream" in self.actions:

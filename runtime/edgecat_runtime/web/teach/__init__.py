@@ -1,0 +1,1 @@
+"""The panel of `edgecat teach` on the camera's page."""
