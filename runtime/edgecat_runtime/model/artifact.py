@@ -70,7 +70,7 @@ def read_card(path: str | PathLike[str], *, trust: str | PathLike[str] | None = 
             variable EDGECAT_TRUST, otherwise every model is.
 
     Returns:
-        The card. The payload's length and SHA-256 have been verified, except for an engine.
+        The card. The payload's length and SHA-256 have been verified.
 
     Raises:
         CardError: the file does not exist, has an unknown format or has no card.
@@ -81,19 +81,14 @@ def read_card(path: str | PathLike[str], *, trust: str | PathLike[str] | None = 
     stored = read_stored(path)
     signature = stored_signature(path, stored.signature)
     if (required := trusted(trust)) is not None:
-        message = signed_message(path, stored.text)
-        required.check(str(path), stored.card, message, signature)
+        required.check(str(path), stored.card, signed_message(path, stored.text), signature)
     return stored.card
 
 
 def read_stored(path: Path) -> Stored:
     """Read the card and the signature, and check the card; raises as `read_card`."""
-    readers = {
-        ".onnx": _read_onnx,
-        ".safetensors": _read_safetensors,
-        ".trt": _read_engine,
-        ".rtx": _read_engine,
-    }
+    readers = {".onnx": _read_onnx, ".safetensors": _read_safetensors}
+    readers |= {".trt": _read_engine, ".rtx": _read_engine}
     if path.suffix not in readers:
         expected = " or ".join(readers)
         raise CardError(f"{path} is not a model; expected a {expected} file{torch_advice(path)}")

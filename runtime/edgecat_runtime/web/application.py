@@ -99,7 +99,6 @@ class Application:
         self._streams.limiter = limiter
 
     def _application(self) -> web.Application:
-
         @self._web.middleware
         async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._checked(request, handler)
@@ -122,8 +121,6 @@ class Application:
         app.router.add_post("/panels/{panel}/upload/{upload}", self._receive, name=_UPLOAD)
         app.router.add_post("/panels/{panel}/{action}", self._act)
         return app
-
-    # Access control.
 
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Reject requests that are not allowed; every rejection and error is JSON or a page."""
