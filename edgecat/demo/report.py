@@ -176,7 +176,7 @@ def _camera(result: DemoResult) -> dict[str, str]:
         "timeline": timeline(said, FPS),
         "timeline_text": "Top: the true label. Bottom: the decision; the height of a bar is its "
         f"confidence. {keys(sorted({one.truth for one in said}))}"
-        f"{key(LIMIT)}wrong, below the line; a gap: unsure",
+        f' <span class="named">{key(LIMIT)}wrong, below the line</span> a gap: unsure',
     }
 
 

@@ -20,7 +20,8 @@ LIMIT, RULE = "var(--red)", "var(--rule)"
 
 def keys(names: Sequence[str]) -> str:
     """A colour legend, as HTML."""
-    return "".join(key(hue) + escape(name) for name, hue in zip(names, HUES, strict=False))
+    named = zip(names, HUES, strict=False)
+    return " ".join(f'<span class="named">{key(hue)}{escape(name)}</span>' for name, hue in named)
 
 
 def key(colour: str) -> str:
