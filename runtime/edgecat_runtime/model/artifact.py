@@ -86,12 +86,12 @@ def read_card(path: str | PathLike[str], *, trust: str | PathLike[str] | None = 
 
 
 def read_stored(path: Path) -> Stored:
-    """Read the card and the signature, and check the card; raises as `read_card`."""
-    readers = {".onnx": _read_onnx, ".safetensors": _read_safetensors}
-    readers |= {".trt": _read_engine, ".rtx": _read_engine}
+    """Read and check the card; raises as `read_card`."""
+    readers = {".onnx": _read_onnx, ".safetensors": _read_safetensors, ".trt": _read_engine}
+    readers[".rtx"] = _read_engine
     if path.suffix not in readers:
-        expected = " or ".join(readers)
-        raise CardError(f"{path} is not a model; expected a {expected} file{torch_advice(path)}")
+        known = " or ".join(readers)
+        raise CardError(f"{path} is not a model; expected a {known} file{torch_advice(path)}")
     if not path.is_file():
         raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
@@ -202,7 +202,7 @@ def _read_onnx(file: BinaryIO, path: Path) -> Stored:
         check_sizes(model, str(path))
         check_expansion(model, str(path))
         check_input(model, card, str(path))
-    return Stored(card, text, signature[2] if signature is not None else None)
+    return Stored(card, text, signature and signature[2])
 
 
 def _read_engine(file: BinaryIO, path: Path) -> Stored:
@@ -230,9 +230,8 @@ def _read_safetensors(file: BinaryIO, path: Path) -> Stored:
     labels, signature = metadata.get(LABELS_KEY), metadata.get(SIGNATURE_KEY)
     if data != sealed_header(header, metadata[KEY], labels, signature):
         raise CardDamaged(_changed(path))
-    card = ModelCard.from_json(
-        metadata[KEY], labels=labels_from_json(labels) if labels is not None else None
-    )
+    names = labels_from_json(labels) if labels is not None else None
+    card = ModelCard.from_json(metadata[KEY], labels=names)
     _check_payload(file, size - start, hashlib.sha256(_canonical(header)), card, path)
     return Stored(card, metadata[KEY], signature)
 
