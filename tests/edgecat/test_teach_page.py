@@ -255,5 +255,7 @@ def test_train_use_and_undo(
     taught = teach()  # the running model stays
     page = look(taught.url)
     until(lambda: "vgg16" in page.locator("#teach-answers").inner_text(), "the model again")
+    assert "in use" in page.locator("#teach-training").inner_text()
     page.get_by_role("button", name="Undo").click()
     until(lambda: "what you showed" in page.locator("#teach-answers").inner_text(), "undone")
+    page.get_by_role("button", name="Use it").wait_for()
