@@ -53,7 +53,12 @@ class FineTuning:
 
     def state(self) -> dict[str, Any]:
         """The state: idle, running, stopping, stopped, done, exporting, used or failed."""
-        return dict(self._state)
+        state = dict(self._state)
+        if state["state"] in ("done", "used"):  # another model may answer since then
+            used = self._session.used
+            ours = used and Path(used).parent == Path(state["checkpoint"]).parent
+            state |= {"state": "used", "model": Path(used).name} if ours else {"state": "done"}
+        return state
 
     def start(self) -> None:
         """Begin a new run on the images as they are now.
@@ -186,10 +191,10 @@ class FineTuning:
     def _use(self, files: list[Path]) -> None:
         try:
             self._session.use(files)
-        except EdgecatError as error:
+        except (EdgecatError, OSError) as error:
             self._state |= {"state": "failed", "why": str(error)}
             return
-        self._state |= {"state": "used", "model": Path(self._session.used).name}
+        self._state |= {"state": "used"}
 
     def _snapshot(self, name: str) -> Path:
         """A folder of links to the images: `train/CLASS/` and `val/CLASS/`; copies if need be."""

@@ -230,10 +230,9 @@ def test_train_use_and_undo(
     teach: Callable[..., Teach], look: Callable[..., Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("torch", reason="fine-tuning needs torch")
-    taught = teach("--epochs", "1")
+    taught = teach("--epochs", "2")
     page = look(taught.url, viewport={"width": 1280, "height": 900}, color_scheme="dark")
-    for _ in range(2):
-        show_both(taught, page, 8)
+    show_both(taught, page, 8)
     page.get_by_role("button", name="Train", exact=True).click()
     text = page.locator("#teach-training")
     until(lambda: "Training: epoch" in text.inner_text(), "training")
@@ -255,5 +254,7 @@ def test_train_use_and_undo(
     taught = teach()  # the running model stays
     page = look(taught.url)
     until(lambda: "vgg16" in page.locator("#teach-answers").inner_text(), "the model again")
+    assert "in use" in page.locator("#teach-training").inner_text()
     page.get_by_role("button", name="Undo").click()
     until(lambda: "what you showed" in page.locator("#teach-answers").inner_text(), "undone")
+    page.get_by_role("button", name="Use it").wait_for()
