@@ -33,10 +33,10 @@ def run_task(request: dict[str, Any], tell: Callable[..., None]) -> int:
     try:
         task(request, tell)
     except Interrupted as interrupted:
-        tell("stopped")
+        tell("paused")
         return interrupted.exit_code
     except KeyboardInterrupt:
-        tell("stopped")
+        tell("paused")
         return 130
     except EdgecatError as error:
         tell("failed", why=str(error))

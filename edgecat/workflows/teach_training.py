@@ -52,7 +52,7 @@ class FineTuning:
         self._state: dict[str, Any] = self._found()
 
     def state(self) -> dict[str, Any]:
-        """The state: idle, running, stopping, stopped, done, exporting, used or failed."""
+        """The state: idle, running, stopping, paused, done, exporting, used or failed."""
         state = dict(self._state)
         if state["state"] in ("done", "used"):  # another model may answer since then
             used = self._session.used
@@ -91,7 +91,7 @@ class FineTuning:
         """
         self._check_free()
         folder = self._state.get("folder", "")
-        if self._state["state"] != "stopped" or not folder:
+        if self._state["state"] != "paused" or not folder:
             raise UserError("no training run was stopped; there is nothing to resume")
         self._begin({"task": "train", "resume": folder}, **self._state)
 
@@ -175,16 +175,16 @@ class FineTuning:
             why = last or f"the process ended with code {process.returncode}"
             folder = self._state.get("folder")
             saved = bool(folder) and (Path(str(folder)) / _STATE).exists()
-            self._state |= {"state": "stopped" if saved else "failed", "why": f"it failed: {why}"}
+            self._state |= {"state": "paused" if saved else "failed", "why": f"it failed: {why}"}
 
     def _hear(self, event: dict[str, Any]) -> None:
         kind = event.pop("event")
         if kind == "exported":
             self._use([Path(file) for file in event["files"]])
             return
-        change = {"stopped": "stopped", "failed": "failed", "done": "done"}.get(kind)
+        change = {"paused": "paused", "failed": "failed", "done": "done"}.get(kind)
         known = {**self._state, **event}
-        if change == "stopped" and not known.get("folder"):
+        if change == "paused" and not known.get("folder"):
             change = "idle"
         self._state = {**known, **({"state": change} if change else {})}
 
@@ -228,7 +228,7 @@ class FineTuning:
         if folder is None or not folder.is_dir():
             return {"state": "idle"}
         if (folder / _STATE).exists():
-            return {"state": "stopped", "folder": str(folder)}
+            return {"state": "paused", "folder": str(folder)}
         checkpoint = next(folder.glob("*.safetensors"), None)
         if checkpoint is None:
             return {"state": "idle"}

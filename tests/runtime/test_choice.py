@@ -443,7 +443,7 @@ def test_what_has_no_hash_is_not_remembered(
     ways: Register, tiny_onnx: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = replace(read_card(tiny_onnx), payload_sha256="")
-    monkeypatch.setattr("edgecat_runtime.backends.choice.read_card", lambda path: card)
+    monkeypatch.setattr("edgecat_runtime.backends.choice.read_card", lambda path, trust: card)
     ways(1.0, 0.5)
     Classifier.open_fastest([tiny_onnx], cache=cache).close()
     assert not cache.exists()

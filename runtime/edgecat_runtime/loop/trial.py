@@ -50,7 +50,8 @@ def why_not(options: Mapping[str, Any], *, cancelled: Callable[[], bool]) -> str
         modules, known = _backends(paths, options["backend"], options["device"])
         sent = {**options, "paths": list(map(str, paths))}
         for name in ("cache", "trust"):
-            sent[name] = None if options[name] is None else str(options[name])
+            given = options.get(name)
+            sent[name] = None if given is None else str(given)
         in_child(
             f"{__name__}:open_once",
             {"modules": modules, "known": known, "options": sent},

@@ -295,7 +295,7 @@ const SENTENCES = {
     ? `Training: epoch ${run.epoch} of ${run.epochs}${accuracy(run)}`
     : "Training is starting"),
   stopping: () => "Stopping",
-  stopped: run => `Training was stopped${run.epoch ? ` in epoch ${run.epoch}` : ""}; it can be resumed. ${run.why ?? ""}`,
+  paused: run => `Training was stopped${run.epoch ? ` in epoch ${run.epoch}` : ""}; it can be resumed. ${run.why ?? ""}`,
   done: run => `Trained${accuracy(run)}. Use it lets this model answer; it is exported first.`,
   exporting: () => "Exporting and checking the model",
   used: run => `The trained model is in use: ${run.model}${accuracy(run)}.`,
@@ -320,9 +320,9 @@ function drawModel() {
   else by("progress").removeAttribute("value");
   by("train").hidden = busy || run.state === "no";
   by("train").disabled = shown.length < 2;
-  by("train").textContent = ["done", "used", "stopped"].includes(run.state) ? "Train again" : "Train";
+  by("train").textContent = ["done", "used", "paused"].includes(run.state) ? "Train again" : "Train";
   by("stop").hidden = run.state !== "running";
-  by("resume").hidden = run.state !== "stopped";
+  by("resume").hidden = run.state !== "paused";
   by("use").hidden = !(run.state === "done" || (run.state === "failed" && run.checkpoint));
   by("undo").hidden = !state.used || busy;
 }
