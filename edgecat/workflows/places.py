@@ -11,6 +11,7 @@ from edgecat.workflows.models import openable_backends
 from edgecat.workflows.reporter import Reporter
 from edgecat_runtime.errors import EdgecatError, GateError, UserError
 from edgecat_runtime.model.card import CardError
+from edgecat_runtime.system.foreign_text import one_line
 
 Result = TypeVar("Result")
 
@@ -121,5 +122,5 @@ def outcome_of(
     except EdgecatError as error:
         return error
     except Exception as error:  # library exceptions have no common base class
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = one_line(error) or type(error).__name__
         return UserError(f"{place.title} cannot run {path}: {first}")

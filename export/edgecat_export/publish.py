@@ -12,6 +12,7 @@ from edgecat_runtime.model.artifact import read_card, seal_onnx
 from edgecat_runtime.model.card import CardError, ModelCard
 from edgecat_runtime.model.trust import own_output
 from edgecat_runtime.system.atomic import atomic_path
+from edgecat_runtime.system.foreign_text import one_line
 
 
 def save_onnx(
@@ -82,7 +83,7 @@ def _proof(path: Path, backend: str, name: str, reasons: list[str]) -> Pair | No
     except (CardError, GateError):
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = one_line(error) or type(error).__name__
         reasons.append(f"{backend} does not run it: {reason}".replace(str(path), name))
         return None
 

@@ -14,6 +14,7 @@ from edgecat_export.precision.scan import session_from_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.types import Frames, Logits
 
 _INTEGER_OPS = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger")
@@ -124,7 +125,7 @@ def open_session(payload: bytes) -> Any:
     except UserError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or ["unknown"])[0]
+        reason = one_line(error) or "unknown"
         raise UserError(f"onnxruntime cannot open the model: {reason}") from error
 
 

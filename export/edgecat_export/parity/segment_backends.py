@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgecat_export.parity.segments import Segment
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.system.telemetry import import_onnxruntime, import_openvino
 
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
@@ -46,7 +47,7 @@ def open_segment(segment: Segment, backend: str) -> Run:
 
 
 def _refused(segment: Segment, backend: str, error: Exception) -> UserError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first = one_line(error) or type(error).__name__
     return UserError(f"{backend} cannot run the segment that ends at {segment.output}: {first}")
 
 

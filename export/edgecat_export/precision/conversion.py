@@ -24,6 +24,7 @@ from edgecat_export.precision.scan import Progress, Scan, answer, answer_exactly
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard, Precision
 from edgecat_runtime.model.golden import golden_frames, golden_rows
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.system.telemetry import import_onnxruntime
 from edgecat_runtime.types import Frames, Logits
 
@@ -213,7 +214,7 @@ class _Int8:
         try:
             exact = scan_exactly(self._payload, frames, progress=self._progress)
         except Exception as error:  # onnx.reference fails in many ways on unsupported operators
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = one_line(error) or type(error).__name__
             note = "ranges were measured in float32; the last digits may differ on other machines"
             return self._ranges[method], [f"{note}: {reason}"]
         return {name: exact.tensors[name].range(method) for name in names}, []

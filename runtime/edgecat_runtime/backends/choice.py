@@ -22,6 +22,7 @@ from edgecat_runtime.errors import (
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.class_names import check_labels
+from edgecat_runtime.system.foreign_text import one_line
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -193,7 +194,7 @@ def _timed(
         if isinstance(error, EdgecatError | ImportError) or not isinstance(error, Exception):
             raise
         kind = UserError if entry.device == "cpu" else DeviceError
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        line = one_line(error) or type(error).__name__
         raise kind(f"{entry.name} on {entry.device} cannot run {candidate.path}: {line}") from error
 
 

@@ -16,6 +16,7 @@ from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, DeviceError, InvalidModel, UserError
 from edgecat_runtime.model.int8_weights import widest_int8_weight
 from edgecat_runtime.model.taps import with_outputs
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.telemetry import import_onnxruntime
 
@@ -198,4 +199,4 @@ def _is_the_files(error: Exception) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return one_line(error) or type(error).__name__

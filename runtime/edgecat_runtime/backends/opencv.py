@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.system.opencv import cv2_module, silence_opencv
 from edgecat_runtime.system.paths import native_path
 
@@ -45,7 +46,7 @@ class OpenCVBackend:
             with native_path(path) as name:
                 self._net: Any = cv2.dnn.readNetFromONNX(name, cv2.dnn.ENGINE_NEW)
         except cv2.error as error:
-            raise UserError(f"OpenCV cannot open {path}: {error.err or error}") from error
+            raise UserError(f"OpenCV cannot open {path}: {one_line(error.err or error)}") from error
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgecat_runtime.backends.base import closed
 from edgecat_runtime.errors import BackendMissing, UserError
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.telemetry import import_openvino
 
@@ -48,8 +49,7 @@ class OpenVINOBackend:
             with native_path(path) as name:
                 self._model: Any = ov.Core().compile_model(name, "CPU", options)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"OpenVINO cannot open {path}: {reason}") from error
+            raise UserError(f"OpenVINO cannot open {path}: {one_line(error, last=True)}") from error
 
     def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run a batch: uint8 (n, h, w, 3) BGR to float32 logits (n, classes)."""

@@ -30,6 +30,7 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.nvidia.cuda import DeviceMemory, PinnedMemory, Stream, open_gpu
 from edgecat_runtime.nvidia.driver import driver
 from edgecat_runtime.nvidia.tensorrt import Flavour, tensorrt
+from edgecat_runtime.system.foreign_text import one_line
 from edgecat_runtime.system.plugins import Group, find_plugin
 from edgecat_runtime.system.telemetry import import_onnxruntime
 
@@ -267,6 +268,6 @@ def answer(function: str, arguments: str) -> None:
         result = {"value": called(*json.loads(arguments))}
     except Exception as error:  # the parent reports it in a finding
         kind, fix = type(error).__name__, error.fix if isinstance(error, EdgecatError) else ""
-        first = (str(error).strip().splitlines() or [kind])[0]
+        first = one_line(error) or kind
         result = {"error": first, "kind": kind, "fix": fix}
     print(json.dumps(result), flush=True)  # noqa: T201
