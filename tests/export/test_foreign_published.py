@@ -65,5 +65,5 @@ def test_a_network_of_constant_weights_gives_one_answer() -> None:
         pytest.skip("this onnx wheel has no light models")
     data = path.read_bytes()
     card = card_for_foreign(data, name="light", labels=LABELS, size=(224, 224), mean=MEAN, std=STD)
-    with pytest.raises((UserError, GateError), match="the same answer"):
+    with pytest.raises((UserError, GateError), match="the same output"):
         onnx_from_foreign(data, card)
