@@ -23,6 +23,8 @@ from edgecat_runtime.system.machine import cores
 
 _STATE = "resume.state"
 _STOP_SECONDS = 20.0
+_EXIT_SECONDS = 20.0
+_BUSY = ("running", "stopping", "exporting")
 _PASSES = 2400
 """About how many images are trained on in all: with more images, there are fewer epochs."""
 _FEWEST, _MOST = 4, 20
@@ -123,6 +125,9 @@ class FineTuning:
             process.kill()
 
     def _check_free(self) -> None:
+        if self._process is not None and self._state["state"] not in _BUSY:
+            with suppress(subprocess.TimeoutExpired):  # it has told its end, and is about to exit
+                self._process.wait(_EXIT_SECONDS)
         if self._process is not None and self._process.poll() is None:
             raise UserError("a training run or an export is going on. Wait for it, or stop it")
 
@@ -170,7 +175,7 @@ class FineTuning:
                 self._hear(json.loads(line))
         process.wait()
         reader.join(1)
-        if self._state["state"] in ("running", "stopping", "exporting"):
+        if self._state["state"] in _BUSY:
             last = next((line.strip() for line in reversed(errors) if line.strip()), "")
             why = last or f"the process ended with code {process.returncode}"
             folder = self._state.get("folder")
