@@ -28,7 +28,7 @@ from edgecat_runtime.errors import UserError
 pytest.importorskip("aiohttp", reason="the web page needs aiohttp")
 pytest.importorskip("playwright.sync_api", reason="the browser is led by playwright")
 
-SECONDS = 20_000  # milliseconds, of a busy machine
+SECONDS = 60_000  # milliseconds, of a busy machine
 START = State(unit=Unit(5, 9))
 
 

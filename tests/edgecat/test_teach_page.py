@@ -30,7 +30,7 @@ PHONE = {
     "has_touch": True,
 }
 SOURCE = "synthetic://things?fps=5&seconds=1.5&seed=2"  # 24 s of each thing
-SECONDS = 300  # of a busy machine
+SECONDS = 420  # of a busy machine
 RED, GREEN = (60, 60, 200), (70, 150, 60)  # the mug's and the bottle's, BGR
 
 
