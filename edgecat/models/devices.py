@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from edgecat_runtime.errors import DeviceError, UserError
+from edgecat_runtime.system.foreign_text import one_line
 
 log = logging.getLogger("edgecat")
 
@@ -30,7 +31,7 @@ def choose_device(name: str) -> torch.device:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise DeviceError(
             f"device {name} is not usable on this machine ({reason}). Try --device cpu"
         ) from error

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgecat_runtime.errors import BackendMissing
+from edgecat_runtime.system.foreign_text import one_line
 
 
 def compiled(model: nn.Module) -> nn.Module:
@@ -24,7 +25,7 @@ def check_compiler(device: torch.device) -> None:
     try:
         torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=device))
     except (RuntimeError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = one_line(error).rstrip(".")
         needed = "Triton (pip install triton)" if device.type == "cuda" else "a C++ compiler (g++)"
         raise BackendMissing(
             f"torch.compile does not work here ({reason}); it needs {needed}. Install it, or leave "

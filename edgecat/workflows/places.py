@@ -122,5 +122,5 @@ def outcome_of(
     except EdgecatError as error:
         return error
     except Exception as error:  # library exceptions have no common base class
-        first = one_line(error) or type(error).__name__
+        first = one_line(error)
         return UserError(f"{place.title} cannot run {path}: {first}")

@@ -83,7 +83,7 @@ def _proof(path: Path, backend: str, name: str, reasons: list[str]) -> Pair | No
     except (CardError, GateError):
         raise
     except Exception as error:
-        reason = one_line(error) or type(error).__name__
+        reason = one_line(error)
         reasons.append(f"{backend} does not run it: {reason}".replace(str(path), name))
         return None
 

@@ -47,7 +47,7 @@ def open_segment(segment: Segment, backend: str) -> Run:
 
 
 def _refused(segment: Segment, backend: str, error: Exception) -> UserError:
-    first = one_line(error) or type(error).__name__
+    first = one_line(error)
     return UserError(f"{backend} cannot run the segment that ends at {segment.output}: {first}")
 
 

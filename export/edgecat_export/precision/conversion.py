@@ -214,7 +214,7 @@ class _Int8:
         try:
             exact = scan_exactly(self._payload, frames, progress=self._progress)
         except Exception as error:  # onnx.reference fails in many ways on unsupported operators
-            reason = one_line(error) or type(error).__name__
+            reason = one_line(error)
             note = "ranges were measured in float32; the last digits may differ on other machines"
             return self._ranges[method], [f"{note}: {reason}"]
         return {name: exact.tensors[name].range(method) for name in names}, []

@@ -194,7 +194,7 @@ def _timed(
         if isinstance(error, EdgecatError | ImportError) or not isinstance(error, Exception):
             raise
         kind = UserError if entry.device == "cpu" else DeviceError
-        line = one_line(error) or type(error).__name__
+        line = one_line(error)
         raise kind(f"{entry.name} on {entry.device} cannot run {candidate.path}: {line}") from error
 
 

@@ -101,7 +101,7 @@ class OnnxRuntimeBackend:
         except Exception as error:  # its exceptions share no public base class
             at_fault = UserError if device == "cpu" or _is_the_files(error) else DeviceError
             at_fault = InvalidModel if type(error).__name__ in _INVALID else at_fault
-            raise at_fault(f"onnxruntime cannot open {path}: {_first_line(error)}") from error
+            raise at_fault(f"onnxruntime cannot open {path}: {one_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         started = self._session.get_providers()[0]
         if started != _PROVIDERS[device]:  # it falls back to the CPU silently
@@ -131,7 +131,7 @@ class OnnxRuntimeBackend:
             if self.device == "cpu":
                 raise
             raise DeviceError(
-                f"onnxruntime failed on {self.device}: {_first_line(error)}. Run edgecat doctor"
+                f"onnxruntime failed on {self.device}: {one_line(error)}. Run edgecat doctor"
             ) from error
         return values
 
@@ -196,7 +196,3 @@ def _providers(device: str, gpu: int) -> list[tuple[str, dict[str, str]]]:
 def _is_the_files(error: Exception) -> bool:
     """Whether a session failed to open because of the model, not the device."""
     return type(error).__name__ in _BAD_MODEL
-
-
-def _first_line(error: Exception) -> str:
-    return one_line(error) or type(error).__name__

@@ -7,17 +7,14 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgecat_runtime._version import __version__
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.web.guard import AccessControl
 from edgecat_runtime.web.inference.application import Service
 from edgecat_runtime.web.inference.batcher import Batcher
-from edgecat_runtime.web.requests import request_handler
-from edgecat_runtime.web.server import web_module
+from edgecat_runtime.web.server import ServerThread, handlers, web_module
 
 if TYPE_CHECKING:
     from edgecat_runtime.classifier import Classifier
@@ -69,7 +66,7 @@ def model_name(text: str) -> str:
     return text
 
 
-class InferenceServer:
+class InferenceServer(ServerThread):
     """Serves a model from a thread of its own; as a context, from entering to leaving.
 
     Leaving answers every request that was accepted, then closes the socket.
@@ -102,41 +99,24 @@ class InferenceServer:
         name: str,
         options: ServiceOptions | None = None,
     ) -> None:
+        super().__init__(sock, "edgecat serve")
         self._classifier = classifier
-        self._sock = sock
         self._guard = guard
         self._name = model_name(name)
         self._options = options or ServiceOptions()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._ready = Event()
-        self._error: Exception | None = None
-        self._thread = Thread(target=self._run, name="edgecat serve", daemon=True)
 
     def __enter__(self) -> InferenceServer:
-        self._thread.start()
-        self._ready.wait()
-        if self._error is not None:
+        try:
+            self.start()
+        except Exception:
             self._sock.close()
-            raise self._error
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._sock.close()
+        self.stop()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except Exception as error:
-            self._error = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    async def _serve(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         options, workers = self._options, min(4, os.cpu_count() or 1)
         with (
             ThreadPoolExecutor(1, "network") as network,
@@ -158,13 +138,12 @@ class InferenceServer:
                 service.app, access_log=None, shutdown_timeout=_LAST_SECONDS
             )
             await runner.setup()
-            limits: dict[str, Any] = {"access_log": None, "lingering_time": 1.0}
-            limits |= {"max_line_size": 4096, "max_field_size": 8190}
-            make = partial(request_handler(), runner.server, loop=self._loop, **limits)
-            server = await self._loop.create_server(make, sock=self._sock)
+            assert runner.server is not None  # it is set up
+            make = handlers(runner.server, loop, 1.0)
+            server = await loop.create_server(make, sock=self._sock)
             batcher.start()
             self._ready.set()
-            await self._stop.wait()
+            await stop.wait()
             service.ready = False
             server.close()
             await batcher.close()
