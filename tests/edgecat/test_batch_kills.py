@@ -17,12 +17,16 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.workflows.batch.classify import classify_to_parquet
+from edgecat.workflows.batch.placement import Workers
+from edgecat.workflows.batch.tasks import images_per_part
+
 parquet = pytest.importorskip(
     "pyarrow.parquet", reason="pyarrow is not installed: pip install 'edgecat[parquet]'"
 )
 
 PATIENCE = 60.0
-TIMES = 150  # that the folder is given, so that a run is long enough to be killed
+TIMES = 100  # that the folder is given, so that a run is long enough to be killed
 
 
 def draw(folder: Path, count: int, seed: int = 0) -> Path:
@@ -117,9 +121,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(photos: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The output of an undisturbed run with one worker."""
-    from edgecat.workflows.batch.classify import classify_to_parquet
-    from edgecat.workflows.batch.placement import Workers
-
     output = tmp_path_factory.mktemp("expected") / "o.parquet"
     classify_to_parquet([photos] * TIMES, output, exported, workers=Workers(count=1, batch=4))
     return output.read_bytes()
@@ -161,7 +162,7 @@ def test_a_killed_run_continues(
     kept[0].write_bytes(kept[0].read_bytes()[:100])  # damaged: classified again
     with command(*arguments(photos, output, exported, "--workers", 1)) as process:
         values = summary(process)
-    assert values["resumed"] == (len(kept) - 1) * 44
+    assert values["resumed"] == (len(kept) - 1) * images_per_part(20 * TIMES, 4)
     assert output.read_bytes() == expected
     assert not output.with_name("o.parquet.partial").exists()
 
@@ -191,7 +192,7 @@ def test_results_of_another_run_are_kept(photos: Path, exported: Path, tmp_path:
     with command("classify", photos, "--output", output, "--model", exported) as process:
         code, _, err = finished(process)
     assert code == 1
-    assert "the number of images: 3000 then, 20 now" in err
+    assert f"the number of images: {20 * TIMES} then, 20 now" in err
     assert "the list of images" in err
     with command(*arguments(photos, output, exported, "--batch", 8)) as process:
         code, _, err = finished(process)

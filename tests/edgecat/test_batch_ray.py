@@ -16,12 +16,16 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.workflows.batch.classify import classify_to_parquet
+from edgecat.workflows.batch.placement import Workers
+from edgecat.workflows.evaluate import evaluate
+
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgecat[ray]'")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no test clusters")
 
 Cli = Callable[..., Any]
 PATIENCE = 60.0
-TIMES = 150
+TIMES = 80
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +84,6 @@ def finished(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
 @pytest.fixture(scope="module")
 def expected(photos: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The output of local processes."""
-    from edgecat.workflows.batch.classify import classify_to_parquet
-    from edgecat.workflows.batch.placement import Workers
-
     output = tmp_path_factory.mktemp("expected") / "o.parquet"
     classify_to_parquet([photos] * TIMES, output, exported, workers=Workers(count=2, batch=4))
     return output.read_bytes()
@@ -127,8 +128,6 @@ def test_a_cluster_elsewhere(
 
 
 def test_evaluate_on_ray(cluster: Any, exported: Path, album: Path) -> None:
-    from edgecat.workflows.evaluate import evaluate
-
     plain = evaluate(exported, album, threads=1).to_dict()
     values, _ = finished(run(cluster, "evaluate", exported, album, "--on", "ray", "--json"))
     run_values = values.pop("workers")

@@ -18,7 +18,7 @@ from edgecat_runtime.errors import DeviceError
 
 _TRIES = 3  # of a part, before it is examined
 _ALONE = 2  # times that a single image ends a worker until it is left out
-_IN_A_ROW = 12  # workers lost without any success: it is not the images
+_IN_A_ROW, _EACH_IN_A_ROW = 12, 4  # workers lost without any success, in all and times the pool
 
 
 @dataclass
@@ -104,10 +104,10 @@ class Coordinator:
         task = event.task
         self.lost += 1
         self._lost_in_a_row += 1
-        if self._lost_in_a_row == _IN_A_ROW:
+        if self._lost_in_a_row == max(_IN_A_ROW, _EACH_IN_A_ROW * self._pool.size):
             raise DeviceError(
-                f"{_IN_A_ROW} workers ended one after another ({event.reason}), the last one with "
-                f"{task}; expected them to classify images",
+                f"{self._lost_in_a_row} workers ended one after another ({event.reason}), the last "
+                f"one with {task}; expected them to classify images",
                 fix="Use fewer --workers or a smaller --batch if memory runs out, then run the "
                 "same command again",
             )
@@ -116,10 +116,12 @@ class Coordinator:
             return
         self._tries[task.part] += 1
         self._warn(f"a {self._pool.kind} ended ({event.reason}); its images go to another one")
-        if self._tries[task.part] < _TRIES:
+        if self._tries[task.part] < (_TRIES if len(task.items) > 1 else _ALONE):
             self._again.append(task)
-        else:
+        elif len(task.items) > 1:
             self._examine(task)
+        else:
+            self._again.append(replace(task, excluded={0: _culprit(task, event.reason)}))
 
     def _examine(self, task: Task) -> None:
         self._warn(f"looking for the image that ends its worker: {task}")
@@ -160,10 +162,7 @@ class Coordinator:
             if found.deaths[probe.begin] < _ALONE:
                 self._probe(probe.part, probe.begin, probe.begin + 1)
             else:
-                found.culprits[probe.begin] = (
-                    f"{probe.items[0].source} ends the process that classifies it, even alone "
-                    f"({reason}); expected an image"
-                )
+                found.culprits[probe.begin] = _culprit(probe, reason)
         if not found.open:
             self._decide(self._examined.pop(probe.part))
 
@@ -178,3 +177,10 @@ class Coordinator:
             )
         self._tries[task.part] = 0
         self._again.append(replace(task, excluded={**task.excluded, **found.culprits}))
+
+
+def _culprit(task: Task, reason: str) -> str:
+    return (
+        f"{task.items[0].source} ends the process that classifies it, even alone ({reason}); "
+        "expected an image"
+    )

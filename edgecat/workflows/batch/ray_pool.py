@@ -9,7 +9,8 @@ images do not, if the node sees the same files.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,14 @@ class RayPool:
     def __init__(
         self, setup: Setup, address: tuple[str, int] | None, size: int | None, reporter: Reporter
     ) -> None:
-        self._ray, self._own = _connected(address)
+        self._open = ExitStack()
+        # Ray prints notices of lost nodes on standard output, which belongs to the results.
+        self._open.enter_context(redirect_stdout(sys.stderr))
+        try:
+            self._ray, self._own = _connected(address)
+        except BaseException:
+            self._open.close()
+            raise
         gpu = setup.device != "cpu"
         unit = "GPU" if gpu else "CPU"
         self.size = size or max(1, int(self._ray.cluster_resources().get(unit, 1)))
@@ -175,6 +183,7 @@ class RayPool:
                 self._ray.kill(actor)
         if self._own:
             self._ray.shutdown()
+        self._open.close()
 
 
 def _connected(address: tuple[str, int] | None) -> tuple[Any, bool]:
