@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from edgecat.data.batches import Batch, load_batch, prefetched
-from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.folder import ImageSet, scan, split
 from edgecat.evaluation.curves import reliability
 from edgecat.evaluation.energy_fit import Features, Head, fit_known
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
@@ -79,7 +79,7 @@ class Calibration:
 
 def photographs_to_calibrate(
     paths: Sequence[Path], labels: Sequence[str]
-) -> tuple[PictureSet, PictureSet]:
+) -> tuple[ImageSet, ImageSet]:
     """Photographs to fit the energy on, and others to fit temperature and limit on.
 
     From a training run's folder: its training images, and the validation images that it held out.
@@ -105,15 +105,15 @@ def photographs_to_calibrate(
     return fitting, held
 
 
-def frames_to_see(fitting: PictureSet, validation: PictureSet) -> int:
+def frames_to_see(fitting: ImageSet, validation: ImageSet) -> int:
     """The number of frames that `calibrate` will process."""
     return min(len(fitting), FITTED) + len(validation) + len(KINDS) * (DRAWN + FRESH)
 
 
 def calibrate(
     path: Path,
-    fitting: PictureSet,
-    validation: PictureSet,
+    fitting: ImageSet,
+    validation: ImageSet,
     *,
     output: Path | None = None,
     tell: Tell = lambda what, frames: None,
@@ -230,7 +230,7 @@ def _ece(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
 
 
 def _photographs(
-    head: Head, pictures: PictureSet, card: ModelCard, tell: Tell, skipped: list[str]
+    head: Head, pictures: ImageSet, card: ModelCard, tell: Tell, skipped: list[str]
 ) -> tuple[Features, NDArray[np.int64]]:
     """The last layer's inputs for photographs, and their labels."""
     truth: list[NDArray[np.int64]] = []
@@ -267,7 +267,7 @@ def _fitted(picture: Frames, card: ModelCard) -> Frames:
     return preprocess(picture, card.height, card.width, card.fit)
 
 
-def _spread(pictures: PictureSet, count: int) -> PictureSet:
+def _spread(pictures: ImageSet, count: int) -> ImageSet:
     """At most `count` of the images, evenly spaced."""
     n = len(pictures)
     if n <= count:

@@ -45,7 +45,7 @@ def test_type_checkers_see_the_same_names() -> None:
     [
         ("callback", "CallbackSink", "outputs.callback"),
         ("source", "register_source", "camera"),
-        ("pictures", "read_picture", "images"),
+        ("pictures", "read_image", "images"),
         ("preprocess", "preprocess", "model.preprocess"),
     ],
 )

@@ -27,7 +27,7 @@ from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.web import Panel, WebPage, panels, register_panel, server
 from edgecat_runtime.web import connections as limits
-from edgecat_runtime.web.guard import HEADERS, address_from_text
+from edgecat_runtime.web.access import HEADERS, address_from_text
 
 _SPEC = importlib.util.spec_from_file_location("web_loop", Path(__file__).with_name("web_loop.py"))
 assert _SPEC is not None
@@ -274,8 +274,8 @@ def test_a_frozen_camera_is_not_healthy(brightness: Make, monkeypatch: pytest.Mo
         ("/", {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "navigate"}, 200),
         ("/../../etc/passwd", {}, 404),
         ("/%2e%2e/%2e%2e/etc/passwd", {}, 404),
-        ("/page.css/../guard.py", {}, 404),
-        ("/panels/..%2f..%2fguard.py", {}, 404),
+        ("/page.css/../access.py", {}, 404),
+        ("/panels/..%2f..%2faccess.py", {}, 404),
         ("/stream?camera=1", {}, 404),
         ("/api/status", {"body": "x" * 5000}, 413),
         ("/stream?width=wide", {}, 400),

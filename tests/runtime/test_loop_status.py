@@ -13,7 +13,7 @@ from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.model.status import Status
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.web import feed as feed_module
-from edgecat_runtime.web.feed import HISTORY_SECONDS, SAMPLE_SECONDS, LoopStatus
+from edgecat_runtime.web.loop_status import HISTORY_SECONDS, SAMPLE_SECONDS, LoopStatus
 
 Make = Callable[..., Any]
 
