@@ -39,7 +39,7 @@ from edgecat_runtime.system.machine import resident_bytes, this_machine
 from edgecat_runtime.types import Image
 
 GROWTH_BAR, SECONDS_BAR = 0.01, 1800
-RENDERINGS = 20
+LOOKS = 20
 _CHANGE = 1000
 
 
@@ -117,7 +117,7 @@ def soaked(frames: int) -> Soaked:
         pipeline = Pipeline(camera, classifier, sinks, smooth=False, max_frames=frames)
         looks, start = [], perf_counter()
         for number, _ in enumerate(pipeline, 1):
-            if number % (frames // RENDERINGS) == 0:
+            if number % (frames // LOOKS) == 0:
                 looks.append(_look())
         seconds = perf_counter() - start
         lines = events.read_text().count("\n")
