@@ -223,9 +223,9 @@ def test_events_begin_with_all_that_a_page_needs_and_go_on(loop: Any) -> None:
 
 
 def test_health_follows_the_frames(brightness: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecat_runtime.web import feed
+    from edgecat_runtime.web import loop_status
 
-    monkeypatch.setattr(feed, "LEAST_SILENCE", 0.4)
+    monkeypatch.setattr(loop_status, "LEAST_SILENCE", 0.4)
     with served(brightness()) as loop:
         loop.until(lambda: loop.ask("/healthz")[0] == 200)
         loop.source.flows.clear()
