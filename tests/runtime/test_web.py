@@ -170,17 +170,17 @@ def test_the_stream_moves_at_the_width_that_was_asked_for(loop: Any) -> None:
 def test_pictures_are_encoded_only_while_someone_watches_and_once_for_all(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgecat_runtime.web import pictures
+    from edgecat_runtime.web import encoders
 
     asked, allowed = threading.Semaphore(0), threading.Semaphore(0)
-    real = pictures.jpeg
+    real = encoders.jpeg
 
     def jpeg(*arguments: Any) -> bytes:
         asked.release()
         assert allowed.acquire(timeout=20)
         return real(*arguments)
 
-    monkeypatch.setattr(pictures, "jpeg", jpeg)
+    monkeypatch.setattr(encoders, "jpeg", jpeg)
     assert not asked.acquire(timeout=0.3), "nobody watches"
     with ExitStack() as stack:
         paths = ["/stream?width=320&fps=30"] * 4
