@@ -230,7 +230,7 @@ def evaluate(
     """
     data = many_paths(data)
     if workers is not None:
-        threads, workers = _one_thread(threads), workers.available(reporter)
+        threads, workers = workers.threads(threads), workers.available(reporter)
     opened = open_classifier(
         models_to_serve(model), backend, threads=threads, verbose=verbose, reporter=reporter
     )
@@ -252,17 +252,8 @@ def evaluate(
     return found
 
 
-def _one_thread(threads: int | None) -> int:
-    if threads not in (None, 1):
-        raise UserError(
-            f"--threads is {threads}; a worker has one thread. Leave it out and choose the number "
-            "of --workers"
-        )
-    return 1
-
-
 def _answers(
-    pictures: PictureSet, classifier: Classifier, workers: Workers | None, reporter: Reporter
+    pictures: ImageSet, classifier: Classifier, workers: Workers | None, reporter: Reporter
 ) -> tuple[Answers, Run | None]:
     """Run the model on every image: in this process, or with workers."""
     if workers is not None:

@@ -27,7 +27,7 @@ from edgecat.workflows.evaluate import evaluate
 from edgecat.workflows.reporter import Silent
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import BackendMissing, EdgecatError, UserError
-from edgecat_runtime.images import PictureError, read_picture
+from edgecat_runtime.images import ImageError, read_image
 from edgecat_runtime.model.trust import NotTrusted
 
 pa = pytest.importorskip(
@@ -139,7 +139,7 @@ def test_one_process_many_workers_and_this_one_give_the_same_bits(
     assert written[0] == written[1] == written[2]
     rows = rows_of(tmp_path / "1.parquet")
     with Classifier.open(exported, backend="onnxruntime", threads=1) as classifier:
-        frames = [classifier.preprocess(read_picture(row["source"])) for row in rows]
+        frames = [classifier.preprocess(read_image(row["source"])) for row in rows]
         for start in range(0, len(rows), 4):
             logits = classifier.infer(np.stack(frames[start : start + 4]))
             for row, values in zip(rows[start : start + 4], logits, strict=True):
@@ -233,7 +233,7 @@ def test_errors_are_one_sentence(
 def test_nothing_but_broken_images(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
     (tmp_path / "b.png").write_bytes(b"b")
-    with pytest.raises(PictureError, match=r"none of 2 images could be decoded; the first: cannot"):
+    with pytest.raises(ImageError, match=r"none of 2 images could be decoded; the first: cannot"):
         classify_to_parquet(tmp_path, tmp_path / "o.parquet", exported, workers=Workers(count=1))
     assert len(rows_of(tmp_path / "o.parquet")) == 2
 

@@ -24,7 +24,7 @@ from edgecat.workflows.served import ServedModel
 from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError
+from edgecat_runtime.images import ImageError
 from edgecat_runtime.system.atomic import write_error
 from edgecat_runtime.system.counting import number_of
 
@@ -66,7 +66,7 @@ def classify_to_parquet(
         reporter: receives progress and warnings; silent by default.
 
     Raises:
-        PictureError: none of the images could be decoded.
+        ImageError: none of the images could be decoded.
         UserError: a path that cannot be read or written, a cluster that cannot be reached, or
             results of another run in `OUTPUT.partial`.
         GateError: the model answers differently on this machine, or was modified.
@@ -121,7 +121,7 @@ def _run(
     run = classify_items(plan, setup, workers, parts=missing, done=partial.write, reporter=reporter)
     counts = partial.finish(plan.parts)
     if counts.failed == len(items):
-        raise PictureError(
+        raise ImageError(
             f"none of {number_of(len(items), 'image')} could be decoded; the first: {counts.error}"
         )
     return BatchSummary(

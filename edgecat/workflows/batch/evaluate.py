@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.evaluation.answers import BATCH, Answers
 from edgecat.workflows.batch.engine import Plan, classify_items, setup_for
 from edgecat.workflows.batch.placement import Workers
@@ -17,7 +17,7 @@ from edgecat_runtime.system.counting import number_of
 
 
 def answers_of_workers(
-    pictures: PictureSet, classifier: Classifier, workers: Workers, reporter: Reporter
+    pictures: ImageSet, classifier: Classifier, workers: Workers, reporter: Reporter
 ) -> tuple[Answers, Run]:
     """Run a model on every image, as `answers_to` does in one process and in the same batches.
 

@@ -62,6 +62,19 @@ class Workers:
         found = _ADDRESS.fullmatch(self.on)
         return (found[1].strip("[]"), int(found[2])) if found else None
 
+    def threads(self, given: int | None) -> int:
+        """The number of threads of a worker: one.
+
+        Raises:
+            UserError: another number was given.
+        """
+        if given not in (None, 1):
+            raise UserError(
+                f"--threads is {given}; a worker has one thread. Leave it out and choose the "
+                "number of --workers"
+            )
+        return 1
+
     def available(self, reporter: Reporter) -> Workers:
         """Take local processes instead of Ray where that is not installed, and say so.
 

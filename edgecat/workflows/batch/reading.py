@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecat.data.folder import Picture
+from edgecat.data.folder import LabelledImage
 from edgecat.workflows.batch.tasks import Item, Task
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError, check_size
+from edgecat_runtime.images import ImageError, check_size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +28,11 @@ class Reader:
         """Return the encoded image.
 
         Raises:
-            PictureError: it cannot be read.
+            ImageError: it cannot be read.
         """
         if item.row_group >= 0:
             return self._row(item)
-        return Picture(item.source, 0, Path(item.path), item.offset, item.size, "").read()
+        return LabelledImage(item.source, 0, Path(item.path), item.offset, item.size, "").read()
 
     def contents(self, task: Task) -> tuple[bytes | str, ...]:
         """Return the bytes of each item of a task, or why it cannot be read."""
@@ -42,7 +42,7 @@ class Reader:
                 return b""
             try:
                 return self.read(item)
-            except PictureError as error:
+            except ImageError as error:
                 return str(error)
 
         return tuple(content(place, item) for place, item in enumerate(task.items))
@@ -53,7 +53,7 @@ class Reader:
             self._column, self._key = _row_group(item), key
         value = self._column[item.offset].as_py()
         if value is None:
-            raise PictureError(f"{item.source} is null; expected the bytes of an image")
+            raise ImageError(f"{item.source} is null; expected the bytes of an image")
         data = bytes(value)
         check_size(len(data), item.source)
         return data
@@ -69,7 +69,7 @@ def _row_group(item: Item) -> Any:
             name = image_column(file.schema_arrow, item.path)
             column = file.read_row_group(item.row_group, columns=[name]).column(0)
     except (OSError, pa.ArrowInvalid, IndexError, UserError) as error:
-        raise PictureError(
+        raise ImageError(
             f"{item.source} can no longer be read ({_line(error)}); expected row group "
             f"{item.row_group} of {item.path}"
         ) from error

@@ -12,7 +12,7 @@ from edgecat.workflows.batch.reading import image_column
 from edgecat.workflows.batch.tasks import Item
 from edgecat.workflows.reporter import SILENT, Reporter
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES
+from edgecat_runtime.images import IMAGE_SUFFIXES
 
 TAR, PARQUET = ".tar", ".parquet"
 _MOST_INPUTS = 16  # that a worker looks for before it starts
@@ -44,7 +44,7 @@ def list_items(
     if not items:
         raise UserError(
             f"{', '.join(map(str, data)) or 'nothing'} contains no images; expected "
-            f"{' '.join(PICTURE_SUFFIXES)}, or .tar and .parquet files that contain some. Check "
+            f"{' '.join(IMAGE_SUFFIXES)}, or .tar and .parquet files that contain some. Check "
             "the path"
         )
     return items
@@ -63,7 +63,7 @@ def _folder(root: Path, ignored: set[Path], reporter: Reporter) -> Iterator[Item
         path, suffix = entry.path, entry.path.suffix.lower()
         if entry.is_folder or entry.problem or _inside(path, ignored):
             continue
-        if suffix in PICTURE_SUFFIXES:
+        if suffix in IMAGE_SUFFIXES:
             yield Item(printable(str(path)), str(path.absolute()), 0, entry.size)
         elif suffix == TAR:
             yield from _tar(path)
@@ -82,7 +82,7 @@ def _tar(path: Path) -> Iterator[Item]:
     name, place = printable(str(path)), str(path.absolute())
     for entry in tar_entries(path):
         inside = "/".join(entry.parts)
-        if not (entry.is_folder or entry.problem) and inside.lower().endswith(PICTURE_SUFFIXES):
+        if not (entry.is_folder or entry.problem) and inside.lower().endswith(IMAGE_SUFFIXES):
             yield Item(f"{name}:{inside}", place, entry.offset, entry.size)
 
 

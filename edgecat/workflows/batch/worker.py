@@ -17,7 +17,7 @@ from edgecat.workflows.batch.tasks import Item, Rows, Task
 from edgecat.workflows.models import register_torch
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import EdgecatError, UserError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.temporaries import scratch_folder
 from edgecat_runtime.types import Frames
@@ -127,7 +127,7 @@ class Worker:
                     if reason is None:
                         frames.append(self._frame(task.items[place], contents[place]))
                         places.append(place)
-                except PictureError as error:
+                except ImageError as error:
                     reason = str(error)
                 rows.append((None, None, None, reason))
             if not frames:
@@ -141,9 +141,9 @@ class Worker:
 
     def _frame(self, item: Item, content: bytes | str | None) -> Frames:
         if isinstance(content, str):
-            raise PictureError(content)
+            raise ImageError(content)
         data = self._reader.read(item) if content is None else content
-        return self._classifier.preprocess(decode_picture(data, item.source))
+        return self._classifier.preprocess(decode_image(data, item.source))
 
     def close(self) -> None:
         """Close the classifier."""
