@@ -25,7 +25,7 @@ parquet = pytest.importorskip(
     "pyarrow.parquet", reason="pyarrow is not installed: pip install 'edgecat[parquet]'"
 )
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 TIMES = 100  # that the folder is given, so that a run is long enough to be killed
 
 

@@ -24,7 +24,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edge
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no test clusters")
 
 Cli = Callable[..., Any]
-PATIENCE = 60.0
+PATIENCE = 120.0
 TIMES = 80
 
 

@@ -91,7 +91,8 @@ class Coordinator:
             self._warn(f"one {self._pool.kind} less: {event.error}")
         elif isinstance(event, Done):
             self._free, self._busy = self._free + 1, self._busy - 1
-            self._lost_in_a_row = 0
+            if len(event.task.excluded) < len(event.task.items):
+                self._lost_in_a_row = 0
             if event.task.probe:
                 self._probed(event.task, "")
             else:
