@@ -139,6 +139,6 @@ def test_an_address_that_nobody_answers(exported: Path, photos: Path, cli: Cli) 
     where = f"ray://127.0.0.1:{free_port()}"
     ran = cli("classify", photos, "--output", "o.parquet", "--model", exported, "--on", where)
     assert ran.code == 1
-    assert f"cannot use {where} (" in ran.err
+    assert f"cannot use the Ray cluster at {where} (" in ran.err
     assert "Start one: ray start --head" in ran.err
     assert "Traceback" not in ran.err

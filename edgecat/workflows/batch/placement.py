@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from edgecat.workflows.batch.clusters import check_answers, cluster_here, place_of
 from edgecat.workflows.batch.local import LocalPool
-from edgecat.workflows.batch.pool import Pool, unreachable
+from edgecat.workflows.batch.pool import Pool
 from edgecat.workflows.batch.worker import Setup
 from edgecat.workflows.reporter import Reporter
 from edgecat_runtime.errors import BackendMissing, DeviceError, UserError
@@ -18,8 +17,6 @@ from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.machine import cores
 
 LOCAL, RAY = "local", "ray"
-_ADDRESS = re.compile(r"ray://([^\s:/]+|\[[^\s\]/]+\]):(\d{1,5})")
-_CONNECT_SECONDS = 5.0
 _INSTALL = "pip install 'edgecat[ray]'"
 
 
@@ -47,7 +44,7 @@ class Workers:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        if self.on not in (LOCAL, RAY) and not _ADDRESS.fullmatch(self.on):
+        if self.on not in (LOCAL, RAY) and not self.address:
             raise UserError(
                 f"--on is {self.on!r}; expected local, ray, or ray://HOST:PORT such as "
                 "ray://head:10001"
@@ -59,8 +56,7 @@ class Workers:
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port of a cluster elsewhere; None for this machine."""
-        found = _ADDRESS.fullmatch(self.on)
-        return (found[1].strip("[]"), int(found[2])) if found else None
+        return place_of(self.on) if self.on.startswith("ray://") else None
 
     def threads(self, given: int | None) -> int:
         """The number of threads of a worker: one.
@@ -85,24 +81,12 @@ class Workers:
         if self.on == LOCAL:
             return self
         if find_spec("ray"):
-            self._knock()
+            check_answers(self.on) if self.address else cluster_here()
             return self
         if self.address:
             raise BackendMissing(f"Ray is not installed, which {self.on} needs", fix=_INSTALL)
         reporter.warn(f"Ray is not installed ({_INSTALL}): using local processes instead")
         return Workers(LOCAL, self.count, self.batch)
-
-    def _knock(self) -> None:
-        """Find out early whether anything listens; Ray itself tries for half a minute."""
-        if self.address is None:
-            return
-        try:
-            socket.create_connection(self.address, _CONNECT_SECONDS).close()
-        except OSError as error:
-            reason = (
-                "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            )
-            raise unreachable(self.on, reason) from error
 
     @contextmanager
     def started(self, setup: Setup, reporter: Reporter) -> Iterator[Pool]:
@@ -118,7 +102,7 @@ class Workers:
         else:
             from edgecat.workflows.batch.ray_pool import RayPool
 
-            pool = RayPool(setup, self.address, self.count, reporter)
+            pool = RayPool(setup, self.on if self.address else cluster_here(), self.count, reporter)
         reporter.note(f"starting {number_of(pool.size, pool.kind, pool.kinds)}")
         try:
             yield pool

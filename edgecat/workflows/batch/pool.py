@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgecat.workflows.batch.tasks import Rows, Task
-from edgecat_runtime.errors import DeviceError, EdgecatError, UserError
+from edgecat_runtime.errors import DeviceError, EdgecatError
 
 STARTS = 3  # of a worker that ends before it is ready; then it is given up
 
@@ -71,11 +71,3 @@ class Pool(Protocol):
 def cannot_start(kind: str, reason: str, fix: str) -> DeviceError:
     """The error of a worker that ends before it is ready, several times in a row."""
     return DeviceError(f"a {kind} cannot be started ({reason})", fix=fix)
-
-
-def unreachable(where: str, reason: str) -> UserError:
-    """The error of a Ray cluster that cannot be used."""
-    return UserError(
-        f"cannot use {where} ({reason}); expected a running cluster with the same versions of Ray "
-        "and Python, whose client server listens on port 10001. Start one: ray start --head"
-    )

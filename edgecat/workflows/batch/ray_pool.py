@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgecat.workflows.batch.clusters import START_ONE, unusable
 from edgecat.workflows.batch.pool import (
     STARTS,
     Done,
@@ -23,7 +24,6 @@ from edgecat.workflows.batch.pool import (
     Started,
     Unusable,
     cannot_start,
-    unreachable,
 )
 from edgecat.workflows.batch.reading import Reader
 from edgecat.workflows.batch.tasks import Rows, Task
@@ -63,8 +63,7 @@ class RayPool:
 
     Args:
         setup: how each of them opens the model.
-        address: host and port of a cluster's client server; None: the cluster of this machine, or
-            one started for this run.
+        address: of a cluster, as `ray.init` takes it; `local` starts one for this run.
         size: number of actors; None: one per CPU of the cluster, or per GPU for a model on a GPU.
         reporter: receives a warning where something costs time.
 
@@ -74,9 +73,7 @@ class RayPool:
 
     kind, kinds = "Ray worker", "Ray workers"
 
-    def __init__(
-        self, setup: Setup, address: tuple[str, int] | None, size: int | None, reporter: Reporter
-    ) -> None:
+    def __init__(self, setup: Setup, address: str, size: int | None, reporter: Reporter) -> None:
         self._open = ExitStack()
         # Ray prints notices of lost nodes on standard output, which belongs to the results.
         self._open.enter_context(redirect_stdout(sys.stderr))
@@ -186,7 +183,7 @@ class RayPool:
         self._open.close()
 
 
-def _connected(address: tuple[str, int] | None) -> tuple[Any, bool]:
+def _connected(address: str) -> tuple[Any, bool]:
     """The `ray` module, connected, and whether it was connected here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # no advice about it
@@ -195,25 +192,13 @@ def _connected(address: tuple[str, int] | None) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    where = f"ray://{address[0]}:{address[1]}" if address else "the Ray cluster of this machine"
+    if address == START_ONE:
+        options["include_dashboard"] = False
     try:
-        if address is None:
-            _connect_here(ray, options)
-        else:
-            ray.init(where, **options)
+        ray.init(address, **options)
     except Exception as error:  # each layer of Ray has its own
-        raise unreachable(where, _reason(error)) from error
+        raise unusable(address, _reason(error)) from error
     return ray, True
-
-
-def _connect_here(ray: Any, options: dict[str, Any]) -> None:
-    """Connect to this machine's cluster; start one if there is none."""
-    try:
-        ray.init("auto", **options)
-    except ConnectionError:
-        if os.environ.get("RAY_ADDRESS"):
-            raise
-        ray.init("local", include_dashboard=False, **options)
 
 
 def _portable(setup: Setup) -> Setup:
