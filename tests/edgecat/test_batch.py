@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 import sys
 import tarfile
 from collections.abc import Callable
@@ -18,7 +19,9 @@ import pytest
 
 from edgecat.workflows.batch.best_batch import best_batch
 from edgecat.workflows.batch.classify import classify_to_parquet
+from edgecat.workflows.batch.clusters import cluster_here
 from edgecat.workflows.batch.placement import Workers
+from edgecat.workflows.batch.ray_pool import portable
 from edgecat.workflows.batch.reading import Reader
 from edgecat.workflows.batch.sources import list_items
 from edgecat.workflows.batch.tasks import Task, images_per_part
@@ -393,6 +396,36 @@ def test_a_worker_trusts_whom_the_driver_trusts(
     monkeypatch.setenv("EDGECAT_TRUST", str(trusted))
     with pytest.raises(NotTrusted, match="is not signed"):
         Worker(setup_of())
+
+
+def test_the_model_and_the_keys_travel(
+    setup_of: Callable[..., Setup], exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGECAT_TRUST", raising=False)
+    sent = portable(setup_of())
+    assert (sent.content, sent.trust) == (exported.read_bytes(), None)
+    (tmp_path / "a.pub").write_bytes(b"key a")
+    (tmp_path / "b.pub").write_bytes(b"key b")
+    for given, text in (("a.pub", b"key a"), ("", b"key a\nkey b")):
+        monkeypatch.setenv("EDGECAT_TRUST", str(tmp_path / given))
+        assert portable(setup_of()).trust == ((tmp_path / given).name, text)
+
+
+def test_a_cluster_that_is_gone_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert cluster_here() == "local"
+    (tmp_path / "ray").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        (tmp_path / "ray" / "ray_current_cluster").write_text(f"{address}\n")
+        assert cluster_here() == address
+    assert cluster_here() == "local"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"cannot use the Ray cluster at {address} .*refused"):
+        cluster_here()
 
 
 def test_a_worker_refuses_another_model(setup_of: Callable[..., Setup]) -> None:

@@ -45,6 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # on a busy machine
         head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": free_port()}
         made = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         made.client_port = head["ray_client_server_port"]

@@ -86,7 +86,7 @@ class RayPool:
         unit = "GPU" if gpu else "CPU"
         self.size = size or max(1, int(self._ray.cluster_resources().get(unit, 1)))
         self._reporter = reporter
-        self._setup = self._ray.put(_portable(setup))
+        self._setup = self._ray.put(portable(setup))
         self._actor = self._ray.remote(Actor).options(
             num_cpus=1,
             num_gpus=int(gpu),
@@ -201,8 +201,8 @@ def _connected(address: str) -> tuple[Any, bool]:
     return ray, True
 
 
-def _portable(setup: Setup) -> Setup:
-    """The setup with the model file and the trusted keys in it."""
+def portable(setup: Setup) -> Setup:
+    """Return the setup with the model file and the trusted keys in it, for other machines."""
     trust = None
     if keys := os.environ.get(VARIABLE):
         place = Path(keys)
