@@ -13,6 +13,6 @@ worker (`coordinator.py`), the part files and their manifest (`partial.py`), the
 
 Ray's actors are used directly rather than through Ray Data. Ray Data forms its batches from
 blocks, so that their boundaries, and with some backends the bits, depend on the blocks; it retries
-a part that kills its worker for ever or fails the run, and cannot narrow it down; and it keeps
+a part that kills its worker for ever, by default, and cannot narrow it down; and it keeps
 results in its object store, so that a killed driver starts from nothing.
 """

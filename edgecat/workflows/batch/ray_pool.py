@@ -8,11 +8,13 @@ images do not, if the node sees the same files.
 
 from __future__ import annotations
 
+import io
+import logging
 import os
-import sys
 from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from edgecat.workflows.batch.clusters import START_ONE, unusable
@@ -31,7 +33,10 @@ from edgecat.workflows.batch.worker import Failed, Ready, Setup, Worker
 from edgecat.workflows.reporter import Reporter
 from edgecat_runtime.model.trust import VARIABLE
 
+log = logging.getLogger("edgecat")
+
 _ON_EVERY_NODE = "Install the same versions on every node: pip install 'edgecat[ray,onnx,headless]'"
+_LONGEST_REASON = 240
 _PATIENCE_SECONDS = 30.0  # without any worker, until the user is told
 
 
@@ -74,9 +79,9 @@ class RayPool:
     kind, kinds = "Ray worker", "Ray workers"
 
     def __init__(self, setup: Setup, address: str, size: int | None, reporter: Reporter) -> None:
+        sent = portable(setup)
         self._open = ExitStack()
-        # Ray prints notices of lost nodes on standard output, which belongs to the results.
-        self._open.enter_context(redirect_stdout(sys.stderr))
+        self._open.enter_context(redirect_stdout(_Notices()))
         try:
             self._ray, self._own = _connected(address)
         except BaseException:
@@ -86,7 +91,7 @@ class RayPool:
         unit = "GPU" if gpu else "CPU"
         self.size = size or max(1, int(self._ray.cluster_resources().get(unit, 1)))
         self._reporter = reporter
-        self._setup = self._ray.put(portable(setup))
+        self._setup = self._ray.put(sent)
         self._actor = self._ray.remote(Actor).options(
             num_cpus=1,
             num_gpus=int(gpu),
@@ -213,6 +218,17 @@ def portable(setup: Setup) -> Setup:
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of an error that says something; Ray's begin with a page of identifiers."""
+    """What an error of Ray's says at its end, without its advice; it begins with identifiers."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    said = lines[-1] if lines else type(error).__name__
+    return shorten(said.partition(" Some common causes")[0], _LONGEST_REASON, placeholder=" ...")
+
+
+class _Notices(io.TextIOBase):
+    """Takes what Ray prints on standard output, which belongs to the results: lost nodes."""
+
+    def write(self, text: str) -> int:
+        """Log it."""
+        if text.strip():
+            log.debug("Ray: %s", text.strip())
+        return len(text)
