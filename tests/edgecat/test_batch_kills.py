@@ -26,7 +26,7 @@ parquet = pytest.importorskip(
 )
 
 PATIENCE = 120.0
-TIMES = 60  # that the folder is given, so that a run is long enough to be killed
+TIMES = 100  # that the folder is given, so that a run is long enough to be killed
 
 
 def draw(folder: Path, count: int, seed: int = 0) -> Path:

@@ -25,7 +25,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no
 
 Cli = Callable[..., Any]
 PATIENCE = 120.0
-TIMES = 60
+TIMES = 100
 
 
 @pytest.fixture(scope="module")
