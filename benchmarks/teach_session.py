@@ -22,6 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ class Session:
         """The thing before the camera, by its colour."""
         with urllib.request.urlopen(f"{self.url}/snapshot.jpg", timeout=60) as reply:
             data = np.frombuffer(reply.read(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
-        areas = {
-            thing: int((abs(image - colour).max(2) < 45).sum()) for thing, colour in COLOURS.items()
-        }
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert image is not None
+        distances = {thing: abs(image.astype(int) - colour) for thing, colour in COLOURS.items()}
+        areas = {thing: int((found.max(2) < 45).sum()) for thing, found in distances.items()}
         return max(areas, key=areas.__getitem__)
 
     def memory(self) -> int:
@@ -137,8 +138,8 @@ def show(session: Session, each: int) -> list[float]:
     delays: list[float] = []
     for burst in range(2):
         for number, thing in enumerate(COLOURS):
-            _wait(lambda thing=thing: session.shown() != thing, "the other thing", 30)
-            _wait(lambda thing=thing: session.shown() == thing, f"a {thing}", 30)
+            for other in (*(set(COLOURS) - {thing}), thing):  # from its beginning
+                _wait(partial(_shows, session, other), f"a {other}", 30)
             for _ in range(each // 2):
                 began = time.monotonic()
                 session.act("capture", label=thing)
@@ -183,6 +184,10 @@ def fill(session: Session, captures: int) -> tuple[float, int]:
     quarter = max(1, len(memory) // 4)
     first, last = (statistics.median(part) for part in (memory[:quarter], memory[-quarter:]))
     return last / first - 1, captures
+
+
+def _shows(session: Session, thing: str) -> bool:
+    return session.shown() == thing
 
 
 def _known(session: Session, thing: str) -> int:
