@@ -33,6 +33,7 @@ FIGURES = [
     "stages_ms",
     "frame_age_ms",
     "losses",
+    "answers",
     "served_by",
 ]
 STAGES = ["capture", "wait", "preprocess", "infer", "output"]
@@ -103,6 +104,7 @@ def test_a_clip_is_answered_recorded_and_reported(
     figures = json.loads(ran.out)
     assert list(figures) == FIGURES
     assert (figures["frames"], figures["dropped"]) == (30, 0)
+    assert sum(figures["answers"].values()) == 30
     assert list(figures["stages_ms"]) == STAGES
     assert _count(output) == 30
     assert cv2.VideoCapture(str(output)).get(cv2.CAP_PROP_FPS) == pytest.approx(15)
