@@ -268,8 +268,8 @@ def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
     if path.suffix in (".onnx", ".trt", ".rtx"):
         read_card(path)
         raise UserError(
-            f"{path} is an exported model, which cannot be looked into; expected the checkpoint it "
-            "was exported from, a .safetensors file from edgecat train. Models made elsewhere have none"
+            f"{path} is an exported model and cannot be inspected; expected the checkpoint it was "
+            "exported from, a .safetensors file from edgecat train. Models made elsewhere have none"
         )
     model, card = load_checkpoint(path)
     return Probe(model.to(choose_device(device)), card)
