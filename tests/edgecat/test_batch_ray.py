@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -17,15 +18,32 @@ import numpy as np
 import pytest
 
 from edgecat.workflows.batch.classify import classify_to_parquet
+from edgecat.workflows.batch.engine import Plan, classify_items, setup_for
 from edgecat.workflows.batch.placement import Workers
+from edgecat.workflows.batch.reading import Reader
+from edgecat.workflows.batch.sources import list_items
+from edgecat.workflows.batch.tasks import Rows
 from edgecat.workflows.evaluate import evaluate
+from edgecat.workflows.reporter import Silent
+from edgecat_runtime.classifier import Classifier
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgecat[ray]'")
+pytest.importorskip("pyarrow", reason="not installed: pip install 'edgecat[parquet]'")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no test clusters")
 
 Cli = Callable[..., Any]
 PATIENCE = 120.0
 TIMES = 100
+
+
+class Heard(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +152,34 @@ def test_evaluate_on_ray(cluster: Any, exported: Path, album: Path) -> None:
     run_values = values.pop("workers")
     assert values == json.loads(json.dumps(plain))
     assert (run_values["kind"], run_values["workers"]) == ("Ray workers", 1)
+
+
+def test_a_node_that_does_not_see_the_images_is_sent_them(
+    cluster: Any, photos: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    plan = Plan.of(list_items([photos]), 4)
+    with Classifier.open(exported, backend="onnxruntime", threads=1) as classifier:
+        setup = setup_for(classifier, plan)
+    hidden = replace(setup, inputs=((str(photos / "00.png"), 1),))  # of another size: not there
+    heard, sent, contents = Heard(), [], Reader.contents
+    monkeypatch.setattr(Reader, "contents", lambda *a: sent.append(a[1].part) or contents(*a))
+    found: dict[str, list[Rows]] = {}
+    for on, opened in (("local", setup), ("ray", hidden)):
+        rows: dict[int, Rows] = {}
+        classify_items(
+            *(plan, opened, Workers(on, 1)),
+            parts=range(plan.parts),
+            done=lambda task, answer, rows=rows: rows.update({task.part: answer}),
+            reporter=heard,
+        )
+        found[on] = [rows[part] for part in range(plan.parts)]
+    assert sorted(sent) == list(range(plan.parts)) == [0, 1, 2, 3, 4]
+    for here, there in zip(found["local"], found["ray"], strict=True):
+        assert np.array_equal(here.logits, there.logits)
+        assert (here.labels, here.errors) == (there.labels, there.errors)
+    assert len(heard.warnings) == 1
+    assert f"does not see {photos / '00.png'}: its images are sent" in heard.warnings[0]
 
 
 def test_an_address_that_nobody_answers(exported: Path, photos: Path, cli: Cli) -> None:
