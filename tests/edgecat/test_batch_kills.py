@@ -138,7 +138,9 @@ def test_a_killed_worker_costs_nothing(
     output = tmp_path / "o.parquet"
     with command(*arguments(photos, output, exported, "--workers", 2)) as process:
         wait_for_parts(output, 2, process)
+        process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
         os.kill(children_of(process.pid)[0], signal.SIGKILL)
+        process.send_signal(signal.SIGCONT)
         code, out, err = finished(process)
     assert code == 0, err
     assert "a local process ended (SIGKILL); its images go to another one" in err
@@ -152,6 +154,7 @@ def test_a_killed_run_continues(
     output = tmp_path / "o.parquet"
     with command(*arguments(photos, output, exported, "--workers", 2)) as process:
         wait_for_parts(output, 3, process)
+        process.send_signal(signal.SIGSTOP)
         workers = children_of(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -186,6 +189,7 @@ def test_results_of_another_run_are_kept(photos: Path, exported: Path, tmp_path:
     output = tmp_path / "o.parquet"
     with command(*arguments(photos, output, exported, "--workers", 1)) as process:
         wait_for_parts(output, 1, process)
+        process.send_signal(signal.SIGSTOP)  # and so it holds the folder until it is killed
         with command(*arguments(photos, output, exported)) as second:
             code, _, err = finished(second)
     assert (code, f"another process is writing to {output}.partial" in err) == (1, True), err

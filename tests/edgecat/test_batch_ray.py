@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,8 +127,10 @@ def test_a_node_killed_in_the_middle_costs_nothing(
             assert process.poll() is None, process.communicate()
             assert monotonic() < end, "no parts appear"
             sleep(0.01)
+        process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
     finally:
         cluster.remove_node(second, allow_graceful=False)
+    process.send_signal(signal.SIGCONT)
     values, err = finished(process)
     assert output.read_bytes() == expected
     assert values["kind"] == "Ray workers"
