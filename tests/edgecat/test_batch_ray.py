@@ -60,7 +60,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A head node without CPUs, whose client server listens, and one node with a CPU."""
+    """A head node without CPUs, whose client server listens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -68,9 +68,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": free_port()}
         made = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         made.client_port = head["ray_client_server_port"]
-        made.first = made.add_node(num_cpus=1)
         yield made
         made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def node(cluster: Any) -> Any:
+    """A node with one CPU."""
+    return cluster.add_node(num_cpus=1)
 
 
 def free_port() -> int:
@@ -116,9 +121,15 @@ def chosen(photos: Path, output: Path, exported: Path, on: str) -> list[object]:
 
 
 def test_a_node_killed_in_the_middle_costs_nothing(
-    cluster: Any, photos: Path, exported: Path, expected: bytes, tmp_path: Path
+    cluster: Any,
+    photos: Path,
+    exported: Path,
+    expected: bytes,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    second = cluster.add_node(num_cpus=1)
+    """Of two workers one waits for a CPU; the other one's node is lost while another one joins."""
+    lost = cluster.add_node(num_cpus=1)
     output = tmp_path / "o.parquet"
     process = run(cluster, *chosen(photos, output, exported, "ray"), "--workers", 2)
     try:
@@ -128,8 +139,12 @@ def test_a_node_killed_in_the_middle_costs_nothing(
             assert monotonic() < end, "no parts appear"
             sleep(0.01)
         process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
+    except BaseException:
+        process.kill()
+        raise
     finally:
-        cluster.remove_node(second, allow_graceful=False)
+        cluster.remove_node(lost, allow_graceful=False)
+    request.getfixturevalue("node")
     process.send_signal(signal.SIGCONT)
     values, err = finished(process)
     assert output.read_bytes() == expected
@@ -140,7 +155,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
 
 
 def test_a_cluster_elsewhere(
-    cluster: Any, photos: Path, exported: Path, expected: bytes, tmp_path: Path
+    cluster: Any, node: Any, photos: Path, exported: Path, expected: bytes, tmp_path: Path
 ) -> None:
     output = tmp_path / "o.parquet"
     where = f"ray://127.0.0.1:{cluster.client_port}"
@@ -149,7 +164,7 @@ def test_a_cluster_elsewhere(
     assert output.read_bytes() == expected
 
 
-def test_evaluate_on_ray(cluster: Any, exported: Path, album: Path) -> None:
+def test_evaluate_on_ray(cluster: Any, node: Any, exported: Path, album: Path) -> None:
     plain = evaluate(exported, album, threads=1).to_dict()
     values, _ = finished(run(cluster, "evaluate", exported, album, "--on", "ray", "--json"))
     run_values = values.pop("workers")
@@ -158,7 +173,7 @@ def test_evaluate_on_ray(cluster: Any, exported: Path, album: Path) -> None:
 
 
 def test_a_node_that_does_not_see_the_images_is_sent_them(
-    cluster: Any, photos: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, node: Any, photos: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     plan = Plan.of(list_items([photos]), 4)
