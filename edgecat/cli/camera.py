@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgecat.cli.options import camera_follow as fleet
 from edgecat.cli.options import camera_outputs as outputs
 from edgecat.cli.options import camera_sources as sources
 from edgecat.cli.options import camera_web
@@ -54,6 +55,14 @@ def camera(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    follow: fleet.Follow = None,
+    follow_every: fleet.FollowEvery = 300.0,
+    follow_folder: fleet.FollowFolder = None,
+    board: fleet.Board = "",
+    canary: fleet.Canary = None,
+    canary_limit: fleet.CanaryLimit = 0.15,
+    canary_frames: fleet.CanaryFrames = 100,
+    build_engine: fleet.BuildEngine = None,
     headless: Annotated[
         bool,
         typer.Option(
@@ -104,10 +113,14 @@ def camera(
         outputs.refuse_overwriting(texts, *recorded, events, predictions)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
+        judged = (canary, canary_limit, canary_frames)
+        channel = fleet.Following(follow, follow_every, follow_folder, board, *judged, build_engine)
+        fleet.check_following(channel, model=engine, reload=reload, rebuild=rebuild)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
+            fleet.loop_model(channel, opened, reload=reload, wait=wait) as model,
             sources.open_cameras(texts, chosen, give_up=give_up, wait=wait, names=name) as cameras,
-            opened(verbose=verbose) as classifier,
+            model.opened(verbose=verbose) as classifier,
         ):
             sinks = outputs.sinks(
                 cameras,
@@ -123,13 +136,13 @@ def camera(
             pipeline = Pipeline(
                 cameras,
                 classifier,
-                [*sinks, page] if page else sinks,
+                [*sinks, *model.outputs, *([page] if page else ())],
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
-                reopen=partial(opened, quiet=True),
+                reopen=partial(model.opened, quiet=True),
                 thresholds=thresholds,
-                reload=reload,
+                reload=model.reload,
             )
             _run(pipeline, classifier, json=json, tell=_teller(events, predictions))
     return None
@@ -137,7 +150,7 @@ def camera(
 
 def _opener(
     engine: Path | None, backend: str, device: str, labels: Path | None, *, rebuild: bool
-) -> Callable[..., Classifier]:
+) -> partial[Classifier]:
     """The function that opens the model, at startup (`verbose=`) or after a failure (`quiet=`)."""
     from edgecat.cli.terminal.console import TERMINAL
     from edgecat.workflows.models import models_to_serve

@@ -106,6 +106,20 @@ class Trust:
                 f"{name} is not signed; expected a signature by a key in {self.source}. Sign it: "
                 f"edgecat sign {name} --key KEY"
             )
+        self.check_signature(name, message, signature)
+
+    def check_signature(self, name: str, message: bytes, signature: Signature) -> None:
+        """Check that a signature is of a message, by a trusted key.
+
+        Args:
+            name: of the signed file, for messages.
+            message: what is signed.
+            signature: what the file holds.
+
+        Raises:
+            NotTrusted: it is wrong, or its key is unknown or revoked.
+            BackendMissing: cryptography is not installed.
+        """
         unnamed = PublicKey(signature.key.raw)  # whatever name it came with
         key = next((known for known in self.keys if known == unnamed), unnamed)
         if key in self.revoked_keys:
