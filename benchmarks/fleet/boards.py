@@ -16,7 +16,7 @@ from typing import Any
 
 from fleet.models import TOLERANCE
 
-PATIENCE = 240.0
+PATIENCE = 150.0
 _LOOK_SECONDS = 0.1
 Line = dict[str, Any]
 
@@ -107,13 +107,17 @@ class Board:
         state = json.loads((self.folder / "fleet" / "state.json").read_bytes())
         return bool(state["current"]["settled"])
 
-    def refused(self, cause: str, version: int = 0) -> bool:
-        """Whether this run has reported such a refusal."""
+    def refusals(self, cause: str, version: int = 0) -> int:
+        """How often this run has reported such a refusal."""
         found = (event.get("refused", {}) for event in self.lines("events"))
-        return any(
+        return sum(
             one.get("cause") == cause and (not version or one.get("version") == version)
             for one in found
         )
+
+    def refused(self, cause: str, version: int = 0) -> bool:
+        """Whether this run has reported such a refusal."""
+        return self.refusals(cause, version) > 0
 
     def log(self) -> str:
         """What its runs printed."""

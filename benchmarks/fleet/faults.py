@@ -7,13 +7,15 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from edgecat.workflows.fleet.change import return_to, roll_out
 from edgecat.workflows.fleet.publish import ReleaseOptions, publish
 from edgecat.workflows.fleet.writing import Publication
-from edgecat_runtime.model.channel import share_of
+from edgecat_runtime.model.channel import sealed_manifest, share_of
 from edgecat_runtime.model.signing import new_key, read_key, sign_model
+from edgecat_runtime.system.atomic import atomic_write
 from fleet.boards import Board, until
 from fleet.models import model_bytes
 from fleet.server import Server
@@ -94,26 +96,29 @@ class Fleet:
         self._all_serve(before, "after a broken model")
 
     def broken_signature(self) -> None:
-        """A manifest changed by one digit, and one signed by a stranger: none is taken."""
+        """A manifest changed by one digit, then one signed by a stranger: none is taken."""
         place = self.channel / "manifest.json"
         whole = place.read_bytes()
         content = json.loads(whole)
         content["manifest"]["sequence"] += 1
-        place.write_text(json.dumps(content))
+        atomic_write(place, json.dumps(content))
         self._all(lambda board: board.refused("signature"), "a changed manifest")
-        place.write_bytes(whole)
+        manifest = replace(self._last.manifest, sequence=self._last.manifest.sequence + 1)
+        theirs = read_key(self.folder / "theirs")
+        atomic_write(place, sealed_manifest(manifest, theirs))
+        self._all(lambda board: board.refusals("signature") == 2, "a stranger's manifest")
+        atomic_write(place, whole)
 
     def wrong_bytes(self) -> None:
         """A model file that was damaged on the server: none takes it, nor half of it."""
         before = self.newest
-        version = before + 1
 
         def damage(file: Path) -> None:
             data = bytearray(file.read_bytes())
             data[len(data) // 2] ^= 1
             file.write_bytes(data)
 
-        self._publish(0.35, damaged=damage)
+        version = self._publish(0.35, damaged=damage)
         self._all(lambda board: board.refused("hash", version), "a damaged file")
         self._all_serve(before, "after a damaged file")
 
@@ -122,9 +127,9 @@ class Fleet:
         place = self.channel / "manifest.json"
         whole = place.read_bytes()
         oldest = sorted((self.channel / "manifests").iterdir())[0]
-        place.write_bytes(oldest.read_bytes())
+        atomic_write(place, oldest.read_bytes())
         self._all(lambda board: board.refused("replayed"), "an old manifest")
-        place.write_bytes(whole)
+        atomic_write(place, whole)
 
     def server_killed(self) -> None:
         """The server ends while every board is downloading: each resumes where it was."""

@@ -26,6 +26,7 @@ class Server:
         rate: bytes per second and connection of models; 0: as fast as possible.
         breaks_after: close the connection after so many bytes of each model; 0: never.
         endless: send a model without a length, and never stop.
+        writable: take PUT.
         status: answer with this error; 0: serve.
         asked: path and status of each answer so far.
         sent: bytes of models sent so far.
@@ -35,7 +36,7 @@ class Server:
         self.folder = folder
         self.port = 0
         self.rate = self.breaks_after = self.status = 0
-        self.endless = False
+        self.endless = self.writable = False
         self.asked: list[tuple[str, int]] = []
         self.sent = 0
         self._lock = Lock()
@@ -67,6 +68,9 @@ class Server:
             def do_GET(self) -> None:
                 with suppress(OSError):
                     here._answer(self)
+
+            def do_PUT(self) -> None:
+                here._store(self)
 
             def log_message(self, *arguments: object) -> None:
                 pass
@@ -116,6 +120,18 @@ class Server:
             self._send(request, body)
         else:
             request.wfile.write(body)
+
+    def _store(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        status = 201 if self.writable else 501
+        self.asked.append((request.path, status))
+        if self.writable:
+            path = self.folder / request.path.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+        request.send_response(status)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
 
     def _send(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         body = body[: self.breaks_after or len(body)]

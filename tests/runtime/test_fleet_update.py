@@ -349,7 +349,7 @@ def test_another_file_on_the_server_is_not_mixed_with_the_first_half(
 
 
 def test_a_server_that_sends_without_end_is_cut_off(yard: Yard, server: Server) -> None:
-    target = yard.publish(1)
+    yard.publish(1)
     server.endless = True
     assert yard.updater(WebOrigin(server.url)).attempt() is None
     assert yard.causes == ["size"]

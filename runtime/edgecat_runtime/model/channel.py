@@ -164,7 +164,7 @@ def read_manifest(data: bytes, trust: Trust | None, *, name: str = MANIFEST) -> 
     """
     content, message, signature = _parsed(data, name)
     if trust is not None:
-        trust.check_signature(name, message, signature)
+        trust.check_signature(name, message, signature, what="it")
     elif not signature.matches(message):
         raise ChannelError(f"{name} does not match its signature: it was modified. Publish again")
     try:

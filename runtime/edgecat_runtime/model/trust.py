@@ -108,13 +108,16 @@ class Trust:
             )
         self.check_signature(name, message, signature)
 
-    def check_signature(self, name: str, message: bytes, signature: Signature) -> None:
+    def check_signature(
+        self, name: str, message: bytes, signature: Signature, *, what: str = "the file or its card"
+    ) -> None:
         """Check that a signature is of a message, by a trusted key.
 
         Args:
             name: of the signed file, for messages.
             message: what is signed.
             signature: what the file holds.
+            what: may have been modified, for messages.
 
         Raises:
             NotTrusted: it is wrong, or its key is unknown or revoked.
@@ -135,8 +138,8 @@ class Trust:
             )
         if not signature.matches(message):
             raise NotTrusted(
-                f"{name} does not match its signature by {key}: the file or its card was "
-                "modified after signing. Copy it again"
+                f"{name} does not match its signature by {key}: {what} was modified after "
+                "signing. Copy it again"
             )
 
 
