@@ -214,7 +214,7 @@ class Timed(Classifier):
 class Shown(Sink):
     """An output that requests the overlay, as a window does."""
 
-    wants_picture = True
+    wants_overlay = True
 
     def write(self, answer: Answer, picture: Image) -> None:
         """Discard it."""

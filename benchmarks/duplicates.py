@@ -24,7 +24,7 @@ from edgecat.curation import fingerprint as prints
 from edgecat.curation.gather import BLURRED, blur_effect
 from edgecat.curation.inspection import look
 from edgecat.data.folder import scan
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 from edgecat_runtime.types import Image
 
 SAMPLE = 500
@@ -81,7 +81,7 @@ def main() -> int:
     print(f"{len(pairs)} pairs match")
     _print_nearest(taken)
 
-    images = [decode_picture(p.read(), p.name) for p in pictures[:SAMPLE]]
+    images = [decode_image(p.read(), p.name) for p in pictures[:SAMPLE]]
     print("\n| copy | found |\n| --- | --- |")
     shares = []
     for name, change in CHANGES.items():

@@ -28,7 +28,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.folder import ImageSet, scan, split
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat.training import run_folder as run
@@ -105,7 +105,7 @@ def ship_forms(run_folder: Path, tars: list[Path]) -> None:
             edgecat("export", CHECKPOINT, "--precision", precision, *options)
 
 
-def unpack(photographs: PictureSet, folder: Path, count: int) -> None:
+def unpack(photographs: ImageSet, folder: Path, count: int) -> None:
     """Write `count` photos, balanced by class, into class folders."""
     for index, label in enumerate(photographs.labels):
         (folder / label).mkdir(parents=True)

@@ -29,10 +29,10 @@ import onnxruntime
 import torch
 
 from edgecat.data.batches import served_batches
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat_runtime import Classifier
 from edgecat_runtime.camera.camera import Camera
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 from edgecat_runtime.pipeline import Pipeline
 from edgecat_runtime.system.machine import this_machine
 
@@ -110,23 +110,23 @@ def _edgecat(*arguments: object) -> Any:
     return json.loads(ran.stdout) if "--json" in arguments else None
 
 
-def _spread(found: PictureSet, count: int) -> PictureSet:
+def _spread(found: ImageSet, count: int) -> ImageSet:
     """Choose images evenly, balanced by class."""
     chosen = tuple(found.pictures[i * len(found) // count] for i in range(count))
     return replace(found, pictures=chosen)
 
 
-def _write_video(path: Path, chosen: PictureSet) -> None:
+def _write_video(path: Path, chosen: ImageSet) -> None:
     """Write photos as a lossless (HFYU) video of 200x200 pixels."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"HFYU"), 25, (200, 200))
     if not writer.isOpened():
         sys.exit("this OpenCV cannot write HFYU video")
     for picture in chosen.pictures:
-        writer.write(decode_picture(picture.read(), picture.name))
+        writer.write(decode_image(picture.read(), picture.name))
     writer.release()
 
 
-def _compared(engine: Path, video: Path, chosen: PictureSet) -> str:
+def _compared(engine: Path, video: Path, chosen: ImageSet) -> str:
     """Compare the camera's raw predictions with those of `evaluate` for the same photos."""
     with Classifier.open(engine, backend="onnxruntime") as classifier, Camera.open(video) as camera:
         batches = served_batches(chosen, classifier.preprocess, batch_size=16)

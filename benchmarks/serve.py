@@ -32,7 +32,7 @@ from edgecat.pretrained import INT8
 from edgecat_runtime import Classifier
 from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.system.machine import this_machine
-from edgecat_runtime.web.guard import AccessControl, Address, listen
+from edgecat_runtime.web.access import AccessControl, Address, listen
 from edgecat_runtime.web.inference.service import InferenceServer, ServiceOptions
 
 SHARE, LATENCY = 0.85, 2.0

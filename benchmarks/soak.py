@@ -165,7 +165,7 @@ class Null:
 class Overlaid(Sink):
     """An output that requests the overlay."""
 
-    wants_picture = True
+    wants_overlay = True
 
     def write(self, answer: Answer, picture: Image) -> None:
         """Discard it."""

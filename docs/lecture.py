@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from edgecat.deepvis import open_probe
-from edgecat.deepvis.pictures import enlarged, heat_over
+from edgecat.deepvis.rendering import enlarged, heat_over
 from edgecat.deepvis.results import KINDS, Results
 from edgecat.pets.synthetic import draw_pet
 from edgecat.pretrained import CHECKPOINT
@@ -62,8 +62,8 @@ def main(studies: Path) -> None:
             for name, (study, alt) in FIGURES.items():
                 page = studies / (f"{study}.html" if english else f"{study}.{language}.html")
                 (target / f"{name}.svg").write_text(figure(page, tr(alt)))
-    write_picture(folder / "unit-37.jpg", unit_pictures())
-    write_picture(folder / "gradcam.jpg", heat_pictures())
+    write_image(folder / "unit-37.jpg", unit_images())
+    write_image(folder / "gradcam.jpg", heat_images())
 
 
 def figure(page: Path, alt: str) -> str:
@@ -78,7 +78,7 @@ def figure(page: Path, alt: str) -> str:
     raise SystemExit(f"{page} has no figure {alt!r}")
 
 
-def unit_pictures() -> list[np.ndarray]:
+def unit_images() -> list[np.ndarray]:
     """Return one unit's top images, their deconvolutions, and the image synthesised for it."""
     probe = open_probe(CHECKPOINT)
     results = Results(CHECKPOINT, probe.card)
@@ -90,7 +90,7 @@ def unit_pictures() -> list[np.ndarray]:
     return [picture for picture in found if picture is not None]
 
 
-def heat_pictures() -> list[np.ndarray]:
+def heat_images() -> list[np.ndarray]:
     """Return drawn pets, each followed by its Grad-CAM overlay."""
     probe = open_probe(CHECKPOINT)
     pictures = []
@@ -101,7 +101,7 @@ def heat_pictures() -> list[np.ndarray]:
     return pictures
 
 
-def write_picture(path: Path, pictures: list[np.ndarray]) -> None:
+def write_image(path: Path, pictures: list[np.ndarray]) -> None:
     """Write square images side by side, on white."""
     tiles = [cv2.resize(p, (_TILE, _TILE), interpolation=cv2.INTER_AREA) for p in pictures]
     gap = np.full((_TILE, 12, 3), 255, np.uint8)

@@ -172,7 +172,7 @@ def test_samples_are_short_and_say_how_they_are_used(path: Path) -> None:
 def test_pictures_are_classified(
     tiny_onnx: Path, pets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sample = runpy.run_path(str(SAMPLES / "embed" / "classify_pictures.py"))
+    sample = runpy.run_path(str(SAMPLES / "embed" / "classify_images.py"))
     sample["main"](str(tiny_onnx), [str(pets / "0.png")])
     assert re.fullmatch(rf"{pets}/0\.png: (cat|dog) \d+\.\d%\n", capsys.readouterr().out)
 
@@ -246,14 +246,14 @@ def test_the_services_client_shows_what_the_classifier_says(
     service: str, tiny_onnx: Path, pets: Path
 ) -> None:
     from edgecat_runtime import Classifier
-    from edgecat_runtime.images import read_picture
+    from edgecat_runtime.images import read_image
 
     paths = [pets / f"{i}.png" for i in range(3)]
     command = [sys.executable, str(SAMPLES / "service" / "client.py"), service, *map(str, paths)]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     with Classifier.open(tiny_onnx, backend="onnxruntime") as classifier:
-        labels = [classifier.classify(read_picture(path)).displayed for path in paths]
+        labels = [classifier.classify(read_image(path)).displayed for path in paths]
     lines = [f"{path}  {label}" for path, label in zip(paths, labels, strict=True)]
     assert [line.rsplit(" ", 1)[0] for line in ran.stdout.splitlines()] == lines
     (pets / "0.png").write_bytes(b"no image")

@@ -59,7 +59,7 @@ def classify(
         context.fail("--json, --jsonl and --csv exclude one another; give one of them")
     from edgecat.cli.terminal.console import TERMINAL, print_json
     from edgecat.workflows import classify as workflow
-    from edgecat_runtime.images import PictureError
+    from edgecat_runtime.images import ImageError
 
     show = _Lines(top, jsonl=jsonl, as_csv=as_csv)
     found = workflow.classify(
@@ -76,7 +76,7 @@ def classify(
     if json:
         print_json(found.to_dict(top))
     if found.skipped:
-        raise PictureError(
+        raise ImageError(
             f"{len(found.skipped)} of {len(found) + len(found.skipped)} images could not be "
             "read; see the errors above"
         )

@@ -77,12 +77,12 @@ def _explain(
     from edgecat.deepvis.explain_report import write_explanation
     from edgecat.deepvis.results import Results
     from edgecat_runtime.errors import UserError
-    from edgecat_runtime.images import read_picture
+    from edgecat_runtime.images import read_image
 
     number = None if label is None else _number(label, probe.card.labels)
     if image.is_dir():
         raise UserError(f"{image} is a folder; expected one image")
-    picture = read_picture(image)
+    picture = read_image(image)
     with progress(occlusions(probe), "occluding patches") as advance:
         found = explained(probe, picture, number, on_frames=advance)
     results = Results(Path(served.file or ""), probe.card)

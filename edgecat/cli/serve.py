@@ -116,7 +116,7 @@ def serve(
     from edgecat.cli.terminal.signals import stopped_by_signals
     from edgecat.workflows.models import models_to_serve
     from edgecat.workflows.serving import open_classifier
-    from edgecat_runtime.web.guard import AccessControl, address_from_text, listen
+    from edgecat_runtime.web.access import AccessControl, address_from_text, listen
     from edgecat_runtime.web.inference.service import InferenceServer, ServiceOptions
 
     options = ServiceOptions(max_batch, delay / 1000, queue, max_images, max_megabytes * 10**6)

@@ -13,7 +13,7 @@ from torch import nn
 from edgecat.compression.prune import parameters, pruned
 from edgecat.compression.tuning import fine_tuned, resumable
 from edgecat.data.batches import served_batches
-from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.folder import ImageSet, scan, split
 from edgecat.models.backend import TorchBackend
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.cost import cost_of
@@ -117,7 +117,7 @@ def _figures(model: nn.Module, card: ModelCard) -> Figures:
     return Figures(parameters(model), cost.macs if cost else 0)
 
 
-def _validation(recipe: TrainConfig, card: ModelCard, checkpoint: Path) -> PictureSet:
+def _validation(recipe: TrainConfig, card: ModelCard, checkpoint: Path) -> ImageSet:
     """The validation images of the trainer."""
     training, validation = split(
         scan(recipe.data), val=recipe.val, seed=recipe.seed, version=recipe.version
@@ -131,7 +131,7 @@ def _validation(recipe: TrainConfig, card: ModelCard, checkpoint: Path) -> Pictu
 
 
 def _accuracy(
-    model: nn.Module, card: ModelCard, pictures: PictureSet, on_batch: Callable[[int], None]
+    model: nn.Module, card: ModelCard, pictures: ImageSet, on_batch: Callable[[int], None]
 ) -> float:
     batches = served_batches(
         pictures,

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecat.curation.findings import Copies, Doubt, Findings
 from edgecat.report.page import Tone, cards, data_url, page, table, verdict
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
@@ -189,8 +189,8 @@ def _images(findings: Findings, index: int) -> Iterator[str]:
     """Yield a thumbnail of the image, or nothing if the file has disappeared."""
     picture = findings.pictures.pictures[index]
     try:
-        image = decode_picture(picture.read(), picture.name)
-    except PictureError:
+        image = decode_image(picture.read(), picture.name)
+    except ImageError:
         return
     height, width = _inside(image.shape[:2])
     cv2 = cv2_module()

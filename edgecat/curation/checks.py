@@ -12,8 +12,8 @@ from edgecat.curation.findings import Copies, Doubt, Findings
 from edgecat.curation.fingerprint import (
     compared,
 )
-from edgecat.curation.inspection import Seen, look, same_pictures
-from edgecat.data.folder import PictureSet
+from edgecat.curation.inspection import Inspected, look, same_images
+from edgecat.data.folder import ImageSet
 from edgecat.scores import cross_entropy
 from edgecat_runtime.types import Image
 
@@ -41,7 +41,7 @@ class Judge:
 
 
 def check(
-    pictures: PictureSet,
+    pictures: ImageSet,
     *,
     judge: Judge | None = None,
     on_batch: Callable[[int], None] = lambda pictures: None,
@@ -53,12 +53,12 @@ def check(
         judge: a model to check the labels with.
         on_batch: called with the number of images of each batch.
     """
-    seen: list[Seen] = []
+    seen: list[Inspected] = []
     doubts: list[Doubt] = []
     for batch in look(pictures.pictures, judge.prepare if judge else None):
         if judge is not None:
             doubts += _doubts(judge, pictures, batch, len(seen))
-        seen += (Seen(s.problem, s.digest, s.size, s.print) for s in batch)
+        seen += (Inspected(s.problem, s.digest, s.size, s.print) for s in batch)
         on_batch(len(batch))
     return Findings(
         pictures,
@@ -70,12 +70,12 @@ def check(
     )
 
 
-def _copies(pictures: PictureSet, seen: Sequence[Seen]) -> list[Copies]:
-    groups = [_described(group, pictures, seen) for group in same_pictures(seen)]
+def _copies(pictures: ImageSet, seen: Sequence[Inspected]) -> list[Copies]:
+    groups = [_described(group, pictures, seen) for group in same_images(seen)]
     return sorted(groups, key=lambda g: (-len(g.splits), -len(g.labels), g.members))
 
 
-def _described(group: tuple[int, ...], pictures: PictureSet, seen: Sequence[Seen]) -> Copies:
+def _described(group: tuple[int, ...], pictures: ImageSet, seen: Sequence[Inspected]) -> Copies:
     prints = [each for i in group if (each := seen[i].print) is not None]
     members = [pictures.pictures[i] for i in group]
     return Copies(
@@ -97,7 +97,9 @@ def _doubtful(denied: Sequence[Doubt], total: int) -> tuple[Doubt, ...]:
     return tuple(doubt for i, doubt in enumerate(ordered) if i < few or doubt.given < DOUBT)
 
 
-def _doubts(judge: Judge, pictures: PictureSet, batch: Sequence[Seen], start: int) -> list[Doubt]:
+def _doubts(
+    judge: Judge, pictures: ImageSet, batch: Sequence[Inspected], start: int
+) -> list[Doubt]:
     """Return the labels of one batch that the judge disagrees with."""
     chosen = [(start + i, s.frame) for i, s in enumerate(batch) if s.frame is not None]
     if not chosen:

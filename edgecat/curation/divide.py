@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from edgecat.curation.inspection import Seen, look, same_pictures
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.curation.inspection import Inspected, look, same_images
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.system.atomic import atomic_folder
 
@@ -28,7 +28,7 @@ class Division:
         copies: number of images that were kept with their duplicate.
     """
 
-    pictures: PictureSet
+    pictures: ImageSet
     sides: tuple[str, ...]
     corrupt: tuple[str, ...]
     copies: int
@@ -43,7 +43,7 @@ class Division:
 
 
 def divide(
-    pictures: PictureSet,
+    pictures: ImageSet,
     *,
     val: float,
     test: float,
@@ -71,7 +71,7 @@ def divide(
             f"the fractions are {val:g} for val and {test:g} for test; expected 0 or more each and "
             "less than 1 together: the rest is the training set"
         )
-    seen: list[Seen] = []
+    seen: list[Inspected] = []
     for batch in look(pictures.pictures):
         seen += batch
         on_batch(len(batch))
@@ -93,7 +93,7 @@ def write_division(
     output: Path,
     *,
     link: bool = False,
-    on_picture: Callable[[int], None] = lambda pictures: None,
+    on_image: Callable[[int], None] = lambda pictures: None,
 ) -> None:
     """Write `output/<split>/<label>/<file>` atomically: the folder appears only when complete.
 
@@ -101,7 +101,7 @@ def write_division(
         division: the assignment; the images must not have moved.
         output: a new or empty folder.
         link: make symbolic links instead of copies.
-        on_picture: called with 1 after each image.
+        on_image: called with 1 after each image.
 
     Raises:
         UserError: the folder is not empty, cannot be written, or links into a tar are requested.
@@ -117,7 +117,7 @@ def write_division(
                 label = division.pictures.labels[picture.label]
                 place = _free(PurePath(side, label), picture, taken)
                 _put(picture, temporary / place, link=link)
-            on_picture(1)
+            on_image(1)
 
 
 def check_output(output: Path) -> None:
@@ -126,16 +126,16 @@ def check_output(output: Path) -> None:
         raise UserError(f"{output} exists and is not empty; expected a new folder. Choose another")
 
 
-def _groups(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
+def _groups(seen: Sequence[Inspected]) -> list[tuple[int, ...]]:
     """Group the readable images that show the same; most groups have one member."""
-    groups = same_pictures(seen)
+    groups = same_images(seen)
     grouped = {index for group in groups for index in group}
     alone = [(i,) for i, one in enumerate(seen) if not one.problem and i not in grouped]
     return sorted([*groups, *alone])
 
 
 def _sides(
-    pictures: PictureSet, groups: Sequence[tuple[int, ...]], shares: dict[str, float], seed: int
+    pictures: ImageSet, groups: Sequence[tuple[int, ...]], shares: dict[str, float], seed: int
 ) -> list[str]:
     """Fill each split's fraction of each label with whole groups, in the order of their hashes."""
     sides = [""] * len(pictures)
@@ -161,7 +161,7 @@ def _sides(
     return sides
 
 
-def _draw(seed: int, picture: Picture) -> bytes:
+def _draw(seed: int, picture: LabelledImage) -> bytes:
     return hashlib.sha256(f"{seed}/{picture.name}".encode()).digest()
 
 
@@ -180,7 +180,7 @@ def _check(division: Division, shares: dict[str, float]) -> None:
                 )
 
 
-def _free(folder: PurePath, picture: Picture, taken: set[PurePath]) -> PurePath:
+def _free(folder: PurePath, picture: LabelledImage, taken: set[PurePath]) -> PurePath:
     """Return a file name that is unique in its folder, also on case-insensitive file systems."""
     stem, suffix = os.path.splitext(picture.name.replace(":", "/").rpartition("/")[2])  # noqa: PTH122
     name, number = f"{stem}{suffix}", 1
@@ -191,7 +191,7 @@ def _free(folder: PurePath, picture: Picture, taken: set[PurePath]) -> PurePath:
     return folder / name
 
 
-def _put(picture: Picture, place: Path, *, link: bool) -> None:
+def _put(picture: LabelledImage, place: Path, *, link: bool) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if link:
         place.symlink_to(picture.path.resolve())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 
 UNEVEN = 3.0  # ratio of the largest to the smallest class
 SMALL = 64  # pixels
@@ -74,7 +74,7 @@ class Findings:
         model: name of the model; empty if none was used.
     """
 
-    pictures: PictureSet
+    pictures: ImageSet
     corrupt: tuple[tuple[int, str], ...]
     copies: tuple[Copies, ...]
     sizes: NDArray[np.int64]

@@ -17,7 +17,7 @@ from edgecat.data.tree import split_of
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.images import IMAGE_SUFFIXES, ImageError, read_image
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
@@ -136,10 +136,10 @@ class Album:
         """Return the fingerprints of the images already there; damaged ones are ignored."""
         found = []
         for path in sorted(self.folder.glob("*")):
-            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
                 try:
-                    found.append(fingerprint(read_picture(path)))
-                except PictureError:
+                    found.append(fingerprint(read_image(path)))
+                except ImageError:
                     continue
         return found
 

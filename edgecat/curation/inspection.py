@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from edgecat.curation.fingerprint import Fingerprint, alike_pairs, digest, fingerprint, grouped
 from edgecat.data.batches import prefetched
-from edgecat.data.folder import Picture
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat.data.folder import LabelledImage
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.system.machine import cores
 from edgecat_runtime.types import Image
 
@@ -16,7 +16,7 @@ _CHUNK = 32
 
 
 @dataclass(frozen=True)
-class Seen:
+class Inspected:
     """One inspected image.
 
     Attributes:
@@ -35,8 +35,8 @@ class Seen:
 
 
 def look(
-    pictures: Sequence[Picture], prepare: Callable[[Image], Image] | None = None
-) -> Iterator[list[Seen]]:
+    pictures: Sequence[LabelledImage], prepare: Callable[[Image], Image] | None = None
+) -> Iterator[list[Inspected]]:
     """Read, decode and fingerprint images on all cores, in order, in batches of 32."""
     chunks = (pictures[i : i + _CHUNK] for i in range(0, len(pictures), _CHUNK))
     return prefetched(
@@ -46,7 +46,7 @@ def look(
     )
 
 
-def same_pictures(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
+def same_images(seen: Sequence[Inspected]) -> list[tuple[int, ...]]:
     """Group duplicates: identical bytes, or matching fingerprints."""
     whole = [i for i, one in enumerate(seen) if one.print is not None]
     first: dict[bytes, int] = {}
@@ -62,11 +62,11 @@ def same_pictures(seen: Sequence[Seen]) -> list[tuple[int, ...]]:
     return grouped(len(seen), pairs())
 
 
-def _seen(picture: Picture, prepare: Callable[[Image], Image] | None) -> Seen:
+def _seen(picture: LabelledImage, prepare: Callable[[Image], Image] | None) -> Inspected:
     try:
         data = picture.read()
-        image = decode_picture(data, picture.name)
-    except PictureError as error:
-        return Seen(str(error))
+        image = decode_image(data, picture.name)
+    except ImageError as error:
+        return Inspected(str(error))
     frame = None if prepare is None else prepare(image)
-    return Seen("", digest(data), image.shape[:2], fingerprint(image), frame)
+    return Inspected("", digest(data), image.shape[:2], fingerprint(image), frame)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from edgecat.curation.divide import check_output
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat.data.stream import Shard
 from edgecat.data.webdataset import CLASSES, INDEX
 from edgecat_runtime.errors import UserError
@@ -27,12 +27,12 @@ _DIGITS = 6
 
 
 def write_shards(
-    pictures: PictureSet,
+    pictures: ImageSet,
     output: Path,
     *,
     shard_size: int = 1000,
     seed: int = 0,
-    on_picture: Callable[[int], None] = lambda pictures: None,
+    on_image: Callable[[int], None] = lambda pictures: None,
 ) -> tuple[Shard, ...]:
     """Write shuffled images into shards, atomically: the folder appears only when complete.
 
@@ -41,7 +41,7 @@ def write_shards(
         output: a new or empty folder.
         shard_size: maximum number of images per shard; shards of a split differ by at most one.
         seed: seed of the shuffle.
-        on_picture: called with 1 after each image.
+        on_image: called with 1 after each image.
 
     Raises:
         UserError: the folder is not empty or cannot be written, or an image disappeared.
@@ -61,14 +61,14 @@ def write_shards(
                 with tarfile.open(temporary / name, "w", format=tarfile.USTAR_FORMAT) as archive:
                     for key, index in enumerate(part.tolist(), first):
                         _add(archive, chosen[index], f"{key:0{_DIGITS}}")
-                        on_picture(1)
+                        on_image(1)
                 shards.append(Shard(output / name, len(part)))
                 first += len(part)
         _describe(temporary, pictures.labels, shards)
     return tuple(shards)
 
 
-def _add(archive: tarfile.TarFile, picture: Picture, key: str) -> None:
+def _add(archive: tarfile.TarFile, picture: LabelledImage, key: str) -> None:
     key = f"{picture.split}/{key}" if picture.split else key
     suffix = PurePath(picture.name).suffix.lower()
     for name, data in ((key + suffix, picture.read()), (key + ".cls", b"%d" % picture.label)):

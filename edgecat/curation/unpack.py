@@ -14,7 +14,7 @@ from pathlib import Path
 from edgecat.curation.catalog import Collection, breed_of, species_list, species_of
 from edgecat.curation.divide import check_output
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.system.atomic import atomic_folder
 
 _LIST = "annotations/list.txt"
@@ -40,7 +40,7 @@ def unpack(
     output: Path,
     *,
     breeds: bool = False,
-    on_picture: Callable[[int], None] = lambda pictures: None,
+    on_image: Callable[[int], None] = lambda pictures: None,
 ) -> Unpacked:
     """Write a set's images as `output/<class>/<file>`; the folder appears only when complete.
 
@@ -52,7 +52,7 @@ def unpack(
         archives: its files, in the same order.
         output: a new or empty folder.
         breeds: one class per breed instead of cat and dog.
-        on_picture: called with 1 after each image.
+        on_image: called with 1 after each image.
 
     Raises:
         UserError: the set has no breeds, an archive is damaged or contains no images, or the
@@ -71,7 +71,7 @@ def unpack(
                 place.parent.mkdir(exist_ok=True)
                 place.write_bytes(data)
                 done.counts[label] += 1
-            on_picture(1)
+            on_image(1)
         if not done.counts:
             raise UserError(
                 f"{archives[0]} contains no images of {collection.name}; expected files at "
@@ -91,8 +91,8 @@ def _problem(data: bytes, name: str) -> str:
     if data and not data.startswith(_JPEG):
         return f"{name} is not a JPEG, despite its suffix"
     try:
-        decode_picture(data, name)
-    except PictureError as error:
+        decode_image(data, name)
+    except ImageError as error:
         return str(error)
     return ""
 

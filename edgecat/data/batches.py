@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.folder import Picture, PictureSet
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat.data.folder import ImageSet, LabelledImage
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.system.opencv import cv2_module
 
 Item = TypeVar("Item")
@@ -41,7 +41,7 @@ class Batch:
 
 
 def served_batches(
-    pictures: PictureSet,
+    pictures: ImageSet,
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     *,
     batch_size: int,
@@ -65,7 +65,7 @@ def served_batches(
 
 
 def load_batch(
-    pictures: tuple[Picture, ...],
+    pictures: tuple[LabelledImage, ...],
     indices: Iterable[int],
     prepare: Prepare,
     *,
@@ -83,7 +83,7 @@ def load_batch(
 
 
 def decoded(
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledImage],
     indices: Iterable[int],
     prepare: Callable[[NDArray[np.uint8], int], Result],
 ) -> tuple[list[Result], list[int], list[str]]:
@@ -92,9 +92,9 @@ def decoded(
     for index in indices:
         picture = pictures[index]
         try:
-            results.append(prepare(decode_picture(picture.read(), picture.name), index))
+            results.append(prepare(decode_image(picture.read(), picture.name), index))
             labels.append(picture.label)
-        except PictureError as error:
+        except ImageError as error:
             skipped.append(str(error))
     return results, labels, skipped
 

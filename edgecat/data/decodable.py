@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from edgecat.data.batches import prefetched
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 
 
-def check_decodable(images: PictureSet, role: str, *, workers: int = 2) -> None:
+def check_decodable(images: ImageSet, role: str, *, workers: int = 2) -> None:
     """Require at least one image of each class that can be decoded.
 
     Usually this decodes one image per class.
@@ -23,7 +23,7 @@ def check_decodable(images: PictureSet, role: str, *, workers: int = 2) -> None:
     Raises:
         UserError: a class has no images, or none of them can be decoded; the class is named.
     """
-    by_label: list[list[Picture]] = [[] for _ in images.labels]
+    by_label: list[list[LabelledImage]] = [[] for _ in images.labels]
     for picture in images.pictures:
         by_label[picture.label].append(picture)
     faults = prefetched(partial(_fault, role), by_label, workers=workers)
@@ -32,7 +32,7 @@ def check_decodable(images: PictureSet, role: str, *, workers: int = 2) -> None:
             raise UserError(f"class {label!r} has no usable {role} images: {fault}")
 
 
-def _fault(role: str, pictures: list[Picture]) -> str:
+def _fault(role: str, pictures: list[LabelledImage]) -> str:
     """What is wrong with a class; empty if one of its images can be decoded."""
     if not pictures:
         return "there are none. Add some, or remove val/ to have them drawn from all images"
@@ -46,9 +46,9 @@ def _fault(role: str, pictures: list[Picture]) -> str:
     return f"{count} be decoded. {problem}. Replace them, or remove the class folder"
 
 
-def _problem(picture: Picture) -> str:
+def _problem(picture: LabelledImage) -> str:
     try:
-        decode_picture(picture.read(), picture.name)
-    except PictureError as error:
+        decode_image(picture.read(), picture.name)
+    except ImageError as error:
         return str(error)
     return ""

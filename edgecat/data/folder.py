@@ -9,13 +9,13 @@ from pathlib import Path
 
 from edgecat.data.layout import Found, Source, sources
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError, check_size
+from edgecat_runtime.images import ImageError, check_size
 from edgecat_runtime.model.class_names import check_labels
 from edgecat_runtime.system.counting import number_of
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabelledImage:
     """One labelled image: the bytes `path[offset : offset + size]`, not yet decoded.
 
     Attributes:
@@ -40,7 +40,7 @@ class Picture:
         """Read the encoded image; safe from any thread and after a fork.
 
         Raises:
-            PictureError: The file disappeared or was truncated since it was scanned.
+            ImageError: The file disappeared or was truncated since it was scanned.
         """
         check_size(self.size, self.name)
         try:
@@ -48,11 +48,11 @@ class Picture:
                 file.seek(self.offset)
                 data = file.read(self.size)
         except OSError as error:
-            raise PictureError(
+            raise ImageError(
                 f"{self.name} can no longer be read ({error.strerror}); expected {self.path}"
             ) from error
         if len(data) != self.size:
-            raise PictureError(
+            raise ImageError(
                 f"{self.name} has only {len(data)} bytes; expected {self.size}. "
                 f"{self.path} was modified while in use"
             )
@@ -60,11 +60,11 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class ImageSet:
     """Labelled images sorted by name, and messages about the files that were skipped."""
 
     labels: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[LabelledImage, ...]
     skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -89,11 +89,11 @@ class PictureSet:
             totals[picture.label] += 1
         return dict(zip(self.labels, totals, strict=True))
 
-    def subset(self, split: str) -> PictureSet:
+    def subset(self, split: str) -> ImageSet:
         """Keep the images of one split: `train`, `val`, `test`, or empty for those without one."""
         return replace(self, pictures=tuple(p for p in self.pictures if p.split == split))
 
-    def judged(self) -> PictureSet:
+    def judged(self) -> ImageSet:
         """Keep the images to evaluate a model on: those under `test/` if any, else all."""
         test = self.subset("test")
         return test if len(test) else self
@@ -101,7 +101,7 @@ class PictureSet:
 
 def scan(
     paths: str | Path | Sequence[str | Path], *, labels: Sequence[str] | None = None
-) -> PictureSet:
+) -> ImageSet:
     """Find the labelled images in folders and plain tar files, without decoding them.
 
     An image's label is its class folder. As in torchvision's `ImageFolder`, these are the top
@@ -147,19 +147,19 @@ def scan(
     _check_labels(names, empty, order, free=labels is None)
     index = {label: number for number, label in enumerate(order)}
     by_name = sorted(found.values(), key=lambda item: (item.name, str(item.path), item.offset))
-    pictures = tuple(Picture(**{**f._asdict(), "label": index[f.label]}) for f in by_name)
-    return PictureSet(order, pictures, tuple(skipped))
+    pictures = tuple(LabelledImage(**{**f._asdict(), "label": index[f.label]}) for f in by_name)
+    return ImageSet(order, pictures, tuple(skipped))
 
 
 def split(
-    pictures: PictureSet, *, val: float = 0.1, seed: int = 0, version: int = 2
-) -> tuple[PictureSet, PictureSet]:
+    pictures: ImageSet, *, val: float = 0.1, seed: int = 0, version: int = 2
+) -> tuple[ImageSet, ImageSet]:
     """Split into training images and validation images.
 
     Images under `val/` are the validation set if there are any; otherwise a fraction `val` of
     label is. Which ones is decided by SHA-256 of `seed/name`, smallest first, where the name is
     that inside the folder or tar: the same on every machine, wherever the files lie and in
-    whatever order they are found. Pictures under `test/` are in neither part.
+    whatever order they are found. Images under `test/` are in neither part.
 
     Args:
         pictures: The set from `scan`.
@@ -192,17 +192,19 @@ def split(
     return training, validation
 
 
-def _drawn(pictures: Sequence[Picture], share: float, seed: int, version: int) -> Iterator[Picture]:
+def _drawn(
+    pictures: Sequence[LabelledImage], share: float, seed: int, version: int
+) -> Iterator[LabelledImage]:
     """Yield the same fraction of each label's images, at least one, by a hash of their names."""
 
-    def order(picture: Picture) -> tuple[bytes, int, str, str, int]:
+    def order(picture: LabelledImage) -> tuple[bytes, int, str, str, int]:
         name = picture.name if version == 1 else picture.inside or picture.name
         size = 0 if version == 1 else picture.size  # of the same name in several tars
         place = "" if version == 1 else picture.name
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
         return digest, size, place, str(picture.path), picture.offset
 
-    by_label: dict[int, list[Picture]] = {}
+    by_label: dict[int, list[LabelledImage]] = {}
     for picture in pictures:
         by_label.setdefault(picture.label, []).append(picture)
     for group in by_label.values():

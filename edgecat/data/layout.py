@@ -15,10 +15,10 @@ from edgecat.data.sources import Entry, folder_entries, printable, tar_entries
 from edgecat.data.tree import Tree, split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_numbers, expanded, key_of
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES
+from edgecat_runtime.images import IMAGE_SUFFIXES
 
 _FLAT = re.compile(r"(\D*[^\W\d_])\.\d+\.\w+")  # cat.0.jpg
-_IMAGES = frozenset(PICTURE_SUFFIXES) | frozenset(
+_IMAGES = frozenset(IMAGE_SUFFIXES) | frozenset(
     ".heic .heif .avif .jxl .jp2 .gif .svg .psd .dng .cr2 .nef .arw .mp4 .mov .avi .mkv .zip .tar "
     ".gz .tgz .rar .7z".split()
 )
@@ -229,7 +229,7 @@ def _problem(entry: Entry) -> str:
     if entry.problem:
         return entry.problem
     suffix = _suffix(entry)
-    if suffix not in PICTURE_SUFFIXES:
+    if suffix not in IMAGE_SUFFIXES:
         return f"is not an image (suffix {suffix or 'missing'})"
     return "" if entry.size else "is empty (0 bytes)"
 

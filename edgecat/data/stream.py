@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecat.data.folder import Picture, PictureSet, scan
+from edgecat.data.folder import ImageSet, LabelledImage, scan
 from edgecat.data.tree import split_of
 from edgecat.data.webdataset import CLASSES, INDEX, class_names, expanded
 from edgecat_runtime.errors import UserError
@@ -77,9 +77,9 @@ class ShardReader:
         counts = [shard.pictures for shard in shards.shards]
         self._numbers = [0, *accumulate(counts)]
         self._begins = np.array([0, *accumulate(counts[index] for index in order)])
-        self._open: dict[int, tuple[Picture, ...]] = {}
+        self._open: dict[int, tuple[LabelledImage, ...]] = {}
 
-    def read(self, begin: int, end: int) -> list[tuple[int, Picture]]:
+    def read(self, begin: int, end: int) -> list[tuple[int, LabelledImage]]:
         """Find the images at `begin` .. `end` - 1 of the sequence, and start reading them ahead.
 
         Returns:
@@ -100,7 +100,7 @@ class ShardReader:
             _fetch(pictures[inside.start : inside.stop])
         return found
 
-    def _scanned(self, turn: int) -> tuple[Picture, ...]:
+    def _scanned(self, turn: int) -> tuple[LabelledImage, ...]:
         shard = self._shards.shards[self._order[turn]]
         pictures = scan(shard.path, labels=self._shards.labels).pictures
         if len(pictures) != shard.pictures:
@@ -111,7 +111,7 @@ class ShardReader:
         return pictures
 
 
-def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, PictureSet]:
+def find_shards(paths: Iterable[str | Path]) -> tuple[ShardSet, ImageSet]:
     """Find shards to train on, unopened, and the images of those to validate on.
 
     Args:
@@ -176,7 +176,7 @@ def _agreed(named: dict[Path, tuple[str, ...]]) -> tuple[str, ...]:
     return next(iter(named.values()), ())
 
 
-def _fetch(pictures: Sequence[Picture]) -> None:
+def _fetch(pictures: Sequence[LabelledImage]) -> None:
     """Ask the system to read images ahead, in order, before they are needed in random order.
 
     Without this call, systems read them when they are decoded.

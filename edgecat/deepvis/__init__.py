@@ -6,6 +6,6 @@ https://arxiv.org/abs/1506.06579.
 
 from edgecat.deepvis.layers import Field, Layer
 from edgecat.deepvis.probe import Probe, Seen, open_probe
-from edgecat.deepvis.propagation import HOWS
+from edgecat.deepvis.propagation import PROPAGATIONS
 
-__all__ = ["HOWS", "Field", "Layer", "Probe", "Seen", "open_probe"]
+__all__ = ["PROPAGATIONS", "Field", "Layer", "Probe", "Seen", "open_probe"]

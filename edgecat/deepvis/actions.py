@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from edgecat.deepvis.pictures import LOOKS
-from edgecat.deepvis.state import BACKS, FITS, LEAST_BOOST, MOST_BOOST, ZOOMS, Scene, State
+from edgecat.deepvis.rendering import RENDERINGS
+from edgecat.deepvis.state import BACKWARDS, FITS, LEAST_BOOST, MOST_BOOST, ZOOMS, Scene, State
 
 Value = TypeVar("Value")
 FAST = 10
@@ -161,7 +161,7 @@ GROUPS: dict[str, tuple[Action, ...]] = {
             ("b",),
             "Back-propagate",
             "gradient, guided, deconvolution, off",
-            lambda state, scene: replace(state, back=_after(BACKS, state.back)),
+            lambda state, scene: replace(state, back=_after(BACKWARDS, state.back)),
             lambda state: state.back != "off",
         ),
         Action(
@@ -169,7 +169,7 @@ GROUPS: dict[str, tuple[Action, ...]] = {
             ("n",),
             "Look",
             "show raw, grey, norm, blurred norm",
-            lambda state, scene: replace(state, look=_after(LOOKS, state.look)),
+            lambda state, scene: replace(state, look=_after(RENDERINGS, state.look)),
             lambda state: state.look != "raw",
         ),
         Action(

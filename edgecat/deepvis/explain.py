@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.deepvis.layers import Layer
-from edgecat.deepvis.pictures import enlarged, unfitted
 from edgecat.deepvis.probe import Probe, Seen
+from edgecat.deepvis.rendering import enlarged, unfitted
 from edgecat_runtime.types import Image, Values
 
 Progress = Callable[[int], None]

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from edgecat.deepvis.explain import Explanation, UnitSeen
-from edgecat.deepvis.pictures import heat_over, held, sheet, slopes
+from edgecat.deepvis.rendering import heat_over, held, sheet, slopes
 from edgecat.deepvis.results import Results
 from edgecat.report.page import cards, data_url, page, verdict
 from edgecat_runtime.model.card import ModelCard
@@ -55,7 +55,7 @@ def write_explanation(
     pictures = {
         f"{stem}-gradcam.png": heat_over(found.picture, found.gradcam),
         f"{stem}-occlusion.png": heat_over(found.picture, found.occlusion),
-        f"{stem}-units.png": units_picture(found),
+        f"{stem}-units.png": units_image(found),
     }
     for file, picture in pictures.items():
         atomic_write(output / file, _png(picture))
@@ -63,7 +63,7 @@ def write_explanation(
     return [output / f"{stem}.html", *(output / file for file in pictures)]
 
 
-def units_picture(found: Explanation) -> Image:
+def units_image(found: Explanation) -> Image:
     """Lay out one row per unit: its activation map and the pixels that drive it."""
     shown = [picture for unit in found.units for picture in _unit(found, unit)]
     return sheet(shown, side=_SIDE, columns=2)

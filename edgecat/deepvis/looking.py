@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.deepvis.explain import occlusion
-from edgecat.deepvis.pictures import enlarged
 from edgecat.deepvis.probe import Probe
+from edgecat.deepvis.rendering import enlarged
 from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.types import Image, Values

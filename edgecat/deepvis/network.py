@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgecat.deepvis.layers import ACTIVATIONS, Layer, calls, find_layers
 from edgecat.deepvis.names import with_paper_names
-from edgecat.deepvis.propagation import How, positive_back
+from edgecat.deepvis.propagation import Propagation, positive_back
 from edgecat.models.frames import input_from_frames
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
@@ -141,7 +141,7 @@ class Network:
         whole: bool = False,
         normalised: bool = False,
         before: bool = False,
-        how: How = "gradient",
+        how: Propagation = "gradient",
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run until all requested layers are computed, or to the end.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecat.deepvis.network import Network
-from edgecat.deepvis.propagation import HOWS, How, Place, seed, values_of
+from edgecat.deepvis.propagation import PROPAGATIONS, Place, Propagation, seed, values_of
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.types import Image, Values
 
@@ -87,7 +87,7 @@ class Probe(Network):
         layer: str,
         unit: int,
         *,
-        how: How = "gradient",
+        how: Propagation = "gradient",
         place: Place = "all",
     ) -> Values:
         """Back-propagate a unit to the pixels.
@@ -129,7 +129,7 @@ class Probe(Network):
         unit: int,
         shown: str,
         *,
-        how: How = "gradient",
+        how: Propagation = "gradient",
         place: Place = "all",
     ) -> Values:
         """Back-propagate a unit to the maps of a layer: an intermediate result of `backprop`.
@@ -158,7 +158,7 @@ class Probe(Network):
         units: Sequence[int],
         places: Sequence[Place],
         *,
-        how: How = "gradient",
+        how: Propagation = "gradient",
     ) -> Values:
         """Back-propagate one unit per frame to the pixels, all frames at once; see `backprop`.
 
@@ -227,12 +227,14 @@ class Probe(Network):
         layer: str,
         units: Sequence[int],
         places: Sequence[Place],
-        how: How,
+        how: Propagation,
         shown: str | None = None,
     ) -> tuple[Values, Values]:
         """Return the gradient by the pixels, and by the maps of `shown` if given."""
-        if how not in HOWS:
-            raise UserError(f"unknown back-propagation {how!r}; expected one of {', '.join(HOWS)}")
+        if how not in PROPAGATIONS:
+            raise UserError(
+                f"unknown back-propagation {how!r}; expected one of {', '.join(PROPAGATIONS)}"
+            )
         pixels = self.pixels(frames).requires_grad_()
         maps = self.forward(pixels, [layer, shown or layer], how=how)[1]
         outputs = maps[layer]

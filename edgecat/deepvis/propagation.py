@@ -10,9 +10,9 @@ from torch import Tensor
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.types import Values
 
-How = Literal["gradient", "guided", "deconv"]
+Propagation = Literal["gradient", "guided", "deconv"]
 Place = Literal["all", "strongest"] | tuple[int, int]
-HOWS: tuple[How, ...] = ("gradient", "guided", "deconv")
+PROPAGATIONS: tuple[Propagation, ...] = ("gradient", "guided", "deconv")
 
 
 class _Deconvolution(torch.autograd.Function):
@@ -43,7 +43,7 @@ class _Gate(torch.autograd.Function):
         return slopes[0].clamp(min=0)
 
 
-def positive_back(inputs: Tensor, output: Tensor, how: How) -> Tensor:
+def positive_back(inputs: Tensor, output: Tensor, how: Propagation) -> Tensor:
     """Return an activation's output with a modified gradient."""
     if how == "deconv":
         result: Tensor = _Deconvolution.apply(inputs, output.detach())  # type: ignore[no-untyped-call]

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgecat.deepvis.pictures import Look
-from edgecat.deepvis.propagation import HOWS, How
+from edgecat.deepvis.propagation import PROPAGATIONS, Propagation
+from edgecat.deepvis.rendering import Rendering
 
 Fit = Literal["crop", "stretch"]
-Back = Literal["off"] | How
+Backward = Literal["off"] | Propagation
 Zoom = Literal["maps", "unit", "back"]
 
 FITS: tuple[Fit, ...] = ("crop", "stretch")
-BACKS: tuple[Back, ...] = ("off", *HOWS)
+BACKWARDS: tuple[Backward, ...] = ("off", *PROPAGATIONS)
 ZOOMS: tuple[Zoom, ...] = ("maps", "unit", "back")
 LEAST_BOOST, MOST_BOOST = -4, 8
 GAMMA = 0.75
@@ -87,8 +87,8 @@ class State:
     still: bool = False
     picture: int = 0
     fit: Fit = "crop"
-    back: Back = "off"
-    look: Look = "raw"
+    back: Backward = "off"
+    look: Rendering = "raw"
     derivatives: bool = False
     boost: int = 0
     heat: bool = False

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from edgecat.data.batches import load_batch, prefetched
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.deepvis.layers import Layer
-from edgecat.deepvis.pictures import sheet, slopes
 from edgecat.deepvis.probe import Probe
 from edgecat.deepvis.propagation import Place
+from edgecat.deepvis.rendering import sheet, slopes
 from edgecat.deepvis.results import Kind, Results, made_with
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.types import Image
 
@@ -50,7 +50,7 @@ class Request:
         workers: number of decoding threads.
     """
 
-    pictures: PictureSet
+    pictures: ImageSet
     layers: tuple[tuple[Layer, Sequence[int]], ...]
     batch: int = 32
     workers: int = 2
@@ -97,7 +97,7 @@ class _Best:
         self.places = torch.cat([self.places, places.T], 1).gather(1, order)
 
 
-class TopPictures:
+class TopImages:
     """The search through a data set; an interrupted search resumes where it stopped.
 
     Its state is saved every few seconds; existing sheets are kept. A layer
@@ -125,11 +125,11 @@ class TopPictures:
             one for one in layers if self._facts(one).get("data") != made_with(one, self._digest)
         ]
 
-    def search(self, on_pictures: Callable[[int], None] = lambda pictures: None) -> None:
+    def search(self, on_images: Callable[[int], None] = lambda pictures: None) -> None:
         """Run the network on every image and record the strongest activations.
 
         Args:
-            on_pictures: called with the number of images just done.
+            on_images: called with the number of images just done.
 
         Raises:
             UserError: the state cannot be written.
@@ -139,7 +139,7 @@ class TopPictures:
             return
         state = self._state(layers)
         start, best = self._restored(state, layers)
-        on_pictures(start)
+        on_images(start)
         saved = monotonic()
         for numbers, frames in self._batches(start):
             if len(frames):
@@ -148,7 +148,7 @@ class TopPictures:
                 for layer in layers:
                     best[layer.name].add(maps[layer.name], shown)
             after = min(start + self._request.batch, len(self._request.pictures))
-            on_pictures(after - start)
+            on_images(after - start)
             start = after
             if monotonic() - saved > _EVERY:
                 self._save(state, start, best)
@@ -269,4 +269,4 @@ class TopPictures:
 
     def _read(self, number: int) -> Image:
         picture = self._request.pictures.pictures[number]
-        return self._probe.fit(decode_picture(picture.read(), picture.name))
+        return self._probe.fit(decode_image(picture.read(), picture.name))

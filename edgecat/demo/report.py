@@ -56,6 +56,7 @@ def _head(result: DemoResult) -> dict[str, str]:
         (f"{result.camera.fps:.0f} fps", "in the complete camera loop"),
     ]
     commands = (
+        "edgecat teach mug bottle --source 0    # show it two things: docs/teach.md\n"
         "edgecat train photos/ --name pets      # photos/cat, photos/dog, or any other classes\n"
         "edgecat export                         # the newest run, to ONNX, verified\n"
         "edgecat verify runs/pets/vgg16.safetensors runs/pets/vgg16.onnx --data photos/\n"

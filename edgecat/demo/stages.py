@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import edgecat.models.backend  # noqa: F401  (registers itself)
 from edgecat.data.batches import served_batches
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat.demo.result import DemoConfig, Said, Tile
 from edgecat.pets.film import FPS, write_clip
 from edgecat.scores import Evaluation
@@ -25,7 +25,7 @@ from edgecat_runtime.benchmark.measuring import Result, measure
 from edgecat_runtime.benchmark.opening import opened
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.errors import GateError, UserError
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 from edgecat_runtime.loop.answers import Summary
 from edgecat_runtime.outputs.recorder import Recorder, playable_suffix
 from edgecat_runtime.pipeline import Pipeline
@@ -85,11 +85,11 @@ def evaluate(model: Path, folder: Path, say: Say) -> tuple[Evaluation, tuple[Til
     return evaluation, _tiles(pictures, answers)
 
 
-def _tiles(pictures: PictureSet, answers: Sequence[int]) -> tuple[Tile, ...]:
+def _tiles(pictures: ImageSet, answers: Sequence[int]) -> tuple[Tile, ...]:
     """Pair each image with its prediction, classes alternating."""
     by_class: list[list[Tile]] = [[] for _ in pictures.labels]
     for picture, answer in zip(pictures.pictures, answers, strict=True):
-        image = decode_picture(picture.read(), picture.name)
+        image = decode_image(picture.read(), picture.name)
         tile = Tile(image, pictures.labels[answer], answer == picture.label)
         by_class[picture.label].append(tile)
     return tuple(tile for turn in zip(*by_class, strict=True) for tile in turn)

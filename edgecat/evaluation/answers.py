@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.data.batches import Batch, Prepare, load_batch, prefetched
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat.evaluation.curves import Roc, reliability, roc, wilson
 from edgecat.scores import Evaluation, cross_entropy, energies, softmax
 from edgecat_runtime.errors import UserError
@@ -37,7 +37,7 @@ class Answers:
     """
 
     labels: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[LabelledImage, ...]
     logits: NDArray[np.float32]
     temperature: float = 1.0
     energy_limit: float | None = None
@@ -122,7 +122,7 @@ class Answers:
 
 
 def answers_to(
-    pictures: PictureSet,
+    pictures: ImageSet,
     infer: Infer,
     prepare: Prepare,
     *,
@@ -144,7 +144,7 @@ def answers_to(
     Raises:
         UserError: no image could be decoded; the message is that of the first.
     """
-    shown: list[Picture] = []
+    shown: list[LabelledImage] = []
     logits: list[NDArray[np.float32]] = []
     skipped: list[str] = []
 

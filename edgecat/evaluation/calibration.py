@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from edgecat.data.batches import Batch, load_batch, prefetched
-from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.folder import ImageSet, scan, split
 from edgecat.evaluation.curves import reliability
 from edgecat.evaluation.energy_fit import Features, Head, fit_known
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
@@ -23,16 +23,19 @@ from edgecat.training.run_folder import CONFIG, read_config
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.machine import cores
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.types import Frames
 
 PASS = 0.99
-"""Fraction of the validation photographs within the energy limit."""
+"""Fraction of the validation photographs within the energy limit; of fewer than 100, all."""
 FITTED, DRAWN, FRESH = 1500, 400, 100
 """Maximum number of photographs to fit on; drawn frames per kind for fitting and for testing."""
+FEW = 60
+"""Minimum number of drawn frames per kind: with few photographs there are as many as of those."""
 FIT_SEED, TRY_SEED = 1_000_000, 2_000_000
-LEAST = 100
+LEAST = 8
 _BATCH = 32
 _COLDEST, _WARMEST = 0.05, 20.0
 _SECTIONS, _GOLDEN = 40, 0.6180339887498949
@@ -79,7 +82,7 @@ class Calibration:
 
 def photographs_to_calibrate(
     paths: Sequence[Path], labels: Sequence[str]
-) -> tuple[PictureSet, PictureSet]:
+) -> tuple[ImageSet, ImageSet]:
     """Photographs to fit the energy on, and others to fit temperature and limit on.
 
     From a training run's folder: its training images, and the validation images that it held out.
@@ -99,21 +102,28 @@ def photographs_to_calibrate(
         fitting, held = split(scan(paths, labels=labels), val=0.5)
     if len(held) < LEAST:
         raise UserError(
-            f"only {len(held)} photographs are left to fit the energy limit; expected at least "
-            f"{LEAST}, since 99 % must pass. Add more images"
+            f"{number_of(len(held), 'photograph')} left to fit the energy limit; expected at least "
+            f"{LEAST}. Add more images"
         )
     return fitting, held
 
 
-def frames_to_see(fitting: PictureSet, validation: PictureSet) -> int:
+def frames_to_see(fitting: ImageSet, validation: ImageSet) -> int:
     """The number of frames that `calibrate` will process."""
-    return min(len(fitting), FITTED) + len(validation) + len(KINDS) * (DRAWN + FRESH)
+    counts = sum(_counts(fitting))
+    return min(len(fitting), FITTED) + len(validation) + len(KINDS) * counts
+
+
+def _counts(fitting: ImageSet) -> tuple[int, int]:
+    """The number of drawn frames per kind for fitting and for testing."""
+    drawn = min(DRAWN, max(FEW, len(fitting)))
+    return drawn, min(FRESH, drawn)
 
 
 def calibrate(
     path: Path,
-    fitting: PictureSet,
-    validation: PictureSet,
+    fitting: ImageSet,
+    validation: ImageSet,
     *,
     output: Path | None = None,
     tell: Tell = lambda what, frames: None,
@@ -140,8 +150,9 @@ def calibrate(
     skipped: list[str] = []
     seen, _ = _photographs(head, _spread(fitting, FITTED), card, tell, skipped)
     held, truth = _photographs(head, validation, card, tell, skipped)
-    drawn = {kind: _drawn(head, kind, FIT_SEED, DRAWN, card, tell) for kind in KINDS}
-    fresh = {kind: _drawn(head, kind, TRY_SEED, FRESH, card, tell) for kind in KINDS}
+    to_fit, to_try = _counts(fitting)
+    drawn = {kind: _drawn(head, kind, FIT_SEED, to_fit, card, tell) for kind in KINDS}
+    fresh = {kind: _drawn(head, kind, TRY_SEED, to_try, card, tell) for kind in KINDS}
     temperature = best_temperature(held.logits, truth)
     plain = _shares(lambda found: energies(found.logits, temperature), held, fresh)
     head.share(fit_known(seen, list(drawn.values()), temperature), half=half)
@@ -230,7 +241,7 @@ def _ece(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
 
 
 def _photographs(
-    head: Head, pictures: PictureSet, card: ModelCard, tell: Tell, skipped: list[str]
+    head: Head, pictures: ImageSet, card: ModelCard, tell: Tell, skipped: list[str]
 ) -> tuple[Features, NDArray[np.int64]]:
     """The last layer's inputs for photographs, and their labels."""
     truth: list[NDArray[np.int64]] = []
@@ -267,7 +278,7 @@ def _fitted(picture: Frames, card: ModelCard) -> Frames:
     return preprocess(picture, card.height, card.width, card.fit)
 
 
-def _spread(pictures: PictureSet, count: int) -> PictureSet:
+def _spread(pictures: ImageSet, count: int) -> ImageSet:
     """At most `count` of the images, evenly spaced."""
     n = len(pictures)
     if n <= count:

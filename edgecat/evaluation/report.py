@@ -19,7 +19,7 @@ from edgecat.evaluation.robustness import CHANGES, Hardship
 from edgecat.report.charts import keys
 from edgecat.report.page import cards, data_url, page, scrolling, table, verdict
 from edgecat.scores import energies, softmax
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.system.atomic import atomic_write
 from edgecat_runtime.system.opencv import cv2_module
@@ -223,8 +223,8 @@ def _mistake(
     """Yield an image and its prediction, or nothing if the file has disappeared."""
     picture = answers.pictures[index]
     try:
-        image = decode_picture(picture.read(), picture.name)
-    except PictureError:
+        image = decode_image(picture.read(), picture.name)
+    except ImageError:
         return
     best = int(shares.argmax())
     said = f"{escape(answers.labels[best])} {shares[best]:.1%}"

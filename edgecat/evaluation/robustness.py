@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat.evaluation.answers import Infer, answers_to
 from edgecat.evaluation.curves import wilson
 from edgecat_runtime.model.card import ModelCard
@@ -59,7 +59,7 @@ class Hardship:
 
 
 def hardships(
-    pictures: PictureSet,
+    pictures: ImageSet,
     infer: Infer,
     card: ModelCard,
     *,
@@ -98,11 +98,11 @@ def hardships(
     return rows
 
 
-def evenly(pictures: PictureSet, count: int) -> PictureSet:
+def evenly(pictures: ImageSet, count: int) -> ImageSet:
     """At most `count` images, evenly spaced and balanced over the labels."""
     groups = [[p for p in pictures.pictures if p.label == i] for i in range(len(pictures.labels))]
     wanted = -(-count // max(1, sum(map(bool, groups))))
-    chosen: list[Picture] = []
+    chosen: list[LabelledImage] = []
     for group in groups:
         n = min(len(group), wanted)
         chosen += [group[i * len(group) // n] for i in range(n)]

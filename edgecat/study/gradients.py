@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from edgecat.study.pictures import Pictures
+from edgecat.study.material import LabelledImages
 
 _AT_ONCE = 256
 
 
-def gradient(model: nn.Module, pictures: Pictures) -> Tensor:
+def gradient(model: nn.Module, pictures: LabelledImages) -> Tensor:
     """Return the gradient of the mean loss by all weights, float32 (weights,)."""
     model.train()
     model.zero_grad(set_to_none=True)
@@ -27,7 +27,7 @@ def gradient(model: nn.Module, pictures: Pictures) -> Tensor:
 
 
 def gradients_by_layer(
-    model: nn.Module, pictures: Pictures
+    model: nn.Module, pictures: LabelledImages
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measure the gradient that reaches each layer, from the input to the logits.
 

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from edgecat.models.parts import Layers
 from edgecat.models.vgg import VGG
-from edgecat.study.pictures import Material, Pictures
+from edgecat.study.material import LabelledImages, Material
 from edgecat.training.config import LEARNING_RATES
 from edgecat.training.finder import RateSweep, smoothed, suggested
 from edgecat.training.optim import make_optimizer, set_learning_rate
@@ -66,14 +66,16 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
         yield torch.Generator().manual_seed(seed)
 
 
-def shuffled(pictures: Pictures, batch: int, random: torch.Generator) -> Iterator[Pictures]:
+def shuffled(
+    pictures: LabelledImages, batch: int, random: torch.Generator
+) -> Iterator[LabelledImages]:
     """Yield the shuffled batches of one epoch; the last one may be smaller."""
     order = torch.randperm(len(pictures), generator=random)
     for chosen in torch.split(order, batch):
         yield pictures[chosen]
 
 
-def learn(model: nn.Module, optimizer: Optimizer, batch: Pictures) -> Tensor:
+def learn(model: nn.Module, optimizer: Optimizer, batch: LabelledImages) -> Tensor:
     """Take one step; return the loss before it, in nats."""
     optimizer.zero_grad(set_to_none=True)
     loss = cross_entropy(model(batch.images), batch.labels)
@@ -101,11 +103,11 @@ class Recipe:
 
 def fit(
     model: nn.Module,
-    pictures: Pictures,
+    pictures: LabelledImages,
     recipe: Recipe,
     *,
     random: torch.Generator,
-    change: Callable[[Pictures], Pictures] = lambda batch: batch,
+    change: Callable[[LabelledImages], LabelledImages] = lambda batch: batch,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
     """Train at a constant learning rate, without weight decay or augmentation.
@@ -127,7 +129,7 @@ def fit(
         on_epoch(epoch)
 
 
-def judged(model: nn.Module, pictures: Pictures) -> tuple[float, float]:
+def judged(model: nn.Module, pictures: LabelledImages) -> tuple[float, float]:
     """Return the mean loss in nats and the accuracy, in evaluation mode."""
     model.eval()
     loss = right = 0.0
@@ -170,7 +172,7 @@ def followed(
     seed: int,
     random: torch.Generator,
     advance: Callable[[int], None],
-    change: Callable[[Pictures], Pictures] = lambda batch: batch,
+    change: Callable[[LabelledImages], LabelledImages] = lambda batch: batch,
 ) -> History:
     """Train a network and evaluate it every epoch; arguments as for `fit` and `History`."""
     rows: list[tuple[float, ...]] = []
@@ -193,7 +195,7 @@ def followed(
 
 def climbed(
     model: nn.Module,
-    pictures: Pictures,
+    pictures: LabelledImages,
     *,
     optimizer: str,
     batch: int,
@@ -234,6 +236,8 @@ def climbed(
     return RateSweep(tuple(rates), tuple(losses), smoothed(losses), suggested(rates, losses))
 
 
-def _endless(pictures: Pictures, size: int, random: torch.Generator) -> Iterator[Pictures]:
+def _endless(
+    pictures: LabelledImages, size: int, random: torch.Generator
+) -> Iterator[LabelledImages]:
     while True:
         yield from shuffled(pictures, size, random)

@@ -17,8 +17,8 @@ from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import History, climbed, seeded
+from edgecat.study.material import Material
 from edgecat.study.parabola import parabola_figure
-from edgecat.study.pictures import Material
 from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats, tr

@@ -17,7 +17,7 @@ from edgecat.study.curves import at_the_end, by_pass, history_table
 from edgecat.study.film import SCRIPT, film
 from edgecat.study.frame import Advance, Outcome, Section, Table
 from edgecat.study.learning import History
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plain import PlainStudy
 from edgecat.study.plots import drawn
 from edgecat.study.surfaces import SURFACES, Descent, descents

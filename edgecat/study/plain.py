@@ -19,13 +19,13 @@ from edgecat.study.learning import (
     plain_network,
     seeded,
 )
-from edgecat.study.pictures import Material, PictureStudy
+from edgecat.study.material import ImageStudy, Material
 
 NORM = "+norm"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainStudy(PictureStudy):
+class PlainStudy(ImageStudy):
     """A study of how one plain network trains.
 
     Attributes:

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 
 from edgecat.models import VGG
 from edgecat.study.clips import Clip
-from edgecat.study.pictures import Pictures, normalised
+from edgecat.study.material import LabelledImages, normalised
 from edgecat_runtime.loop.smoothing import Smoother
 
 HIDDEN = 32
@@ -41,9 +41,9 @@ class Films:
     cuts: NDArray[np.int64]
 
 
-def halved(pictures: Pictures) -> Pictures:
+def halved(pictures: LabelledImages) -> LabelledImages:
     """Halve height and width of images, for the network's input."""
-    return Pictures(avg_pool2d(pictures.images, 2), pictures.labels)
+    return LabelledImages(avg_pool2d(pictures.images, 2), pictures.labels)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from edgecat.data.decodable import check_decodable
-from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.folder import ImageSet, scan, split
 from edgecat.data.stream import ShardSet, find_shards
 from edgecat.models import architecture, build_model
 from edgecat.models.devices import choose_device
@@ -195,16 +195,16 @@ def _absolute(weights: str) -> str:
     return weights if weights in (IMAGENET, SHIPPED) else str(Path(weights).absolute())
 
 
-def _images(config: TrainConfig) -> tuple[PictureSet | ShardSet, PictureSet]:
+def _images(config: TrainConfig) -> tuple[ImageSet | ShardSet, ImageSet]:
     """The training and the validation images."""
     if config.stream:
         return find_shards(config.data)
     return split(scan(config.data), val=config.val, seed=config.seed, version=config.version)
 
 
-def _check_images(training: PictureSet | ShardSet, validation: PictureSet, *, workers: int) -> None:
+def _check_images(training: ImageSet | ShardSet, validation: ImageSet, *, workers: int) -> None:
     """Refuse classes without a decodable image; streamed images are not opened in advance."""
-    if isinstance(training, PictureSet):
+    if isinstance(training, ImageSet):
         check_decodable(training, "training", workers=workers)
     check_decodable(validation, "validation", workers=workers)
 
@@ -214,7 +214,7 @@ def _augment_on(chosen: str, device: torch.device) -> str:
 
 
 def _loader(
-    config: TrainConfig, training: PictureSet | ShardSet, world: World, watcher: Watcher
+    config: TrainConfig, training: ImageSet | ShardSet, world: World, watcher: Watcher
 ) -> Loader:
     return Loader(
         training,
@@ -234,7 +234,7 @@ def _loader(
 
 
 def _cache(
-    config: TrainConfig, training: PictureSet | ShardSet, world: World, watcher: Watcher
+    config: TrainConfig, training: ImageSet | ShardSet, world: World, watcher: Watcher
 ) -> ImageCache | None:
     """Decode the training images, if the configuration asks for it, and put them where it says."""
     if config.cache == "none" or isinstance(training, ShardSet):

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgecat.data.batches import prefetched
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.types import Image
 
 Result = TypeVar("Result")
@@ -98,7 +98,7 @@ class ImageCache:
 
 
 def fill_cache(
-    images: PictureSet, *, workers: int, pinned: bool = False, processes: int = 1
+    images: ImageSet, *, workers: int, pinned: bool = False, processes: int = 1
 ) -> ImageCache:
     """Decode images into memory.
 
@@ -126,8 +126,8 @@ def fill_cache(
     def fill(number: int) -> None:
         picture, start = pictures[number], offsets[number]
         try:
-            image = decode_picture(picture.read(), picture.name)
-        except PictureError as error:
+            image = decode_image(picture.read(), picture.name)
+        except ImageError as error:
             problems[number] = str(error)
             return
         if image.size != 3 * areas[number]:
@@ -195,12 +195,12 @@ def size_in_header(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _area(picture: Picture) -> int:
+def _area(picture: LabelledImage) -> int:
     """Pixels of an image, decoded only if its header does not say; 0 if it cannot be decoded."""
     try:
         data = picture.read()
-        size = size_in_header(data) or decode_picture(data, picture.name).shape[:2]
-    except PictureError:
+        size = size_in_header(data) or decode_image(data, picture.name).shape[:2]
+    except ImageError:
         return 0
     return int(size[0]) * int(size[1])
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from edgecat.data.batches import Batch
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.scores import Evaluation
 from edgecat.training.shared_model import SharedModel
 from edgecat_runtime.errors import DeviceError, UserError
@@ -173,7 +173,7 @@ class World:
         return cast("Value", values[0])
 
     def evaluated(
-        self, images: PictureSet, run: Callable[[PictureSet], Evaluation], model: nn.Module
+        self, images: ImageSet, run: Callable[[ImageSet], Evaluation], model: nn.Module
     ) -> Evaluation:
         """Evaluate a part of the images in each process and combine the results.
 
@@ -255,7 +255,7 @@ def filled(batch: Batch, size: int) -> Batch:
 
 
 def _tried(
-    run: Callable[[PictureSet], Evaluation], images: PictureSet
+    run: Callable[[ImageSet], Evaluation], images: ImageSet
 ) -> Evaluation | UserError | None:
     try:
         return run(images) if len(images) else None

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat.data.batches import Batch, decoded, empty_frames, prefetched, stacked
-from edgecat.data.folder import Picture, PictureSet
+from edgecat.data.folder import ImageSet, LabelledImage
 from edgecat.data.stream import ShardSet
 from edgecat.training.augment import Augmentation, Views, augment, begin_view, lay_out
 from edgecat.training.cache import ImageCache
@@ -27,7 +27,7 @@ from edgecat_runtime.model.card import Fit
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.types import Image
 
-Chosen = Sequence[tuple[int, Picture]]
+Chosen = Sequence[tuple[int, LabelledImage]]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -102,7 +102,7 @@ class Loader:
         version: of the rules by which views are drawn; see `TrainConfig`.
     """
 
-    pictures: PictureSet | ShardSet
+    pictures: ImageSet | ShardSet
     size: int
     batch_size: int
     seed: int

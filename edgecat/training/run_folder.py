@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from torch import nn
 
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.data.stream import ShardSet
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.report.page import data_url
@@ -217,7 +217,7 @@ def read_config(folder: Path) -> TrainConfig:
     return TrainConfig.from_json(text, str(path))
 
 
-def digest_of(*parts: PictureSet | ShardSet) -> str:
+def digest_of(*parts: ImageSet | ShardSet) -> str:
     """SHA-256 over the names, sizes and labels of images or shards, in order."""
     hashed = hashlib.sha256()
     for part in parts:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edgecat.data.batches import Batch, served_batches
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.models.auxiliary import training_loss
 from edgecat.models.backend import TorchBackend
 from edgecat.models.frames import input_from_frames
@@ -195,7 +195,7 @@ class Trainer:
         self._note_skipped(evaluation.skipped)
         return evaluation
 
-    def _evaluated(self, model: nn.Module, images: PictureSet) -> Evaluation:
+    def _evaluated(self, model: nn.Module, images: ImageSet) -> Evaluation:
         """Evaluate on images, prepared and normalised as a device does."""
         card = self.run.card
         batches: Iterable[Batch] = self._kept.get(len(images)) or served_batches(

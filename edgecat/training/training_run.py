@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.training.config import TrainConfig
 from edgecat.training.loader import Loader
 from edgecat.training.teacher import Teacher
@@ -28,7 +28,7 @@ class TrainingRun:
     config: TrainConfig
     card: ModelCard
     loader: Loader
-    validation: PictureSet
+    validation: ImageSet
     rate: Callable[[int], float]
     teacher: Teacher | None = None
 

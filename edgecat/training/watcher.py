@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.data.stream import ShardSet
 from edgecat.training.history import Epoch
 
@@ -25,9 +25,7 @@ class Watcher:
     def on_message(self, sentence: str) -> None:
         """A message to show, such as which weights the run starts from."""
 
-    def started(
-        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
-    ) -> None:
+    def started(self, folder: Path, training: ImageSet | ShardSet, validation: ImageSet) -> None:
         """The images are split and the model is built."""
 
     def epoch_started(self, epoch: int, steps: int, done: int) -> None:
@@ -59,9 +57,7 @@ class Watchers(Watcher):
         for watcher in self._watchers:
             watcher.on_message(sentence)
 
-    def started(
-        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
-    ) -> None:
+    def started(self, folder: Path, training: ImageSet | ShardSet, validation: ImageSet) -> None:
         """Forward to every watcher."""
         for watcher in self._watchers:
             watcher.started(folder, training, validation)

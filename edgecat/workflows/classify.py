@@ -23,7 +23,7 @@ from edgecat.workflows.served import ServedModel
 from edgecat.workflows.serving import open_classifier
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, decode_picture, read_picture
+from edgecat_runtime.images import IMAGE_SUFFIXES, ImageError, decode_image, read_image
 from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.system.counting import number_of
@@ -182,7 +182,7 @@ def classify(
         One prediction per image, in the order given; a folder's images are sorted by path.
 
     Raises:
-        PictureError: no image could be read, or the only one cannot be decoded. Of several images,
+        ImageError: no image could be read, or the only one cannot be decoded. Of several images,
             those that cannot be decoded are skipped with a warning (`Predictions.skipped`).
         UserError: an array of another shape or type.
         GateError: the model answers differently on this device, or was modified.
@@ -194,12 +194,12 @@ def classify(
     """
     sources = list(_sources(images))
     if not sources:
-        raise PictureError(
-            f"{_named(images)} contains no images; expected {' '.join(PICTURE_SUFFIXES)}. "
+        raise ImageError(
+            f"{_named(images)} contains no images; expected {' '.join(IMAGE_SUFFIXES)}. "
             "Check the path"
         )
     items: list[ImagePrediction] = []
-    failed: list[PictureError] = []
+    failed: list[ImageError] = []
     with _opened(
         model,
         backend,
@@ -213,7 +213,7 @@ def classify(
         for name, source in sources:
             try:
                 frame = source if isinstance(source, np.ndarray) else _read(source)
-            except PictureError as error:
+            except ImageError as error:
                 if len(sources) == 1:
                     raise
                 reporter.warn(f"skipped: {error}")
@@ -222,7 +222,7 @@ def classify(
             items.append(ImagePrediction(name, classifier.classify(frame), served))
             on_result(items[-1])
         if not items:
-            raise PictureError(
+            raise ImageError(
                 f"none of {len(sources)} images could be decoded; the first: {failed[0]}"
             )
         path = f"{classifier.path.name} on " if classifier.path else ""
@@ -244,7 +244,7 @@ def _sources(
     """Each image's name and its file or array."""
     if isinstance(images, str | os.PathLike):
         path = one_path(images)
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         yield from ((str(each), each) for each in (inside if path.is_dir() else [path]))
         return
     if isinstance(images, np.ndarray) and images.ndim != 4:
@@ -266,13 +266,13 @@ def _sources(
 
 def _read(path: Path) -> Frame:
     if path != STANDARD_INPUT:
-        return read_picture(path)
+        return read_image(path)
     if sys.stdin.isatty():
         raise UserError(
             "- reads an image from standard input, which is the terminal. Redirect a file or a "
             "program's output to it: edgecat classify - < cat.jpg"
         )
-    return decode_picture(sys.stdin.buffer.read(), "standard input")
+    return decode_image(sys.stdin.buffer.read(), "standard input")
 
 
 def _named(images: ImageSource | Sequence[ImageSource]) -> str:
@@ -284,8 +284,8 @@ def _named(images: ImageSource | Sequence[ImageSource]) -> str:
 def _thumbnail(source: str) -> str:
     """The image as a small `<img>`; empty for an array, or a file that is gone."""
     try:
-        image = preprocess(read_picture(source), _THUMBNAIL, _THUMBNAIL, "crop")
-    except PictureError:
+        image = preprocess(read_image(source), _THUMBNAIL, _THUMBNAIL, "crop")
+    except ImageError:
         return ""
     data = cv2_module().imencode(".jpg", image)[1].tobytes()
     return f'<img src="{data_url(data, "image/jpeg")}" alt="">'

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecat.report.parity import Source
-from edgecat.workflows.places import Place, candidate_places, named, on_each, outcome_of, places
 from edgecat.workflows.reporter import Reporter
+from edgecat.workflows.targets import Target, candidate_targets, named, on_each, outcome_of, targets
 from edgecat_export.parity.comparison import Pair, compare, golden_parity
 from edgecat_export.parity.evidence import Evidence
 from edgecat_runtime import Classifier, UserError
@@ -22,11 +22,11 @@ from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.types import Frames
 
 if TYPE_CHECKING:
-    from edgecat.data.folder import PictureSet
+    from edgecat.data.folder import ImageSet
 
 
-Opened = tuple[Path, Place, Classifier]
-"""A model file, opened in a place."""
+Opened = tuple[Path, Target, Classifier]
+"""A model file, opened on a target."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Compared:
 
     Attributes:
         path: model file.
-        place: backend and device.
+        target: backend and device.
         pair: the result.
         evidence: the data behind the result; None for a comparison with golden logits.
     """
 
     path: Path
-    place: Place
+    target: Target
     pair: Pair
     evidence: Evidence | None = None
 
@@ -49,11 +49,11 @@ class Compared:
 def against_golden(model: Path, names: Sequence[str], reporter: Reporter) -> list[Compared]:
     """Compare a model with its golden logits, on the named backends or on all that can open it."""
 
-    def attempt(place: Place) -> Compared:
-        pair = golden_parity(model, place.backend, device=place.device)
-        return Compared(model, place, replace(pair, backend=place.title))
+    def attempt(target: Target) -> Compared:
+        pair = golden_parity(model, target.backend, device=target.device)
+        return Compared(model, target, replace(pair, backend=target.title))
 
-    found = candidate_places(model, names)
+    found = candidate_targets(model, names)
     return on_each(model, found, attempt, asked=bool(names), reporter=reporter)
 
 
@@ -64,7 +64,7 @@ def against_first(
     *,
     limit: int,
     reporter: Reporter,
-) -> tuple[Place, list[Compared], list[Source]]:
+) -> tuple[Target, list[Compared], list[Source]]:
     """Compare the first model on its best backend with the others on all their backends.
 
     Args:
@@ -75,13 +75,13 @@ def against_first(
         reporter: receives the progress.
 
     Returns:
-        The reference's place, the candidates, and the source of each frame.
+        The reference's target, the candidates, and the source of each frame.
     """
     with ExitStack() as stack:
         first, reference = _reference(stack, models[0], names, reporter)
         wanted: list[Opened] = []
         for path in models[1:] or models:
-            found = [p for p in candidate_places(path, names) if (path, p) != (models[0], first)]
+            found = [p for p in candidate_targets(path, names) if (path, p) != (models[0], first)]
             wanted += _on_each(stack, path, found, names, reporter)
         if not wanted:
             raise UserError(
@@ -129,11 +129,11 @@ def against_original(
     with ExitStack() as stack:
         wanted: list[Opened] = []
         for path in models[1:]:
-            wanted += _on_each(stack, path, candidate_places(path, names), names, reporter)
+            wanted += _on_each(stack, path, candidate_targets(path, names), names, reporter)
         first = wanted[0][2]
         original = original_model(payload, first.card, first)
         reference = stack.enter_context(Classifier(original, original.card))
-        same = [(path, place, original.same_terms(opened)) for path, place, opened in wanted]
+        same = [(path, target, original.same_terms(opened)) for path, target, opened in wanted]
         compared, sources = _compared(
             (models[0], reference),
             same,
@@ -169,8 +169,8 @@ def _compared(
     opened = [classifier for _, _, classifier in candidates]
     pairs = compare(reference[1], opened, frames(sources), names=titles, tallies=evidence)
     compared = [
-        Compared(path, place, replace(pair, backend=place.title), found)
-        for (path, place, _), pair, found in zip(candidates, pairs, evidence, strict=True)
+        Compared(path, target, replace(pair, backend=target.title), found)
+        for (path, target, _), pair, found in zip(candidates, pairs, evidence, strict=True)
     ]
     return compared, sources
 
@@ -178,37 +178,37 @@ def _compared(
 def _on_each(
     stack: ExitStack,
     path: Path,
-    found: Sequence[Place],
+    found: Sequence[Target],
     names: Sequence[str],
     reporter: Reporter,
 ) -> list[Opened]:
-    """A candidate, opened in each of several places."""
+    """A candidate, opened on each of several targets."""
     attempt = partial(_opened, stack, path)
     opened = on_each(path, found, attempt, asked=bool(names), reporter=reporter)
-    return [(path, place, classifier) for place, classifier in opened]
+    return [(path, target, classifier) for target, classifier in opened]
 
 
 def _reference(
     stack: ExitStack, path: Path, names: Sequence[str], reporter: Reporter
-) -> tuple[Place, Classifier]:
+) -> tuple[Target, Classifier]:
     """Open the reference on the first named backend that can, otherwise on its best working one."""
-    found = places(path, names)
-    wanted = [place for name in names for place in found if named(place, [name])] or found
-    for place in wanted[:-1]:
-        outcome = outcome_of(path, place, partial(_opened, stack, path))
+    found = targets(path, names)
+    wanted = [target for name in names for target in found if named(target, [name])] or found
+    for target in wanted[:-1]:
+        outcome = outcome_of(path, target, partial(_opened, stack, path))
         if not isinstance(outcome, EdgecatError):
             return outcome
         reporter.warn(f"skipped: {outcome}")
     return _opened(stack, path, wanted[-1])
 
 
-def _opened(stack: ExitStack, path: Path, place: Place) -> tuple[Place, Classifier]:
+def _opened(stack: ExitStack, path: Path, target: Target) -> tuple[Target, Classifier]:
     """Open a model and check that the backend can run it."""
     opened = stack.enter_context(
-        Classifier.open(path, backend=place.backend, device=place.device, verify=False)
+        Classifier.open(path, backend=target.backend, device=target.device, verify=False)
     )
     opened.infer(golden_frames(opened.card.height, opened.card.width))
-    return place, opened
+    return target, opened
 
 
 def _photographs(
@@ -225,7 +225,7 @@ def _photographs(
     found = scan(data, labels=classifier.labels).judged()
     count = min(limit, len(found)) if limit else len(found)
     spread = tuple(found.pictures[i * len(found) // count] for i in range(count))
-    chosen: PictureSet = replace(found, pictures=spread)
+    chosen: ImageSet = replace(found, pictures=spread)
 
     def load(start: int) -> tuple[Batch, list[int]]:
         decoded: list[int] = []

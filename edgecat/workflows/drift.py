@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgecat.workflows.comparison import Compared
-from edgecat.workflows.places import Place
 from edgecat.workflows.reporter import Reporter
+from edgecat.workflows.targets import Target
 from edgecat_export.parity.layers import Drift, find_drift
 from edgecat_export.parity.segment_backends import SEGMENT_BACKENDS
 from edgecat_runtime import UserError
@@ -19,13 +19,13 @@ _LAYER_FRAMES = 8
 
 
 def find_drifts(
-    reference: Path, place: Place, found: Sequence[Compared], reporter: Reporter
+    reference: Path, target: Target, found: Sequence[Compared], reporter: Reporter
 ) -> dict[int, Drift]:
     """Compare the failed candidates layer by layer, or all candidates if none failed.
 
     Args:
         reference: the model they were compared with.
-        place: its backend and device.
+        target: its backend and device.
         found: the candidates.
         reporter: receives the progress.
 
@@ -33,7 +33,7 @@ def find_drifts(
         The drift of each candidate, by its number; candidates that cannot be analysed are omitted.
     """
     candidates = {
-        i: item for i, item in enumerate(found) if (item.path, item.place) != (reference, place)
+        i: item for i, item in enumerate(found) if (item.path, item.target) != (reference, target)
     }
     if any(item.evidence for item in candidates.values()):
         candidates = {i: item for i, item in candidates.items() if item.evidence}
@@ -43,13 +43,13 @@ def find_drifts(
         )
     failed = {i: item for i, item in candidates.items() if not item.pair.passed}
     looked = {
-        i: drift_of(reference, place, item, reporter) for i, item in (failed or candidates).items()
+        i: drift_of(reference, target, item, reporter) for i, item in (failed or candidates).items()
     }
     return {i: drift for i, drift in looked.items() if drift is not None}
 
 
 def drift_of(
-    reference: Path, place: Place, candidate: Compared, reporter: Reporter
+    reference: Path, target: Target, candidate: Compared, reporter: Reporter
 ) -> Drift | None:
     """Find the layer where a candidate drifts; None, with a warning, if that is impossible.
 
@@ -58,7 +58,7 @@ def drift_of(
     from edgecat_runtime import read_card
 
     card = read_card(candidate.path)
-    backends = _layer_backend(reference, place), _layer_backend(candidate.path, candidate.place)
+    backends = _layer_backend(reference, target), _layer_backend(candidate.path, candidate.target)
     for path, name in zip((reference, candidate.path), backends, strict=True):
         if name not in SEGMENT_BACKENDS:
             reporter.warn(
@@ -101,9 +101,9 @@ def _origin(path: Path) -> str:
     return card.checkpoint_sha256
 
 
-def _layer_backend(path: Path, place: Place) -> str:
+def _layer_backend(path: Path, target: Target) -> str:
     """A checkpoint's layers are compared in its ONNX export."""
-    return "onnxruntime" if path.suffix == ".safetensors" else place.title
+    return "onnxruntime" if path.suffix == ".safetensors" else target.title
 
 
 def _graph(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat.evaluation.answers import Answers, answers_to
 from edgecat.pretrained import shipped
 from edgecat.report.page import table
@@ -255,7 +255,7 @@ def _page(
     path: Path,
     classifier: Classifier,
     found: EvaluationResult,
-    pictures: PictureSet,
+    pictures: ImageSet,
     reporter: Reporter,
 ) -> Page:
     """Evaluate the model on corrupted images and on outliers, and write the report."""

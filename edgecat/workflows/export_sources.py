@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecat.data.folder import Picture, PictureSet, scan, split
+from edgecat.data.folder import ImageSet, LabelledImage, scan, split
 from edgecat.workflows.reporter import Reporter
 from edgecat_export.precision.gate import Photographs
 from edgecat_export.publish import read_onnx
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.model.torch_files import TORCH_SUFFIXES
@@ -121,7 +121,7 @@ def photographs_for(
         limit: maximum number of photographs for the gate, balanced over the classes; 0 for all.
         reporter: receives the progress.
     """
-    used, judged = PictureSet(card.labels, ()), PictureSet(card.labels, ())
+    used, judged = ImageSet(card.labels, ()), ImageSet(card.labels, ())
     if calibrate:
         found = scan(calibrate, labels=card.labels)
         used, held = split(found)
@@ -169,7 +169,7 @@ def _read_foreign(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard
     return wrapped.payload, wrapped.card, (*own, *wrapped.notes)
 
 
-def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:
+def _stratified(pictures: ImageSet, count: int) -> tuple[LabelledImage, ...]:
     """At most `count` images, evenly spaced and balanced over the labels."""
     groups = [[p for p in pictures.pictures if p.label == i] for i in range(len(pictures.labels))]
     chosen = []
@@ -180,14 +180,14 @@ def _stratified(pictures: PictureSet, count: int) -> tuple[Picture, ...]:
 
 
 def _frames(
-    pictures: Sequence[Picture], card: ModelCard, what: str, reporter: Reporter
+    pictures: Sequence[LabelledImage], card: ModelCard, what: str, reporter: Reporter
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Decode and preprocess images on every core; unreadable ones are reported."""
 
-    def read(picture: Picture) -> NDArray[np.uint8] | str:
+    def read(picture: LabelledImage) -> NDArray[np.uint8] | str:
         try:
-            frame = decode_picture(picture.read(), picture.name)
-        except PictureError as error:
+            frame = decode_image(picture.read(), picture.name)
+        except ImageError as error:
             return str(error)
         return preprocess(frame, card.height, card.width, card.fit)
 

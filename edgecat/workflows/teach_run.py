@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgecat_runtime.errors import EdgecatError
+from edgecat_runtime.errors import EdgecatError, UserError
 from edgecat_runtime.system.child import limit_child
 
 _NICER = 5
@@ -52,6 +52,7 @@ def _train(request: dict[str, Any], tell: Callable[..., None]) -> None:
     from edgecat.training.loop import train
     from edgecat.training.run_folder import read_config
     from edgecat.training.start import suited
+    from edgecat.workflows.evaluate import calibrate
 
     resume = Path(request["resume"]) if request.get("resume") else None
     if resume is None:
@@ -60,6 +61,8 @@ def _train(request: dict[str, Any], tell: Callable[..., None]) -> None:
     else:
         config = read_config(resume)
     result = train(config, resume=resume, watcher=_watcher(tell, config.epochs))
+    with suppress(UserError):  # too few held-out images: it answers without an energy limit
+        calibrate(result.checkpoint, [result.checkpoint.parent])
     accuracy, n = result.evaluation.accuracy, result.evaluation.n
     tell("done", checkpoint=str(result.checkpoint), accuracy=accuracy, n=n)
 

@@ -24,7 +24,7 @@ from edgecat.workflows.reporter import SILENT, Advance, Reporter, warn_skipped
 from edgecat_runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from edgecat.data.folder import PictureSet
+    from edgecat.data.folder import ImageSet
 
 _OPTIONS = tuple(field for field in fields(TrainConfig) if field.name != "data")
 
@@ -156,9 +156,7 @@ class _ReportedEpochs(Watcher):
         """Pass it on as a note."""
         self._reporter.note(sentence)
 
-    def started(
-        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
-    ) -> None:
+    def started(self, folder: Path, training: ImageSet | ShardSet, validation: ImageSet) -> None:
         """Note what is trained on, and name the files that were left out."""
         self._reporter.note(f"training on {training}, into {folder}")
         warn_skipped(self._reporter, training.skipped)

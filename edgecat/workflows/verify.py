@@ -19,8 +19,8 @@ from edgecat.workflows.comparison import (
 from edgecat.workflows.drift import find_drifts
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages
 from edgecat.workflows.models import models_to_verify
-from edgecat.workflows.places import check_backends
 from edgecat.workflows.reporter import SILENT, Reporter
+from edgecat.workflows.targets import check_backends
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.parity.layers import Drift
 from edgecat_runtime import CardMissing, UserError, read_card
@@ -200,7 +200,7 @@ def _verified(
         )
         return Verification(models[0], tuple(compared), tuple(sources), fed=fed)
     found = against_golden(models[0], backends, reporter) if len(models) == 1 else []
-    first = found[0].place if found else None
+    first = found[0].target if found else None
     sources = []
     if data is not None or len(models) > 1:
         first, compared, sources = against_first(

@@ -94,6 +94,11 @@ _MOVED = {
     "preprocess": "model.preprocess",
     "source": "camera",
 }
+_RENAMED = {
+    "PictureError": "ImageError",
+    "decode_picture": "decode_image",
+    "read_picture": "read_image",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -119,12 +124,13 @@ class _Moved(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked by the import system and by inspect, of every module
             raise AttributeError(name)
+        now = _RENAMED.get(name, name)
         warnings.warn(
-            f"{self.__name__} has moved: import {name} from {self._home}",
+            f"{self.__name__} has moved: import {now} from {self._home}",
             DeprecationWarning,
             stacklevel=2,
         )
-        return getattr(import_module(self._home), name)
+        return getattr(import_module(self._home), now)
 
 
 for _old, _home in _MOVED.items():

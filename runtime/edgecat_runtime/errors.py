@@ -6,7 +6,7 @@ The tree, with the exit code of the command line. Catch a branch to catch all be
     ├── UserError            1  the request is invalid: a path, an image, an option
     │   ├── BackendMissing   1  an optional package is not installed
     │   ├── BadRequest       1  a request to the inference service is not valid
-    │   ├── PictureError     1  a file is not an image, or is truncated
+    │   ├── ImageError     1  a file is not an image, or is truncated
     │   ├── CardError        1  a model's card cannot be used
     │   │   └── CardMissing  1  the file has none: edgecat did not write it
     │   ├── InvalidModel     1  the model file itself is invalid: no other backend is tried

@@ -268,13 +268,13 @@ class Pipeline:
             for output in self._outputs
             if output.wants(changed=answer.changed, camera=answer.frame.camera)
         ]
-        if any(output.sink.wants_picture for output in wanted):
+        if any(output.sink.wants_overlay for output in wanted):
             picture = image.copy()
             decided = answer.smoothed
             draw_overlay(picture, decided.displayed, decided.confidence, answer.fps)
         try:
             for output in wanted:
-                output.write(answer, picture if output.sink.wants_picture else image)
+                output.write(answer, picture if output.sink.wants_overlay else image)
         except Stop:
             self.stop()
         self._clocks["output"].add(perf_counter() - start)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from edgecat.data.batches import Batch
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat.training import cache as cache_module
 from edgecat.training.augment import Augmentation
 from edgecat.training.cache import fill_cache, free_memory, size_in_header
@@ -26,14 +26,14 @@ from edgecat.training.loop import train
 from edgecat.training.run_folder import read_config
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 
 CPU = torch.device("cpu")
 SIZES = [(40, 60), (200, 200), (500, 90), (31, 33), (700, 900), (64, 64), (1, 1), (65, 129)]
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """Images of many sizes and kinds, and two that cannot be decoded."""
     folder, random = tmp_path_factory.mktemp("cached"), np.random.default_rng(0)
     for i, size in enumerate(SIZES * 2):
@@ -49,7 +49,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
     return scan([folder])
 
 
-def _batches(images: PictureSet, **options: object) -> list[Batch]:
+def _batches(images: ImageSet, **options: object) -> list[Batch]:
     values = {"size": 32, "batch_size": 8, "seed": 3, "augmentation": Augmentation(), **options}
     return list(Loader(images, **values).batches(1))
 
@@ -57,7 +57,7 @@ def _batches(images: PictureSet, **options: object) -> list[Batch]:
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("augmentation", [Augmentation(), None], ids=["augmented", "plain"])
 def test_cached_batches_are_those_of_the_files(
-    images: PictureSet, version: int, augmentation: Augmentation | None
+    images: ImageSet, version: int, augmentation: Augmentation | None
 ) -> None:
     options = {"version": version, "augmentation": augmentation}
     cache = fill_cache(images, workers=2)
@@ -73,7 +73,7 @@ def test_cached_batches_are_those_of_the_files(
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("size", [32, 48])
 def test_the_device_crops_cached_images_as_threads_do(
-    images: PictureSet, version: int, size: int
+    images: ImageSet, version: int, size: int
 ) -> None:
     options = {"version": version, "size": size}
     cache = fill_cache(images, workers=2)
@@ -89,7 +89,7 @@ def test_the_device_crops_cached_images_as_threads_do(
         assert far.mean() < 0.5
 
 
-def test_a_part_of_a_batch_is_filled(images: PictureSet) -> None:
+def test_a_part_of_a_batch_is_filled(images: ImageSet) -> None:
     cache = fill_cache(images, workers=2)
     (batch, *_) = _batches(images, cache=cache, on_device=True, batch_size=2, part=(0, 2))
     whole = filled(batch, 32)
@@ -108,7 +108,7 @@ def test_sizes_are_read_from_headers() -> None:
         (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 5, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]),
     ):
         data = cv2.imencode(suffix, image, options)[1].tobytes()
-        assert size_in_header(data) == decode_picture(data, "x").shape[:2] == (48, 70)
+        assert size_in_header(data) == decode_image(data, "x").shape[:2] == (48, 70)
     assert size_in_header(cv2.imencode(".bmp", image)[1].tobytes()) is None
     jpeg = cv2.imencode(".jpg", image)[1].tobytes()
     assert size_in_header(jpeg[:100]) is None
@@ -117,7 +117,7 @@ def test_sizes_are_read_from_headers() -> None:
 
 
 def test_images_that_do_not_fit_are_refused_before_they_are_decoded(
-    images: PictureSet, monkeypatch: pytest.MonkeyPatch
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = 3 * sum(h * w for h, w in [*SIZES, *SIZES, (50, 40), (80, 80)])
     filled_up: list[int] = []
@@ -142,7 +142,7 @@ def test_images_that_do_not_fit_are_refused_before_they_are_decoded(
 
 
 def test_images_that_do_not_fit_on_a_gpu_are_refused(
-    images: PictureSet, monkeypatch: pytest.MonkeyPatch
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = fill_cache(images, workers=1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (cache.pixels.numel(), 9))

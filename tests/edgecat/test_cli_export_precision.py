@@ -193,12 +193,14 @@ def test_an_engine_is_built_by_way_of_its_onnx_file(cli: Cli, model: Path) -> No
 
 
 def test_as_many_of_each_class_are_chosen() -> None:
-    from edgecat.data.folder import Picture, PictureSet
+    from edgecat.data.folder import ImageSet, LabelledImage
     from edgecat.workflows.export_sources import _stratified
 
     labels = [0] * 90 + [1] * 10 + [2] * 50
-    pictures = tuple(Picture(f"{i}", label, Path(), 0, 0, "") for i, label in enumerate(labels))
-    chosen = _stratified(PictureSet(("a", "b", "c"), pictures), 60)
+    pictures = tuple(
+        LabelledImage(f"{i}", label, Path(), 0, 0, "") for i, label in enumerate(labels)
+    )
+    chosen = _stratified(ImageSet(("a", "b", "c"), pictures), 60)
     assert [sum(p.label == label for p in chosen) for label in range(3)] == [20, 10, 20]
     assert len({p.name for p in chosen}) == len(chosen)
     assert chosen[19].name == "85"  # spread over all of them

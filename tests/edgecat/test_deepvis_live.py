@@ -20,7 +20,7 @@ from edgecat.deepvis.desk import Desk
 from edgecat.deepvis.live.compose import compose
 from edgecat.deepvis.live.look import Looker
 from edgecat.deepvis.live.session import Live, open_live
-from edgecat.deepvis.live.stage import find_pictures
+from edgecat.deepvis.live.stage import find_images
 from edgecat.deepvis.live.view import Composed
 from edgecat.deepvis.live.window import Window, key_from_code
 from edgecat.deepvis.probe import Probe
@@ -389,13 +389,13 @@ def test_pictures_are_found_in_the_order_of_people(tmp_path: Path) -> None:
     for name in ("b/10.png", "b/9.png", "a.jpg", ".hidden.png", "text.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    names = [str(path.relative_to(tmp_path)) for path in find_pictures(str(tmp_path))]
+    names = [str(path.relative_to(tmp_path)) for path in find_images(str(tmp_path))]
     assert names == ["a.jpg", "b/9.png", "b/10.png"]
-    assert len(find_pictures(str(tmp_path / "b" / "*.png"))) == 2
-    assert find_pictures(str(tmp_path / "text.txt")) == find_pictures("rtsp://x/*.png") == []
+    assert len(find_images(str(tmp_path / "b" / "*.png"))) == 2
+    assert find_images(str(tmp_path / "text.txt")) == find_images("rtsp://x/*.png") == []
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="contains no images"):
-        find_pictures(str(tmp_path / "empty"))
+        find_images(str(tmp_path / "empty"))
 
 
 def test_a_phone_gets_a_tall_picture_with_large_letters(

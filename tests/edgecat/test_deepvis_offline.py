@@ -19,10 +19,10 @@ from edgecat.deepvis.explain import explain, occlusion, occlusions
 from edgecat.deepvis.probe import Probe, open_probe
 from edgecat.deepvis.results import Results, chosen_units, units_named
 from edgecat.deepvis.synthesise import Synthesis, regularised, synthesise, synthesise_all
-from edgecat.deepvis.top import Request, TopPictures
+from edgecat.deepvis.top import Request, TopImages
 from edgecat.pretrained import CHECKPOINT
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import read_picture
+from edgecat_runtime.images import read_image
 from edgecat_runtime.model.artifact import read_card
 
 LAYERS = ("features.5", "classifier.1")
@@ -46,11 +46,11 @@ def _request(probe: Probe, album: Path, batch: int = 5) -> Request:
 
 def test_top_pictures_are_the_strongest(probe: Probe, own: Path, album: Path) -> None:
     results, request = Results(own, probe.card), _request(probe, album)
-    search = TopPictures(probe, results, request)
+    search = TopImages(probe, results, request)
     search.search()
     search.draw()
     pictures = request.pictures.pictures
-    frames = [read_picture(one.path) for one in pictures]
+    frames = [read_image(one.path) for one in pictures]
     for name in LAYERS:
         layer = probe.layer(name)
         maps = np.stack([probe.run(frame, [name]).maps[name] for frame in frames])
@@ -77,7 +77,7 @@ def test_an_interrupted_search_goes_on(
 ) -> None:
     monkeypatch.setattr(top, "_EVERY", 0.0)
     whole = Results(own, probe.card)
-    TopPictures(probe, whole, _request(probe, album)).search()
+    TopImages(probe, whole, _request(probe, album)).search()
     expected = whole.facts("features.5", "top")
     shutil.rmtree(whole.folder)
 
@@ -89,10 +89,10 @@ def test_an_interrupted_search_goes_on(
             raise Killed
 
     with pytest.raises(Killed):
-        TopPictures(probe, whole, _request(probe, album)).search(kill)
+        TopImages(probe, whole, _request(probe, album)).search(kill)
     assert not whole.facts("features.5", "top")
     steps: list[int] = []
-    TopPictures(probe, whole, _request(probe, album)).search(steps.append)
+    TopImages(probe, whole, _request(probe, album)).search(steps.append)
     assert steps[0] > 0
     assert sum(steps) == 12
     assert whole.facts("features.5", "top") == expected
@@ -103,12 +103,12 @@ def test_other_pictures_replace_what_was_found(
     probe: Probe, own: Path, album: Path, tmp_path: Path
 ) -> None:
     results, request = Results(own, probe.card), _request(probe, album)
-    TopPictures(probe, results, request).search()
-    TopPictures(probe, results, request).draw()
+    TopImages(probe, results, request).search()
+    TopImages(probe, results, request).draw()
     other = tmp_path / "other"
     shutil.copytree(album, other)
     (other / "cat" / "0.png").write_bytes(b"no picture")
-    search = TopPictures(probe, results, _request(probe, other))
+    search = TopImages(probe, results, _request(probe, other))
     assert [layer.name for layer in search.missing] == list(LAYERS)
     search.search()
     assert len(search.skipped) == 1
@@ -241,7 +241,7 @@ def test_occlusion_falls_where_the_network_looks() -> None:
 
 
 def test_the_parts_of_the_units_are_the_log_odds(probe: Probe, album: Path) -> None:
-    picture = read_picture(album / "cat" / "0.png")
+    picture = read_image(album / "cat" / "0.png")
     found = explain(probe, picture)
     layer = probe.last_maps.name
     maps = probe.run(picture, [layer]).maps[layer]

@@ -19,7 +19,7 @@ from edgecat.models.devices import choose_device, selected
 from edgecat.pets.synthetic import write_pets
 from edgecat.training.optim import make_optimizer
 from edgecat.training.state import RunState, load_state, save_state
-from edgecat.workflows.places import candidate_places
+from edgecat.workflows.targets import candidate_targets
 from edgecat_export.engine.builder import EngineOptions
 from edgecat_export.engine.export import engine_from_onnx
 from edgecat_runtime import Classifier, DeviceError, UserError
@@ -128,7 +128,7 @@ def test_threads_share_a_checkpoint_until_it_is_closed(checkpoint: Path) -> None
 def test_verify_can_name_one_of_several_gpus(
     checkpoint: Path,
 ) -> None:
-    (place,) = candidate_places(checkpoint, ["pytorch:cuda:1"])
-    assert (place.backend, place.device, place.title) == ("pytorch", "cuda:1", "pytorch:cuda:1")
+    (target,) = candidate_targets(checkpoint, ["pytorch:cuda:1"])
+    assert (target.backend, target.device, target.title) == ("pytorch", "cuda:1", "pytorch:cuda:1")
     (entry,) = backend_entries(checkpoint, name="pytorch", device="cuda:1")
     assert entry.device == "cuda:1"

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat.training.augment import Augmentation
 from edgecat.training.cache import fill_cache
 from edgecat.training.device_augment import on_device
 from edgecat.training.loader import Loader
-from edgecat_runtime.images import read_picture
+from edgecat_runtime.images import read_image
 from edgecat_runtime.model.preprocess import PADDING, preprocess
 
 STILL = Augmentation((1.0, 1.0), aspect=1.0, flip=0, brightness=0, contrast=0, saturation=0)
@@ -22,7 +22,7 @@ SIZE = 64
 
 
 @pytest.fixture
-def wide_and_tall(tmp_path: Path) -> PictureSet:
+def wide_and_tall(tmp_path: Path) -> ImageSet:
     random = np.random.default_rng(0)
     for label, shape in (("tall", (128, 64, 3)), ("wide", (64, 128, 3))):
         (tmp_path / label).mkdir()
@@ -42,14 +42,14 @@ def _sorted(frames: np.ndarray) -> list[bytes]:
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "stretch"])
-def test_the_whole_view_is_the_served_image(wide_and_tall: PictureSet, fit: str) -> None:
+def test_the_whole_view_is_the_served_image(wide_and_tall: ImageSet, fit: str) -> None:
     loader = Loader(wide_and_tall, SIZE, 6, 0, augmentation=STILL, fit=fit)
-    served = [preprocess(read_picture(p.path), SIZE, SIZE, fit) for p in wide_and_tall.pictures]
+    served = [preprocess(read_image(p.path), SIZE, SIZE, fit) for p in wide_and_tall.pictures]
     assert _sorted(_frames(loader)) == _sorted(np.stack(served))
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "stretch"])
-def test_threads_device_and_cache_make_the_same_views(wide_and_tall: PictureSet, fit: str) -> None:
+def test_threads_device_and_cache_make_the_same_views(wide_and_tall: ImageSet, fit: str) -> None:
     def loader(**options: object) -> Loader:
         return Loader(wide_and_tall, 32, 6, 1, augmentation=Augmentation(), fit=fit, **options)
 
@@ -60,7 +60,7 @@ def test_threads_device_and_cache_make_the_same_views(wide_and_tall: PictureSet,
     np.testing.assert_array_equal(_frames(loader(cache=cache)), threads)
 
 
-def test_padding_is_seen_in_letterbox_only(wide_and_tall: PictureSet) -> None:
+def test_padding_is_seen_in_letterbox_only(wide_and_tall: ImageSet) -> None:
     def grey(fit: str) -> float:
         loader = Loader(wide_and_tall, SIZE, 6, 0, augmentation=STILL, fit=fit)
         return float((_frames(loader) == PADDING).mean())
@@ -69,7 +69,7 @@ def test_padding_is_seen_in_letterbox_only(wide_and_tall: PictureSet) -> None:
     assert max(grey("crop"), grey("stretch")) < 0.1
 
 
-def test_version_1_keeps_its_views(wide_and_tall: PictureSet) -> None:
+def test_version_1_keeps_its_views(wide_and_tall: ImageSet) -> None:
     frames = [
         _frames(Loader(wide_and_tall, 32, 6, 1, augmentation=Augmentation(), fit=fit, version=1))
         for fit in ("crop", "letterbox")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from edgecat.data.folder import Picture, PictureSet, scan, split
+from edgecat.data.folder import ImageSet, LabelledImage, scan, split
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PictureError
+from edgecat_runtime.images import ImageError
 
 Plant = Callable[[Path, Mapping[str, bytes]], Path]
 PAIR = ("cat/1.jpg", "dog/1.jpg")
@@ -54,7 +54,7 @@ def contents(*names: str) -> dict[str, bytes]:
     return {name: b"" if name.endswith("/") else f"bytes of {name}".encode() for name in names}
 
 
-def found(pictures: PictureSet) -> dict[str, tuple[str, str]]:
+def found(pictures: ImageSet) -> dict[str, tuple[str, str]]:
     """Map the names, without their source, to label and split."""
     return {
         picture.name.partition("/" if ":" not in picture.name else ":")[2]: (
@@ -459,7 +459,7 @@ def test_pictures_are_read_from_many_threads(tmp_path: Path) -> None:
     files = {f"{k}/{n}.jpg": f"{k}{n}".encode() * n for k in ("cat", "dog") for n in range(1, 200)}
     pictures = scan([plant_tar(tmp_path / "pets", files)]).pictures * 5
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(Picture.read, pictures))
+        read = list(pool.map(LabelledImage.read, pictures))
     assert read == [files[p.name.partition(":")[2]] for p in pictures]
 
 
@@ -475,19 +475,19 @@ def test_a_picture_that_went_away_is_named(
 ) -> None:
     picture = scan([plant_folder(tmp_path / "pets", contents(*PAIR))]).pictures[0]
     harm(picture.path)
-    with pytest.raises(PictureError, match=sentence):
+    with pytest.raises(ImageError, match=sentence):
         picture.read()
 
 
-def made(splits: str = "", cats: int = 40, dogs: int = 20) -> PictureSet:
+def made(splits: str = "", cats: int = 40, dogs: int = 20) -> ImageSet:
     """Make a set whose pictures lie in the splits given, in turn."""
     parts = splits.split(",")
     pictures = tuple(
-        Picture(f"pets/{label}/{n}.jpg", label, Path("p"), 0, 1, parts[n % len(parts)])
+        LabelledImage(f"pets/{label}/{n}.jpg", label, Path("p"), 0, 1, parts[n % len(parts)])
         for label, count in enumerate((cats, dogs))
         for n in range(count)
     )
-    return PictureSet(("cat", "dog"), pictures)
+    return ImageSet(("cat", "dog"), pictures)
 
 
 @pytest.mark.parametrize(
@@ -570,7 +570,7 @@ def test_split_does_not_depend_on_the_order_of_files() -> None:
     ],
 )
 def test_split_refuses_what_cannot_be_trained_on(
-    pictures: PictureSet, share: float, sentence: str
+    pictures: ImageSet, share: float, sentence: str
 ) -> None:
     with pytest.raises(UserError, match=sentence):
         split(pictures, val=share)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgecat.data.batches import Batch, prefetched, served_batches
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat.training import loader
 from edgecat.training.augment import Augmentation
 from edgecat.training.loader import Loader, Waited
@@ -20,7 +20,7 @@ from edgecat_runtime.model.preprocess import preprocess
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """Seventeen pictures, each of one grey level of its own, and two that are none."""
     folder = tmp_path_factory.mktemp("levels")
     for i in range(17):
@@ -32,7 +32,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
     return scan([folder])
 
 
-def _loader(pictures: PictureSet, **options: object) -> Loader:
+def _loader(pictures: ImageSet, **options: object) -> Loader:
     return Loader(pictures, **{"size": 32, "batch_size": 8, "seed": 3, **options})
 
 
@@ -43,7 +43,7 @@ def _same(a: list[Batch], b: list[Batch]) -> bool:
     )
 
 
-def test_an_epoch_shows_every_picture_once(pictures: PictureSet) -> None:
+def test_an_epoch_shows_every_picture_once(pictures: ImageSet) -> None:
     batches = list(_loader(pictures).batches(0))
     frames = np.concatenate([batch.frames for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches])
@@ -54,7 +54,7 @@ def test_an_epoch_shows_every_picture_once(pictures: PictureSet) -> None:
     assert labels.dtype == np.int64
 
 
-def test_pictures_that_are_none_are_named_and_left_out(pictures: PictureSet) -> None:
+def test_pictures_that_are_none_are_named_and_left_out(pictures: ImageSet) -> None:
     skipped = sum((batch.skipped for batch in _loader(pictures).batches(0)), ())
     assert len(skipped) == 2
     assert any("torn.jpg" in sentence for sentence in skipped)
@@ -65,7 +65,7 @@ def test_pictures_that_are_none_are_named_and_left_out(pictures: PictureSet) -> 
     ("batch_size", "sizes"),
     [(64, [19]), (19, [19]), (18, [10, 9]), (8, [7, 6, 6]), (2, [2] * 9 + [1])],
 )
-def test_batches_are_even(pictures: PictureSet, batch_size: int, sizes: list[int]) -> None:
+def test_batches_are_even(pictures: ImageSet, batch_size: int, sizes: list[int]) -> None:
     loader = _loader(pictures, batch_size=batch_size)
     found = [len(batch.labels) + len(batch.skipped) for batch in loader.batches(0)]
     assert found == sizes
@@ -74,7 +74,7 @@ def test_batches_are_even(pictures: PictureSet, batch_size: int, sizes: list[int
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(64, 1), (8, 1), (6, 2), (8, 3), (2, 1)])
 def test_batches_for_a_compiled_model_are_all_of_one_size(
-    pictures: PictureSet, batch_size: int, processes: int
+    pictures: ImageSet, batch_size: int, processes: int
 ) -> None:
     parts = [
         _loader(pictures, batch_size=batch_size, even=True, part=(rank, processes))
@@ -89,7 +89,7 @@ def test_batches_for_a_compiled_model_are_all_of_one_size(
     assert list(parts[0]._chosen(1, 1)) == batches[0][1:]
 
 
-def test_threads_and_interruptions_change_nothing(pictures: PictureSet) -> None:
+def test_threads_and_interruptions_change_nothing(pictures: ImageSet) -> None:
     whole = list(_loader(pictures, augmentation=Augmentation()).batches(2))
     assert _same(list(_loader(pictures, augmentation=Augmentation(), workers=5).batches(2)), whole)
     assert _same(
@@ -97,13 +97,13 @@ def test_threads_and_interruptions_change_nothing(pictures: PictureSet) -> None:
     )
 
 
-def test_seeds_and_epochs_change_order_and_views(pictures: PictureSet) -> None:
+def test_seeds_and_epochs_change_order_and_views(pictures: ImageSet) -> None:
     first = list(_loader(pictures, augmentation=Augmentation()).batches(0))
     assert not _same(list(_loader(pictures, augmentation=Augmentation()).batches(1)), first)
     assert not _same(list(_loader(pictures, augmentation=Augmentation(), seed=4).batches(0)), first)
 
 
-def test_served_batches_keep_order_and_preprocess(pictures: PictureSet) -> None:
+def test_served_batches_keep_order_and_preprocess(pictures: ImageSet) -> None:
     def prepare(frame: np.ndarray) -> np.ndarray:
         return preprocess(frame, 40, 32, "letterbox")
 

@@ -16,7 +16,7 @@ from edgecat.pets.synthetic import synthetic_pets
 from edgecat.pretrained import CHECKPOINT, FP16, INT8, shipped
 from edgecat.scores import evaluate
 from edgecat_runtime import Classifier, read_card
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 from edgecat_runtime.types import Numbers
 
 
@@ -82,6 +82,6 @@ def test_explanations_of_photographs(photos: Path) -> None:
     found = scan(photos / "train-0.tar")
     chosen = found.pictures[:: max(1, len(found) // 20)][:20]
     for one in chosen:
-        image = decode_picture(one.read(), one.name)
+        image = decode_image(one.read(), one.name)
         cat, dog = (probe.gradcam(image, label) for label in (0, 1))
         assert cosine(cat, dog) < 0.5

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgecat.deepvis import HOWS, Probe, open_probe
+from edgecat.deepvis import PROPAGATIONS, Probe, open_probe
 from edgecat.deepvis.layers import Axis
 from edgecat.models import ARCHITECTURES, architecture, build_model
 from edgecat.models.checkpoint import load_checkpoint
@@ -176,7 +176,7 @@ def test_every_architecture(name: str, picture: np.ndarray) -> None:
     middle = [one for one in probe.layers if one.spatial][len(probe.layers) // 2]
     place = middle.shape[1] // 2, middle.shape[2] // 2
     top, left, bottom, right = middle.field.box(place, card.height, card.width)
-    for how in HOWS:
+    for how in PROPAGATIONS:
         back = probe.backprop(picture, middle.name, 0, how=how, place=place)
         assert back.shape == (card.height, card.width, 3)
         back[top:bottom, left:right] = 0

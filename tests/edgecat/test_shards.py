@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgecat.curation.shards import write_shards
-from edgecat.data.folder import PictureSet, scan
+from edgecat.data.folder import ImageSet, scan
 from edgecat.data.webdataset import expanded, key_of
 from edgecat_runtime.errors import UserError
 
@@ -31,7 +31,7 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def _shown(pictures: PictureSet) -> Counter[tuple[bytes, str, str]]:
+def _shown(pictures: ImageSet) -> Counter[tuple[bytes, str, str]]:
     return Counter((p.read(), pictures.labels[p.label], p.split) for p in pictures.pictures)
 
 
@@ -46,7 +46,7 @@ def _tar(path: Path, files: dict[str, bytes]) -> None:
 def test_what_goes_in_comes_out(pets: Path, tmp_path: Path) -> None:
     pictures = scan(pets)
     told: list[int] = []
-    shards = write_shards(pictures, tmp_path / "out", shard_size=3, seed=1, on_picture=told.append)
+    shards = write_shards(pictures, tmp_path / "out", shard_size=3, seed=1, on_image=told.append)
     assert [(shard.name, shard.pictures) for shard in shards] == [
         *((f"shard-00000{i}.tar", n) for i, n in enumerate((3, 3, 2))),
         *((f"val-00000{i}.tar", 2) for i in range(2)),

@@ -31,8 +31,8 @@ from edgecat.study.dropout.shown import finding as dropout_finding
 from edgecat.study.gradients import gradient, gradients_by_layer
 from edgecat.study.learning import Recipe, fit, judged, plain_network, seeded
 from edgecat.study.learning_rate import finding as rate_finding
+from edgecat.study.material import LabelledImages, frames_of, material, normalised
 from edgecat.study.optimizers import finding as optimizers_finding
-from edgecat.study.pictures import Pictures, frames_of, material, normalised
 from edgecat.study.report import csv_text, save_outcome
 from edgecat.study.surfaces import SURFACES, Descent, descents
 from edgecat_runtime.errors import UserError
@@ -55,7 +55,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def some() -> Pictures:
+def some() -> LabelledImages:
     return material((), training=32, validation=2, size=16).training
 
 
@@ -104,7 +104,7 @@ def test_the_sigmoids_gradient_vanishes_at_depth_13() -> None:
         assert low < start.factor < high
 
 
-def test_gradients_by_layer_are_those_of_autograd(some: Pictures) -> None:
+def test_gradients_by_layer_are_those_of_autograd(some: LabelledImages) -> None:
     with seeded(0):
         model = plain_network(4, 2, size=16, width=8, active="tanh")
     weights, outputs = gradients_by_layer(model, some)
@@ -122,7 +122,7 @@ def test_gradients_by_layer_are_those_of_autograd(some: Pictures) -> None:
     assert float(bias.norm()) <= outputs[-1] * math.sqrt(len(some)) + 1e-6
 
 
-def test_learning_learns(some: Pictures) -> None:
+def test_learning_learns(some: LabelledImages) -> None:
     with seeded(0) as random:
         model = plain_network(4, 2, size=16, width=8)
         before = judged(model, some)
@@ -244,8 +244,8 @@ def test_optimisers_find_the_way_down() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
-def test_squares_hide_that_share(some: Pictures, share: float) -> None:
-    bright = Pictures(torch.ones_like(some.images), some.labels)
+def test_squares_hide_that_share(some: LabelledImages, share: float) -> None:
+    bright = LabelledImages(torch.ones_like(some.images), some.labels)
     hid = covered(bright, share).images
     assert float((hid == 0).float().mean()) == pytest.approx(share, abs=0.04)
     assert torch.equal(hid, covered(bright, share).images)
@@ -256,7 +256,7 @@ def test_squares_hide_that_share(some: Pictures, share: float) -> None:
 
 def test_images_and_frames_are_each_others_reverse() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
-    back = frames_of(Pictures(normalised(frames), torch.zeros(2, dtype=torch.int64)))
+    back = frames_of(LabelledImages(normalised(frames), torch.zeros(2, dtype=torch.int64)))
     assert np.array_equal(back, frames)
 
 

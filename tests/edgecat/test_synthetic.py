@@ -15,7 +15,7 @@ from edgecat.pets.coats import Dice
 from edgecat.pets.exposure import occlude
 from edgecat.pets.synthetic import LABELS, draw_pet, synthetic_pets, write_pets
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 
 SEEDS = range(48)
 PRINT = (
@@ -114,7 +114,7 @@ def test_written_pets_are_scanned(tmp_path: Path) -> None:
     drawn, labels = synthetic_pets(7, seed=4, size=48)
     for picture in pictures.pictures:
         number = int(picture.path.stem) - 1
-        decoded = decode_picture(picture.read(), picture.name)
+        decoded = decode_image(picture.read(), picture.name)
         assert labels[number] == picture.label
         assert np.abs(decoded.astype(int) - drawn[number]).mean() < 8
 

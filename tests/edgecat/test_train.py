@@ -174,7 +174,7 @@ def _finished(folder: Path) -> None:
     train(read_config(folder), resume=folder)
 
 
-def _other_pictures(folder: Path) -> None:
+def _other_images(folder: Path) -> None:
     Path(read_config(folder).data[0], "cat", "000.png").unlink()
 
 
@@ -195,7 +195,7 @@ def _odd_config(folder: Path) -> None:
     ("spoil", "sentence"),
     [
         (_finished, "is finished: there is nothing to resume"),
-        (_other_pictures, "the images are not those"),
+        (_other_images, "the images are not those"),
         (_torn_state, "is not a state of this run"),
         (_no_config, "is not a run of edgecat train"),
         (_odd_config, "unknown fields epoxies"),

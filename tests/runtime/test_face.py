@@ -45,7 +45,7 @@ def test_type_checkers_see_the_same_names() -> None:
     [
         ("callback", "CallbackSink", "outputs.callback"),
         ("source", "register_source", "camera"),
-        ("pictures", "read_picture", "images"),
+        ("pictures", "read_image", "images"),
         ("preprocess", "preprocess", "model.preprocess"),
     ],
 )
@@ -57,3 +57,14 @@ def test_modules_are_found_under_the_names_that_documents_gave(
     with pytest.warns(DeprecationWarning, match=rf"import {name} from edgecat_runtime\.{home}$"):
         found = getattr(old, name)
     assert found is getattr(import_module(f"edgecat_runtime.{home}"), name)
+
+
+@pytest.mark.parametrize(
+    ("former", "name"), [("read_picture", "read_image"), ("PictureError", "ImageError")]
+)
+def test_renamed_functions_are_found_in_the_module_that_documents_gave(
+    former: str, name: str
+) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"import {name} from edgecat_runtime\.images$"):
+        found = getattr(import_module("edgecat_runtime.pictures"), former)
+    assert found is getattr(import_module("edgecat_runtime.images"), name)

@@ -19,7 +19,7 @@ import pytest
 
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.model.golden import golden_frames
-from edgecat_runtime.web.guard import AccessControl, Address, listen
+from edgecat_runtime.web.access import AccessControl, Address, listen
 from edgecat_runtime.web.inference.service import InferenceServer, ServiceOptions
 
 pytest.importorskip("aiohttp", reason="needs aiohttp: pip install 'edgecat[web]'")

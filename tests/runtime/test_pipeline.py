@@ -40,8 +40,8 @@ class Seen(Sink):
     name = "the seen"
     inline = True
 
-    def __init__(self, *, wants_picture: bool = False, error: Exception | None = None) -> None:
-        self.wants_picture, self.error = wants_picture, error
+    def __init__(self, *, wants_overlay: bool = False, error: Exception | None = None) -> None:
+        self.wants_overlay, self.error = wants_overlay, error
         self.pictures: list[np.ndarray] = []
         self.answers: list[Answer] = []
         self.closed = 0
@@ -110,7 +110,7 @@ def test_the_overlay_is_drawn_once_on_a_copy_and_only_if_wanted(
     scripted: Make, brightness: Make
 ) -> None:
     frames = [grey(128) for _ in range(3)]
-    plain, one, other = Seen(), Seen(wants_picture=True), Seen(wants_picture=True)
+    plain, one, other = Seen(), Seen(wants_overlay=True), Seen(wants_overlay=True)
     Pipeline(Camera(scripted(frames)), brightness(), [plain, one, other]).run()
     assert all((frame == 128).all() for frame in frames)
     for index, frame in enumerate(frames):
@@ -338,7 +338,7 @@ def test_a_slow_recorder_never_holds_up_a_live_camera(
             yield grey(9)
             answered.acquire(timeout=20)
 
-    stuck = Stuck(wants_picture=True)
+    stuck = Stuck(wants_overlay=True)
     sources = [scripted([grey(9)] * 20)] * films + [scripted(frames(), live=True, fps=1000)]
     loop = Pipeline([Camera(source) for source in sources], brightness(), [stuck])
     for number, answer in enumerate(loop, 1):

@@ -27,7 +27,7 @@ from edgecat_runtime.camera.opening import register_source
 from edgecat_runtime.errors import BackendMissing, UserError
 from edgecat_runtime.web import Panel, WebPage, panels, register_panel, server
 from edgecat_runtime.web import connections as limits
-from edgecat_runtime.web.guard import HEADERS, address_from_text
+from edgecat_runtime.web.access import HEADERS, address_from_text
 
 _SPEC = importlib.util.spec_from_file_location("web_loop", Path(__file__).with_name("web_loop.py"))
 assert _SPEC is not None
@@ -170,17 +170,17 @@ def test_the_stream_moves_at_the_width_that_was_asked_for(loop: Any) -> None:
 def test_pictures_are_encoded_only_while_someone_watches_and_once_for_all(
     loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgecat_runtime.web import pictures
+    from edgecat_runtime.web import encoders
 
     asked, allowed = threading.Semaphore(0), threading.Semaphore(0)
-    real = pictures.jpeg
+    real = encoders.jpeg
 
     def jpeg(*arguments: Any) -> bytes:
         asked.release()
         assert allowed.acquire(timeout=20)
         return real(*arguments)
 
-    monkeypatch.setattr(pictures, "jpeg", jpeg)
+    monkeypatch.setattr(encoders, "jpeg", jpeg)
     assert not asked.acquire(timeout=0.3), "nobody watches"
     with ExitStack() as stack:
         paths = ["/stream?width=320&fps=30"] * 4
@@ -223,9 +223,9 @@ def test_events_begin_with_all_that_a_page_needs_and_go_on(loop: Any) -> None:
 
 
 def test_health_follows_the_frames(brightness: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgecat_runtime.web import feed
+    from edgecat_runtime.web import loop_status
 
-    monkeypatch.setattr(feed, "LEAST_SILENCE", 0.4)
+    monkeypatch.setattr(loop_status, "LEAST_SILENCE", 0.4)
     with served(brightness()) as loop:
         loop.until(lambda: loop.ask("/healthz")[0] == 200)
         loop.source.flows.clear()
@@ -274,8 +274,8 @@ def test_a_frozen_camera_is_not_healthy(brightness: Make, monkeypatch: pytest.Mo
         ("/", {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "navigate"}, 200),
         ("/../../etc/passwd", {}, 404),
         ("/%2e%2e/%2e%2e/etc/passwd", {}, 404),
-        ("/page.css/../guard.py", {}, 404),
-        ("/panels/..%2f..%2fguard.py", {}, 404),
+        ("/page.css/../access.py", {}, 404),
+        ("/panels/..%2f..%2faccess.py", {}, 404),
         ("/stream?camera=1", {}, 404),
         ("/api/status", {"body": "x" * 5000}, 413),
         ("/stream?width=wide", {}, 400),

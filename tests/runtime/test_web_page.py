@@ -183,9 +183,9 @@ def test_a_snapshot_is_downloaded(brightness: Make, look: Make, tmp_path: Path) 
 def test_a_lost_signal_is_shown_and_its_return(
     brightness: Make, look: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgecat_runtime.web import feed
+    from edgecat_runtime.web import loop_status
 
-    monkeypatch.setattr(feed, "LEAST_SILENCE", 0.5)
+    monkeypatch.setattr(loop_status, "LEAST_SILENCE", 0.5)
     with served(brightness()) as loop:
         page = look(loop.page.url)
         live(page)

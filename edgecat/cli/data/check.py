@@ -13,7 +13,7 @@ from edgecat.cli.options.common import MODEL_NAMES, Json, Verbose
 if TYPE_CHECKING:
     from edgecat.curation.checks import Judge
     from edgecat.curation.findings import Findings
-    from edgecat.data.folder import PictureSet
+    from edgecat.data.folder import ImageSet
 
 _NAMED = 10
 
@@ -75,7 +75,7 @@ def check(
 
 
 def _judge(
-    path: Path | None, pictures: PictureSet, stack: ExitStack, *, verbose: bool
+    path: Path | None, pictures: ImageSet, stack: ExitStack, *, verbose: bool
 ) -> Judge | None:
     """Open the model that checks labels; the default one is skipped if its classes do not match."""
     from edgecat.cli.terminal.console import TERMINAL, warn

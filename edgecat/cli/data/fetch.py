@@ -47,7 +47,7 @@ def fetch(
     warn(f"{found.title}\n{found.page}\nterms: {found.terms}")
     archives = [_fetched(found, number) for number in range(len(found.archives))]
     with progress(found.pictures, "unpacking") as advance:
-        done = unpack(found, archives, output, breeds=breeds, on_picture=advance)
+        done = unpack(found, archives, output, breeds=breeds, on_image=advance)
     counts = dict(sorted(done.counts.items()))
     if json:
         answer = {"output": str(output), "terms": found.terms, "counts": counts}

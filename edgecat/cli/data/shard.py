@@ -36,9 +36,7 @@ def shard(
     for sentence in pictures.skipped:
         warn(f"skipped: {sentence}")
     with progress(len(pictures), "writing") as advance:
-        shards = write_shards(
-            pictures, output, shard_size=shard_size, seed=seed, on_picture=advance
-        )
+        shards = write_shards(pictures, output, shard_size=shard_size, seed=seed, on_image=advance)
     if json:
         sizes = {one.name: one.pictures for one in shards}
         print_json({"output": str(output), "shards": sizes, "counts": pictures.counts()})

@@ -42,7 +42,7 @@ def split(
     with progress(2 * len(pictures), "looking for duplicates") as advance:
         division = divide(pictures, val=val, test=test, seed=seed, on_batch=advance)
         advance(0, "writing")
-        write_division(division, output, link=link, on_picture=advance)
+        write_division(division, output, link=link, on_image=advance)
     for sentence in division.corrupt:
         warn(f"skipped: {sentence}")
     counts = division.counts()

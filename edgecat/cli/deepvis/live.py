@@ -83,18 +83,18 @@ def live(
 
 def _what_to_look_at(source: str | None, pictures: str | None) -> tuple[str, list[Path]]:
     """Separate still images from a moving source; raises UserError if there is neither."""
-    from edgecat.deepvis.live.stage import find_pictures
+    from edgecat.deepvis.live.stage import find_images
     from edgecat_runtime.camera.source import SOURCES
     from edgecat_runtime.errors import UserError
 
-    stills = find_pictures(pictures) if pictures is not None else []
+    stills = find_images(pictures) if pictures is not None else []
     if pictures is not None and not stills:
         raise UserError(f"--pictures {pictures} contains no images; expected a folder or a glob")
     if source == "":  # an empty path would mean the current folder
         raise UserError(f"--source is empty; expected {SOURCES}. Is a shell variable unset?")
     if source is None:
         return ("", stills) if stills else ("0", [])
-    found = find_pictures(source)
+    found = find_images(source)
     return ("", [*found, *stills]) if found else (source, stills)
 
 

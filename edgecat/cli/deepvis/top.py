@@ -31,7 +31,7 @@ def top(
     from edgecat.data.folder import scan
     from edgecat.deepvis.probe import open_probe
     from edgecat.deepvis.results import Results, chosen_units
-    from edgecat.deepvis.top import Request, TopPictures, batch_size
+    from edgecat.deepvis.top import Request, TopImages, batch_size
     from edgecat.workflows.models import model_to_look_into
     from edgecat.workflows.reporter import warn_skipped
 
@@ -43,7 +43,7 @@ def top(
     for sentence in pictures.skipped:
         warn(f"skipped: {sentence}")
     results = Results(checkpoint, probe.card)
-    search = TopPictures(probe, results, Request(pictures, chosen, batch_size(probe)))
+    search = TopImages(probe, results, Request(pictures, chosen, batch_size(probe)))
     with progress(len(pictures), "searching") as advance:
         search.search(advance)
     warn_skipped(TERMINAL, search.skipped)

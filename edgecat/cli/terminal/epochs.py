@@ -13,7 +13,7 @@ from types import TracebackType
 
 from edgecat.cli.terminal.console import TERMINAL, progress, say, warn
 from edgecat.cli.terminal.downloading import download_bar
-from edgecat.data.folder import PictureSet
+from edgecat.data.folder import ImageSet
 from edgecat.data.stream import ShardSet
 from edgecat.download import Progress
 from edgecat.training.history import Epoch
@@ -75,14 +75,12 @@ class EpochLines(Watcher):
         self._stack.close()
         self._say(sentence)
 
-    def started(
-        self, folder: Path, training: PictureSet | ShardSet, validation: PictureSet
-    ) -> None:
+    def started(self, folder: Path, training: ImageSet | ShardSet, validation: ImageSet) -> None:
         """Print the training and the validation data."""
         self._say(f"training on {training}")
         self._say(f"validating on {replace(validation, skipped=())}")
         warn_skipped(TERMINAL, training.skipped)
-        if self._advises and isinstance(training, PictureSet):
+        if self._advises and isinstance(training, ImageSet):
             for caution in cautions(training.counts()):
                 warn(caution)
         if self._busy:

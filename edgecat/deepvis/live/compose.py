@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgecat.deepvis import pictures
+from edgecat.deepvis import rendering
 from edgecat.deepvis.actions import help_lines
 from edgecat.deepvis.live.canvas import BLUE, CARD, FAINT, GREEN, ORANGE, RED, RULE, Box, Canvas
 from edgecat.deepvis.live.unit import draw_about, draw_right, draw_titled, unit_name
@@ -140,7 +140,7 @@ def _draw_input(canvas: Canvas, box: Box, view: View) -> None:
     picture = view.seen.frame
     caption = view.source
     if view.heat is not None:
-        picture = pictures.heat_over(picture, view.heat)
+        picture = rendering.heat_over(picture, view.heat)
         caption = f"Grad-CAM: {view.seen.best(view.labels, 1)[0][0]}"
     draw_titled(canvas, box, caption, picture)
 
@@ -166,7 +166,7 @@ def _draw_back(canvas: Canvas, box: Box, view: View) -> None:
         canvas.paragraph(hint, area.inner(canvas.px(14)), size=14)
         return
     caption = f"{_NAMES[state.back]} of {unit_name(view, state.target)}, {state.look}"
-    image = pictures.slopes(view.back, state.look, boost=1 / state.gamma)
+    image = rendering.slopes(view.back, state.look, boost=1 / state.gamma)
     draw_titled(canvas, box, caption, image)
 
 
@@ -180,15 +180,15 @@ def _draw_middle(canvas: Canvas, box: Box, view: View, composed: Composed) -> No
     canvas.text(caption, head.x, head.y, size=13, colour=FAINT, room=head.width)
     canvas.fill(area, CARD)
     if view.filters is not None:
-        image, _ = pictures.filters_picture(view.filters, width=area.width, height=area.height)
+        image, _ = rendering.filters_image(view.filters, width=area.width, height=area.height)
         canvas.picture(area, image)
     elif state.zoom == "back" and view.back is not None:
-        image = pictures.slopes(view.back, state.look, boost=boost)
+        image = rendering.slopes(view.back, state.look, boost=boost)
         canvas.picture(area, image, smooth=False)
     elif state.zoom == "unit":
         plane = view.maps[state.unit.channel]
         place = area.around(*(plane.shape if plane.ndim == 2 else (1, 1)))
-        image = pictures.tile(plane, width=place.width, height=place.height, boost=boost)
+        image = rendering.tile(plane, width=place.width, height=place.height, boost=boost)
         canvas.picture(area, image, smooth=False)
     else:
         _draw_maps(canvas, _room_for_maps(canvas, area, view), view, composed)
@@ -205,7 +205,7 @@ def _room_for_maps(canvas: Canvas, area: Box, view: View) -> Box:
 
 
 def _draw_maps(canvas: Canvas, area: Box, view: View, composed: Composed) -> None:
-    image, grid = pictures.tiles(
+    image, grid = rendering.tiles(
         view.maps,
         width=area.width,
         height=area.height,

@@ -20,7 +20,7 @@ from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.camera.source import Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.files import natural_key
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.images import IMAGE_SUFFIXES, ImageError, read_image
 from edgecat_runtime.model.status import Status
 
 log = logging.getLogger("edgecat_runtime")
@@ -89,8 +89,8 @@ class Stage(Camera):
         if self._still is None or self._still[0] != number:
             path = self._pictures[number]
             try:
-                image = read_picture(path)
-            except PictureError as error:
+                image = read_image(path)
+            except ImageError as error:
                 log.warning("%s", error)
                 image = np.full((64, 64, 3), 114, np.uint8)
             frame = Frame(image, number, perf_counter(), time.time(), str(path), path.name)
@@ -125,7 +125,7 @@ class Nothing(Source):
     close = cancel
 
 
-def find_pictures(text: str) -> list[Path]:
+def find_images(text: str) -> list[Path]:
     """List the images in a folder, a glob or a file; empty for any other source.
 
     Raises:
@@ -138,10 +138,10 @@ def find_pictures(text: str) -> list[Path]:
         found = [Path(name) for name in glob.glob(text, recursive=True)]  # noqa: PTH207
     else:
         found = [path]
-    kept = [one for one in found if one.suffix.lower() in PICTURE_SUFFIXES and one.is_file()]
+    kept = [one for one in found if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file()]
     kept = [one for one in kept if not one.name.startswith(".")]
     if path.is_dir() and not kept:
-        wanted = " ".join(PICTURE_SUFFIXES)
+        wanted = " ".join(IMAGE_SUFFIXES)
         raise UserError(f"the folder {text} contains no images; expected {wanted}. Check the path")
     return sorted(kept, key=natural_key)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgecat.deepvis import pictures
+from edgecat.deepvis import rendering
 from edgecat.deepvis.live.canvas import CARD, FAINT, Box, Canvas
 from edgecat.deepvis.live.view import About, View
 from edgecat.deepvis.state import Unit
@@ -34,7 +34,7 @@ def draw_right(canvas: Canvas, box: Box, view: View) -> None:
     if about.synthesised is not None:
         upper, beside = upper.cut_left((upper.width - gap) // 2, gap)
         draw_titled(canvas, beside, "synthesised", about.synthesised)
-    image = pictures.tile(plane, width=upper.width, height=upper.width, boost=boost)
+    image = rendering.tile(plane, width=upper.width, height=upper.width, boost=boost)
     draw_titled(canvas, upper, unit_name(view, view.state.unit), image)
     for caption, sheet in (("top images", about.top), ("their deconvolutions", about.back)):
         if sheet is not None:
@@ -50,7 +50,7 @@ def draw_about(canvas: Canvas, box: Box, view: View) -> None:
     about, gap = view.about or About(), canvas.px(8)
     row, below = box.cut_top(canvas.px(170), gap)
     plane = view.maps[view.state.unit.channel]
-    image = pictures.tile(plane, width=row.height, height=row.height, boost=1 / view.state.gamma)
+    image = rendering.tile(plane, width=row.height, height=row.height, boost=1 / view.state.gamma)
     shown = [(unit_name(view, view.state.unit), image)]
     for caption, known in (
         ("synthesised", about.synthesised),

@@ -8,8 +8,8 @@ from typing import Any
 
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.live.canvas import Box
-from edgecat.deepvis.pictures import Grid
 from edgecat.deepvis.probe import Seen
+from edgecat.deepvis.rendering import Grid
 from edgecat.deepvis.state import State, Unit
 from edgecat_runtime.types import Image, Values
 

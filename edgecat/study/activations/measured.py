@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgecat.study.frame import Advance
 from edgecat.study.gradients import gradients_by_layer
 from edgecat.study.learning import Recipe, fit, judged, seeded
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plain import NORM, PlainStudy
 
 _PROBE = 128

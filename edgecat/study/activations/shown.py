@@ -16,7 +16,7 @@ from edgecat.study.activations.panels import (
     through_layers,
 )
 from edgecat.study.frame import Outcome, Section, Table
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plain import NORM
 from edgecat.study.plots import drawn
 from edgecat.study.words import short, tr

@@ -19,7 +19,7 @@ from edgecat.models.checkpoint import save_checkpoint
 from edgecat.models.cost import Cost, cost_of
 from edgecat.study.frame import Advance
 from edgecat.study.learning import judged, seeded, shuffled
-from edgecat.study.pictures import MEAN, SCALE, Material, Pictures, PictureStudy
+from edgecat.study.material import MEAN, SCALE, ImageStudy, LabelledImages, Material
 from edgecat.training.optim import make_optimizer, set_learning_rate
 from edgecat_export.graph.deployed import card_for_onnx, onnx_from_model
 from edgecat_runtime.backends import BackendEntry, backend_entries
@@ -43,7 +43,7 @@ RATE, _DECAY = 0.05, 5e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurements(PictureStudy):
+class Measurements(ImageStudy):
     """The lecture's networks at reduced width, with the same short training.
 
     Attributes:
@@ -129,14 +129,14 @@ class Measurements(PictureStudy):
         return model, Course(name, seed, tuple(accuracies), seconds)
 
 
-def _mirrored(pictures: Pictures, random: torch.Generator) -> Pictures:
+def _mirrored(pictures: LabelledImages, random: torch.Generator) -> LabelledImages:
     """Flip half of the images horizontally."""
     chosen = torch.rand(len(pictures), 1, 1, 1, generator=random) < 0.5
     images = torch.where(chosen, pictures.images.flip(3), pictures.images)
-    return Pictures(images, pictures.labels)
+    return LabelledImages(images, pictures.labels)
 
 
-def _step(model: nn.Module, stepper: Optimizer, part: Pictures) -> None:
+def _step(model: nn.Module, stepper: Optimizer, part: LabelledImages) -> None:
     """Train on a batch, including auxiliary classifiers."""
 
     def of_logits(logits: Tensor) -> Tensor:

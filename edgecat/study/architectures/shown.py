@@ -10,7 +10,7 @@ from edgecat.report.charts import COLOURS, GRID
 from edgecat.report.page import table
 from edgecat.study.architectures.measured import NAMES, RATE, Course, Measurements, Sized
 from edgecat.study.frame import Outcome, Section, Table
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plots import Panel, band, canvas, drawn, image_of
 from edgecat.study.words import tr
 

@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector
 from edgecat.study.frame import Advance
 from edgecat.study.gradients import gradient
 from edgecat.study.learning import judged, learn, seeded, shuffled
-from edgecat.study.pictures import Material, Pictures
+from edgecat.study.material import LabelledImages, Material
 from edgecat.study.plain import PlainStudy
 from edgecat.training.optim import make_optimizer
 
@@ -149,7 +149,7 @@ class Cosine:
 class _Track:
     """Tracks a model: periodic loss, the length of every step, the weights of the first steps."""
 
-    def __init__(self, model: nn.Module, pictures: Pictures, steps: int, looks: int) -> None:
+    def __init__(self, model: nn.Module, pictures: LabelledImages, steps: int, looks: int) -> None:
         self.model, self.pictures = model, pictures
         self.in_pass, self.every = steps, max(1, steps // looks)
         self.seconds = self.length = 0.0
@@ -187,7 +187,7 @@ class _Track:
 
 def _cosine(
     model: nn.Module,
-    pictures: Pictures,
+    pictures: LabelledImages,
     size: int,
     epoch: int,
     seed: int,

@@ -13,7 +13,7 @@ from edgecat.report.page import table
 from edgecat.study.batch.measured import SHOWN_STEPS, Cosine, Measurements, Walk
 from edgecat.study.batch.racing import Race, halved, raced
 from edgecat.study.frame import Outcome, Section, Table
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats, short, tr
 

@@ -18,7 +18,7 @@ from edgecat.study.maps import (
     shift_changes,
     vgg16_layers,
 )
-from edgecat.study.pictures import LEAST, coloured, material
+from edgecat.study.material import LEAST, coloured, material
 
 _JUDGED = 8  # validation images required by `material`; nothing is trained here
 

@@ -27,7 +27,7 @@ from edgecat.study.maps import (
     Layer,
     border_response,
 )
-from edgecat.study.pictures import Material, coloured
+from edgecat.study.material import Material, coloured
 from edgecat.study.plots import drawn
 from edgecat.study.words import tr
 

@@ -12,7 +12,7 @@ from torch import nn
 from edgecat.models.vgg import VGG
 from edgecat.study.frame import Advance
 from edgecat.study.learning import History, Recipe, followed, judged, seeded
-from edgecat.study.pictures import Material, Pictures, PictureStudy
+from edgecat.study.material import ImageStudy, LabelledImages, Material
 
 PLAIN, DROPOUT, HIDING, BOTH = "neither", "dropout", "hidden squares", "both"
 VARIANTS = {PLAIN: (False, False), DROPOUT: (True, False), HIDING: (False, True),
@@ -20,7 +20,7 @@ VARIANTS = {PLAIN: (False, False), DROPOUT: (True, False), HIDING: (False, True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurements(PictureStudy):
+class Measurements(ImageStudy):
     """A network with VGG-like dense layers that overfits a small training set.
 
     Attributes:
@@ -109,7 +109,7 @@ class Sight:
     right: tuple[float, ...]
 
 
-def covered(pictures: Pictures, share: float) -> Pictures:
+def covered(pictures: LabelledImages, share: float) -> LabelledImages:
     """Put a grey square at a random position in every image, the same in every run.
 
     Args:
@@ -119,17 +119,19 @@ def covered(pictures: Pictures, share: float) -> Pictures:
     return _over(pictures, [share] * len(pictures), torch.Generator().manual_seed(1))
 
 
-def hidden(pictures: Pictures, most: float, random: torch.Generator) -> Pictures:
+def hidden(pictures: LabelledImages, most: float, random: torch.Generator) -> LabelledImages:
     """Put a grey square of 0 to `most` of the area in every image."""
     shares = most * torch.rand(len(pictures), generator=random)
     return _over(pictures, shares.tolist(), random)
 
 
-def _over(pictures: Pictures, shares: Sequence[float], random: torch.Generator) -> Pictures:
+def _over(
+    pictures: LabelledImages, shares: Sequence[float], random: torch.Generator
+) -> LabelledImages:
     images = pictures.images.clone()
     size = images.shape[-1]
     for image, share in zip(images, shares, strict=True):
         side = round(math.sqrt(share) * size)
         top, left = torch.randint(0, size - side + 1, (2,), generator=random).tolist()
         image[:, top : top + side, left : left + side] = 0  # mid-grey
-    return Pictures(images, pictures.labels)
+    return LabelledImages(images, pictures.labels)

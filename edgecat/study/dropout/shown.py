@@ -22,7 +22,7 @@ from edgecat.study.dropout.measured import (
 )
 from edgecat.study.frame import Outcome, Section, Table
 from edgecat.study.learning import History
-from edgecat.study.pictures import Material, frames_of
+from edgecat.study.material import Material, frames_of
 from edgecat.study.plots import Line, Panel, band, drawn
 from edgecat.study.words import nats, tr
 from edgecat_runtime.system.opencv import cv2_module

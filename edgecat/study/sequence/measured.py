@@ -13,7 +13,7 @@ from edgecat.models import VGG, architecture, build_model
 from edgecat.study.clips import Clip, draw_clip
 from edgecat.study.frame import Advance, Study
 from edgecat.study.learning import Recipe, fit, judged, seeded
-from edgecat.study.pictures import Material, Pictures, frames_of, material
+from edgecat.study.material import LabelledImages, Material, frames_of, material
 from edgecat.study.readers import (
     Films,
     FrameReader,
@@ -86,7 +86,7 @@ class Measurements(Study):
         known = round(share * len(found.training))
         with seeded(seed) as random:
             model = self._network(found, known, random, advance)
-            picture_accuracy = judged(model, halved(found.validation))[1]
+            image_accuracy = judged(model, halved(found.validation))[1]
             learnt = films_of(model, self._films(found.training[slice(known, None)], seed, 0))
             advance(1)
             clips = self._films(found.validation, seed, 1)
@@ -102,7 +102,7 @@ class Measurements(Study):
                 advance(1)
         answers["trained_smoothed"] = smoothed(answers["trained"])
         scores = {name: scored(answers[name], films) for name in READERS}
-        return Run(picture_accuracy, clips, films, answers, scores)
+        return Run(image_accuracy, clips, films, answers, scores)
 
     def _network(
         self, found: Material, known: int, random: torch.Generator, advance: Advance
@@ -126,7 +126,7 @@ class Measurements(Study):
         )
         return model
 
-    def _films(self, pictures: Pictures, seed: int, part: int) -> list[Clip]:
+    def _films(self, pictures: LabelledImages, seed: int, part: int) -> list[Clip]:
         """Make clips from all images, two per clip."""
         random = np.random.default_rng((seed, part))
         frames, labels = frames_of(pictures), pictures.labels.tolist()

@@ -12,7 +12,7 @@ from torch import Tensor
 from edgecat.report.charts import COLOURS, GRID, INK
 from edgecat.report.page import table
 from edgecat.study.frame import Outcome, Section, Table
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plots import canvas, image_of, show
 from edgecat.study.readers import Score
 from edgecat.study.sequence.measured import READERS, Measurements, Run

@@ -10,7 +10,7 @@ from torch import nn
 from edgecat.study.frame import Advance
 from edgecat.study.gradients import gradients_by_layer
 from edgecat.study.learning import History, Recipe, fit, judged, seeded
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plain import PlainStudy
 from edgecat.study.shortcuts.network import Residual
 

@@ -9,7 +9,7 @@ import numpy as np
 from edgecat.report.charts import COLOURS
 from edgecat.report.page import table
 from edgecat.study.frame import Outcome, Section
-from edgecat.study.pictures import Material
+from edgecat.study.material import Material
 from edgecat.study.plots import Panel, band, drawn
 from edgecat.study.shortcuts.measured import (
     BOTH,

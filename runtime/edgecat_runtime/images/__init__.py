@@ -15,7 +15,7 @@ from edgecat_runtime.images.exif import chunks, is_intact, orientation, upright
 from edgecat_runtime.system.opencv import MAX_PIXELS, cv2_module, quiet_opencv
 from edgecat_runtime.system.quiet import suppress_stderr
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,41 +24,41 @@ MOST_BYTES = 1 << 30
 _STRIP = 1 << 18  # pixels that are blended at a time
 
 
-class PictureError(UserError):
+class ImageError(UserError):
     """A file is not an image, or is truncated."""
 
 
-def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image from a file; see `decode_picture`.
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image from a file; see `decode_image`.
 
     Raises:
-        PictureError: the file does not exist, is not an image, or is damaged.
+        ImageError: the file does not exist, is not an image, or is damaged.
     """
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise PictureError(f"{path} is not a regular file; expected an image")
+            raise ImageError(f"{path} is not a regular file; expected an image")
         check_size(status.st_size, str(path))
         data = Path(path).read_bytes()
     except OSError as error:
-        raise PictureError(f"cannot read {path}: {error.strerror}. Check the path") from error
-    return decode_picture(data, str(path))
+        raise ImageError(f"cannot read {path}: {error.strerror}. Check the path") from error
+    return decode_image(data, str(path))
 
 
 def check_size(size: int, name: str) -> None:
     """Refuse files of more bytes than an image may have, before they are read.
 
     Raises:
-        PictureError: it has more than 1 GiB.
+        ImageError: it has more than 1 GiB.
     """
     if size > MOST_BYTES:
-        raise PictureError(
+        raise ImageError(
             f"{name} has {size / 1e9:.1f} GB; expected an image of at most "
             f"{MOST_BYTES / 1e9:.1f} GB"
         )
 
 
-def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode an encoded image.
 
     Grey becomes three equal channels, transparency is composited over white, CMYK is converted,
@@ -72,10 +72,10 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
         uint8 (h, w, 3), BGR.
 
     Raises:
-        PictureError: empty, not an image, or truncated.
+        ImageError: empty, not an image, or truncated.
     """
     if not data:
-        raise PictureError(f"{name} is empty (0 bytes); expected an image")
+        raise ImageError(f"{name} is empty (0 bytes); expected an image")
     cv2 = cv2_module()
     image = None
     if not (cut := _is_cut_short(data)):
@@ -83,9 +83,9 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
             image = _decoded(cv2, data) if is_intact(data) else None
             cut = image is not None and _lacks_data(cv2, data, image)
     if cut:
-        raise PictureError(f"{name} is truncated: its end is missing. Copy it again")
+        raise ImageError(f"{name} is truncated: its end is missing. Copy it again")
     if image is None:
-        raise PictureError(
+        raise ImageError(
             f"cannot decode {name}; expected JPEG, PNG, WebP, BMP or TIFF of at most "
             f"{MAX_PIXELS / 1e6:.0f} megapixels"
         )

@@ -65,7 +65,7 @@ class Recorder(Sink):
     """
 
     name = "the recorder"
-    wants_picture = True
+    wants_overlay = True
 
     def __init__(
         self, path: str | Path, *, fps: float = 0.0, codec: str = "", overwrite: bool = False

@@ -35,7 +35,7 @@ class Sink:
 
     Attributes:
         name: used in messages.
-        wants_picture: whether `write` needs the frame with its overlay.
+        wants_overlay: whether `write` needs the frame with its overlay.
         only_changes: whether to call `write` only for a camera's first answer (also the first one
             after a status event of its source) and when the label changes.
         inline: whether to call it on the loop's thread, where a slow `write` slows the loop.
@@ -49,7 +49,7 @@ class Sink:
     """
 
     name: str = "output"
-    wants_picture: bool = False
+    wants_overlay: bool = False
     only_changes: bool = False
     inline: bool = False
     only_camera: int | None = None
@@ -63,7 +63,7 @@ class Sink:
         Args:
             answer: the answer for one frame.
             picture: uint8 (h, w, 3) BGR, shared by all sinks: do not modify it. It has the overlay
-                if `wants_picture`, else it is the frame itself.
+                if `wants_overlay`, else it is the frame itself.
         """
         raise NotImplementedError
 

@@ -33,7 +33,7 @@ class Window(Sink):
     """
 
     name = "the window"
-    wants_picture = True
+    wants_overlay = True
     inline = True
 
     def __init__(self, title: str = "edgecat") -> None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from edgecat_runtime.errors import BackendMissing, EdgecatError
 from edgecat_runtime.model.status import Status
 from edgecat_runtime.types import Image
+from edgecat_runtime.web.access import HEADERS, AccessControl
 from edgecat_runtime.web.connections import ANSWER_SECONDS, ConnectionLimiter
+from edgecat_runtime.web.encoders import jpeg
 from edgecat_runtime.web.entrance import (
     MOST_BODY,
     MOST_UPLOAD,
@@ -23,12 +25,10 @@ from edgecat_runtime.web.entrance import (
     received,
     too_large,
 )
-from edgecat_runtime.web.feed import SAMPLE_SECONDS, CameraView, LoopStatus
 from edgecat_runtime.web.files import page_files
-from edgecat_runtime.web.guard import HEADERS, AccessControl
+from edgecat_runtime.web.loop_status import SAMPLE_SECONDS, CameraView, LoopStatus
 from edgecat_runtime.web.metrics import exposition
 from edgecat_runtime.web.panels import Panel
-from edgecat_runtime.web.pictures import jpeg
 from edgecat_runtime.web.streams import Streams
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Application:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         view = self._view(request)
         name = f"camera {view.camera.number}"
-        return await self._streams.send_pictures(request, name, lambda: _newest_image(view))
+        return await self._streams.send_images(request, name, lambda: _newest_image(view))
 
     async def _stream_panel(self, request: web.Request) -> web.StreamResponse:
         panel, view = self._panel(request), request.query.get("view", "")
@@ -157,7 +157,7 @@ class Application:
         if picture is None:
             raise self._web.HTTPNotFound
         name = f"the panel {panel.name} {view}".rstrip()
-        return await self._streams.send_pictures(request, name, picture)
+        return await self._streams.send_images(request, name, picture)
 
     def _view(self, request: web.Request) -> CameraView:
         """Return the camera given by the query's `camera`; by default the first one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgecat_runtime.web.guard import AccessControl, is_foreign, is_own_origin
+from edgecat_runtime.web.access import AccessControl, is_foreign, is_own_origin
 from edgecat_runtime.web.text import PAGE_401, PAGE_ENTER, json_text
 
 if TYPE_CHECKING:

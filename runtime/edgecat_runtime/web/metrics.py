@@ -9,7 +9,7 @@ from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.model.status import Status
 
 if TYPE_CHECKING:
-    from edgecat_runtime.web.feed import LoopStatus
+    from edgecat_runtime.web.loop_status import LoopStatus
 
 _QUANTILES = (0.5, 0.95, 0.99)
 _LABELS = ["camera", "source"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.outputs.sink import Sink
+from edgecat_runtime.web.access import AccessControl, address_from_text, listen
 from edgecat_runtime.web.application import Application, Controls
-from edgecat_runtime.web.feed import LoopStatus
-from edgecat_runtime.web.guard import AccessControl, address_from_text, listen
+from edgecat_runtime.web.loop_status import LoopStatus
 from edgecat_runtime.web.panels import registered_panels
 from edgecat_runtime.web.server import Server, web_module
 

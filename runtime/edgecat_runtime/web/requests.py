@@ -6,8 +6,8 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from edgecat_runtime.web.access import HEADERS
 from edgecat_runtime.web.entrance import error_reply
-from edgecat_runtime.web.guard import HEADERS
 
 if TYPE_CHECKING:
     from aiohttp import web

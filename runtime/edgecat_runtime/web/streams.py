@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgecat_runtime.web.broadcast import Broadcast, Produce
 from edgecat_runtime.web.connections import ConnectionLimiter
-from edgecat_runtime.web.feed import LoopStatus
-from edgecat_runtime.web.pictures import RATE, RATES, WIDTH, WIDTHS, Encoders, Picture, choice
+from edgecat_runtime.web.encoders import RATE, RATES, WIDTH, WIDTHS, Encoders, NewestImage, choice
+from edgecat_runtime.web.loop_status import LoopStatus
 from edgecat_runtime.web.text import json_text
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Streams:
         self._encoders = Encoders(pool)
         self._news = Broadcast("the page's figures", self._start_news, _NEWS_SECONDS)
 
-    async def send_pictures(
-        self, request: web.Request, name: str, picture: Picture
+    async def send_images(
+        self, request: web.Request, name: str, picture: NewestImage
     ) -> web.StreamResponse:
         """Stream JPEG images (multipart/x-mixed-replace) until either side ends it.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 
 from edgecat_runtime import Shot, Source, SourceOptions, UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES, read_picture
+from edgecat_runtime.images import IMAGE_SUFFIXES, read_image
 
 
 class HotFolder(Source):
@@ -25,10 +25,10 @@ class HotFolder(Source):
             sizes = {path: path.stat().st_size for path in self._folder.iterdir()}
             for path in sorted(sizes.keys() - self._seen):
                 complete = sizes[path] and self._sizes.get(path) == sizes[path]
-                if complete and path.suffix.lower() in PICTURE_SUFFIXES:
+                if complete and path.suffix.lower() in IMAGE_SUFFIXES:
                     self._seen.add(path)
                     try:
-                        return Shot(read_picture(path), path.name)
+                        return Shot(read_image(path), path.name)
                     except UserError:
                         self.skipped += 1
             self._sizes = sizes

@@ -15,7 +15,7 @@ from edgecat_runtime.camera.redaction import redacted
 from edgecat_runtime.camera.source import NO_OPTIONS, SOURCES, Shot, Source, SourceOptions
 from edgecat_runtime.camera.sources.video import VideoFile
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES, PictureError, read_picture
+from edgecat_runtime.images import IMAGE_SUFFIXES, ImageError, read_image
 from edgecat_runtime.images.places import is_junk
 from edgecat_runtime.system.paths import exists
 
@@ -24,7 +24,7 @@ log = logging.getLogger("edgecat_runtime")
 _NUMBER = re.compile(r"%0?(\d*)d")
 
 
-class Pictures(Source):
+class ImageFiles(Source):
     """Image files, one after the other; broken ones are logged, skipped and counted."""
 
     stills = True
@@ -41,12 +41,12 @@ class Pictures(Source):
             path = self._paths[self._next]
             self._next += 1
             try:
-                return Shot(read_picture(path), str(path))
-            except PictureError as error:
+                return Shot(read_image(path), str(path))
+            except ImageError as error:
                 self._skip(error)
         return None
 
-    def _skip(self, error: PictureError) -> None:
+    def _skip(self, error: ImageError) -> None:
         self.skipped += 1
         if len(self._paths) == 1:
             raise error
@@ -114,15 +114,15 @@ def open_file_address(text: str, options: SourceOptions) -> Source:
 def _open_file(text: str) -> Source:
     path = Path(text)
     if exists(path) and path.is_dir():
-        return _open_pictures(_walk(path), f"the folder {text}")
+        return _open_images(_walk(path), f"the folder {text}")
     if not exists(path):
         if (matches := _matches(text)) is not None:
-            return _open_pictures(matches, f"the pattern {text}")
+            return _open_images(matches, f"the pattern {text}")
         raise UserError(
             f"source {redacted(text)} does not exist; expected {SOURCES}. Check the path"
         )
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return Pictures([path], text)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFiles([path], text)
     return VideoFile(path)
 
 
@@ -139,17 +139,17 @@ def _matches(text: str) -> Iterator[Path] | None:
     return (file for file in path.parent.glob("*") if numbered.fullmatch(file.name))
 
 
-def _open_pictures(found: Iterator[Path], name: str) -> Pictures:
+def _open_images(found: Iterator[Path], name: str) -> ImageFiles:
     paths = sorted((path for path in found if _is_picture(path)), key=natural_key)
     if not paths:
         raise UserError(
-            f"{name} contains no images; expected {' '.join(PICTURE_SUFFIXES)}. Check the path"
+            f"{name} contains no images; expected {' '.join(IMAGE_SUFFIXES)}. Check the path"
         )
-    return Pictures(paths, name)
+    return ImageFiles(paths, name)
 
 
 def _is_picture(path: Path) -> bool:
-    suits = path.suffix.lower() in PICTURE_SUFFIXES and not is_junk(path.name)
+    suits = path.suffix.lower() in IMAGE_SUFFIXES and not is_junk(path.name)
     return suits and path.is_file()
 
 

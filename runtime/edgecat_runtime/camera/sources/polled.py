@@ -9,7 +9,7 @@ from time import perf_counter
 from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.camera.sources.http import HttpClient, reason
 from edgecat_runtime.errors import DeviceError, UserError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
 
 POLLED_FPS = 5.0
 LARGEST = 32 << 20
@@ -49,8 +49,8 @@ class PolledImages(Source):
         while True:
             self._wait()
             try:
-                return Shot(decode_picture(self._body(self._client.get()), self.name))
-            except PictureError as error:
+                return Shot(decode_image(self._body(self._client.get()), self.name))
+            except ImageError as error:
                 self.skipped += 1
                 failure: Exception = error
             except (DeviceError, UserError) as error:  # a user that was valid once may be again

@@ -18,7 +18,7 @@ import numpy as np
 from edgecat_runtime.camera.source import Shot, Source
 from edgecat_runtime.camera.sources.capture import stated_fps
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES
+from edgecat_runtime.images import IMAGE_SUFFIXES
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.system.quiet import suppress_stderr
@@ -174,7 +174,7 @@ def _open_video(path: Path) -> Any:
     if capture is None or not capture.isOpened():
         raise UserError(
             f"{path} is {'empty' if not head else 'not a video that OpenCV can read'}; expected a "
-            f"video file (.mkv .mp4 .avi .webm ...) or an image ({' '.join(PICTURE_SUFFIXES)})"
+            f"video file (.mkv .mp4 .avi .webm ...) or an image ({' '.join(IMAGE_SUFFIXES)})"
         )
     return capture
 

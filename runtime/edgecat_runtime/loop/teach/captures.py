@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import PICTURE_SUFFIXES
+from edgecat_runtime.images import IMAGE_SUFFIXES
 from edgecat_runtime.images.places import is_junk
 from edgecat_runtime.model.class_names import check_class_name
 
@@ -79,7 +79,7 @@ def time_of(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def pictures_in(parent: Path, split_of: Callable[[str], str]) -> list[Path]:
+def images_in(parent: Path, split_of: Callable[[str], str]) -> list[Path]:
     """The images directly in the class folders of a folder; none if it does not exist.
 
     Args:
@@ -96,7 +96,7 @@ def pictures_in(parent: Path, split_of: Callable[[str], str]) -> list[Path]:
             for folder in folders
             if not is_junk(folder.name) and not split_of(folder.name)
             for path in sorted(folder.iterdir())
-            if path.suffix.lower() in PICTURE_SUFFIXES and not is_junk(path.name)
+            if path.suffix.lower() in IMAGE_SUFFIXES and not is_junk(path.name)
         ]
     except FileNotFoundError:
         return []

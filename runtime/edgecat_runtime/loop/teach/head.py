@@ -73,11 +73,14 @@ def fit_head(features: Values, labels: NDArray[np.int64], groups: NDArray[np.int
         raise ValueError("no features to fit a head to")
     counts = np.bincount(labels)
     shares = 1.0 / (len(counts) * counts[labels])  # sum to 1
-    mean = shares @ features.astype(np.float64)
-    centred = features.astype(np.float64) - mean
+    rows = np.full((len(features), features.shape[1] + 1), _INTERCEPT)  # changed in place
+    rows[:, :-1] = features
+    mean = shares @ rows[:, :-1]
+    rows[:, :-1] -= mean
     targets = np.where(labels[:, None] == np.arange(len(counts)), 1.0, -1.0)
     root = np.sqrt(shares)[:, None]
-    basis = _basis(np.hstack([centred, np.full((len(centred), 1), _INTERCEPT)]) * root)
+    rows *= root
+    basis = _basis(rows)
     problem = _Ridge(basis, targets * root, _members(groups))
     best, left_out = min(
         ((each, problem.left_out(each * basis.spread)) for each in _PENALTIES),
@@ -112,7 +115,8 @@ def _basis(rows: Numbers) -> _Basis:
         squares, vectors = np.linalg.eigh(rows @ rows.T)
         kept = squares > squares[-1] * 1e-10
         squares, vectors = squares[kept], vectors[:, kept]
-        found, columns = vectors * np.sqrt(squares), rows.T @ vectors / np.sqrt(squares)
+        found, columns = vectors * np.sqrt(squares), rows.T @ vectors
+        columns /= np.sqrt(squares)
     else:
         squares, columns = np.linalg.eigh(rows.T @ rows)
         kept = squares > squares[-1] * 1e-10
@@ -136,7 +140,7 @@ class _Ridge:
         """Each row's value (n, classes) without its group."""
         rows, shrunk = self._basis.rows, 1.0 / (self._basis.squares + penalty)
         residuals = self._targets - rows @ self._coefficients(penalty)
-        alone = 1.0 - np.square(rows) @ shrunk  # of groups of one row, all at once
+        alone = 1.0 - np.einsum("ij,ij,j->i", rows, rows, shrunk)  # of groups of one row
         result = self._targets - residuals / alone[:, None]
         for group in self._groups:
             own = rows[group]

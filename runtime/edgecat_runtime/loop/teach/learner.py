@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from edgecat_runtime.images import PictureError, read_picture
+from edgecat_runtime.images import ImageError, read_image
 from edgecat_runtime.loop.teach.captures import Capture
 from edgecat_runtime.loop.teach.features import Backbone, FeatureCache
 from edgecat_runtime.loop.teach.store import HIDDEN, Store
@@ -117,11 +117,11 @@ class Learner:
             path = capture.path(self._store.folder)
             try:
                 key = FeatureCache.key(path)
-                frames.append(self._backbone.fitted(read_picture(path)))
+                frames.append(self._backbone.fitted(read_image(path)))
                 keys.append(key)
             except OSError:
                 continue  # moved or deleted: the change is noticed
-            except PictureError as error:
+            except ImageError as error:
                 if path.exists():
                     self.skipped[capture.key] = str(error)
         if not frames:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from edgecat_runtime.errors import EdgecatError, UserError
-from edgecat_runtime.images import decode_picture
+from edgecat_runtime.images import decode_image
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.loop.teach.bursts import PAUSE
 from edgecat_runtime.loop.teach.captures import Capture
@@ -113,7 +113,7 @@ class Session:
         Raises:
             UserError: it is not an image, no such class, or it cannot be written.
         """
-        image = decode_picture(data, name[:80] or "the file")
+        image = decode_image(data, name[:80] or "the file")
         height, width = image.shape[:2]
         if (factor := LARGEST / max(height, width)) < 1:
             image = shrink(image, max(1, round(height * factor)), max(1, round(width * factor)))

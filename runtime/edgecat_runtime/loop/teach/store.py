@@ -25,8 +25,8 @@ from edgecat_runtime.loop.teach.captures import (
     Capture,
     checked_class,
     file_name,
+    images_in,
     number_of,
-    pictures_in,
     time_of,
 )
 from edgecat_runtime.loop.teach.journal import Journal
@@ -291,7 +291,7 @@ class Store:
             elif entry["event"] == "moved" and entry.get("was") in sources:
                 sources[str(file)] = sources[str(entry["was"])][0], False
         for held, parent in ((False, self.folder), (True, self.folder / HELD)):
-            for path in pictures_in(parent, self._split_of):
+            for path in images_in(parent, self._split_of):
                 source, alike = sources.get(f"{path.parent.name}/{path.name}", ("", False))
                 label = path.parent.name
                 capture = Capture(label, path.name, time_of(path), held, source, alike)

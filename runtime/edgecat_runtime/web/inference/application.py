@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecat_runtime.errors import EdgecatError
-from edgecat_runtime.images import PictureError, decode_picture
+from edgecat_runtime.images import ImageError, decode_image
+from edgecat_runtime.web.access import HEADERS, AccessControl, is_foreign
 from edgecat_runtime.web.entrance import error_reply, json_reply
-from edgecat_runtime.web.guard import HEADERS, AccessControl, is_foreign
 from edgecat_runtime.web.inference.batcher import Batcher, Overloaded
 from edgecat_runtime.web.inference.metrics import ServiceMetrics
 from edgecat_runtime.web.inference.protocol import (
@@ -140,7 +140,7 @@ class Service:
             reply = error_reply(503, "too many requests wait: try again later")
             reply.headers["Retry-After"] = "1"
             return reply
-        except (BadRequest, PictureError) as error:
+        except (BadRequest, ImageError) as error:
             return error_reply(400, str(error))
         except EdgecatError as error:
             log.error("%s", error)
@@ -211,4 +211,4 @@ class Service:
         return np.stack(await asyncio.gather(*jobs))
 
     def _fitted(self, data: bytes, number: int) -> NDArray[np.uint8]:
-        return self._classifier.preprocess(decode_picture(data, f"image {number}"))
+        return self._classifier.preprocess(decode_image(data, f"image {number}"))

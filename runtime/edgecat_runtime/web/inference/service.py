@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgecat_runtime._version import __version__
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.web.guard import AccessControl
+from edgecat_runtime.web.access import AccessControl
 from edgecat_runtime.web.inference.application import Service
 from edgecat_runtime.web.inference.batcher import Batcher
 from edgecat_runtime.web.server import ServerThread, handlers, web_module

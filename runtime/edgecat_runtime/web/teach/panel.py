@@ -9,15 +9,15 @@ from threading import Lock
 from typing import Any
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.images import read_picture
+from edgecat_runtime.images import read_image
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.loop.teach.session import Session, text, texts
 from edgecat_runtime.loop.teach.store import NONE
 from edgecat_runtime.model.preprocess import shrink
 from edgecat_runtime.outputs.sink import Sink
 from edgecat_runtime.types import Image
+from edgecat_runtime.web.encoders import jpeg
 from edgecat_runtime.web.panels import Panel
-from edgecat_runtime.web.pictures import jpeg
 
 NAME = "teach"
 THUMB = 144
@@ -112,7 +112,7 @@ class _Thumbs:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key], "image/jpeg"
-        image = read_picture(self._session.store.path(key))
+        image = read_image(self._session.store.path(key))
         height, width = image.shape[:2]
         factor = min(1.0, THUMB / min(height, width))
         small = shrink(image, max(1, round(height * factor)), max(1, round(width * factor)))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgecat_runtime import images
-from edgecat_runtime.images import PictureError, decode_picture, read_picture
+from edgecat_runtime.images import ImageError, decode_image, read_image
 
 RED = (200, 30, 20)  # RGB
 
@@ -70,7 +70,7 @@ def _half_transparent() -> bytes:
     ).split(),
 )
 def test_every_kind_becomes_bgr(data: bytes, shape: tuple[int, int], colour: tuple[int]) -> None:
-    image = decode_picture(data, "picture")
+    image = decode_image(data, "picture")
     assert image.shape == (*shape, 3)
     assert image.dtype == np.uint8
     assert np.abs(image[..., ::-1].mean((0, 1)) - colour).max() < 6
@@ -95,17 +95,17 @@ _PNG = cv2.imencode(".png", _NOISE)[1].tobytes()
     ],
 )
 def test_what_is_no_whole_picture_is_named(data: bytes, sentence: str) -> None:
-    with pytest.raises(PictureError, match=sentence):
-        decode_picture(data, "cat.jpg")
+    with pytest.raises(ImageError, match=sentence):
+        decode_image(data, "cat.jpg")
 
 
 def test_a_thumbnail_does_not_hide_that_the_picture_is_cut() -> None:
     thumbnail = cv2.imencode(".jpg", _NOISE[:16, :16])[1].tobytes()
     segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
     whole = _JPEG[:2] + segment + _JPEG[2:]
-    assert decode_picture(whole, "cat.jpg").shape == (64, 64, 3)
-    with pytest.raises(PictureError, match="truncated"):
-        decode_picture(whole[:-500], "cat.jpg")
+    assert decode_image(whole, "cat.jpg").shape == (64, 64, 3)
+    with pytest.raises(ImageError, match="truncated"):
+        decode_image(whole[:-500], "cat.jpg")
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ def test_a_jpeg_without_all_of_its_data_is_truncated_even_with_an_end(
     inside[:] = np.random.default_rng(0).integers(0, 256, inside.shape)
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)]
     data = cv2.imencode(".jpg", image, options)[1].tobytes()
-    assert decode_picture(data, "whole.jpg").shape == image.shape
+    assert decode_image(data, "whole.jpg").shape == image.shape
     assert capfd.readouterr().err == "", "nothing is printed for a whole one"
     for share in (0.5, 0.9):
-        with pytest.raises(PictureError, match="is truncated"):
-            decode_picture(data[: int(len(data) * share)] + b"\xff\xd9", "cut.jpg")
+        with pytest.raises(ImageError, match="is truncated"):
+            decode_image(data[: int(len(data) * share)] + b"\xff\xd9", "cut.jpg")
 
 
 def test_bytes_after_the_end_of_a_png_are_ignored() -> None:
     data = _saved(_red("RGB"), "PNG")
-    assert decode_picture(data + bytes(5000), "padded.png").shape == (24, 40, 3)
-    with pytest.raises(PictureError, match="is truncated"):
-        decode_picture(data[:-12] + b"IEND", "cut.png")
+    assert decode_image(data + bytes(5000), "padded.png").shape == (24, 40, 3)
+    with pytest.raises(ImageError, match="is truncated"):
+        decode_image(data[:-12] + b"IEND", "cut.png")
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -143,14 +143,14 @@ def test_the_orientation_counts_where_there_is_alpha(kind: str, turn: int) -> No
     exif[0x0112] = turn
     data = _saved(image, kind, exif=exif, lossless=True)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    assert np.array_equal(decode_picture(data, kind)[..., ::-1], expected)
+    assert np.array_equal(decode_image(data, kind)[..., ::-1], expected)
 
 
 def test_a_large_image_with_alpha_is_blended_in_little_memory() -> None:
     image = np.random.default_rng(0).integers(0, 256, (3000, 2000, 4), np.uint8)
     data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
     tracemalloc.start()
-    shown = decode_picture(data, "large.png")
+    shown = decode_image(data, "large.png")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * shown.nbytes
@@ -160,13 +160,13 @@ def test_a_large_image_with_alpha_is_blended_in_little_memory() -> None:
 
 def test_a_file_of_too_many_pixels_is_refused() -> None:
     work = (
-        "import struct, zlib; from edgecat_runtime.images import decode_picture\n"
+        "import struct, zlib; from edgecat_runtime.images import decode_image\n"
         "def chunk(kind, data):\n"
         "    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', "
         "zlib.crc32(kind + data))\n"
         "head = chunk(b'IHDR', struct.pack('>IIBBBBB', 40000, 40000, 8, 6, 0, 0, 0))\n"
         "data = b'\\x89PNG\\r\\n\\x1a\\n' + head + chunk(b'IDAT', zlib.compress(bytes(99)))\n"
-        "decode_picture(data + chunk(b'IEND', b''), 'bomb.png')"
+        "decode_image(data + chunk(b'IEND', b''), 'bomb.png')"
     )
     ran = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True)
     assert "cannot decode bomb.png; expected" in ran.stderr
@@ -174,20 +174,20 @@ def test_a_file_of_too_many_pixels_is_refused() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match=r"cannot read .*none\.jpg: No such file"):
-        read_picture(tmp_path / "none.jpg")
+    with pytest.raises(ImageError, match=r"cannot read .*none\.jpg: No such file"):
+        read_image(tmp_path / "none.jpg")
 
 
 def test_what_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zeros.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "zeros.png"):
-        with pytest.raises(PictureError, match=f"{name} is not a regular file; expected an image"):
-            read_picture(tmp_path / name)
+        with pytest.raises(ImageError, match=f"{name} is not a regular file; expected an image"):
+            read_image(tmp_path / name)
     monkeypatch.setattr(images, "MOST_BYTES", 9)
     (tmp_path / "large.png").write_bytes(bytes(10))
-    with pytest.raises(PictureError, match=r"large.png has .* GB; expected an image of at most"):
-        read_picture(tmp_path / "large.png")
+    with pytest.raises(ImageError, match=r"large.png has .* GB; expected an image of at most"):
+        read_image(tmp_path / "large.png")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "GIF", "PPM", "WEBP"])
@@ -198,6 +198,6 @@ def test_no_library_prints_about_a_damaged_image(
     data = _saved(Image.fromarray(noise), kind)
     middle = len(data) // 2
     for damaged in (data[:middle], data[:middle] + bytes(200) + data[middle + 200 :]):
-        with suppress(PictureError):
-            decode_picture(damaged, "damaged")
+        with suppress(ImageError):
+            decode_image(damaged, "damaged")
     assert capfd.readouterr().err == ""

@@ -12,8 +12,8 @@ from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.loop.answers import Answer
 from edgecat_runtime.model.status import Status
 from edgecat_runtime.pipeline import Pipeline
-from edgecat_runtime.web import feed as feed_module
-from edgecat_runtime.web.feed import HISTORY_SECONDS, SAMPLE_SECONDS, LoopStatus
+from edgecat_runtime.web import loop_status
+from edgecat_runtime.web.loop_status import HISTORY_SECONDS, SAMPLE_SECONDS, LoopStatus
 
 Make = Callable[..., Any]
 
@@ -30,7 +30,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(feed_module, "perf_counter", clock)
+    monkeypatch.setattr(loop_status, "perf_counter", clock)
     return clock
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgecat.data.batches import served_batches
-from edgecat.data.folder import PictureSet, scan, split
+from edgecat.data.folder import ImageSet, scan, split
 from edgecat.evaluation.robustness import evenly
 from edgecat.pets.synthetic import LABELS, draw_pet
 from edgecat.study.frame import Advance, Study
@@ -27,7 +27,7 @@ _DRAWN = 1_000_000
 
 
 @dataclass(frozen=True)
-class Pictures:
+class LabelledImages:
     """Labelled images.
 
     Attributes:
@@ -42,9 +42,9 @@ class Pictures:
         """Count the images."""
         return len(self.labels)
 
-    def __getitem__(self, chosen: Tensor | slice) -> Pictures:
+    def __getitem__(self, chosen: Tensor | slice) -> LabelledImages:
         """Select a subset."""
-        return Pictures(self.images[chosen], self.labels[chosen])
+        return LabelledImages(self.images[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Material:
     """
 
     labels: tuple[str, ...]
-    training: Pictures
-    validation: Pictures
+    training: LabelledImages
+    validation: LabelledImages
     drawn: bool
     skipped: tuple[str, ...] = ()
 
@@ -108,7 +108,7 @@ def material(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureStudy(Study):
+class ImageStudy(Study):
     """A study with training and validation images.
 
     Attributes:
@@ -133,28 +133,28 @@ class PictureStudy(Study):
 
 
 def normalised(frames: NDArray[np.uint8]) -> Tensor:
-    """Turn frames, uint8 (n, size, size, 3) BGR, into images as in `Pictures`."""
+    """Turn frames, uint8 (n, size, size, 3) BGR, into images as in `LabelledImages`."""
     rgb = torch.from_numpy(frames).permute(0, 3, 1, 2).flip(1).to(torch.float32)
     return ((rgb - MEAN) / SCALE).contiguous()
 
 
 def coloured(images: Tensor) -> Tensor:
-    """Turn images as in `Pictures` back into RGB, 0..1, for display."""
+    """Turn images as in `LabelledImages` back into RGB, 0..1, for display."""
     return (images * SCALE + MEAN).clamp(0, 255) / 255
 
 
-def frames_of(pictures: Pictures) -> NDArray[np.uint8]:
+def frames_of(pictures: LabelledImages) -> NDArray[np.uint8]:
     """Turn images back into frames, uint8 (n, size, size, 3) BGR."""
     values = (255 * coloured(pictures.images)).round().to(torch.uint8)
     return np.ascontiguousarray(values.flip(1).permute(0, 2, 3, 1).numpy())
 
 
-def _drawn(count: int, size: int, advance: Callable[[int], None]) -> Pictures:
+def _drawn(count: int, size: int, advance: Callable[[int], None]) -> LabelledImages:
     frames = np.empty((count, size, size, 3), np.uint8)
     for number in range(count):
         frames[number] = draw_pet(_DRAWN + number, number % 2, size, pose="face")[0]
         advance(1)
-    return Pictures(normalised(frames), torch.arange(count) % 2)
+    return LabelledImages(normalised(frames), torch.arange(count) % 2)
 
 
 def _photographs(
@@ -177,8 +177,8 @@ def _photographs(
 
 
 def _loaded(
-    pictures: PictureSet, size: int, advance: Callable[[int], None]
-) -> tuple[Pictures, tuple[str, ...]]:
+    pictures: ImageSet, size: int, advance: Callable[[int], None]
+) -> tuple[LabelledImages, tuple[str, ...]]:
     """Load images, preprocessed as for inference, in an order that interleaves the classes."""
     frames: list[NDArray[np.uint8]] = []
     labels: list[NDArray[np.int64]] = []
@@ -191,8 +191,10 @@ def _loaded(
         skipped += batch.skipped
         advance(len(batch.labels))
     if not frames:
-        empty = Pictures(torch.zeros(0, 3, size, size), torch.zeros(0, dtype=torch.int64))
+        empty = LabelledImages(torch.zeros(0, 3, size, size), torch.zeros(0, dtype=torch.int64))
         return empty, tuple(skipped)
     order = torch.from_numpy(np.random.default_rng(0).permutation(sum(map(len, labels))))
-    whole = Pictures(normalised(np.concatenate(frames)), torch.from_numpy(np.concatenate(labels)))
+    whole = LabelledImages(
+        normalised(np.concatenate(frames)), torch.from_numpy(np.concatenate(labels))
+    )
     return whole[order], tuple(skipped)

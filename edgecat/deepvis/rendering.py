@@ -13,9 +13,9 @@ from edgecat_runtime.model.card import Fit
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.types import Image, Values
 
-Look = Literal["raw", "grey", "norm", "blurred"]
+Rendering = Literal["raw", "grey", "norm", "blurred"]
 
-LOOKS: tuple[Look, ...] = ("raw", "grey", "norm", "blurred")
+RENDERINGS: tuple[Rendering, ...] = ("raw", "grey", "norm", "blurred")
 _PLUS, _MINUS = (43, 118, 217), (179, 109, 47)  # orange and blue
 _TINY = 1e-12
 _BLUR = 0.02  # fraction of the longer side: the toolbox's 4 pixels at 227
@@ -124,7 +124,7 @@ def boosted(values: Values, boost: float) -> Values:
     return result
 
 
-def slopes(back: Values, look: Look = "raw", *, boost: float = 1.0) -> Image:
+def slopes(back: Values, look: Rendering = "raw", *, boost: float = 1.0) -> Image:
     """Render a back-propagation to the pixels.
 
     Args:
@@ -202,7 +202,7 @@ def unfitted(heat: Values, height: int, width: int, fit: Fit) -> Values:
     return result
 
 
-def filters_picture(filters: Values, *, width: int, height: int) -> tuple[Image, Grid]:
+def filters_image(filters: Values, *, width: int, height: int) -> tuple[Image, Grid]:
     """Tile the filters of the first layer, each around grey with maximum contrast.
 
     Args:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from edgecat_runtime.errors import UserError
-from edgecat_runtime.web.guard import (
+from edgecat_runtime.web.access import (
     AccessControl,
     Address,
     address_from_text,

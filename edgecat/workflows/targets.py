@@ -1,4 +1,4 @@
-"""Places to run a model: backends and their devices, as named by `--backend`."""
+"""Targets that can run a model: backends and their devices, as named by `--backend`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place to run a model: a backend on a device.
+class Target:
+    """A target that can run a model: a backend on a device.
 
     Attributes:
         backend: registered name.
@@ -31,8 +31,8 @@ class Place:
     title: str
 
 
-def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
-    """Every installed place to run a model, best first; raises as `openable_backends`.
+def targets(path: Path, names: Sequence[str] = ()) -> list[Target]:
+    """List the installed targets that can run a model, best first; raises as `openable_backends`.
 
     Args:
         path: the model.
@@ -48,7 +48,7 @@ def places(path: Path, names: Sequence[str] = ()) -> list[Place]:
         backend, _, device = name.partition(":")
         if split_device(device)[1] is not None and backend in {entry.name for entry in found}:
             found += backend_entries(path, name=backend, device=device)
-    return [Place(entry.name, entry.device, _title(entry.name, entry.device)) for entry in found]
+    return [Target(entry.name, entry.device, _title(entry.name, entry.device)) for entry in found]
 
 
 def _title(backend: str, device: str) -> str:
@@ -59,49 +59,49 @@ def _title(backend: str, device: str) -> str:
 
 def check_backends(models: Sequence[Path], names: Sequence[str]) -> None:
     """Raise UserError for a name that cannot open any of the models."""
-    found = [place for path in models for place in places(path, names)]
+    found = [target for path in models for target in targets(path, names)]
     for name in names:
-        if not any(named(place, [name]) for place in found):
+        if not any(named(target, [name]) for target in found):
             raise UserError(
                 f"backend {name!r} cannot open any of the models here; expected one of "
-                f"{', '.join(dict.fromkeys(place.title for place in found))}"
+                f"{', '.join(dict.fromkeys(target.title for target in found))}"
             )
 
 
-def named(place: Place, names: Sequence[str]) -> bool:
-    """Whether this name means this place."""
-    return place.backend in names or place.title in names
+def named(target: Target, names: Sequence[str]) -> bool:
+    """Whether this name means this target."""
+    return target.backend in names or target.title in names
 
 
-def candidate_places(path: Path, names: Sequence[str]) -> list[Place]:
+def candidate_targets(path: Path, names: Sequence[str]) -> list[Target]:
     """Where to run a candidate.
 
     Raises:
         UserError: none of the named backends can open it.
     """
-    found = places(path, names)
-    chosen = [place for place in found if not names or named(place, names)]
+    found = targets(path, names)
+    chosen = [target for target in found if not names or named(target, names)]
     if not chosen:
         raise UserError(
             f"none of the named backends ({', '.join(names)}) can open {path}; add one of "
-            f"{', '.join(place.title for place in found)}"
+            f"{', '.join(target.title for target in found)}"
         )
     return chosen
 
 
 def on_each(
     path: Path,
-    found: Sequence[Place],
-    attempt: Callable[[Place], Result],
+    found: Sequence[Target],
+    attempt: Callable[[Target], Result],
     *,
     asked: bool,
     reporter: Reporter,
 ) -> list[Result]:
-    """Run a model in several places; those that fail are skipped with a warning.
+    """Run a model on several targets; those that fail are skipped with a warning.
 
-    It is an error if the backend was requested, or if no place can run the model.
+    It is an error if the backend was requested, or if no target can run the model.
     """
-    outcomes = [outcome_of(path, place, attempt) for place in found]
+    outcomes = [outcome_of(path, target, attempt) for target in found]
     refused = [outcome for outcome in outcomes if isinstance(outcome, EdgecatError)]
     results = [outcome for outcome in outcomes if not isinstance(outcome, EdgecatError)]
     if refused and (asked or not results):
@@ -112,15 +112,15 @@ def on_each(
 
 
 def outcome_of(
-    path: Path, place: Place, attempt: Callable[[Place], Result]
+    path: Path, target: Target, attempt: Callable[[Target], Result]
 ) -> Result | EdgecatError:
-    """The result of running a model in one place; a damaged file is reported by the caller."""
+    """The result of running a model on one target; a damaged file is reported by the caller."""
     try:
-        return attempt(place)
+        return attempt(target)
     except (CardError, GateError):
         raise
     except EdgecatError as error:
         return error
     except Exception as error:  # library exceptions have no common base class
         first = one_line(error)
-        return UserError(f"{place.title} cannot run {path}: {first}")
+        return UserError(f"{target.title} cannot run {path}: {first}")

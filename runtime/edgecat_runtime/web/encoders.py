@@ -17,7 +17,7 @@ WIDTH, RATE = 640, 10
 _STAYS = 0.5  # seconds
 STREAM_QUALITY, SNAPSHOT_QUALITY = 80, 92
 
-Picture = Callable[[], Image | None]
+NewestImage = Callable[[], Image | None]
 
 
 class Encoders:
@@ -31,7 +31,7 @@ class Encoders:
         self._pool = pool
         self._broadcasts: dict[tuple[str, int, int], Broadcast] = {}
 
-    def broadcast(self, name: str, picture: Picture, width: int, rate: int) -> Broadcast:
+    def broadcast(self, name: str, picture: NewestImage, width: int, rate: int) -> Broadcast:
         """Return the broadcast of `picture()`; equal arguments share one."""
         key = (name, width, rate)
         if key not in self._broadcasts:
@@ -45,7 +45,7 @@ class Encoders:
         for broadcast in self._broadcasts.values():
             broadcast.put(None)
 
-    def _start(self, picture: Picture, width: int, rate: int) -> Produce:
+    def _start(self, picture: NewestImage, width: int, rate: int) -> Produce:
         """Return a function that encodes what is new.
 
         An image that stays is sent once more: Chromium shows it only when the next one begins.
@@ -83,7 +83,9 @@ def choice(text: str | None, choices: tuple[int, ...], default: int) -> int:
     return next((value for value in choices if value >= wanted), choices[-1])
 
 
-def _newer(picture: Picture, shown: Image | None, width: int) -> tuple[Image | None, bytes | None]:
+def _newer(
+    picture: NewestImage, shown: Image | None, width: int
+) -> tuple[Image | None, bytes | None]:
     image = picture()
     if image is None or image is shown:
         return shown, None
