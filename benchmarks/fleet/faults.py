@@ -13,7 +13,7 @@ from pathlib import Path
 from edgecat.workflows.fleet.change import return_to, roll_out
 from edgecat.workflows.fleet.publish import ReleaseOptions, publish
 from edgecat.workflows.fleet.writing import Publication
-from edgecat_runtime.model.channel import sealed_manifest, share_of
+from edgecat_runtime.model.channel import rollout_position, sealed_manifest
 from edgecat_runtime.model.signing import new_key, read_key, sign_model
 from edgecat_runtime.system.atomic import atomic_write
 from fleet.boards import Board, until
@@ -184,7 +184,7 @@ class Fleet:
         before = self.newest
         done = self._publish_good(percent=50)
         (release, *_) = self._last.manifest.releases
-        inside = [b for b in self.boards if share_of(release.salt, b.name) < 50]
+        inside = [b for b in self.boards if rollout_position(release.salt, b.name) < 50]
         until(lambda: all(b.version == done for b in inside), "half of the boards", self.boards)
         outside = [board for board in self.boards if board not in inside]
         assert all(board.version == before for board in outside), "more than half"

@@ -106,19 +106,16 @@ def camera(
         return sources.show_sources(json=json)
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
-        from edgecat_runtime.pipeline import Pipeline
-
         chosen = sources.source_options(options)
         recorded = outputs.recordings(output, len(texts))
         outputs.refuse_overwriting(texts, *recorded, events, predictions)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
-        judged = (canary, canary_limit, canary_frames)
-        channel = fleet.Following(follow, follow_every, follow_folder, board, *judged, build_engine)
-        fleet.check_following(channel, model=engine, reload=reload, rebuild=rebuild)
+        at = (follow, follow_every, follow_folder, board, build_engine)
+        channel = fleet.Following(*at, canary, canary_limit, canary_frames)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
-            fleet.loop_model(channel, opened, reload=reload, wait=wait) as model,
+            fleet.loop_model(channel, opened, wait=wait, model=engine, reload=reload) as model,
             sources.open_cameras(texts, chosen, give_up=give_up, wait=wait, names=name) as cameras,
             model.opened(verbose=verbose) as classifier,
         ):
@@ -133,19 +130,26 @@ def camera(
                 others=sink or (),
                 window=not headless,
             )
-            pipeline = Pipeline(
+            pipeline = _pipeline(
+                model,
                 cameras,
                 classifier,
                 [*sinks, *model.outputs, *([page] if page else ())],
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
-                reopen=partial(model.opened, quiet=True),
                 thresholds=thresholds,
-                reload=model.reload,
             )
             _run(pipeline, classifier, json=json, tell=_teller(events, predictions))
     return None
+
+
+def _pipeline(model: fleet.LoopModel, *given: Any, **options: Any) -> Pipeline:
+    """The loop, with what opens and replaces its model."""
+    from edgecat_runtime.pipeline import Pipeline
+
+    reopen = partial(model.opened, quiet=True)
+    return Pipeline(*given, **options, reopen=reopen, reload=model.reload)
 
 
 def _opener(

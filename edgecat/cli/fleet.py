@@ -61,7 +61,8 @@ def publish(
         typer.Option(min=0, help="Version (default: one more than before).", show_default=False),
     ] = 0,
     rollout: Annotated[
-        int, typer.Option(min=0, max=100, metavar="PERCENT", help="Share of the boards.")
+        int,
+        typer.Option(min=0, max=100, metavar="PERCENT", help="Percentage of the boards."),
     ] = 100,
     min_edgecat: Annotated[
         str, typer.Option(metavar="VERSION", help="Oldest edgecat that is to run it.")
@@ -109,15 +110,15 @@ def publish(
 
 @fleet.command(cls=Command)
 def rollout(
-    percent: Annotated[int, typer.Argument(min=0, max=100, help="Share of the boards.")],
+    percent: Annotated[int, typer.Argument(min=0, max=100, help="Percentage of the boards.")],
     to: To,
     key: Key,
     expires: Expires = None,
     json: Json = False,
 ) -> None:
-    """Give the newest version to another share of the boards; those that have it keep it.
+    """Roll the newest version out to this percentage of the boards; those that have it keep it.
 
-    A share that grows only adds boards.
+    A higher percentage only adds boards.
 
     Example: `edgecat fleet rollout 50 --to channel/ --key release`
     """

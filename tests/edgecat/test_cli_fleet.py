@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgecat_runtime.model.card import ModelCard
-from edgecat_runtime.model.channel import share_of
+from edgecat_runtime.model.channel import rollout_position
 from edgecat_runtime.model.trust import VARIABLE
 from fleet.server import Server
 
@@ -243,4 +243,4 @@ def test_a_share_decides_by_the_board_s_id(signed: Path, cli: Callable) -> None:
     salt = content["manifest"]["releases"][0]["salt"]
     for board in ("a", "b", "c", "d", "e", "f"):
         shown = json.loads(cli("fleet", "status", "yard", "--board", board, "--json").out)
-        assert bool(shown["board_version"]) == (share_of(salt, board) < 50)
+        assert bool(shown["board_version"]) == (rollout_position(salt, board) < 50)

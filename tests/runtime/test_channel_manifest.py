@@ -17,8 +17,8 @@ from edgecat_runtime.model.channel import (
     Target,
     labels_hash,
     read_manifest,
+    rollout_position,
     sealed_manifest,
-    share_of,
 )
 from edgecat_runtime.model.signing import PrivateKey, new_key, read_key
 from edgecat_runtime.model.trust import NotTrusted, Trust
@@ -170,11 +170,13 @@ def test_fields_out_of_range_are_not_even_signed(
 
 def test_a_share_that_grows_only_adds_boards() -> None:
     boards = [f"board-{number}" for number in range(500)]
-    places = {board: share_of(RELEASE.salt, board) for board in boards}
+    places = {board: rollout_position(RELEASE.salt, board) for board in boards}
     assert all(0 <= place < 100 for place in places.values())
     counts = [sum(place < percent for place in places.values()) for percent in range(101)]
     assert counts == sorted(counts)
     assert (counts[0], counts[100]) == (0, 500)
     assert 25 < counts[10] < 80, "near a tenth"
-    assert places != {board: share_of("ff" * 8, board) for board in boards}, "others next time"
-    assert share_of("00112233aabbccdd", "board-0") == places["board-0"]
+    assert places != {board: rollout_position("ff" * 8, board) for board in boards}, (
+        "others next time"
+    )
+    assert rollout_position("00112233aabbccdd", "board-0") == places["board-0"]

@@ -11,7 +11,7 @@ import pytest
 from edgecat_runtime.loop.fleet.decide import UpdateRefused, check_manifest, decide
 from edgecat_runtime.loop.fleet.device import Device, board_id
 from edgecat_runtime.loop.fleet.state import Installed, Refused, State, Statistics
-from edgecat_runtime.model.channel import Manifest, Release, Target, share_of
+from edgecat_runtime.model.channel import Manifest, Release, Target, rollout_position
 
 LABELS, OTHER = "11" * 32, "22" * 32
 NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
@@ -99,7 +99,7 @@ def test_a_device_without_a_suitable_file_says_so() -> None:
 
 def test_shares_are_by_the_release_s_salt() -> None:
     half = release(7, 50)
-    inside = {f"b{n}" for n in range(50) if share_of(half.salt, f"b{n}") < 50}
+    inside = {f"b{n}" for n in range(50) if rollout_position(half.salt, f"b{n}") < 50}
     assert 10 < len(inside) < 40
     for board in (f"b{n}" for n in range(50)):
         found = decide(manifest(half), having(6), board, under="", suiting=everything)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -50,7 +50,8 @@ Board = Annotated[
     typer.Option(
         metavar="ID",
         envvar="EDGECAT_BOARD",
-        help="This board's id, for roll-outs in shares (default: made from /etc/machine-id).",
+        help="This board's id, which decides whether a roll-out includes it (default: made "
+        "from /etc/machine-id).",
         show_default=False,
         rich_help_panel=_FLEET,
     ),
@@ -71,7 +72,7 @@ CanaryLimit = Annotated[
     typer.Option(
         min=0.001,
         max=0.999,
-        help="Greatest change of the mean confidence, and of the share of `unsure`.",
+        help="Maximum change of the mean confidence, and of the fraction of `unsure` decisions.",
         rich_help_panel=_FLEET,
     ),
 ]
@@ -102,31 +103,10 @@ class Following(NamedTuple):
     every: float
     folder: Path | None
     board: str
+    build_engine: Path | None
     canary: float | None
     canary_limit: float
     canary_frames: int
-    build_engine: Path | None
-
-
-def check_following(given: Following, **others: object) -> None:
-    """Refuse options that contradict one another.
-
-    Args:
-        given: as given.
-        others: the values of the options that choose the model in another way, by their names.
-
-    Raises:
-        UserError: likewise.
-    """
-    from edgecat_runtime.errors import UserError
-
-    if given.channel is None:
-        unused = {"canary": given.canary, "build-engine": given.build_engine}
-        for name in (name for name, value in unused.items() if value is not None):
-            raise UserError(f"--{name} needs a channel. Add --follow URL")
-        return
-    for name in (name for name, value in others.items() if value):
-        raise UserError(f"--{name} and --follow both choose the model. Leave one out")
 
 
 class LoopModel(NamedTuple):
@@ -145,21 +125,23 @@ class LoopModel(NamedTuple):
 
 @contextmanager
 def loop_model(
-    given: Following, opened: partial[Classifier], *, reload: bool, wait: bool
+    given: Following, opened: partial[Classifier], *, wait: bool, **others: Any
 ) -> Iterator[LoopModel]:
     """Yield the loop's model: the given one, or that of a channel, which is fetched first.
 
     Args:
         given: how a channel is followed, if one is.
         opened: opens the given model; its options apply to a channel's models too.
-        reload: whether to watch the given model's file.
         wait: whether to wait for a channel that cannot be reached.
+        **others: options that choose the model in another way, `reload` among them.
 
     Raises:
+        UserError: options contradict one another.
         EdgecatError: as `Follower.open`.
     """
+    _check(given, {**others, "rebuild": opened.keywords["rebuild"]})
     if given.channel is None:
-        yield LoopModel(opened, reload)
+        yield LoopModel(opened, reload=bool(others["reload"]))
         return
     from edgecat.cli.terminal.signals import ended_by_signals
 
@@ -215,6 +197,18 @@ def _follower(given: Following, channel: str, opened: partial[Classifier]) -> Fo
         device=Device(backend=backend, device=device),
         options=FollowOptions(given.every, given.board, canary),
     )
+
+
+def _check(given: Following, others: Mapping[str, Any]) -> None:
+    from edgecat_runtime.errors import UserError
+
+    if given.channel is None:
+        unused = {"canary": given.canary, "build-engine": given.build_engine}
+        for name in (name for name, value in unused.items() if value is not None):
+            raise UserError(f"--{name} needs a channel. Add --follow URL")
+        return
+    for name in (name for name, value in others.items() if value):
+        raise UserError(f"--{name} and --follow both choose the model. Leave one out")
 
 
 def default_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Change what a channel offers without a new model: another share of the boards, or a return."""
+"""Change what a channel offers without a new model: another roll-out, or a return."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from edgecat_runtime.model.trust import Trust
 def roll_out(
     percent: int, to: str, key: PrivateKey, *, expires: float | None = None
 ) -> Publication:
-    """Change the share of the boards that take the newest release; those that have it keep it.
+    """Roll the newest release out to another percentage of the boards; those that have it keep it.
 
     Args:
-        percent: 0 to 100; a share that grows only adds boards.
+        percent: 0 to 100; a higher one only adds boards.
         to: as for `publish`.
         key: likewise.
         expires: likewise.

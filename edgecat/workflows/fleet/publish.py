@@ -33,7 +33,7 @@ class ReleaseOptions:
     Attributes:
         channel: the channel's name; empty: that of the channel there, else of its folder.
         version: empty (0): one more than the highest so far.
-        percent: share of the boards that take it, 0 to 100.
+        percent: percentage of the boards that take it, 0 to 100.
         min_edgecat: the oldest edgecat that runs it; empty: any.
         note: for people.
         sequence: number of the manifest; 0: one more than the last.

@@ -16,7 +16,7 @@ from edgecat_runtime.model.channel import (
     MANIFEST,
     Manifest,
     read_manifest,
-    share_of,
+    rollout_position,
     utc_time,
 )
 from edgecat_runtime.model.trust import trusted
@@ -90,7 +90,7 @@ def channel_status(channel: str, *, board: str = "", files: bool = False) -> Cha
         raise UserError(f"{place.name} holds no channel: there is no {MANIFEST}. Check the path")
     manifest = read_manifest(data, trust, name=f"{place.name}/{MANIFEST}")
     identity = board_id(board)
-    meant = (r for r in manifest.releases if share_of(r.salt, identity) < r.percent)
+    meant = (r for r in manifest.releases if rollout_position(r.salt, identity) < r.percent)
     chosen = next(meant, None)
     return ChannelStatus(
         place=place.name,

@@ -86,7 +86,7 @@ class Release:
         version: from 1 on; a higher one is newer.
         created: when it was published, `2026-01-31T12:00:00Z`.
         percent: of the devices that are to take it, 0 to 100.
-        salt: what decides, together with a device's id, which ones; see `share_of`.
+        salt: what decides, together with a device's id, which ones; see `rollout_position`.
         labels_sha256: of its class names in the order of the logits, see `labels_hash`.
         targets: its files; a device takes the first that suits it.
         min_edgecat: the oldest edgecat that runs it; empty: any.
@@ -111,8 +111,7 @@ class Manifest:
         channel: its name.
         sequence: goes up by one with each manifest.
         created: when it was written.
-        releases: a device takes the first whose share it belongs to; newest first, unless it
-            returns.
+        releases: newest first; a device takes the first whose roll-out includes it.
         expires: after this time devices take nothing from it; empty: never.
         returns_from: devices with a version up to this one go back to the releases listed here; 0:
             versions only go up.
@@ -173,10 +172,10 @@ def read_manifest(data: bytes, trust: Trust | None, *, name: str = MANIFEST) -> 
         raise ChannelError(f"{name} is not the manifest of a channel: {error}") from error
 
 
-def share_of(salt: str, device: str) -> float:
+def rollout_position(salt: str, device: str) -> float:
     """Where a device stands in a roll-out, from 0 up to 100.
 
-    It takes a release if this is less than the release's percentage. A share that grows therefore
+    It takes a release if this is less than the release's percentage, so that a higher percentage
     only adds devices.
 
     Args:

@@ -23,7 +23,7 @@ class CanaryLimits:
 
     Attributes:
         minutes: that it is compared for, and that the model before it is remembered for.
-        limit: greatest difference of the mean confidence, and of the share of `unsure`, 0 to 1.
+        limit: maximum difference of the mean confidence, and of the fraction of `unsure`, 0 to 1.
         least_frames: fewer are not judged: the canary waits.
 
     Raises:

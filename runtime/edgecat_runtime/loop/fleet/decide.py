@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from edgecat_runtime._version import __version__
 from edgecat_runtime.errors import GateError
 from edgecat_runtime.loop.fleet.state import State
-from edgecat_runtime.model.channel import Manifest, Release, Target, share_of, utc_time
+from edgecat_runtime.model.channel import Manifest, Release, Target, rollout_position, utc_time
 from edgecat_runtime.model.versions import Cause, Refusal
 
 
@@ -92,7 +92,7 @@ def decide(
     under: str,
     suiting: Callable[[Sequence[Target]], list[Target]],
 ) -> Decision:
-    """Choose a release: the first whose share the board belongs to and that suits it.
+    """Choose a release: the first whose roll-out includes the board and that suits it.
 
     Args:
         manifest: which was checked.
@@ -106,7 +106,7 @@ def decide(
     for release in manifest.releases:
         if current is not None and release.version == current.version:
             break
-        if share_of(release.salt, board) >= release.percent:
+        if rollout_position(release.salt, board) >= release.percent:
             continue
         returns = current is not None and release.version < current.version
         if returns and (current is None or current.version > manifest.returns_from):

@@ -23,7 +23,7 @@ _MACHINE_ID = "etc/machine-id"
 
 
 def board_id(given: str = "", *, root: Path = ROOT) -> str:
-    """This board's id: what decides which share of a roll-out it belongs to.
+    """This board's id: what decides whether a roll-out includes it.
 
     Args:
         given: by the user; else that of EDGECAT_BOARD, else made from the machine's id, which

@@ -25,7 +25,7 @@ from edgecat_runtime.loop.fleet.store import Store
 from edgecat_runtime.loop.fleet.updater import Offer, Updater, nothing_offered
 from edgecat_runtime.loop.reload import Reloaded
 from edgecat_runtime.loop.updates import UpdateStatus
-from edgecat_runtime.model.channel import share_of
+from edgecat_runtime.model.channel import rollout_position
 from edgecat_runtime.model.versions import CAUSES
 from edgecat_runtime.system.child import ChildCancelled
 
@@ -146,7 +146,7 @@ class Follower:
 
     def start(self) -> None:
         """Begin to poll, at a moment of this board's own."""
-        place = share_of(self._store.state.channel, self.board) / 100
+        place = rollout_position(self._store.state.channel, self.board) / 100
         self._due = self._clock() + place * min(self._options.every, _SPREAD)
         self._probation.begin()
         self._thread = Thread(target=self._run, name="edgecat follow", daemon=True)

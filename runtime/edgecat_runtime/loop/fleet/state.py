@@ -72,7 +72,7 @@ class Statistics:
     Attributes:
         frames: their number.
         confidence: mean probability of the most probable class, 0 to 1.
-        unsure: share of frames whose decision was `unsure`, 0 to 1.
+        unsure: fraction of frames whose decision was `unsure`, 0 to 1.
     """
 
     frames: int
