@@ -42,7 +42,8 @@ def signed(
 
 
 def published(cli: Callable, *arguments: object) -> dict:
-    ran = cli("fleet", *arguments, "--to", "yard", "--key", "ours", "--json")
+    untested = ("--no-verify",) if arguments[0] == "publish" else ()  # it takes seconds
+    ran = cli("fleet", *arguments, "--to", "yard", "--key", "ours", "--json", *untested)
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
 

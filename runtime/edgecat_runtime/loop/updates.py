@@ -48,7 +48,6 @@ class UpdateStatus:
             "model_version_offered": ("Highest version that the channel offered.", self.offered),
             "model_canary": ("1 while the model is compared with the one before.", self.canary),
             "update_contact_seconds": ("Time since the channel last answered.", contact),
-            "update_failures": ("Attempts that did not reach the channel.", self.failures),
         }
 
     def to_dict(self) -> dict[str, Any]:

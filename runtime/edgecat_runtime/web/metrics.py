@@ -106,6 +106,13 @@ class _Collector:
             gauge = GaugeMetricFamily(f"edgecat_{name}", text, labels=["channel", "board"])
             gauge.add_metric(labels, value)
             yield gauge
+        failures = CounterMetricFamily(
+            "edgecat_update_failures",
+            "Attempts that did not reach the channel.",
+            labels=["channel", "board"],
+        )
+        failures.add_metric(labels, status.failures)
+        yield failures
         refusals = CounterMetricFamily(
             "edgecat_update_refusals", "Updates refused.", labels=["channel", "board", "reason"]
         )

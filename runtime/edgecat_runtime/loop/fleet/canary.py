@@ -48,17 +48,18 @@ class CanaryLimits:
 
 
 class Window:
-    """Live statistics over the last minutes, in bounded memory.
+    """Live statistics over the last minutes, or more if there were few frames; bounded memory.
 
     One thread may add while another reads.
 
     Args:
         seconds: its length; it is accurate to a sixtieth.
+        least: frames that are kept however old they are.
         clock: in seconds, steady.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
+    def __init__(self, seconds: float, least: int, clock: Callable[[], float] = monotonic) -> None:
+        self._clock, self._least = clock, least
         self._seconds = seconds
         self._lock = Lock()
         self._buckets: deque[tuple[float, int, float, int]] = deque()
@@ -96,7 +97,11 @@ class Window:
             self._start = self._clock()
 
     def _drop(self, now: float) -> None:
+        frames = sum(bucket[1] for bucket in self._buckets)
         while self._buckets and now - self._buckets[0][0] > self._seconds:
+            frames -= self._buckets[0][1]
+            if frames < self._least:
+                return
             self._buckets.popleft()
 
 

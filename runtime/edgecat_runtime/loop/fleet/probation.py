@@ -42,7 +42,8 @@ class Probation:
     ) -> None:
         self._store, self._opening, self._reports = store, opening, reports
         self._canary = canary
-        self._window = Window(canary.seconds if canary else SETTLE_SECONDS, clock)
+        seconds, least = (canary.seconds, canary.least_frames) if canary else (SETTLE_SECONDS, 1)
+        self._window = Window(seconds, least, clock)
 
     def begin(self) -> None:
         """A model begins to serve."""
