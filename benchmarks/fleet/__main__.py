@@ -84,7 +84,7 @@ def _since(before: Counted, now: Counted) -> Counted:
 def _page(
     options: argparse.Namespace, rows: Sequence[tuple[str, str, Counted]], total: Counted
 ) -> Iterator[str]:
-    yield f"# {options.boards} boards, {len(rows)} events\n"
+    yield f"# A fleet of {options.boards} boards\n"
     command = f"python -m fleet --boards {options.boards} --fps {options.fps:g}"
     yield f"Written by `PYTHONPATH=benchmarks {command} --seed {options.seed}`.\n"
     yield f"{machine_line('numpy', 'onnxruntime')}\n"

@@ -16,7 +16,7 @@ from typing import Any
 
 from fleet.models import TOLERANCE
 
-PATIENCE = 150.0
+PATIENCE = 600.0
 _LOOK_SECONDS = 0.1
 Line = dict[str, Any]
 

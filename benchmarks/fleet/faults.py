@@ -147,7 +147,7 @@ class Fleet:
         assert resumed, "no download was resumed"
 
     def boards_killed(self, *, seconds: float = 7.0) -> None:
-        """`kill -9` at another moment of the update for each board, then started again."""
+        """`kill -9` at another moment of the update for each board, then a start: each takes it."""
         self.server.rate = SLOW
         version = self._publish_good()
         moments = {board.name: self._random.uniform(0.5, seconds) for board in self.boards}
@@ -160,7 +160,7 @@ class Fleet:
         self.server.rate = 0
 
     def server_away(self) -> None:
-        """Boards that start while the server is away serve from their disks."""
+        """`kill -9` and a start while the server is away: each serves from its disk."""
         version = self.newest
         self.server.kill()
         for board in self.boards:
@@ -180,7 +180,7 @@ class Fleet:
         self._all_serve(self.newest, "after the canary, a good version")
 
     def shares(self) -> None:
-        """Half of the boards take a version, then all do."""
+        """A roll-out to half of the boards, then to all: those take it, then all do."""
         before = self.newest
         done = self._publish_good(percent=50)
         (release, *_) = self._last.manifest.releases
