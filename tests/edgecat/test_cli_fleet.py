@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,15 @@ def test_a_share_decides_by_the_board_s_id(signed: Path, cli: Callable) -> None:
     for board in ("a", "b", "c", "d", "e", "f"):
         shown = json.loads(cli("fleet", "status", "yard", "--board", board, "--json").out)
         assert bool(shown["board_version"]) == (rollout_position(salt, board) < 50)
+
+
+def test_without_tensorrt_no_engine_is_built_and_the_onnx_file_serves(
+    signed: Path, cli: Callable
+) -> None:
+    if find_spec("tensorrt") or find_spec("tensorrt_bindings"):
+        pytest.skip("TensorRT is installed: it would build one")
+    published(cli, "publish", "1.onnx")
+    follow = ("--follow", "yard", "--trust", "ours.pub", "--follow-folder", "board")
+    ran = cli("camera", *SOURCE, *follow, "--build-engine", "ours", "--backend", "onnxruntime")
+    assert ran.code == 0, ran.err
+    assert "no engine was built for version 1: TensorRT is not installed" in ran.err

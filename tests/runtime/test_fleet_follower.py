@@ -470,3 +470,20 @@ def test_an_offer_that_cannot_be_noted_down_is_not_handed_over(
     assert isinstance(taken, Reloaded)
     assert not isinstance(taken, Offer)
     taken.classifier.close()
+
+
+def test_a_disk_that_takes_nothing_does_not_keep_a_board_from_starting(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard.publish(1)
+    yard.follower().open().close()
+    follower = yard.follower()
+
+    def full(state: Any) -> None:
+        raise UserError("cannot write state.json: the disk is full")
+
+    monkeypatch.setattr(follower._store, "save", full)
+    follower.open().close()
+    assert follower.status().version == 1
+    assert yard.tick(follower, 61) is None
+    assert "the disk is full" in follower.status().trouble

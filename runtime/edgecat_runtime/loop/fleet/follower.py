@@ -213,7 +213,10 @@ class Follower:
         """Judge the model in use, and poll if it is time; called twice a second."""
         with self._lock:
             self._close_retired()
-        self._probation.judge()
+        try:
+            self._probation.judge()
+        except EdgecatError as error:  # the disk is full: it is judged again
+            self._trouble = str(error)
         if self._clock() < self._due:
             return
         self._busy.set()
@@ -235,7 +238,9 @@ class Follower:
             self._reports.tell(error)
         except EdgecatError as error:
             self._fail(str(error))
-        except (OSError, ValueError) as error:  # the thread has to survive a fault of the disk
+        except ChildCancelled:
+            raise
+        except Exception as error:  # whatever it is, the next poll may go well
             log.debug("the channel could not be followed", exc_info=True)
             self._fail(str(error) or type(error).__name__)
 

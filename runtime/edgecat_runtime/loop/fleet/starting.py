@@ -47,7 +47,7 @@ def started(
         else:
             log.warning("the file of version %d is missing; it is fetched again", model.version)
         state = store.state
-        store.save(replace(state, current=state.previous, previous=None, before=None))
+        store.note(replace(state, current=state.previous, previous=None, before=None))
     return None
 
 
@@ -55,12 +55,12 @@ def _crashed(store: Store, model: Installed, tell: Callable[[UpdateRefused], Non
     """Count a start; whether the model was gone back from because it was started too often."""
     state = store.state
     if model.starts < MOST_STARTS or state.previous is None:
-        store.save(replace(state, current=replace(model, starts=model.starts + 1)))
+        store.note(replace(state, current=replace(model, starts=model.starts + 1)))
         return False
     reason = (
         f"version {model.version} was started {model.starts} times and never served for a minute; "
         f"version {state.previous.version} serves again"
     )
-    store.save(state.returned(Refused(model.version, model.sha256, "crash", reason)))
+    store.note(state.returned(Refused(model.version, model.sha256, "crash", reason)))
     tell(UpdateRefused("crash", reason, model.version, model.sha256))
     return True

@@ -73,6 +73,14 @@ class Store:
             sync_folder(self.folder)
             self.state = state
 
+    def note(self, state: State) -> None:
+        """Write the state if that is possible: a board with a full disk goes on serving."""
+        try:
+            self.save(state)
+        except UserError as error:
+            log.warning("%s", error)
+            self.state = state
+
     def path(self, model: Installed) -> Path:
         """The file of a model."""
         return self.models / f"{model.sha256}.{model.form}"
