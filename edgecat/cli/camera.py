@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,8 @@ def camera(
                 stop=stop,
                 thresholds=thresholds,
             )
-            _run(pipeline, classifier, json=json, tell=_teller(events, predictions))
+            tell = _teller(events, predictions)
+            _run(pipeline, classifier, json=json, tell=tell, written=outputs.written(sinks))
     return None
 
 
@@ -177,22 +179,36 @@ def _teller(*lines: Path | None) -> Callable[[str], None]:
 
 
 def _run(
-    pipeline: Pipeline, classifier: Classifier, *, json: bool, tell: Callable[[str], None]
+    pipeline: Pipeline,
+    classifier: Classifier,
+    *,
+    json: bool,
+    tell: Callable[[str], None],
+    written: Sequence[Path],
 ) -> None:
     """Run the loop and print its summary with `tell`, however it ends."""
     from edgecat.workflows.served import ServedModel
 
     served = ServedModel.of_classifier(classifier)
+    answers: Counter[str] = Counter()
     try:
         with _status_line() as show:
             for answer in pipeline:
+                answers[answer.smoothed.displayed] += 1
                 show(answer)
     finally:
         summary = pipeline.summary
-        values = {**summary.to_dict(), "served_by": served.to_dict()}
-        tell(json_text(values) if json else str(summary))
+        values = {**summary.to_dict(), "answers": dict(answers), "served_by": served.to_dict()}
+        lines = [str(summary)]
+        lines += [f"frames by label: {_counted(answers)}"] if answers else []
+        lines += [f"recorded {', '.join(map(str, written))}"] if written else []
+        tell(json_text(values) if json else "\n".join(lines))
     if summary.failures:  # each one has been reported already
         raise typer.Exit(1)
+
+
+def _counted(answers: Counter[str]) -> str:
+    return ", ".join(f"{label} {count}" for label, count in answers.most_common())
 
 
 @contextmanager

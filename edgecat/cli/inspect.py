@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgecat.cli.options.common import ModelToo
+
+if TYPE_CHECKING:
+    from edgecat_runtime import ModelCard
 
 
 def inspect(
@@ -38,9 +41,7 @@ def inspect(
     measured = f"{card.accuracy:.2%} of {card.accuracy_n}" if card.accuracy is not None else "-"
     rows = {
         "file": str(path),
-        "architecture": f"{card.architecture} ({card.head or 'head as published'}"
-        f"{', batch norm' if card.batch_norm else ''}"
-        f"{'' if card.activation == 'relu' else f', {card.activation}'})",
+        "architecture": _architecture(card),
         "labels": ", ".join(card.labels[:12]) + (" ..." if card.classes > 12 else ""),
         "input": f"{card.width}x{card.height} uint8 BGR, {card.fit}",
         "precision": card.precision,
@@ -52,6 +53,13 @@ def inspect(
     }
     for name, value in rows.items():
         say(f"{name:<13} {value}")
+
+
+def _architecture(card: ModelCard) -> str:
+    batch_norm = "batch norm" if card.batch_norm else ""
+    activation = "" if card.activation == "relu" else card.activation
+    options = ", ".join(filter(None, (card.head, batch_norm, activation)))
+    return f"{card.architecture} ({options})" if options else card.architecture
 
 
 def _signer(path: Path) -> str:

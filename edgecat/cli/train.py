@@ -83,15 +83,15 @@ def train(
     if resume is not None:
         _check_resume(context)
         chosen, decided = read_config(resume), ""
+        if options["threads"] is not None:
+            chosen = replace(chosen, threads=options["threads"])
     else:
         chosen, decided = _new_run(context, data, options)
     if find_lr:
         _find_rate(chosen, as_json=json)
         return
     leader = started_by_torchrun().leader
-    remedy = "--threads 1 helps" if resume is None else "close other programs"
-    if chosen.threads == 1:
-        remedy = ""
+    remedy = "" if chosen.threads == 1 else "--threads 1 helps, also with --resume"
     try:
         lines = EpochLines(chosen.epochs, silent=json, remedy=remedy, advises=True)
         with lines:
@@ -101,6 +101,8 @@ def train(
     except Interrupted as interrupted:
         if leader:
             typer.echo(str(interrupted), err=True)
+            for checkpoint in interrupted.folder.glob("*.safetensors"):
+                typer.echo(f"The best epoch so far, ready to use: {checkpoint}", err=True)
         raise typer.Exit(interrupted.exit_code) from interrupted
     if leader:
         _report(result, as_json=json)
@@ -129,12 +131,14 @@ def _checked_data(context: typer.Context, data: list[Path] | None) -> tuple[str,
 
 
 def _check_resume(context: typer.Context) -> None:
-    """Reject options given with `--resume`: a resumed run keeps its configuration."""
+    """Reject options given with `--resume`: a resumed run keeps its configuration.
+
+    The number of threads may change with the machine's load.
+    """
     from edgecat_runtime.errors import UserError
 
-    given = [
-        name for name in context.params if name not in ("resume", "json") and _given(context, name)
-    ]
+    kept = ("resume", "json", "threads")
+    given = [name for name in context.params if name not in kept and _given(context, name)]
     if given:
         raise UserError(f"--resume keeps the run's configuration; omit {', '.join(sorted(given))}")
 

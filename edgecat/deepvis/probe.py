@@ -269,7 +269,7 @@ def open_probe(path: str | Path, *, device: str = "cpu") -> Probe:
         read_card(path)
         raise UserError(
             f"{path} is an exported model and cannot be inspected; expected the checkpoint it was "
-            "exported from, a .safetensors file from edgecat train"
+            "exported from, a .safetensors file from edgecat train. Models made elsewhere have none"
         )
     model, card = load_checkpoint(path)
     return Probe(model.to(choose_device(device)), card)

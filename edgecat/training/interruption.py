@@ -6,9 +6,11 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+
+_AGAIN = "; Ctrl-C again ends at once, without"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -27,12 +29,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def signals_wait(*, patient: bool = False) -> Iterator[Callable[[], int]]:
+def signals_wait(
+    *, patient: bool = False, tell: Callable[[str], None] = lambda sentence: None
+) -> Iterator[Callable[[], int]]:
     """Record the first Ctrl-C or SIGTERM; a second one raises KeyboardInterrupt.
 
     Args:
         patient: record all of them: `torchrun` forwards signals that the terminal has already sent,
             and itself kills a process that takes too long.
+        tell: called at the first one with what happens next.
 
     Yields:
         A function that returns the number of the first signal, or 0 before it.
@@ -43,6 +48,8 @@ def signals_wait(*, patient: bool = False) -> Iterator[Callable[[], int]]:
         if came and not patient:
             raise KeyboardInterrupt
         came.append(number)
+        with suppress(RuntimeError):  # a stream that is being written to at this moment
+            tell("stopping after this step, and saving" + ("" if patient else _AGAIN))
 
     def number() -> int:
         return came[0] if came else 0

@@ -94,7 +94,8 @@ class Trainer:
             UserError: nothing to train on, the loss diverged, or a file cannot be written.
             Interrupted: Ctrl-C or SIGTERM; the state is saved.
         """
-        with signals_wait(patient=self.world.size > 1) as signal:
+        patient = self.world.size > 1
+        with signals_wait(patient=patient, tell=self.watcher.on_message) as signal:
             while not self.finished:
                 trained = self._train_epoch(signal)
                 self._end_epoch(trained, self._validated())

@@ -43,8 +43,13 @@ class LoadedWeights:
 
     def __str__(self) -> str:
         parts = [f"loaded {self.tensors} tensors from {self.name}"]
-        parts += [f"new: {', '.join(self.initialised)}"] if self.initialised else []
-        parts += [f"ignored: {', '.join(self.ignored)}"] if self.ignored else []
+        replaced = [name for name in self.initialised if name in self.ignored]
+        fates = {
+            "replaced for the new classes": replaced,
+            "new": [name for name in self.initialised if name not in replaced],
+            "ignored": [name for name in self.ignored if name not in replaced],
+        }
+        parts += [f"{fate}: {', '.join(names)}" for fate, names in fates.items() if names]
         return "; ".join(parts)
 
 

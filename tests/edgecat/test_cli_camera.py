@@ -33,6 +33,7 @@ FIGURES = [
     "stages_ms",
     "frame_age_ms",
     "losses",
+    "answers",
     "served_by",
 ]
 STAGES = ["capture", "wait", "preprocess", "infer", "output"]
@@ -103,6 +104,7 @@ def test_a_clip_is_answered_recorded_and_reported(
     figures = json.loads(ran.out)
     assert list(figures) == FIGURES
     assert (figures["frames"], figures["dropped"]) == (30, 0)
+    assert sum(figures["answers"].values()) == 30
     assert list(figures["stages_ms"]) == STAGES
     assert _count(output) == 30
     assert cv2.VideoCapture(str(output)).get(cv2.CAP_PROP_FPS) == pytest.approx(15)
@@ -463,21 +465,24 @@ def test_a_killed_run_keeps_everything_written_so_far(
         return len(events), last - first, _length(tmp_path / "clip.mkv")
 
     shots = tmp_path / "shots"
+
+    def whole() -> list[Path]:
+        return [path for path in shots.glob("*.jpg") if not path.name.startswith(".")]
+
     options = ["--no-smooth", "--snapshots", str(shots), "--snapshot-limit", "5"]
     process = _start(tiny_onnx, tmp_path, *options)
     deadline = time.monotonic() + 60
     while True:
         count, old, long = seen()
-        if count >= changes and long > old - 0.01 and any(shots.glob("*.jpg")):
+        if count >= changes and long > old - 0.01 and whole():
             break
         assert time.monotonic() < deadline, f"{count} events over {old} s; a clip of {long} s"
     process.kill()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert seen() >= (count, old, long)
-    whole = [path for path in shots.iterdir() if not path.name.startswith(".")]
-    assert 1 <= len(whole) <= 6, "five, and the one for which the oldest was to go"
-    assert all(cv2.imread(str(path)) is not None for path in whole)
+    assert 1 <= len(whole()) <= 6, "five, and the one for which the oldest was to go"
+    assert all(cv2.imread(str(path)) is not None for path in whole())
 
 
 def test_the_sample_runs(tiny_onnx: Path, clip: Path) -> None:

@@ -116,7 +116,7 @@ def test_train_starts_from_the_shipped_weights_and_says_so(
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0].startswith("10 training images of 2 classes are few: starting from the shipped")
-    assert lines[1].startswith("loaded 91 tensors from vgg16.safetensors; new: classifier.1")
+    assert lines[1].startswith("loaded 91 tensors from vgg16.safetensors; replaced for the new ")
     assert " of 2 validation images (95 % interval " in lines[-1]
     assert "few training images: 5 of bowl, 5 of cup" in ran.err
     kept = json.loads((tmp_path / "runs" / "mine" / "config.json").read_text())

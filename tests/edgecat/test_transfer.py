@@ -141,7 +141,7 @@ def test_a_dense_head_keeps_all_but_its_last_layer(site: Any, album: Path, tmp_p
     source = str(site.folder / site.name)
     assemble(config(album, tmp_path, weights=source, head="dense"), watcher=lines)
     assert lines.said == [
-        f"loaded 52 tensors from {site.name}; new: classifier.6; ignored: classifier.6"
+        f"loaded 52 tensors from {site.name}; replaced for the new classes: classifier.6"
     ]
 
 

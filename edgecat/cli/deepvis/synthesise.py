@@ -65,6 +65,7 @@ def synthesise(
     from edgecat.deepvis.synthesise import STYLES, Synthesis, synthesise_all
     from edgecat.workflows.models import model_to_look_into
     from edgecat_runtime.errors import UserError
+    from edgecat_runtime.system.counting import number_of
 
     known = next((one for one in STYLES if one == style), None)
     if known is None:
@@ -88,4 +89,5 @@ def synthesise(
     count = sum(len(some) for _, some in chosen)
     with progress(count, "synthesising") as advance:
         synthesise_all(probe, results, chosen, how, on_units=advance)
-    say(f"{count:,} units of {len(chosen)} layers: {results.folder}")
+    found = f"{number_of(count, 'unit')} of {number_of(len(chosen), 'layer')}"
+    say(f"{found}: {results.folder}. edgecat deepvis shows them: key 9")

@@ -34,6 +34,7 @@ def top(
     from edgecat.deepvis.top import Request, TopImages, batch_size
     from edgecat.workflows.models import model_to_look_into
     from edgecat.workflows.reporter import warn_skipped
+    from edgecat_runtime.system.counting import number_of
 
     checkpoint = model_to_look_into(engine)
     probe = open_probe(checkpoint, device=device)
@@ -50,4 +51,5 @@ def top(
     count = sum(len(some) for _, some in chosen)
     with progress(count, "drawing") as advance:
         search.draw(advance)
-    say(f"{count:,} units of {len(chosen)} layers, in {pictures}: {results.folder}")
+    found = f"{number_of(count, 'unit')} of {number_of(len(chosen), 'layer')}"
+    say(f"{found}, in {pictures}: {results.folder}. edgecat deepvis shows them: key 9")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -207,6 +207,13 @@ def _recorders(
             warn(f"recording to {recorder.path}: {path} exists. --overwrite replaces it")
         recorder.only_camera = number
         yield recorder
+
+
+def written(sinks: Iterable[Sink]) -> list[Path]:
+    """The files that recorders write."""
+    from edgecat_runtime.outputs.recorder import Recorder
+
+    return [sink.path for sink in sinks if isinstance(sink, Recorder)]
 
 
 def _windows(cameras: Sequence[Camera]) -> Iterator[Sink]:

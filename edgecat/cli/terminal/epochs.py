@@ -104,9 +104,7 @@ class EpochLines(Watcher):
             return
         self._shown = now
         speed = self._pictures / (now - self._started)
-        self._advance(
-            1, f"epoch {self._epoch}/{self._epochs}  loss {loss():.3f}  {speed:.0f} images/s"
-        )
+        self._advance(1, f"epoch {self._epoch}/{self._epochs}  loss {loss():.3f}  {_rate(speed)}")
 
     def epoch_finished(self, row: Epoch, *, best: bool) -> None:
         """Close the bar and print the epoch's line."""
@@ -114,7 +112,7 @@ class EpochLines(Watcher):
         self._say(
             f"epoch {row.epoch:>3}/{self._epochs}  loss {row.train_loss:.3f}  "
             f"accuracy {row.train_accuracy:6.2%}  validation {row.val_accuracy:6.2%}"
-            f"{' *' if best else '  '}  {row.images_per_second:.0f} images/s  {row.seconds:.0f} s"
+            f"{' *' if best else '  '}  {_rate(row.images_per_second)}  {row.seconds:.0f} s"
             + (f"  data wait {row.data_wait:.0%}" if row.data_wait >= _WAITING else "")
         )
         sys.stdout.flush()
@@ -122,6 +120,11 @@ class EpochLines(Watcher):
     def skipped(self, sentence: str) -> None:
         """Report an image that could not be decoded."""
         warn(f"skipped: {sentence}")
+
+
+def _rate(images_per_second: float) -> str:
+    digits = 0 if images_per_second >= 10 else 1
+    return f"{images_per_second:.{digits}f} images/s"
 
 
 def busy(remedy: str) -> str:

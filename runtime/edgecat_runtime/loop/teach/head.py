@@ -141,7 +141,7 @@ class _Ridge:
         rows, shrunk = self._basis.rows, 1.0 / (self._basis.squares + penalty)
         residuals = self._targets - rows @ self._coefficients(penalty)
         alone = 1.0 - np.einsum("ij,ij,j->i", rows, rows, shrunk)  # of groups of one row
-        result = self._targets - residuals / alone[:, None]
+        result: Numbers = self._targets - residuals / alone[:, None]
         for group in self._groups:
             own = rows[group]
             if len(group) > rows.shape[1]:
