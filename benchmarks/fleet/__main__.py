@@ -11,13 +11,14 @@ minutes on two cores. Exits with 3 if a wrong model answered or a frame was lost
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edgecat_runtime.system.atomic import atomic_write
-from fleet.boards import Counted, count
+from fleet.boards import Counted, count, lost_by
 from fleet.faults import Fleet
 from fuzz import machine_line
 
@@ -45,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 before = now
             codes = [board.stop() for board in fleet.boards]
             total = count(fleet.boards, fleet.published)
+            control = lost_by(fleet.control)
         finally:
             fleet.close()
-    page = "\n".join(_page(options, rows, total)) + "\n"
+    page = "\n".join(_page(options, rows, total, control)) + "\n"
     if options.output:
         atomic_write(options.output, page)
     print(page)
@@ -82,7 +84,10 @@ def _since(before: Counted, now: Counted) -> Counted:
 
 
 def _page(
-    options: argparse.Namespace, rows: Sequence[tuple[str, str, Counted]], total: Counted
+    options: argparse.Namespace,
+    rows: Sequence[tuple[str, str, Counted]],
+    total: Counted,
+    control: tuple[int, int],
 ) -> Iterator[str]:
     yield f"# A fleet of {options.boards} boards\n"
     command = f"python -m fleet --boards {options.boards} --fps {options.fps:g}"
@@ -95,8 +100,10 @@ def _page(
     yield f"| **all** | | {_cells(total)} |"
     yield (
         "\nA frame is lost if its number is missing between two others of the same run; "
-        f"{total.lost_at_swaps} are missing where the model changed. A line is of a wrong model if "
-        "it names no version meant for the boards, or if its probability is not that version's."
+        f"missing where the model changed, counted apart: {total.lost_at_swaps}. A line is of a wrong model if "
+        "it names no version meant for the boards, or if its probability is not that version's. "
+        f"Beside the boards ran a camera that follows nothing: it classified {control[0]:,} frames "
+        f"and lost {control[1]:,}, at a load average of {os.getloadavg()[2]:.0f}."
     )
     for wrong in total.wrong[:20]:
         yield f"\nWrong: {wrong.board}: {wrong.line}"

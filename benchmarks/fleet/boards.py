@@ -35,7 +35,7 @@ class Board:
     Args:
         name: its id.
         folder: for its files.
-        url: the channel.
+        url: the channel; empty: it serves `model.onnx` beside its folder, and follows nothing.
         keys: the trusted keys.
         fps: of its camera.
         more: further options.
@@ -49,11 +49,14 @@ class Board:
         self.runs = 0
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
+        follow: tuple[str, ...] = ("--model", str(folder.parent / "model.onnx"))
+        if url:
+            follow = ("--follow", url, "--follow-every", "1", "--board", name)
+            follow += ("--follow-folder", str(folder / "fleet"))
         self._command = [
             *(sys.executable, "-m", "edgecat", "camera", "--headless"),
             *("--source", f"synthetic://pets?fps={fps:g}&width=64&height=64&seconds=4"),
-            *("--follow", url, "--trust", str(keys), "--follow-every", "1", "--board", name),
-            *("--follow-folder", str(folder / "fleet"), "--backend", "onnxruntime", *more),
+            *(*follow, "--trust", str(keys), "--backend", "onnxruntime", *more),
         ]
 
     def start(self) -> None:
@@ -178,6 +181,13 @@ def count(boards: list[Board], published: Mapping[int, tuple[str, float]]) -> Co
                 swaps += 1
                 lost_at_swaps += missing
     return Counted(frames, tuple(wrong), swaps, lost, lost_at_swaps)
+
+
+def lost_by(board: Board) -> tuple[int, int]:
+    """Frames that a board classified, and those missing between them."""
+    runs = [board.lines("frames", run) for run in range(1, board.runs + 1)]
+    missing = (b["frame"] - a["frame"] - 1 for lines in runs for a, b in pairwise(lines))
+    return sum(map(len, runs)), sum(missing)
 
 
 def _runs(boards: list[Board]) -> Iterator[tuple[Board, list[Line]]]:

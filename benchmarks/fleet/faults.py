@@ -37,6 +37,7 @@ class Fleet:
         seed: of the moments of the kills.
 
     Attributes:
+        control: a camera that follows nothing: what it loses, no update has cost.
         published: hash and probability of each version that may answer.
     """
 
@@ -62,6 +63,7 @@ class Fleet:
             )
             for number in range(boards)
         ]
+        self.control = Board("control", folder / "control", "", keys, fps=fps, more=())
 
     @property
     def newest(self) -> int:
@@ -70,14 +72,14 @@ class Fleet:
 
     def close(self) -> None:
         """Stop what still runs."""
-        for board in self.boards:
+        for board in (*self.boards, self.control):
             board.kill()
         self.server.kill()
 
     def first(self) -> None:
         """Every board starts without a model and fetches version 1."""
         self._publish(GOOD[0])
-        for board in self.boards:
+        for board in (*self.boards, self.control):
             board.start()
         self._all_serve(1, "the first model")
 
