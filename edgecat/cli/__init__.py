@@ -22,6 +22,7 @@ from edgecat.cli.doctor import doctor
 from edgecat.cli.evaluate import evaluate
 from edgecat.cli.explain import explain
 from edgecat.cli.export import export
+from edgecat.cli.fleet import fleet
 from edgecat.cli.inspect import inspect
 from edgecat.cli.models import models
 from edgecat.cli.serve import serve
@@ -40,7 +41,7 @@ _COMMANDS: dict[str, tuple[Code, ...]] = {
     "Start": (demo, teach, doctor, models),
     "Data": (data,),
     "Train": (train, evaluate, compress),
-    "Ship": (export, verify, inspect, benchmark, sign, key),
+    "Ship": (export, verify, inspect, benchmark, sign, key, fleet),
     "Watch": (camera, classify, serve),
     "Learn": (deepvis, explain, study),
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgecat.cli.options import camera_follow as fleet
 from edgecat.cli.options import camera_outputs as outputs
 from edgecat.cli.options import camera_sources as sources
 from edgecat.cli.options import camera_web
@@ -55,6 +56,14 @@ def camera(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    follow: fleet.Follow = None,
+    follow_every: fleet.FollowEvery = 300.0,
+    follow_folder: fleet.FollowFolder = None,
+    board: fleet.Board = "",
+    canary: fleet.Canary = None,
+    canary_limit: fleet.CanaryLimit = 0.15,
+    canary_frames: fleet.CanaryFrames = 100,
+    build_engine: fleet.BuildEngine = None,
     headless: Annotated[
         bool,
         typer.Option(
@@ -98,17 +107,18 @@ def camera(
         return sources.show_sources(json=json)
     texts = source or ["0"]
     with stopped_by_signals() as stop, warnings_shown():
-        from edgecat_runtime.pipeline import Pipeline
-
         chosen = sources.source_options(options)
         recorded = outputs.recordings(output, len(texts))
         outputs.refuse_overwriting(texts, *recorded, events, predictions)
         thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
+        at = (follow, follow_every, follow_folder, board, build_engine)
+        channel = fleet.Following(*at, canary, canary_limit, canary_frames)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
+            fleet.loop_model(channel, opened, wait=wait, model=engine, reload=reload) as model,
             sources.open_cameras(texts, chosen, give_up=give_up, wait=wait, names=name) as cameras,
-            opened(verbose=verbose) as classifier,
+            model.opened(verbose=verbose) as classifier,
         ):
             sinks = outputs.sinks(
                 cameras,
@@ -121,25 +131,32 @@ def camera(
                 others=sink or (),
                 window=not headless,
             )
-            pipeline = Pipeline(
+            pipeline = _pipeline(
+                model,
                 cameras,
                 classifier,
-                [*sinks, page] if page else sinks,
+                [*sinks, *model.outputs, *([page] if page else ())],
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
-                reopen=partial(opened, quiet=True),
                 thresholds=thresholds,
-                reload=reload,
             )
             tell = _teller(events, predictions)
             _run(pipeline, classifier, json=json, tell=tell, written=outputs.written(sinks))
     return None
 
 
+def _pipeline(model: fleet.LoopModel, *given: Any, **options: Any) -> Pipeline:
+    """The loop, with what opens and replaces its model."""
+    from edgecat_runtime.pipeline import Pipeline
+
+    reopen = partial(model.opened, quiet=True)
+    return Pipeline(*given, **options, reopen=reopen, reload=model.reload)
+
+
 def _opener(
     engine: Path | None, backend: str, device: str, labels: Path | None, *, rebuild: bool
-) -> Callable[..., Classifier]:
+) -> partial[Classifier]:
     """The function that opens the model, at startup (`verbose=`) or after a failure (`quiet=`)."""
     from edgecat.cli.terminal.console import TERMINAL
     from edgecat.workflows.models import models_to_serve

@@ -24,6 +24,7 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.golden import golden_frames
 from edgecat_runtime.model.prediction import Prediction, predicted
 from edgecat_runtime.model.preprocess import preprocess
+from edgecat_runtime.model.versions import ModelVersion
 from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
@@ -44,6 +45,7 @@ class Classifier:
         path: the file it was opened from; None if there is none.
         stamp: that file's stamp, just before it was opened.
         opened_with: arguments of `open_fastest` that open it again; None if there is no file.
+        version: which model of a channel it is; None without one.
 
     Example:
         >>> with Classifier.open("vgg16.onnx") as classifier:  # doctest: +SKIP
@@ -62,6 +64,7 @@ class Classifier:
             nullcontext() if getattr(backend, "thread_safe", False) else Lock()
         )
         self.opened_with: dict[str, Any] | None = None
+        self.version: ModelVersion | None = None
 
     @classmethod
     def open(
@@ -153,15 +156,9 @@ class Classifier:
         log_choice(classifier.choice)
         if classifier.path is not None:
             classifier.stamp = stamps[classifier.path]
-        classifier.opened_with = {
-            "paths": paths,
-            "backend": backend,
-            "device": device,
-            "labels": labels,
-            "threads": threads,
-            "trust": trust,
-            "cache": cache,
-        }
+        options: dict[str, Any] = {"backend": backend, "device": device, "labels": labels}
+        options |= {"threads": threads, "trust": trust, "cache": cache}
+        classifier.opened_with = {"paths": paths, **options}
         return classifier
 
     def open_again(self) -> Classifier:

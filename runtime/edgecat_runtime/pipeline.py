@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import replace
 from threading import Condition, Event
 from time import perf_counter
 
@@ -19,6 +20,8 @@ from edgecat_runtime.loop.decision import Thresholds
 from edgecat_runtime.loop.engine import Engine
 from edgecat_runtime.loop.leaving import closed_at_exit
 from edgecat_runtime.loop.reload import Replacements
+from edgecat_runtime.loop.updates import UpdateStatus
+from edgecat_runtime.model.versions import Refusal
 from edgecat_runtime.outputs.callback import Callback, sink_from_output
 from edgecat_runtime.outputs.overlay import draw_overlay
 from edgecat_runtime.outputs.sink import Output, Sink, Stop, output_from_sink
@@ -157,6 +160,11 @@ class Pipeline:
         return self._engine.classifier
 
     @property
+    def updates(self) -> UpdateStatus | None:
+        """How the channel of models is being followed; None without one."""
+        return self._engine.updates
+
+    @property
     def clocks(self) -> dict[str, Clock]:
         """Durations of each stage by name, and `age`: from capture to answer.
 
@@ -212,12 +220,14 @@ class Pipeline:
             while channel.camera.signals:
                 self._tell(channel, channel.camera.signals.popleft())
 
-    def _tell_all(self, state: EventKind, reason: str = "") -> None:
+    def _tell_all(self, state: EventKind, reason: str = "", refusal: Refusal | None = None) -> None:
         """Send a status event of the whole loop for every camera."""
+        now, model = time.time(), self.classifier.version
         for channel in self._channels:
-            camera = channel.camera
-            name = camera.source.name
-            self._tell(channel, StatusEvent(state, name, camera.number, time.time(), reason))
+            event = StatusEvent(
+                state, channel.camera.source.name, channel.camera.number, now, reason
+            )
+            self._tell(channel, replace(event, model=model, refusal=refusal))
 
     def _tell(self, channel: Channel, signal: StatusEvent) -> None:
         signal = channel.on_status(signal)

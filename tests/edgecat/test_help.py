@@ -153,7 +153,7 @@ def test_commands_are_grouped(cli: Cli) -> None:
 
 def test_options_are_grouped(cli: Cli) -> None:
     assert headings(cli("camera", "--help").out) == [
-        *("Source", "Model", "Outputs", "Web page", "Decision", "Options")
+        *("Source", "Model", "Fleet", "Outputs", "Web page", "Decision", "Options")
     ]
     assert headings(cli("train", "--help").out) == [
         *("Arguments", "Network", "Recipe", "Transfer learning", "Run", "Options")

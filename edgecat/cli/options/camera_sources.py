@@ -58,7 +58,7 @@ Wait = Annotated[
     bool,
     typer.Option(
         "--wait",
-        help="Wait for a live source that is not available at the start.",
+        help="Wait for a live source, and a channel, that is not available at the start.",
         rich_help_panel=_SOURCE,
     ),
 ]

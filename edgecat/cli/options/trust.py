@@ -10,7 +10,7 @@ import typer
 TRUSTING = frozenset(
     {
         *("benchmark", "camera", "classify", "compress", "deepvis", "evaluate", "explain"),
-        *("export", "inspect", "models", "predict", "serve", "teach", "train", "verify"),
+        *("export", "fleet", "inspect", "models", "predict", "serve", "teach", "train", "verify"),
     }
 )
 """The commands with `--trust`."""

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from edgecat_runtime.model.card import Fit
 from edgecat_runtime.model.status import Status, displayed
+from edgecat_runtime.model.versions import ModelVersion, Refusal
 from edgecat_runtime.types import Image
 
 
@@ -87,6 +88,8 @@ class StatusEvent:
         previous_label: the camera's previous label; None if it had none.
         previous_status: the camera's previous status: live, or why it had no label.
         age: seconds since the capture of the last classified frame; 0 if there was none.
+        model: of an event of the loop: the channel's model in use; None without a channel.
+        refusal: of `refused`: the update that a channel offered; None without a channel.
 
     Example:
         >>> door = CallbackSink(open_door, on_signal=lambda s: print(s.state))  # doctest: +SKIP
@@ -101,6 +104,8 @@ class StatusEvent:
     previous_label: str | None = None
     previous_status: Status = Status.STOPPED
     age: float = 0.0
+    model: ModelVersion | None = None
+    refusal: Refusal | None = None
 
     @property
     def status(self) -> Status:

@@ -8,6 +8,7 @@ from typing import Any
 from edgecat_runtime.camera.frames import Frame
 from edgecat_runtime.model.prediction import Prediction
 from edgecat_runtime.model.status import Status, displayed
+from edgecat_runtime.model.versions import ModelVersion
 from edgecat_runtime.system.counting import number_of
 
 
@@ -26,6 +27,7 @@ class Answer:
         fps: answers per second over the last second; 0 for the first answer.
         previous_label: the camera's previous label; None if it had none.
         previous_status: the camera's previous status: live, or why it had no label.
+        model: the channel's model that answered; None without a channel.
 
     Example:
         >>> for answer in Pipeline(camera, classifier):  # doctest: +SKIP
@@ -41,6 +43,7 @@ class Answer:
     fps: float
     previous_label: str | None = None
     previous_status: Status = Status.WAITING
+    model: ModelVersion | None = None
 
     @property
     def before(self) -> str:

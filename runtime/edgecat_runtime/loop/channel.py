@@ -62,7 +62,7 @@ class Channel:
         self.label, self.status = decided.label, decided.status
         changed = previous != (self.label, self.status)
         age, fps = now - frame.captured, self.rate.tick(now)
-        return Answer(frame, raw, decided, changed, age, fps, *previous)
+        return Answer(frame, raw, decided, changed, age, fps, *previous, classifier.version)
 
     def on_status(self, event: StatusEvent) -> StatusEvent:
         """Handle a status event; return it with the previous label. The scene may have changed."""

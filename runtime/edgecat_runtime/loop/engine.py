@@ -10,6 +10,8 @@ from edgecat_runtime.camera.frames import EventKind, Fitted, Frame
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import DeviceError, EdgecatError
 from edgecat_runtime.loop.reload import Reloader, Replacements
+from edgecat_runtime.loop.updates import UpdateStatus, Updating
+from edgecat_runtime.model.versions import Refusal
 from edgecat_runtime.types import Frames, Image, Logits
 
 log = logging.getLogger("edgecat_runtime")
@@ -25,7 +27,8 @@ class Engine:
         reopen: reopens the classifier when it fails, at most once per `REOPEN_SECONDS`.
         reload: whether to watch the classifier's file, and to open it again when its contents
             change (with `reopen`, if given); or what else provides replacements.
-        tell: called with `reopened`, `reloaded` or `refused`, and the reason.
+        tell: called with `reopened`, `reloaded` or `refused`, the reason, and what was refused if
+            a channel offered it.
 
     Attributes:
         classifier: the classifier in use.
@@ -40,7 +43,7 @@ class Engine:
         reopen: Callable[[], Classifier] | None,
         *,
         reload: bool | Replacements,
-        tell: Callable[[EventKind, str], None],
+        tell: Callable[[EventKind, str, Refusal | None], None],
     ) -> None:
         self.classifier = classifier
         self._reopen = reopen
@@ -68,6 +71,11 @@ class Engine:
         if self._own is not None:
             self._own.close()
 
+    @property
+    def updates(self) -> UpdateStatus | None:
+        """How the channel that replaces the classifier is being followed; None without one."""
+        return self._reloader.status() if isinstance(self._reloader, Updating) else None
+
     def take_over(self) -> None:
         """Switch to a reloaded classifier from the next frame on."""
         if self._reloader is None or (news := self._reloader.take()) is None:
@@ -75,7 +83,8 @@ class Engine:
         if news.classifier is not None:
             self._reloader.retire(self.classifier)
             self.classifier = self._own = news.classifier
-        self._tell("refused" if news.classifier is None else "reloaded", news.reason)
+        state: EventKind = "refused" if news.classifier is None else "reloaded"
+        self._tell(state, news.reason, news.refusal)
 
     def fit(self, image: Image) -> Fitted:
         """Fit an image to the network."""
@@ -116,7 +125,7 @@ class Engine:
             logits = self.classifier.infer(batch)
         except Exception as error:
             raise _engine_error(error, " again after it was reopened") from error
-        self._tell("reopened", reason)
+        self._tell("reopened", reason, None)
         log.info("the engine is open again, with %s", self.classifier.backend)
         return logits
 

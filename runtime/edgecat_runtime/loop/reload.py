@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.trial import why_not
+from edgecat_runtime.model.versions import Refusal
 from edgecat_runtime.system.child import ChildCancelled
 from edgecat_runtime.system.counting import number_of
 from edgecat_runtime.system.stamp import FileStamp, file_stamp
@@ -24,10 +25,14 @@ _CLOSE_SECONDS = 10.0
 
 
 class Reloaded(NamedTuple):
-    """The result of a new file: the classifier that takes over, or None; and a message."""
+    """The result of a new file: the classifier that takes over, or None; and a message.
+
+    Of an update that a channel offered and that was refused, also what it was.
+    """
 
     classifier: Classifier | None
     reason: str
+    refusal: Refusal | None = None
 
 
 class Replacements(Protocol):

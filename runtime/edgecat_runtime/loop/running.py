@@ -8,6 +8,7 @@ from typing import Protocol
 from edgecat_runtime.camera.camera import Camera
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.loop.answers import Answer, Summary
+from edgecat_runtime.loop.updates import UpdateStatus
 from edgecat_runtime.system.clocks import Clock
 
 
@@ -22,6 +23,11 @@ class Loop(Protocol):
     @property
     def classifier(self) -> Classifier:
         """The classifier in use; another one after a reload."""
+        ...
+
+    @property
+    def updates(self) -> UpdateStatus | None:
+        """How the channel of models is being followed; None without one."""
         ...
 
     @property

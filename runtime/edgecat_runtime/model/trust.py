@@ -106,6 +106,23 @@ class Trust:
                 f"{name} is not signed; expected a signature by a key in {self.source}. Sign it: "
                 f"edgecat sign {name} --key KEY"
             )
+        self.check_signature(name, message, signature)
+
+    def check_signature(
+        self, name: str, message: bytes, signature: Signature, *, what: str = "the file or its card"
+    ) -> None:
+        """Check that a signature is of a message, by a trusted key.
+
+        Args:
+            name: of the signed file, for messages.
+            message: what is signed.
+            signature: what the file holds.
+            what: may have been modified, for messages.
+
+        Raises:
+            NotTrusted: it is wrong, or its key is unknown or revoked.
+            BackendMissing: cryptography is not installed.
+        """
         unnamed = PublicKey(signature.key.raw)  # whatever name it came with
         key = next((known for known in self.keys if known == unnamed), unnamed)
         if key in self.revoked_keys:
@@ -121,8 +138,8 @@ class Trust:
             )
         if not signature.matches(message):
             raise NotTrusted(
-                f"{name} does not match its signature by {key}: the file or its card was "
-                "modified after signing. Copy it again"
+                f"{name} does not match its signature by {key}: {what} was modified after "
+                "signing. Copy it again"
             )
 
 

@@ -103,7 +103,8 @@ def event_from_answer(answer: Answer) -> dict[str, Any]:
         "raw": most_probable(answer.raw),
         "smoothed": most_probable(decided),
     }
-    return event | ({"picture": frame.name} if frame.name else {})
+    event |= {"picture": frame.name} if frame.name else {}
+    return event | ({"model": answer.model.to_dict()} if answer.model else {})
 
 
 def event_from_signal(signal: StatusEvent) -> dict[str, Any]:
@@ -118,7 +119,9 @@ def event_from_signal(signal: StatusEvent) -> dict[str, Any]:
         "confidence": 0.0,
         "age": round(signal.age, 4),
     }
-    return event | ({"reason": signal.reason} if signal.reason else {})
+    event |= {"reason": signal.reason} if signal.reason else {}
+    event |= {"model": signal.model.to_dict()} if signal.model else {}
+    return event | ({"refused": signal.refusal.to_dict()} if signal.refusal else {})
 
 
 def json_from_event(event: dict[str, Any]) -> bytes:

@@ -53,4 +53,5 @@ def prediction_from_answer(answer: Answer) -> dict[str, Any]:
         "confidence": rounded(decided.confidence),
         "raw": most_probable(answer.raw),
     }
-    return prediction | ({"picture": frame.name} if frame.name else {})
+    prediction |= {"picture": frame.name} if frame.name else {}
+    return prediction | ({"model": answer.model.to_dict()} if answer.model else {})

@@ -176,6 +176,7 @@ class LoopStatus:
             "state": self.state.value,
             "uptime_s": round(perf_counter() - self._start, 1),
             "engine": self.engine(),
+            **({"updates": updates.to_dict()} if (updates := self.loop.updates) else {}),
             **self.figures(),
             "cameras": [{**view.to_dict(), "answers": view.labels.copy()} for view in self.views],
         }

@@ -92,7 +92,33 @@ class _Collector:
         yield InfoMetricFamily(
             "edgecat_engine", "Model and backend in use.", value=self._feed.engine()
         )
+        yield from self._updates()
         yield from self._clocks()
+
+    def _updates(self) -> Iterator[Any]:
+        """Yield how a channel of models is being followed, if one is."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        if (status := self._feed.loop.updates) is None:
+            return
+        labels = [status.channel, status.board]
+        for name, (text, value) in status.gauges().items():
+            gauge = GaugeMetricFamily(f"edgecat_{name}", text, labels=["channel", "board"])
+            gauge.add_metric(labels, value)
+            yield gauge
+        failures = CounterMetricFamily(
+            "edgecat_update_failures",
+            "Attempts that did not reach the channel.",
+            labels=["channel", "board"],
+        )
+        failures.add_metric(labels, status.failures)
+        yield failures
+        refusals = CounterMetricFamily(
+            "edgecat_update_refusals", "Updates refused.", labels=["channel", "board", "reason"]
+        )
+        for cause, count in status.refusals.items():
+            refusals.add_metric([*labels, cause], count)
+        yield refusals
 
     def _clocks(self) -> Iterator[Any]:
         """Yield the stages and the frame age as summaries; quantiles are over the whole run."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, InvalidURL
 from threading import Timer
 from time import perf_counter
+from types import MappingProxyType
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from edgecat_runtime.camera.sources.http_auth import Credentials
@@ -18,6 +20,7 @@ from edgecat_runtime.errors import DeviceError, UserError
 INSECURE = "https+insecure"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -42,6 +45,15 @@ class _Place:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is requested."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
 
 
 class HttpClient:
@@ -75,13 +87,31 @@ class HttpClient:
             unquote(parts.username or ""), unquote(parts.password or "")
         )
 
-    def get(self) -> HTTPResponse:
+    def get(
+        self, headers: Mapping[str, str] = _NO_HEADERS, *, accept: Collection[int] = ()
+    ) -> HTTPResponse:
         """Request the address and return the response, its body unread.
+
+        Args:
+            headers: more headers of the request.
+            accept: statuses of errors that are returned instead of raised.
 
         Raises:
             DeviceError: there is no response in time, or it is an error.
             UserError: the address, user, password or certificate is rejected.
         """
+        return self._sent(_Request("GET", headers), accept)
+
+    def put(self, body: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> None:
+        """Store a body at the address; redirects are refused. Raises as `get`."""
+        response = self._sent(_Request("PUT", headers, body), ())
+        response.close()
+        if response.status >= 300:
+            raise DeviceError(
+                f"{self.name} responded with {response.status} {response.reason} to a PUT"
+            )
+
+    def _sent(self, request: _Request, accept: Collection[int]) -> HTTPResponse:
         late = False
 
         def cut() -> None:
@@ -94,11 +124,11 @@ class HttpClient:
         timer.start()
         start = perf_counter()
         try:
-            response = self._followed()
+            response = self._followed(request)
             if late:  # cut short, a header looks complete
                 response.close()
                 raise TimeoutError
-            return self._checked(response)
+            return response if response.status in accept else self._checked(response)
         except (OSError, HTTPException, ValueError) as error:
             if late or isinstance(error, TimeoutError):
                 raise DeviceError(
@@ -115,12 +145,12 @@ class HttpClient:
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    def _followed(self) -> HTTPResponse:
+    def _followed(self, request: _Request) -> HTTPResponse:
         place = self._place
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._authorised(place)
+            response = self._authorised(place, request)
             target = response.headers.get("Location")
-            if response.status not in _REDIRECTS or not target:
+            if response.status not in _REDIRECTS or not target or request.method != "GET":
                 return response
             response.close()
             parts = urlsplit(urljoin(place.url, target))
@@ -129,12 +159,12 @@ class HttpClient:
             place = _Place.of(parts)
         raise DeviceError(f"{self.name} redirects more than {_MOST_REDIRECTS} times")
 
-    def _authorised(self, place: _Place) -> HTTPResponse:
-        response = self._requested(place)
+    def _authorised(self, place: _Place, request: _Request) -> HTTPResponse:
+        response = self._requested(place, request)
         headers = response.headers.get_all("WWW-Authenticate", [])
         if response.status == 401 and self._trusts(place) and self._credentials.accept(headers):
             response.close()
-            response = self._requested(place)
+            response = self._requested(place, request)
         return response
 
     def _trusts(self, place: _Place) -> bool:
@@ -142,9 +172,11 @@ class HttpClient:
         same = place.host == self._place.host and place.tls >= self._place.tls
         return same and bool(self._credentials)
 
-    def _requested(self, place: _Place) -> HTTPResponse:
+    def _requested(self, place: _Place, request: _Request) -> HTTPResponse:
         headers = {"User-Agent": "edgecat", "Accept": "*/*", "Connection": "close"}
-        if self._trusts(place) and (answer := self._credentials.header("GET", place.path)):
+        headers |= request.headers
+        method = request.method
+        if self._trusts(place) and (answer := self._credentials.header(method, place.path)):
             headers["Authorization"] = answer
         connection: HTTPConnection
         if place.tls:
@@ -154,7 +186,7 @@ class HttpClient:
             connection = HTTPConnection(place.host, place.port, timeout=self._seconds)
         self._connection = connection
         try:
-            connection.request("GET", place.path, headers=headers)
+            connection.request(method, place.path, request.body, headers)
             return connection.getresponse()
         finally:
             self._connection = None

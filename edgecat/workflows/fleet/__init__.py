@@ -1,0 +1,1 @@
+"""Publish models on a channel that a fleet of devices follows, and see what is there."""

@@ -1,0 +1,1 @@
+"""A board that follows a channel of models: fetches, proves and takes over, or stays as it is."""
