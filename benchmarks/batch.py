@@ -18,6 +18,7 @@ Markdown; exit code 3: a limit is missed.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import pickle
 import signal
@@ -28,11 +29,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from threading import Thread
 from time import monotonic, perf_counter, sleep
+from typing import Any
 
 from edgecat.data.sources import tar_entries
 from edgecat.pets.synthetic import write_pets
@@ -157,12 +160,12 @@ def ray_nodes() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 def wait_for_nodes(address: str, count: int) -> None:
     """Wait until the cluster has so many nodes."""
-    import ray
+    ray: Any = import_module("ray")
 
     end = monotonic() + PATIENCE
     while monotonic() < end:
         with suppress(ConnectionError, RuntimeError):
-            ray.init(address, logging_level="ERROR", log_to_driver=False)
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
             try:
                 if sum(node["Alive"] for node in ray.nodes()) >= count:
                     return
