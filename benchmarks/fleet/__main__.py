@@ -100,8 +100,9 @@ def _page(
     yield f"| **all** | | {_cells(total)} |"
     yield (
         "\nA frame is lost if its number is missing between two others of the same run; "
-        f"missing where the model changed, counted apart: {total.lost_at_swaps}. A line is of a wrong model if "
-        "it names no version meant for the boards, or if its probability is not that version's. "
+        f"missing where the model changed, counted apart: {total.lost_at_swaps}. A line is of a "
+        "wrong model if it names no version meant for the boards, or if its probability is not "
+        "that version's. "
         f"Beside the boards ran a camera that follows nothing: it classified {control[0]:,} frames "
         f"and lost {control[1]:,}, at a load average of {os.getloadavg()[2]:.0f}."
     )
