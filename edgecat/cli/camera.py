@@ -110,7 +110,7 @@ def camera(
         chosen = sources.source_options(options)
         recorded = outputs.recordings(output, len(texts))
         outputs.refuse_overwriting(texts, *recorded, events, predictions)
-        limits = outputs.thresholds(enter, leave, smooth=smooth)
+        decided = {"smooth": smooth, "thresholds": outputs.thresholds(enter, leave, smooth=smooth)}
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
         at = (follow, follow_every, follow_folder, board, build_engine)
         channel = fleet.Following(*at, canary, canary_limit, canary_frames)
@@ -136,7 +136,9 @@ def camera(
                 cameras,
                 classifier,
                 [*sinks, *model.outputs, *([page] if page else ())],
-                **{"smooth": smooth, "thresholds": limits, "max_frames": max_frames, "stop": stop},
+                max_frames=max_frames,
+                stop=stop,
+                **decided,
             )
             tell = _teller(events, predictions)
             _run(pipeline, classifier, json=json, tell=tell, written=outputs.written(sinks))
