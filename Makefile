@@ -73,7 +73,8 @@ $(INSTALLED): pyproject.toml runtime/pyproject.toml export/pyproject.toml constr
 $(TESTABLE): $(INSTALLED)
 	@echo "Installing the test dependencies into .venv."
 	@$(PIP) --group dev --editable './runtime[openvino,tensorrt-rtx]' --editable ./export \
-	  --editable '.[all,tensorboard]'
+	  --editable '.[all,tensorboard,parquet]'
+	@$(PIP) 'ray[client]' || echo "no Ray for this Python: its tests are skipped"
 	@# Its bounds on ml-dtypes and protobuf are narrower than what it works with.
 	@$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt tritonclient \
 	  || echo "no tritonclient for this Python: its tests are skipped"

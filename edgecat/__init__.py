@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from edgecat.training.config import TrainConfig as TrainConfig
     from edgecat.training.run_folder import TrainResult as TrainResult
     from edgecat.training.watcher import Watcher as Watcher
+    from edgecat.workflows.batch.classify import classify_to_parquet as classify_to_parquet
+    from edgecat.workflows.batch.placement import Workers as Workers
+    from edgecat.workflows.batch.summary import BatchSummary as BatchSummary
     from edgecat.workflows.classify import ImagePrediction as ImagePrediction
     from edgecat.workflows.classify import Predictions as Predictions
     from edgecat.workflows.classify import classify as classify
@@ -60,6 +63,9 @@ _NAMES = {
     "edgecat.training.config": ("TrainConfig",),
     "edgecat.training.run_folder": ("TrainResult",),
     "edgecat.training.watcher": ("Watcher",),
+    "edgecat.workflows.batch.classify": ("classify_to_parquet",),
+    "edgecat.workflows.batch.placement": ("Workers",),
+    "edgecat.workflows.batch.summary": ("BatchSummary",),
     "edgecat.workflows.classify": ("ImagePrediction", "Predictions", "classify"),
     "edgecat.workflows.evaluate": (
         *("CalibrationResult", "EvaluationResult", "calibrate", "evaluate"),

@@ -28,6 +28,7 @@ PROJECTS = {
 EXPORTS = {
     "edgecat": [
         "BackendMissing",
+        "BatchSummary",
         "CalibrationResult",
         "Camera",
         "Classifier",
@@ -51,8 +52,10 @@ EXPORTS = {
         "UserError",
         "Verification",
         "Watcher",
+        "Workers",
         "calibrate",
         "classify",
+        "classify_to_parquet",
         "evaluate",
         "export",
         "read_card",

@@ -109,11 +109,11 @@ def camera(
     with stopped_by_signals() as stop, warnings_shown():
         chosen = sources.source_options(options)
         recorded = outputs.recordings(output, len(texts))
-        outputs.refuse_overwriting(texts, *recorded, events, predictions)
-        decided = {"smooth": smooth, "thresholds": outputs.thresholds(enter, leave, smooth=smooth)}
+        outputs.refuse_overwriting(texts, *recorded, *(lines := (events, predictions)))
+        thresholds = outputs.thresholds(enter, leave, smooth=smooth)
         page = camera_web.web_page(web, web_control, texts, web_source, web_name)
-        at = (follow, follow_every, follow_folder, board, build_engine)
-        channel = fleet.Following(*at, canary, canary_limit, canary_frames)
+        judged = (canary, canary_limit, canary_frames)
+        channel = fleet.Following(follow, follow_every, follow_folder, board, build_engine, *judged)
         opened = _opener(engine, backend, device, labels, rebuild=rebuild)
         with (
             fleet.loop_model(channel, opened, wait=wait, model=engine, reload=reload) as model,
@@ -124,7 +124,7 @@ def camera(
                 cameras,
                 recorded=recorded,
                 overwrite=overwrite,
-                lines=(events, predictions),
+                lines=lines,
                 snapshots=snapshots,
                 snapshot_limit=snapshot_limit,
                 mqtt=mqtt,
@@ -136,12 +136,12 @@ def camera(
                 cameras,
                 classifier,
                 [*sinks, *model.outputs, *([page] if page else ())],
+                smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
-                **decided,
+                thresholds=thresholds,
             )
-            tell = _teller(events, predictions)
-            _run(pipeline, classifier, json=json, tell=tell, written=outputs.written(sinks))
+            _run(pipeline, classifier, json=json, lines=lines, written=outputs.written(sinks))
     return None
 
 
@@ -182,10 +182,10 @@ def _run(
     classifier: Classifier,
     *,
     json: bool,
-    tell: Callable[[str], None],
+    lines: Sequence[Path | None],
     written: Sequence[Path],
 ) -> None:
-    """Run the loop and print its summary with `tell`, however it ends."""
+    """Run the loop and print its summary beside the `lines`, however it ends."""
     from edgecat.workflows.served import ServedModel
 
     served = ServedModel.of_classifier(classifier)
@@ -198,10 +198,10 @@ def _run(
     finally:
         summary = pipeline.summary
         values = {**summary.to_dict(), "answers": dict(answers), "served_by": served.to_dict()}
-        lines = [str(summary)]
-        lines += [f"frames by label: {_counted(answers)}"] if answers else []
-        lines += [f"recorded {', '.join(map(str, written))}"] if written else []
-        tell(json_text(values) if json else "\n".join(lines))
+        text = [str(summary)]
+        text += [f"frames by label: {_counted(answers)}"] if answers else []
+        text += [f"recorded {', '.join(map(str, written))}"] if written else []
+        _teller(*lines)(json_text(values) if json else "\n".join(text))
     if summary.failures:  # each one has been reported already
         raise typer.Exit(1)
 

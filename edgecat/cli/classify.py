@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgecat.cli.options.common import Backend, Device, Engine, Labels, Rebuild, Verbose
+from edgecat.cli.options.workers import BATCH, BatchSize, On, WorkerCount, workers_given
 
 if TYPE_CHECKING:
+    from edgecat.workflows.batch.placement import Workers
     from edgecat.workflows.classify import ImagePrediction
 
 _FORMAT = "Output"
@@ -21,7 +23,10 @@ def classify(
     context: typer.Context,
     image: Annotated[
         list[Path],
-        typer.Argument(help="Images, or folders of images; - reads one from standard input."),
+        typer.Argument(
+            help="Images, or folders of images; - reads one from standard input. With --output "
+            "also .tar files, such as WebDataset shards, and .parquet files with encoded images."
+        ),
     ],
     engine: Engine = None,
     backend: Backend = "auto",
@@ -49,6 +54,18 @@ def classify(
         bool,
         typer.Option("--csv", help="Print CSV with a header line.", rich_help_panel=_FORMAT),
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Classify with many workers into this .parquet file, one row per image; a run "
+            "that was interrupted continues when it is repeated.",
+            show_default=False,
+            rich_help_panel=BATCH,
+        ),
+    ] = None,
+    on: On = None,
+    workers: WorkerCount = None,
+    batch: BatchSize = None,
     verbose: Verbose = False,
 ) -> None:
     """Classify images.
@@ -57,6 +74,14 @@ def classify(
     """
     if json + jsonl + as_csv > 1:
         context.fail("--json, --jsonl and --csv exclude one another; give one of them")
+    if output is not None:
+        if jsonl or as_csv or top or rebuild:
+            context.fail("--output writes Parquet; leave out --jsonl, --csv, --top and --rebuild")
+        options = {"backend": backend, "device": device, "labels": labels, "verbose": verbose}
+        _to_parquet(image, output, engine, workers_given(on, workers, batch), options, json=json)
+        return
+    if on or workers or batch:
+        context.fail("--on, --workers and --batch need --output FILE.parquet")
     from edgecat.cli.terminal.console import TERMINAL, print_json
     from edgecat.workflows import classify as workflow
     from edgecat_runtime.images import ImageError
@@ -80,6 +105,27 @@ def classify(
             f"{len(found.skipped)} of {len(found) + len(found.skipped)} images could not be "
             "read; see the errors above"
         )
+
+
+def _to_parquet(
+    data: list[Path],
+    output: Path,
+    model: Path | None,
+    workers: Workers,
+    options: dict[str, Any],
+    *,
+    json: bool,
+) -> None:
+    from edgecat.cli.terminal.console import TERMINAL, print_json, say
+    from edgecat.workflows.batch.classify import classify_to_parquet
+
+    summary = classify_to_parquet(
+        data, output, model, workers=workers, reporter=TERMINAL, **options
+    )
+    if json:
+        print_json(summary.to_dict())
+    else:
+        say(str(summary))
 
 
 class _Lines:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgecat.cli.options.common import Backend, Json, ModelToo, Verbose, split_model
+from edgecat.cli.options.workers import On, WorkerCount, workers_given
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,8 @@ def evaluate(
     threads: Annotated[
         int | None, typer.Option(help="Number of CPU threads (default: chosen by the backend).")
     ] = None,
+    on: On = None,
+    workers: WorkerCount = None,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
@@ -71,6 +74,8 @@ def evaluate(
 
     model, data = split_model(paths, engine)
     _check_request(context, data, calibrate, output, report)
+    if (on or workers) and not data:
+        context.fail("--on and --workers need labelled images; give them after the model")
     figures: dict[str, Any] = {}
     if calibrate:
         calibrated = workflow.calibrate(model, calibrate, output=output, reporter=TERMINAL)
@@ -85,12 +90,14 @@ def evaluate(
             backend=backend,
             threads=threads,
             page=report,
+            workers=workers_given(on, workers) if on or workers else None,
             verbose=verbose,
             reporter=TERMINAL,
         )
         figures |= evaluated.to_dict()
         if not json:
             _show(evaluated)
+            say(str(evaluated.run)) if evaluated.run else None
             say(f"report: {report}") if report else None
     if json:
         print_json(figures)

@@ -20,7 +20,8 @@ from edgecat_runtime.types import Frames
 
 Infer = Callable[[Frames], NDArray[np.float32]]
 
-_BATCH = 16
+BATCH = 16
+"""Images per batch."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,10 @@ def answers_to(
             seen.append(index)
             return frame
 
-        indices = range(start, min(start + _BATCH, len(pictures)))
+        indices = range(start, min(start + BATCH, len(pictures)))
         return load_batch(pictures.pictures, indices, view), seen
 
-    starts = range(0, len(pictures), _BATCH)
+    starts = range(0, len(pictures), BATCH)
     for batch, seen in prefetched(load, starts, workers=cores()):
         skipped += batch.skipped
         shown += [pictures.pictures[index] for index in seen]

@@ -102,8 +102,8 @@ def photographs_to_calibrate(
         fitting, held = split(scan(paths, labels=labels), val=0.5)
     if len(held) < LEAST:
         raise UserError(
-            f"{number_of(len(held), 'photograph')} left to fit the energy limit; expected at least "
-            f"{LEAST}. Add more images"
+            f"{number_of(len(held), 'photograph')} {'is' if len(held) == 1 else 'are'} left to fit "
+            f"the energy limit; expected at least {LEAST}. Add more images"
         )
     return fitting, held
 

@@ -14,7 +14,7 @@ log = logging.getLogger("edgecat")
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, work: str = "is training") -> Iterator[None]:
     """Hold the lock of a run's folder.
 
     It is the system's lock (`flock`) on the folder itself: there is no file to remain, and the
@@ -22,11 +22,12 @@ def locked(folder: Path) -> Iterator[None]:
 
     Args:
         folder: of the run.
+        work: what another process does that has the lock, for the message.
 
     Raises:
-        UserError: another process trains this run.
+        UserError: another process works on this run.
     """
-    handle = _taken(folder)
+    handle = _taken(folder, work)
     try:
         yield
     finally:
@@ -34,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _taken(folder: Path) -> int | None:
+def _taken(folder: Path, work: str) -> int | None:
     """Lock a folder; None where that is not possible."""
     try:
         import fcntl
@@ -49,7 +50,7 @@ def _taken(folder: Path) -> int | None:
         os.close(handle)
         if isinstance(error, BlockingIOError):
             raise UserError(
-                f"another process is training {folder}; expected a run that nothing works on. "
+                f"another process {work} {folder}; expected a run that nothing works on. "
                 "Wait until it ends, or stop it first"
             ) from error
         log.debug("no lock on %s: %s", folder, error)

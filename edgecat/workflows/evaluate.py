@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edgecat.evaluation.calibration import Calibration
     from edgecat.evaluation.outliers import Outliers
     from edgecat.evaluation.robustness import Hardship
+    from edgecat.workflows.batch.placement import Workers
+    from edgecat.workflows.batch.summary import Run
     from edgecat_runtime import Classifier
 
 _HARDER = 400  # images per corruption
@@ -85,6 +87,7 @@ class EvaluationResult:
         skipped: a message for each file that is not an image or could not be decoded.
         page: the report, if requested.
         served_by: the model's file, size, accuracy and backend.
+        run: how fast the workers were; None without workers.
 
     Example:
         >>> result = evaluate("vgg16.onnx", "photos/")  # doctest: +SKIP
@@ -98,6 +101,7 @@ class EvaluationResult:
     skipped: tuple[str, ...]
     page: Page | None = None
     served_by: ServedModel | None = None
+    run: Run | None = None
 
     @property
     def accuracy(self) -> float:
@@ -124,6 +128,8 @@ class EvaluationResult:
         figures = {"model": self.model, "backend": self.backend, **self.answers.to_dict()}
         if self.served_by is not None:
             figures["served_by"] = self.served_by.to_dict()
+        if self.run is not None:
+            figures["workers"] = self.run.to_dict()
         if self.page is not None:
             figures |= {
                 "robustness": [asdict(row) for row in self.page.hardships],
@@ -193,6 +199,7 @@ def evaluate(
     backend: str = "auto",
     threads: int | None = None,
     page: StrPath | None = None,
+    workers: Workers | None = None,
     verbose: bool = False,
     reporter: Reporter = SILENT,
 ) -> EvaluationResult:
@@ -205,6 +212,7 @@ def evaluate(
         backend: as `Classifier.open` takes it.
         threads: CPU threads; None: the backend's default.
         page: an HTML file to write, with curves, robustness and the worst mistakes.
+        workers: classify with many workers, of one thread each. None: in this process.
         verbose: report which backend was chosen, and why.
         reporter: receives progress and warnings; silent by default.
 
@@ -221,25 +229,18 @@ def evaluate(
         EvaluationResult(97.20% of 2,500 images, vgg16.onnx on onnxruntime)
     """
     data = many_paths(data)
+    if workers is not None:
+        threads, workers = workers.threads(threads), workers.available(reporter)
     opened = open_classifier(
         models_to_serve(model), backend, threads=threads, verbose=verbose, reporter=reporter
     )
     with opened as classifier:
         pictures = scan(data, labels=classifier.labels).judged()
-        card = classifier.card
-        with reporter.progress(len(pictures), "evaluating") as advance:
-            answers = answers_to(
-                pictures,
-                classifier.infer,
-                lambda picture, _: classifier.preprocess(picture),
-                temperature=card.temperature,
-                energy_limit=card.energy_limit,
-                on_batch=advance,
-            )
+        answers, run = _answers(pictures, classifier, workers, reporter)
         skipped = (*pictures.skipped, *answers.skipped)
         served = ServedModel.of_classifier(classifier)
         found = EvaluationResult(
-            served.file or "", served.backend, answers, skipped, served_by=served
+            served.file or "", served.backend, answers, skipped, served_by=served, run=run
         )
         if page is not None:
             found = replace(
@@ -249,6 +250,27 @@ def evaluate(
     for sentence in answers.skipped:
         reporter.warn(f"skipped: {sentence}")
     return found
+
+
+def _answers(
+    pictures: ImageSet, classifier: Classifier, workers: Workers | None, reporter: Reporter
+) -> tuple[Answers, Run | None]:
+    """Run the model on every image: in this process, or with workers."""
+    if workers is not None:
+        from edgecat.workflows.batch.evaluate import answers_of_workers
+
+        return answers_of_workers(pictures, classifier, workers, reporter)
+    card = classifier.card
+    with reporter.progress(len(pictures), "evaluating") as advance:
+        answers = answers_to(
+            pictures,
+            classifier.infer,
+            lambda picture, _: classifier.preprocess(picture),
+            temperature=card.temperature,
+            energy_limit=card.energy_limit,
+            on_batch=advance,
+        )
+    return answers, None
 
 
 def _page(

@@ -24,6 +24,8 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "train",
     "torch_pruning": "compress",
+    "pyarrow": "parquet",
+    "ray": "ray",
 }
 """The extra that installs each optional package."""
 
