@@ -6,7 +6,8 @@ The tree, with the exit code of the command line. Catch a branch to catch all be
     ├── UserError            1  the request is invalid: a path, an image, an option
     │   ├── BackendMissing   1  an optional package is not installed
     │   ├── BadRequest       1  a request to the inference service is not valid
-    │   ├── ImageError     1  a file is not an image, or is truncated
+    │   ├── ImageError       1  a file is not an image, or is truncated
+    │   ├── ChannelError     1  a file is not the manifest of a fleet's channel
     │   ├── CardError        1  a model's card cannot be used
     │   │   └── CardMissing  1  the file has none: edgecat did not write it
     │   ├── InvalidModel     1  the model file itself is invalid: no other backend is tried
@@ -15,6 +16,7 @@ The tree, with the exit code of the command line. Catch a branch to catch all be
     ├── GateError            3  results differ from the reference, or a file is damaged
     │   ├── CardDamaged      3  a card or its file was modified after it was written
     │   ├── NotTrusted       3  a model is not signed as required
+    │   ├── UpdateRefused    3  a board does not take a model of its channel
     │   └── WrongAnswer      3  a model fails its self-test on this machine
     └── DeviceError          4  a device failed: a camera, a GPU
 

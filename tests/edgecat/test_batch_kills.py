@@ -176,8 +176,10 @@ def test_an_interrupted_run_says_how_to_continue(
     output = tmp_path / "o.parquet"
     with command(*arguments(photos, output, exported, "--workers", 2)) as process:
         wait_for_parts(output, 1, process)
+        process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
         workers = children_of(process.pid)
         process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
         code, _, err = finished(process)
     assert code == 130, err
     assert f"the results so far are in {output}.partial; the same command continues there" in err

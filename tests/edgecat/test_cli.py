@@ -18,7 +18,7 @@ from edgecat_runtime import read_card
 
 COMMANDS = (
     *("demo", "train", "evaluate", "export", "verify", "benchmark"),
-    *("classify", "camera", "inspect", "doctor", "study", "models", "teach", "fleet"),
+    *("classify", "camera", "inspect", "doctor", "study", "models", "teach"),
 )
 PAIR_KEYS = [
     *("reference", "candidate", "backend", "precision"),
