@@ -102,10 +102,10 @@ def photographs(folder: Path, count: int) -> Path:
     return path
 
 
-def classified(data: Path, output: Path, workers: Workers) -> BatchSummary:
+def classified(data: Path, output: Path, workers: Workers, backend: str) -> BatchSummary:
     """One run, from nothing."""
     output.unlink(missing_ok=True)
-    found = classify_to_parquet(data, output, "shipped", workers=workers)
+    found = classify_to_parquet(data, output, "shipped", workers=workers, backend=backend)
     print(f"{output.name}: {found.run}", file=sys.stderr, flush=True)
     return found
 
@@ -136,6 +136,7 @@ def driver_cost(data: Path, folder: Path) -> Driver:
 @contextmanager
 def ray_nodes() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Two Ray nodes of one core each on this machine, the head first."""
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # whether or not a token lies in ~/.ray
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     address = f"127.0.0.1:{port}"
@@ -196,7 +197,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def killed_node(data: Path, output: Path) -> tuple[BatchSummary, bool]:
+def killed_node(data: Path, output: Path, backend: str) -> tuple[BatchSummary, bool]:
     """Classify on two nodes and kill one; whether it was killed before the end."""
     with ray_nodes() as (_, second):
         killed: list[bool] = []
@@ -210,7 +211,7 @@ def killed_node(data: Path, output: Path) -> tuple[BatchSummary, bool]:
 
         thread = Thread(target=kill, daemon=True)
         thread.start()
-        found = classified(data, output, Workers("ray", 2))
+        found = classified(data, output, Workers("ray", 2), backend)
         thread.join(PATIENCE)
         return found, killed == [True]
 
@@ -248,6 +249,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", type=int, default=16, help="of a node in the worked-out table")
     parser.add_argument("--price", type=float, default=0.04, help="of a core for an hour")
+    parser.add_argument("--backend", default="auto", help="as edgecat classify takes it")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -257,14 +259,14 @@ def main() -> int:
 
 def measured(data: Path, folder: Path, options: argparse.Namespace) -> int:
     """Run everything and print the page; the exit code."""
-    many = min(2, cores())
+    many, backend = min(2, cores()), options.backend
     rates: dict[int, list[float]] = {1: [], many: []}
     outputs: list[Path] = []
     batch = None
     for turn in range(options.rounds):
         for count in dict.fromkeys((1, many)):
             outputs.append(folder / f"local-{count}-{turn}.parquet")
-            found = classified(data, outputs[-1], Workers("local", count, batch))
+            found = classified(data, outputs[-1], Workers("local", count, batch), backend)
             batch = found.run.batch
             rates[count].append(found.run.rate)
     ray_lines: list[str] = []
@@ -272,9 +274,9 @@ def measured(data: Path, folder: Path, options: argparse.Namespace) -> int:
     if find_spec("ray"):
         with ray_nodes():
             outputs.append(folder / "ray.parquet")
-            on_ray = classified(data, outputs[-1], Workers("ray", 2, batch))
+            on_ray = classified(data, outputs[-1], Workers("ray", 2, batch), backend)
         outputs.append(folder / "killed.parquet")
-        killed, in_time = killed_node(data, outputs[-1])
+        killed, in_time = killed_node(data, outputs[-1], backend)
         ray_lines = [ray_row("two Ray nodes", on_ray), ray_row("one of them killed", killed)]
         if not in_time or not killed.run.lost:
             faults.append("the node was not killed in time: take more --images")
