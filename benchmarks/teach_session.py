@@ -30,6 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgecat_runtime.system.child import resident_bytes
 from edgecat_runtime.system.machine import cores, processor
 
 SOURCE = "synthetic://things?fps=30&seconds=0.5&seed=2"  # eight seconds of each
@@ -88,8 +89,7 @@ class Session:
 
     def memory(self) -> int:
         """Resident bytes of the program."""
-        text = Path(f"/proc/{self.process.pid}/statm").read_text()
-        return int(text.split()[1]) * 4096
+        return resident_bytes(self.process.pid)
 
     def close(self) -> None:
         """End it as Ctrl-C does."""

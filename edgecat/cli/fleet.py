@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecat.cli.options.common import Json
-from edgecat.cli.terminal.help import Command, Group
+from edgecat.cli.terminal.help import Command, command_group
 
 if TYPE_CHECKING:
     from edgecat.workflows.fleet.writing import Publication
@@ -32,12 +32,8 @@ Expires = Annotated[
     ),
 ]
 
-fleet = typer.Typer(
-    name="fleet",
-    cls=Group,
-    help="Publish models to devices that follow a channel: edgecat camera --follow.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+fleet = command_group(
+    "fleet", "Publish models to devices that follow a channel: edgecat camera --follow."
 )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgecat.cli.options.common import Json
-from edgecat.cli.terminal.help import Command, Group
+from edgecat.cli.terminal.help import Command, command_group
 
 
 def sign(
@@ -44,13 +44,7 @@ def sign(
         say(f"{path}  signed by {private.public}")
 
 
-key = typer.Typer(
-    name="key",
-    cls=Group,
-    help="Make and show the keys that models are signed with.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+key = command_group("key", "Make and show the keys that models are signed with.")
 
 
 @key.command(cls=Command)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import typer
-
 from edgecat.cli.data.capture import capture
 from edgecat.cli.data.check import check
 from edgecat.cli.data.fetch import fetch
 from edgecat.cli.data.shard import shard
 from edgecat.cli.data.split import split
-from edgecat.cli.terminal.help import Command, Group
+from edgecat.cli.terminal.help import Command, command_group
 
 _COMMANDS: tuple[Callable[..., None], ...] = (fetch, check, split, capture, shard)
 
-data = typer.Typer(
-    name="data",
-    cls=Group,
-    help="Fetch, check, split and capture labelled images.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+data = command_group("data", "Fetch, check, split and capture labelled images.")
 for _command in _COMMANDS:
     data.command(cls=Command)(_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from edgecat.cli.terminal.other_names import in_edgecat, keep_shipped_files
@@ -28,6 +29,13 @@ class Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a list of options under each heading; what has none comes last."""
         _write_options(self, ctx, formatter)
+
+
+def command_group(name: str, summary: str) -> typer.Typer:
+    """A group of commands that does nothing by itself but show its help."""
+    return typer.Typer(
+        name=name, cls=Group, help=summary, no_args_is_help=True, rich_markup_mode=None
+    )
 
 
 class Group(TyperGroup):

@@ -10,7 +10,7 @@ from typing import Any
 from edgecat._version import __version__
 from edgecat.training.lock import locked
 from edgecat.workflows.batch.best_batch import best_batch
-from edgecat.workflows.batch.engine import Plan, classify_items, file_sha256, setup_for
+from edgecat.workflows.batch.engine import Plan, classify_items, model_sha256, setup_for
 from edgecat.workflows.batch.partial import Partial, folder_of, kept_facts
 from edgecat.workflows.batch.placement import Workers
 from edgecat.workflows.batch.sources import PARQUET, digest, list_items
@@ -111,7 +111,7 @@ def _run(
     reporter: Reporter,
 ) -> BatchSummary:
     """Classify what is still missing, then write the output."""
-    sha256 = file_sha256(classifier)
+    sha256 = model_sha256(classifier)
     kept = kept_facts(folder_of(output)).get("batch")
     kept = kept if type(kept) is int and kept > 0 else None
     plan = Plan.of(items, workers.batch or kept or best_batch(classifier, sha256))

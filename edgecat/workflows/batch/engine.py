@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from edgecat.workflows.batch.worker import Setup
 from edgecat.workflows.reporter import Reporter
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def setup_for(classifier: Classifier, plan: Plan, *, own_labels: bool = False) -
     """
     return Setup(
         model=str(_file(classifier).absolute()),
-        sha256=file_sha256(classifier),
+        sha256=model_sha256(classifier),
         backend=classifier.backend,
         device=classifier.device,
         batch=plan.batch,
@@ -112,9 +112,9 @@ def classify_items(
         return Run(pool.size, pool.kinds, plan.batch, images, seconds, coordinator.lost)
 
 
-def file_sha256(classifier: Classifier) -> str:
+def model_sha256(classifier: Classifier) -> str:
     """Return the SHA-256 of the file that a classifier was opened from."""
-    return hashlib.sha256(_file(classifier).read_bytes()).hexdigest()
+    return file_sha256(_file(classifier))
 
 
 def _file(classifier: Classifier) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from edgecat.workflows.models import register_torch
 from edgecat_runtime.classifier import Classifier
 from edgecat_runtime.errors import EdgecatError, UserError
 from edgecat_runtime.images import ImageError, decode_image
+from edgecat_runtime.system.hashing import file_sha256
 from edgecat_runtime.system.opencv import cv2_module
 from edgecat_runtime.system.temporaries import scratch_folder
 from edgecat_runtime.types import Frames
@@ -154,7 +154,7 @@ def _files(setup: Setup, stack: ExitStack) -> tuple[Path, Path | None]:
     """The model and the trusted keys as files of this machine."""
     path = Path(setup.model)
     if setup.content is None:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != setup.sha256:
+        if file_sha256(path) != setup.sha256:
             raise UserError(f"{path} changed while it was in use. Run the same command again")
         return path, None  # EDGECAT_TRUST reaches the processes of this machine
     folder = stack.enter_context(scratch_folder())

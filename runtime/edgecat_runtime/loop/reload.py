@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from edgecat_runtime.loop.trial import why_not
 from edgecat_runtime.model.versions import Refusal
 from edgecat_runtime.system.child import ChildCancelled
 from edgecat_runtime.system.counting import number_of
+from edgecat_runtime.system.hashing import file_sha256
 from edgecat_runtime.system.stamp import FileStamp, file_stamp
 
 log = logging.getLogger("edgecat_runtime")
@@ -89,7 +89,7 @@ class Reloader:
         self._seconds = LOOK_SECONDS if seconds is None else seconds
         self._stamp = classifier.stamp
         self._moving: FileStamp | None = None
-        self._digest = b""
+        self._digest = ""
         self._news: deque[Reloaded] = deque()
         self._retired: deque[Classifier] = deque()
         self._stop = Event()
@@ -195,13 +195,9 @@ def _difference(labels: Sequence[str], expected: Sequence[str]) -> str:
     return f"its label {place} is {label!r}; expected {wanted!r}"
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: Path) -> str:
     """SHA-256 of a file; empty if it cannot be read."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return file_sha256(path)
     except OSError:
-        return b""
-    return digest.digest()
+        return ""

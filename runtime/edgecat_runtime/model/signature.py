@@ -18,6 +18,7 @@ from typing import Any
 
 from edgecat_runtime.errors import BackendMissing
 from edgecat_runtime.model.card import CardDamaged
+from edgecat_runtime.system.hashing import file_sha256
 
 ENGINES = (".trt", ".rtx")
 LONGEST_NAME = 200
@@ -28,7 +29,6 @@ _PREFIX = b"edgecat signed model 1\n"
 _KIND = "ssh-ed25519"
 _LONGEST = 2000
 _RAW, _SIGNATURE = 32, 64
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def signed_message(path: Path, card_text: str) -> bytes:
     """
     message = _PREFIX + card_text.encode()
     if path.suffix in ENGINES:
-        message += b"\n" + _hash_of(path).encode()
+        message += b"\n" + file_sha256(path).encode()
     return message
 
 
@@ -171,11 +171,3 @@ def ed25519_module() -> Any:
 def _field(data: bytes) -> bytes:
     """A string as SSH encodes it: its length and its bytes (RFC 4251, 5)."""
     return len(data).to_bytes(4, "big") + data
-
-
-def _hash_of(path: Path) -> str:
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            hashed.update(chunk)
-    return hashed.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ from edgecat_runtime.errors import UserError
 from edgecat_runtime.loop.fleet.state import Installed, State
 from edgecat_runtime.model.signature import SIGNATURE_SUFFIX
 from edgecat_runtime.system.atomic import atomic_write, write_error
+from edgecat_runtime.system.hashing import file_sha256
 
 try:
     import fcntl
@@ -23,8 +23,6 @@ log = logging.getLogger("edgecat_runtime")
 
 SPARE_BYTES = 16 << 20
 """What is left free on the disk beside a model."""
-
-_CHUNK = 1 << 20
 
 
 class Store:
@@ -94,7 +92,7 @@ class Store:
         path = self.path(model)
         if not path.is_file():
             return False
-        if file_hash(path) == model.sha256:
+        if file_sha256(path) == model.sha256:
             return True
         log.warning("%s is damaged and was removed", path)
         path.unlink(missing_ok=True)
@@ -153,15 +151,6 @@ class Store:
             self._file.replace(aside)
             self.damaged = f"{self._file} cannot be read ({error}); it was moved to {aside.name}"
             return State()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            hashed.update(chunk)
-    return hashed.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

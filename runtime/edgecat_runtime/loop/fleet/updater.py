@@ -24,7 +24,7 @@ from edgecat_runtime.loop.fleet.device import Device
 from edgecat_runtime.loop.fleet.opening import Opening
 from edgecat_runtime.loop.fleet.origin import Origin
 from edgecat_runtime.loop.fleet.state import Installed, Refused
-from edgecat_runtime.loop.fleet.store import Store, file_hash
+from edgecat_runtime.loop.fleet.store import Store
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.channel import (
     ChannelError,
@@ -35,6 +35,7 @@ from edgecat_runtime.model.channel import (
     read_manifest,
 )
 from edgecat_runtime.model.trust import NotTrusted, Trust
+from edgecat_runtime.system.hashing import file_sha256
 
 log = logging.getLogger("edgecat_runtime")
 
@@ -189,7 +190,7 @@ class Updater:
                 f"{store.folder} has no room for it. Free some space",
             )
         self._origin.fetch(target, part, self._stopped)
-        if (found := file_hash(part)) != target.sha256:
+        if (found := file_sha256(part)) != target.sha256:
             part.unlink(missing_ok=True)
             raise UpdateRefused(
                 "hash",
