@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
 
 os.environ.setdefault("COLUMNS", "120")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`: children would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SIZE = 32
 
 

@@ -42,6 +42,7 @@ class Row:
         return " and ".join(parts)
 
 
+_NEW = ("ASIMDDP", "I8MM", "SVE")
 NATIVE = Row("native", "this machine", platform.machine())
 ROWS = (
     NATIVE,
@@ -54,5 +55,6 @@ ROWS = (
     Row("nehalem", "x86-64 without AVX", "x86_64", "Nehalem", ("SSE42",), ("AVX", "AVX2")),
     Row("nano", "Jetson Nano", "aarch64", "cortex-a57", ("ASIMD",), ("ASIMDDP", "I8MM")),
     Row("pi4", "Raspberry Pi 4", "aarch64", "cortex-a72", ("ASIMD",), ("ASIMDDP", "I8MM")),
-    Row("max", "aarch64 with all QEMU features", "aarch64", "max", ("ASIMDDP", "I8MM", "SVE")),
+    Row("sve", "aarch64 with SVE2 and I8MM", "aarch64", "max,sme=off", _NEW),
+    Row("max", "aarch64 with all QEMU features, SME too", "aarch64", "max", _NEW),
 )

@@ -60,6 +60,7 @@ class DrawnCamera(Source):
         self._seconds, self._frames = seconds, frames
         self._draw, self._scenes = draw, scenes
         self._drawn: dict[int, NDArray[np.uint8]] = {}
+        self._newest = (-1, np.empty(0, np.uint8))
         self._scene(0)
         self._start = 0.0
         self._next = 0
@@ -79,16 +80,18 @@ class DrawnCamera(Source):
         return Shot(np.ascontiguousarray(scene[:, left : left + self._size[1]]))
 
     def _scene(self, number: int) -> NDArray[np.uint8]:
-        """Return a scene, wider than a frame; it is drawn on first use."""
-        if number not in self._drawn:
+        """Return a scene, wider than a frame; it is drawn on first use, and kept as drawn."""
+        if number != self._newest[0]:
             from edgecat_runtime.system.opencv import cv2_module
 
             height, width = self._size
             side = max(height, width) + 2 * _SWAY
-            picture = cv2_module().resize(self._draw(number, min(side, _SIDE)), (side, side))
+            if number not in self._drawn:
+                self._drawn[number] = self._draw(number, min(side, _SIDE))
             top = (side - height) // 2
-            self._drawn[number] = picture[top : top + height]
-        return self._drawn[number]
+            scaled = cv2_module().resize(self._drawn[number], (side, side))
+            self._newest = number, scaled[top : top + height]
+        return self._newest[1]
 
 
 def _drawing(name: str, seed: int) -> Callable[[int, int], NDArray[np.uint8]]:

@@ -364,7 +364,6 @@ def test_ctrl_c_is_one_word_and_leaves_nothing(tmp_path: Path) -> None:
         "import signal\n"
         "from edgecat.cli import main\n"
         "from edgecat.study import activations\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may ignore it\n"
         "activations.Activations.measured = lambda *_: signal.raise_signal(signal.SIGINT)\n"
         "main()\n"
     )

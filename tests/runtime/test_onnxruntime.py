@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,18 @@ def test_a_device_that_fails_later_is_not_replaced_by_the_cpu(
         with pytest.raises(raised, match="CUDA failure 999"):
             backend.infer(FRAMES)
     assert capsys.readouterr().out == ""
+
+
+def test_its_threads_sleep_between_frames(tiny_onnx: Path) -> None:
+    backend = OnnxRuntimeBackend(tiny_onnx, threads=4)
+    worked = waited = 0.0
+    for _ in range(20):
+        backend.infer(FRAMES)
+        processor, clock = time.process_time(), time.perf_counter()
+        time.sleep(0.02)  # until a camera's next frame; threads that spin work all the while
+        worked += time.process_time() - processor
+        waited += time.perf_counter() - clock
+    assert worked < 0.3 * waited
 
 
 def test_what_the_gpu_libraries_print_stays_off_standard_output(

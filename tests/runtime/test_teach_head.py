@@ -125,6 +125,20 @@ def test_near_images_of_no_class_do_not_refuse_the_classes() -> None:
     assert fitted.limit >= usual.limit / 1.5
 
 
+def test_of_many_images_the_newest_count_and_the_work_is_bounded() -> None:
+    rng = np.random.default_rng(0)
+    sides = np.repeat([-1.0, 1.0], [600, 40])  # a class changes its looks at the end
+    features = np.stack([sides, np.ones(640)], axis=1) + rng.normal(0, 0.1, (640, 2))
+    other = np.array([[0.0, -1.0]]) + rng.normal(0, 0.1, (20, 2))
+    both = np.concatenate([features, other]).astype(np.float32)
+    taught = learn(captures(np.repeat([0, 1], [640, 20]), ("mug", "bottle")), both)
+    assert taught is not None
+    assert [one.images for one in taught.figures] == [640, 20]
+    assert len(taught.familiar.shown) <= 270
+    for side in (-1.0, 1.0):
+        assert taught.predict(np.array([side, 1.0], np.float32)).label == "mug"
+
+
 def test_a_burst_is_left_out_together() -> None:
     """Frames of one burst are the same here, so that leaving one out alone would flatter."""
     rights = []

@@ -82,6 +82,11 @@ def show(session: Session, label: str, colour: tuple[int, int, int], count: int 
         session.capture(label)
 
 
+def images_of(session: Session) -> list[int]:
+    assert session.learner.taught is not None
+    return [one.images for one in session.learner.taught.figures]
+
+
 def until(is_true: Callable[[], Any]) -> None:
     end = time.monotonic() + 30
     while not is_true():
@@ -154,6 +159,28 @@ def test_a_session_goes_on_where_the_last_one_ended(tmp_path: Path, tiny_onnx: P
         until(lambda: again.learner.taught)
         assert again.live.labels == ("mug", "bottle")
         assert asked(again, coloured(BLUE, 3)).label == "bottle"
+
+
+def test_features_are_computed_once(
+    tmp_path: Path, tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "photos"
+    with opened(folder, tiny_onnx) as first:
+        for label, colour in (("red", RED), ("blue", BLUE)):
+            first.add_class(label)
+            show(first, label, colour)
+        until(lambda: first.learner.taught and images_of(first) == [6, 6])
+    (file,) = (folder / ".edgecat").glob("features-*.bin")
+    size, described = file.stat().st_size, []
+    features = Backbone.features
+    monkeypatch.setattr(
+        Backbone, "features", lambda self, x: described.append(len(x)) or features(self, x)
+    )
+    with opened(folder, tiny_onnx) as again:
+        until(lambda: again.learner.taught)
+        assert images_of(again) == [6, 6]
+    assert described == [1]  # it tells how many features there are
+    assert file.stat().st_size == size
 
 
 def test_a_trained_model_is_used_and_undone(

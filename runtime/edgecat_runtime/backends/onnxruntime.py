@@ -86,6 +86,8 @@ class OnnxRuntimeBackend:
         ort = _module(device)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        # Else its threads wait for the next frame at full load, a core's worth at 30 per second.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3 if device == "cpu" else 4
         if device == "cpu" and widest_int8_weight(path) > _EXACT_WEIGHT:
             options.add_session_config_entry("session.x64quantprecision", "1")

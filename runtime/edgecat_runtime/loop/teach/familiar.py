@@ -13,7 +13,6 @@ KEPT = 0.95
 """Fraction of the classes' own images, left out, that the limit accepts."""
 _SLACK = 1.15
 """Times the limit for things that were shown: new views of them are farther than held-back ones."""
-_MOST = 2000  # of the images that distances are computed to
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,8 @@ def fit_familiar(features: Values, groups: NDArray[np.int64], none: Values) -> F
         groups: (n,); an image is not compared with those of its group.
         none: float32 (m, features), of images that show none of the classes.
     """
-    step = -(-len(features) // _MOST)
-    shown = _unit(features[::step])
-    own = _apart(shown, groups[::step])
+    shown = _unit(features)
+    own = _apart(shown, groups)
     limit = float(np.quantile(own, KEPT)) * _SLACK
     if len(none):
         limit = _parting(own, _nearest(_unit(none), shown), limit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -123,14 +122,12 @@ class FeatureCache:
         return self._known.get(key)
 
     def put(self, key: bytes, values: Values) -> None:
-        """Keep the features of an image."""
+        """Keep the features of an image, if they are not known."""
+        if key in self._known:
+            return
         self._known[key] = values
         record = np.array((key, values), self._record)
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab", buffering=0) as file:
                 file.write(record.tobytes())
-
-    def keep(self, keys: Iterable[bytes]) -> None:
-        """Forget all others, in memory."""
-        self._known = {key: self._known[key] for key in keys if key in self._known}

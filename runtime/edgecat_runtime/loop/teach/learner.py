@@ -17,7 +17,6 @@ from edgecat_runtime.loop.teach.taught import Taught, learn
 
 log = logging.getLogger("edgecat_runtime")
 
-_BATCH = 8
 _PUBLISH_SECONDS = 1.0
 _JOIN_SECONDS = 10.0
 
@@ -85,12 +84,12 @@ class Learner:
         """Describe what is new, and fit; while there is much, publish what is known so far."""
         captures = self._store.captures()
         published = perf_counter()
-        wanted = [one for one in captures if one.key not in self.skipped]
-        missing = [one for one in wanted if self._known(one) is None]
-        for start in range(0, len(missing), _BATCH):
+        for capture in captures:
+            if capture.key in self.skipped or self._known(capture) is not None:
+                continue
             if self._stop.is_set():
                 return
-            self._describe(missing[start : start + _BATCH])
+            self._describe(capture)
             if perf_counter() - published > _PUBLISH_SECONDS:
                 self._publish(captures)
                 published = perf_counter()
@@ -111,24 +110,20 @@ class Learner:
         except OSError:
             return None
 
-    def _describe(self, captures: list[Capture]) -> None:
-        keys, frames = [], []
-        for capture in captures:
-            path = capture.path(self._store.folder)
-            try:
-                key = FeatureCache.key(path)
-                frames.append(self._backbone.fitted(read_image(path)))
-                keys.append(key)
-            except OSError:
-                continue  # moved or deleted: the change is noticed
-            except ImageError as error:
-                if path.exists():
-                    self.skipped[capture.key] = str(error)
-        if not frames:
+    def _describe(self, capture: Capture) -> None:
+        """Cache an image's features; one at a time, a batch is no faster and takes more memory."""
+        path = capture.path(self._store.folder)
+        try:
+            key = FeatureCache.key(path)
+            frame = self._backbone.fitted(read_image(path))
+        except OSError:
+            return  # moved or deleted: the change is noticed
+        except ImageError as error:
+            if path.exists():
+                self.skipped[capture.key] = str(error)
             return
-        rows = self._backbone.features(np.stack(frames))
+        values = self._backbone.features(frame[None])[0]
         if self._cache is None:
             name = f"features-{self._backbone.digest}.bin"
-            self._cache = FeatureCache(self._store.folder / HIDDEN / name, rows.shape[1])
-        for key, row in zip(keys, rows, strict=True):
-            self._cache.put(key, row)
+            self._cache = FeatureCache(self._store.folder / HIDDEN / name, len(values))
+        self._cache.put(key, values)

@@ -18,6 +18,7 @@ from edgecat_runtime.types import Numbers, Values
 
 _MOST_FOLDS = 10
 _LARGEST = 0.67  # of a class's images that one burst may have, to be left out
+_MOST = 250  # images of a class that the head is fitted to, so that time and memory are bounded
 _NO_CLASS = 1.0
 """Strangeness of an image that looks like those of the class `none`."""
 
@@ -78,10 +79,11 @@ def learn(captures: list[Capture], features: Values) -> Taught | None:
     """Fit a head to images and judge it by leaving out.
 
     A part of each class is left out at a time, whole bursts; where a class has one burst, or little
-    else, its images are left out one by one, which flatters: they are nearly the same.
+    else, its images are left out one by one, which flatters: they are nearly the same. Of a class
+    of more than 250 images, the newest and some of the older ones are taken.
 
     Args:
-        captures: at least one.
+        captures: at least one, in the order of time.
         features: float32 (n, features), in their order.
 
     Returns:
@@ -93,11 +95,24 @@ def learn(captures: list[Capture], features: Values) -> Taught | None:
         return None
     numbers = np.array([labels.index(one.label) for one in captures])
     units, bursts = _units(captures, numbers, len(labels))
-    head, left_out = fit_head(features, numbers, _folds(units, numbers))
+    folds, groups = _folds(units, numbers), units + len(captures) * numbers
+    images = np.bincount(numbers)
+    taken = np.concatenate([_taken(np.flatnonzero(numbers == each)) for each in range(len(labels))])
+    features, numbers, groups = features[taken], numbers[taken], groups[taken]
+    head, left_out = fit_head(features, numbers, folds[taken])
     shown = numbers != (len(labels) - 1 if labels[-1] == NONE else -1)
-    groups = units + len(captures) * numbers
     familiar = fit_familiar(features[shown], groups[shown], features[~shown])
-    return Taught(labels, head, familiar, _figures(labels, numbers, bursts, left_out))
+    told = zip(labels, images.tolist(), bursts, *_told(numbers, left_out), strict=True)
+    return Taught(labels, head, familiar, tuple(Figures(*each) for each in told))
+
+
+def _taken(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of a class to fit to: the newest, and as many of the others, evenly spread."""
+    older = len(rows) - _MOST // 2
+    if len(rows) <= _MOST:
+        return rows
+    spread = np.linspace(0, older - 1, _MOST - _MOST // 2).astype(np.int64)
+    return np.concatenate([rows[spread], rows[older:]])
 
 
 def _units(
@@ -126,17 +141,12 @@ def _folds(units: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.i
     return np.asarray(units % min(count, _MOST_FOLDS))
 
 
-def _figures(
-    labels: tuple[str, ...], numbers: NDArray[np.int64], bursts: list[int], left_out: Numbers
-) -> tuple[Figures, ...]:
+def _told(numbers: NDArray[np.int64], left_out: Numbers) -> tuple[list[float], list[float]]:
+    """The fraction told right, and the mean probability of the right class, of each class."""
+    counts = np.bincount(numbers)
+    right = np.bincount(numbers, left_out.argmax(1) == numbers) / counts
     own = _softmax(left_out)[np.arange(len(numbers)), numbers]
-    right = left_out.argmax(1) == numbers
-    found = []
-    for index, label in enumerate(labels):
-        rows = numbers == index
-        shares = float(right[rows].mean()), float(own[rows].mean())
-        found.append(Figures(label, int(rows.sum()), bursts[index], *shares))
-    return tuple(found)
+    return right.tolist(), (np.bincount(numbers, own) / counts).tolist()
 
 
 def _softmax(scores: Numbers) -> Numbers:
