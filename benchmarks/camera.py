@@ -24,7 +24,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter, sleep, thread_time
+from time import perf_counter, process_time, sleep, thread_time
 from typing import Any
 
 import cv2
@@ -45,7 +45,7 @@ from edgecat_runtime.types import Image
 
 OVERHEAD_BAR, RATE_BAR = 1.5, 0.95
 SIZE = (1280, 720)
-_WARM = 10
+_WARM, _FPS = 10, 25
 
 
 def main() -> int:
@@ -81,16 +81,17 @@ def main() -> int:
 def _overhead(classifier: Classifier, frames: int) -> float:
     """Print a breakdown of the time; return the median overhead beyond the network, in ms."""
     timed = Timed(classifier)
-    with Camera(Paced(drawn_frames(), fps=25)) as camera:
+    with Camera(Paced(drawn_frames(), fps=_FPS)) as camera:
         pipeline = Pipeline(camera, timed, [Shown()], max_frames=frames + _WARM)
         costs, network, worked = [], [], []
-        before = thread_time()
+        before, began, used = thread_time(), perf_counter(), process_time()
         for answer in pipeline:
             costs.append(perf_counter() - answer.frame.captured - timed.seconds)
             network.append(timed.seconds)
             now = thread_time()
             worked.append(now - before - timed.worked)
             before = now
+        share = (process_time() - used) / (perf_counter() - began)
     stages = pipeline.summary.stages_ms
     overhead = statistics.median(costs[_WARM:]) * 1e3
     processor = statistics.median(worked[_WARM:]) * 1e3
@@ -102,6 +103,7 @@ def _overhead(classifier: Classifier, frames: int) -> float:
         f"  capture to loop {stages['wait']:.2f}, resize {stages['preprocess']:.2f}, overlay "
         f"and hand-over {stages['output']:.2f}; network {statistics.median(network) * 1e3:.2f}"
     )
+    print(f"  the process takes {share:.2f} of a core at {_FPS} frames per second")
     return overhead
 
 

@@ -32,7 +32,7 @@ from edgecat.data.folder import ImageSet, scan, split
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
 from edgecat.training import run_folder as run
-from edgecat.training.config import TrainConfig
+from edgecat.training.config import STATE, TrainConfig
 from edgecat_runtime import Classifier
 from edgecat_runtime.system.machine import this_machine
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 def trained(folder: Path, tars: list[Path]) -> Path:
     """Train, resume an interrupted run, or use a finished one."""
-    if (folder / run.STATE).exists():
+    if (folder / STATE).exists():
         edgecat("train", "--resume", folder)
     elif not folder.exists():
         edgecat("train", *tars, *RECIPE, "--output", folder.parent, "--name", folder.name)

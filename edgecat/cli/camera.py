@@ -141,6 +141,7 @@ def camera(
                 stop=stop,
                 thresholds=thresholds,
             )
+            camera_web.tell(page)
             _run(pipeline, classifier, json=json, lines=lines, written=outputs.written(sinks))
     return None
 

@@ -75,6 +75,7 @@ def teach(
             open_session(chosen, classes or (), backbone=backbone, reporter=TERMINAL) as session,
         ):
             register_panel(teach_panel(session))
+            camera_web.tell(page)
             pipeline = Pipeline(
                 cameras,
                 session.live,

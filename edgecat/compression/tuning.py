@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
-from edgecat.training.config import TrainConfig
+from edgecat.training.config import STATE, TrainConfig
 from edgecat.training.loop import train
-from edgecat.training.run_folder import CONFIG, CONFUSION, STATE, RunFolder, read_config
+from edgecat.training.run_folder import CONFIG, CONFUSION, RunFolder, read_config
 from edgecat.training.watcher import Watcher
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import ModelCard

@@ -3,8 +3,9 @@
 A perceptual hash by the discrete cosine transform (Zauner, Implementation and Benchmarking of
 Perceptual Image Hash Functions, 2010, https://www.phash.org/docs/pubs/thesis_zauner.pdf): the
 signs of the 64 lowest frequencies of a 32 x 32 grey image. Mirroring changes only the signs of the
-odd horizontal frequencies. Candidates are confirmed by comparing small thumbnails, and drawings on
-a flat ground, whose thumbnails are all alike, by comparing their edges and colours as well.
+odd horizontal frequencies. Candidates are confirmed by comparing small thumbnails, their edges and
+their colours: thumbnails alone are alike for all that is drawn on a flat ground, or shown to a
+fixed camera.
 The limits were measured: docs/data.md.
 """
 
@@ -23,13 +24,12 @@ from edgecat_runtime.system.opencv import cv2_module
 
 DISTANCE = 12  # maximum number of differing bits, of 64
 LIKENESS = 0.95  # minimum correlation of the thumbnails
-DETAIL = 0.8  # minimum correlation of the edges, and of the colours, of two mostly flat images
+TINTS = 0.75  # minimum correlation of the colours
+EDGES = 0.7  # minimum correlation of the edges
+FLAT_EDGES = 0.8  # likewise, where most of both images is flat
 
 _SIDE, _THUMB, _BITS = 32, 16, 64
-_FLAT, _LEVEL = (
-    0.5,
-    1.0,
-)  # a flat image: fraction of pixels that a blur changes by fewer grey levels
+_FLAT, _LEVEL = 0.5, 1.0  # flat: of more than this fraction, a blur changes fewer grey levels
 _BLOCK = 1024
 _LOWEST = sorted((y + x, y, x) for y in range(_THUMB) for x in range(_THUMB))[1 : _BITS + 1]
 _Y = np.array([y for _, y, _ in _LOWEST])
@@ -46,16 +46,18 @@ class Fingerprint(NamedTuple):
         signs: float32 (64,), each -1 or 1: the perceptual hash.
         thumb: float32 (256,), a 16 x 16 grey thumbnail minus its mean, of norm 1; norm 0 for an
             image of a single colour, which matches nothing.
-        edges: float32 (1024,) of norm 1, what a blur takes from a 32 x 32 grey thumbnail; None
-            unless most of the image is flat, as in drawings.
-        tints: float32 (2, 256) of norm 1, the colour differences of the 16 x 16 thumbnail; None
-            unless there are edges, or if the image is grey.
+        edges: float32 (1024,) of norm 1, what a blur takes from a 32 x 32 grey thumbnail; None if
+            that is next to nothing.
+        tints: float32 (2, 256) of norm 1, the colour differences of the 16 x 16 thumbnail; None if
+            the image is grey.
+        flat: whether most of the image is flat, as in drawings.
     """
 
     signs: Floats
     thumb: Floats
     edges: Floats | None = None
     tints: Floats | None = None
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,17 @@ class Likeness:
         distance: Hamming distance of their hashes, 0..64.
         correlation: of their thumbnails, -1..1.
         mirrored: whether one image was mirrored for this comparison.
-        detail: the lower correlation, that of the edges or that of the colours of two flat images;
-            1 for others.
+        detail: whether the edges and the colours are alike, as far as both images have them.
     """
 
     distance: int
     correlation: float
     mirrored: bool
-    detail: float = 1.0
+    detail: bool = True
 
     def __bool__(self) -> bool:
         """Whether all measures are within their limits, so the images count as duplicates."""
-        alike = self.distance <= DISTANCE and self.correlation >= LIKENESS
-        return alike and self.detail >= DETAIL
+        return self.distance <= DISTANCE and self.correlation >= LIKENESS and self.detail
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
@@ -95,8 +95,8 @@ def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
     thumb -= thumb.mean()
     length = float(np.linalg.norm(thumb))
     thumb = thumb / length if length > 1 else np.zeros_like(thumb)
-    edges = _edges(grey)
-    return Fingerprint(signs, thumb, edges, None if edges is None else _tints(small))
+    edges, flat = _edges(grey)
+    return Fingerprint(signs, thumb, edges, _tints(small), flat)
 
 
 def compared(one: Fingerprint, other: Fingerprint) -> Likeness:
@@ -144,7 +144,7 @@ def alike_pairs(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
                 r, c = rows[first : first + _BLOCK], columns[first : first + _BLOCK]
                 alike = np.einsum("ij,ij->i", thumb[r], thumbs[start:][c]) >= LIKENESS
                 for i, j in zip(r[alike] + start, c[alike] + start, strict=True):
-                    if _detail(prints[i], prints[j], mirrored=mirrored) >= DETAIL:
+                    if _detail(prints[i], prints[j], mirrored=mirrored):
                         yield int(i), int(j)
 
 
@@ -183,13 +183,12 @@ def _distance(one: Floats, other: Floats) -> int:
     return int(_BITS - one @ other) // 2
 
 
-def _edges(grey: Floats) -> Floats | None:
-    blurred = cv2_module().GaussianBlur(grey, (0, 0), 1)
-    fine = (grey - blurred).ravel().astype(np.float32)
-    if np.mean(np.abs(fine) < _LEVEL) < _FLAT:
-        return None
+def _edges(grey: Floats) -> tuple[Floats | None, bool]:
+    """What a blur takes, and whether that is little for most of the image."""
+    fine = (grey - cv2_module().GaussianBlur(grey, (0, 0), 1)).ravel().astype(np.float32)
     length = float(np.linalg.norm(fine))
-    return fine / length if length > 1 else None
+    flat = bool(np.mean(np.abs(fine) < _LEVEL) >= _FLAT)
+    return fine / length if length > 1 else None, flat
 
 
 def _tints(small: NDArray[np.uint8]) -> Floats | None:
@@ -201,16 +200,17 @@ def _tints(small: NDArray[np.uint8]) -> Floats | None:
     return tints.astype(np.float32)
 
 
-def _detail(one: Fingerprint, other: Fingerprint, *, mirrored: bool) -> float:
-    """Return the lower correlation of edges and colours; 1 for what either image lacks."""
-    lowest = 1.0
+def _detail(one: Fingerprint, other: Fingerprint, *, mirrored: bool) -> bool:
+    """Whether the edges and the colours are alike; what either image lacks is not compared."""
     if one.edges is not None and other.edges is not None:
         edges = one.edges.reshape(_SIDE, _SIDE)
-        lowest = float((edges[:, ::-1] if mirrored else edges).ravel() @ other.edges)
+        likeness = (edges[:, ::-1] if mirrored else edges).ravel() @ other.edges
+        if likeness < (FLAT_EDGES if one.flat and other.flat else EDGES):
+            return False
     if one.tints is not None and other.tints is not None:
         tints = _mirrored(one.tints) if mirrored else one.tints
-        lowest = min(lowest, float(tints.ravel() @ other.tints.ravel()))
-    return lowest
+        return bool(tints.ravel() @ other.tints.ravel() >= TINTS)
+    return True
 
 
 def _mirrored(thumbs: Floats) -> Floats:

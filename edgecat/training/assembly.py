@@ -21,12 +21,12 @@ from edgecat.training.augment import Augmentation
 from edgecat.training.average import WeightAverage
 from edgecat.training.cache import ImageCache, fill_cache
 from edgecat.training.compiled import check_compiler
-from edgecat.training.config import TrainConfig
+from edgecat.training.config import STATE, TrainConfig
 from edgecat.training.distributed import ALONE, World
 from edgecat.training.learner import Learner
 from edgecat.training.loader import Loader
 from edgecat.training.optim import choose_precision, make_optimizer
-from edgecat.training.run_folder import STATE, RunFolder, digest_of, new_run
+from edgecat.training.run_folder import RunFolder, digest_of, new_run
 from edgecat.training.schedule import learning_rate
 from edgecat.training.state import RunState
 from edgecat.training.teacher import Teacher, load_teacher

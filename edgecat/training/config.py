@@ -23,6 +23,8 @@ LEARNING_RATES = {
     "nadam": 0.001,
 }
 VERSION = 2
+STATE = "resume.state"
+"""In a run's folder while the run has not finished: what `--resume` continues from."""
 SCHEDULES = ("cosine", "one-cycle", "linear", "step", "constant")
 # The table is in `edgecat.models.registry`, which imports torch; a test keeps the two equal.
 ARCHITECTURES = (

@@ -23,7 +23,7 @@ from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.report.page import data_url
 from edgecat.scores import Evaluation
 from edgecat.training import plots
-from edgecat.training.config import TrainConfig
+from edgecat.training.config import STATE, TrainConfig
 from edgecat.training.history import Epoch, append_metrics, write_metrics
 from edgecat.training.learner import Learner
 from edgecat.training.state import RunState, load_state, save_state
@@ -32,7 +32,6 @@ from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.system.atomic import atomic_write, write_error
 from edgecat_runtime.system.counting import number_of
 
-STATE = "resume.state"
 CONFIG = "config.json"
 METRICS = "metrics.csv"
 CURVES = "curves.png"

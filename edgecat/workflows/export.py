@@ -10,7 +10,7 @@ from edgecat.pretrained import shipped
 from edgecat.workflows.export_result import ExportResult
 from edgecat.workflows.export_sources import ForeignModel, photographs_for, read_model
 from edgecat.workflows.inputs import Paths, StrPath, many_paths, names_missing_packages, one_path
-from edgecat.workflows.models import model_to_export
+from edgecat.workflows.models import finished, model_to_export
 from edgecat.workflows.reporter import SILENT, Reporter, steps
 from edgecat_export.engine.builder import EngineOptions
 from edgecat_export.precision.conversion import Conversion, convert
@@ -93,6 +93,11 @@ class ExportRequest:
             payload, card = conversion.payload, conversion.card
         only_built = self.to != "onnx" and precision == "int8"
         notes = [*decided]
+        if not finished(self.source.parent):
+            notes.append(
+                f"{self.source.parent} was stopped before its last epoch; "
+                f"edgecat train --resume {self.source.parent} continues it"
+            )
         pairs = save_onnx(
             *(payload, card, onnx_path),
             served=not only_built,

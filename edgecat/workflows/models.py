@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgecat.pretrained import CHECKPOINT, FP16, INT8
+from edgecat.training.config import STATE
 from edgecat.workflows.inputs import StrPath, one_path
 from edgecat.workflows.labels import read_labels as read_labels
 from edgecat_runtime.errors import BackendMissing
@@ -63,7 +64,9 @@ def _shipped(model: StrPath) -> bool:
 
 
 def newest_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path | None:
-    """Return the newest model of the latest training run; None if there is none.
+    """Return the newest model of the latest finished training run; None if there is no run.
+
+    If none has finished, it is the latest of those.
 
     Args:
         suffixes: file types in order of preference, such as `(".onnx", ".safetensors")`.
@@ -76,9 +79,14 @@ def newest_model(suffixes: tuple[str, ...], runs: Path = Path("runs")) -> Path |
     ]
     if not found:
         return None
-    newest = max({path.parent for path in found}, key=_trained_at)
+    newest = max({path.parent for path in found}, key=lambda run: (finished(run), _trained_at(run)))
     candidates = [path for path in found if path.parent == newest]
     return min(candidates, key=lambda p: (suffixes.index(p.suffix), -p.stat().st_mtime))
+
+
+def finished(run: Path) -> bool:
+    """Whether a run's training came to its end, as far as its folder says."""
+    return not (run / STATE).exists()
 
 
 def _trained_at(run: Path) -> float:

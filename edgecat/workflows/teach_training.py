@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
+from edgecat.training.config import STATE
 from edgecat_runtime.errors import EdgecatError, UserError
 from edgecat_runtime.loop.teach.captures import HELD
 from edgecat_runtime.loop.teach.session import Session
@@ -21,7 +22,6 @@ from edgecat_runtime.loop.teach.store import HIDDEN
 from edgecat_runtime.system.atomic import write_error
 from edgecat_runtime.system.machine import cores
 
-_STATE = "resume.state"
 _STOP_SECONDS = 20.0
 _EXIT_SECONDS = 20.0
 _BUSY = ("running", "stopping", "exporting")
@@ -179,7 +179,7 @@ class FineTuning:
             last = next((line.strip() for line in reversed(errors) if line.strip()), "")
             why = last or f"the process ended with code {process.returncode}"
             folder = self._state.get("folder")
-            saved = bool(folder) and (Path(str(folder)) / _STATE).exists()
+            saved = bool(folder) and (Path(str(folder)) / STATE).exists()
             self._state |= {"state": "paused" if saved else "failed", "why": f"it failed: {why}"}
 
     def _hear(self, event: dict[str, Any]) -> None:
@@ -232,7 +232,7 @@ class FineTuning:
         folder = folders[-1] if folders else None
         if folder is None or not folder.is_dir():
             return {"state": "idle"}
-        if (folder / _STATE).exists():
+        if (folder / STATE).exists():
             return {"state": "paused", "folder": str(folder)}
         checkpoint = next(folder.glob("*.safetensors"), None)
         if checkpoint is None:

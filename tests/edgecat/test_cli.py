@@ -77,6 +77,23 @@ def test_the_newest_run_is_the_one_trained_last(tmp_path: Path) -> None:
     assert newest_model((".trt",), tmp_path) is None
 
 
+def test_a_run_that_was_stopped_is_not_the_default_and_is_named(
+    cli: Cli, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for age, name in ((1000, "done"), (0, "stopped")):
+        copy = tmp_path / "runs" / name / "vgg16.safetensors"
+        copy.parent.mkdir(parents=True)
+        shutil.copy(checkpoint, copy)
+        os.utime(copy, (copy.stat().st_mtime - age,) * 2)
+    (tmp_path / "runs" / "stopped" / "resume.state").touch()
+    ran = cli("export")
+    assert (ran.code, "stopped" in ran.out) == (0, False), ran.err
+    assert (tmp_path / "runs" / "done" / "vgg16.onnx").exists()
+    ran = cli("export", "runs/stopped/vgg16.safetensors")
+    assert "runs/stopped was stopped before its last epoch; edgecat train --resume" in ran.out
+
+
 def test_inspect_prints_the_card(cli: Cli, checkpoint: Path, exported: Path) -> None:
     for path in (checkpoint, exported):
         card = json.loads(cli("inspect", path, "--json").out)

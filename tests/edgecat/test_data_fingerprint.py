@@ -8,6 +8,7 @@ import pytest
 
 from edgecat.curation.fingerprint import alike_pairs, compared, fingerprint, grouped
 from edgecat.pets.synthetic import synthetic_pets
+from edgecat.pets.things import THINGS, draw_thing
 from edgecat_runtime.types import Image
 
 
@@ -70,8 +71,19 @@ def test_different_drawings_on_white_are_not_copies(
 ) -> None:
     prints = [fingerprint(image) for image in shapes]
     assert not list(alike_pairs(prints))
-    monkeypatch.setattr("edgecat.curation.fingerprint.DETAIL", -1.0)
+    monkeypatch.setattr("edgecat.curation.fingerprint._detail", lambda *_, mirrored: True)
     assert list(alike_pairs(prints)), "their thumbnails alone would be taken for copies"
+
+
+def test_things_before_a_fixed_camera_are_not_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    things = [draw_thing(kind, seed, scene=3) for kind in THINGS for seed in range(20)]
+    prints = [fingerprint(image) for image in things]
+    found = list(alike_pairs(prints))
+    assert not [(i, j) for i, j in found if i // 20 != j // 20]  # of two kinds
+    monkeypatch.setattr("edgecat.curation.fingerprint._detail", lambda *_, mirrored: True)
+    by_thumbnail = list(alike_pairs(prints))
+    assert [(i, j) for i, j in by_thumbnail if i // 20 != j // 20]
+    assert len(by_thumbnail) > 5 * len(found)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

@@ -115,7 +115,7 @@ def test_rotations_are_named_by_their_degrees() -> None:
         (
             "clip.mkv",
             {"width": 64},
-            "clip.mkv does not support --width; a file has its own size and rate",
+            "clip.mkv does not support --width; a file has its own size and rate, which",
         ),
         ("clip.mkv", {"fps": 5.0}, "does not support --fps"),
         ("rtsp://h/s", {"height": 64}, "rtsp://h/s does not support --height; set it where"),

@@ -78,6 +78,7 @@ def live(
         with open_live(
             probe, results, text, stills, options=source_options, give_up=give_up, wait=wait
         ) as shown:
+            camera_web.tell(page)
             _run(shown, page, stop, window=has_window, may_quit=web_control)
 
 

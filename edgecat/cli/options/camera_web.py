@@ -60,7 +60,7 @@ def web_page(
     others: Sequence[str] | None,
     names: Sequence[str] | None = None,
 ) -> WebPage | None:
-    """Start the page and print its URL once; None if no address is given.
+    """Start the page, whose URL `tell` prints; None if no address is given.
 
     Args:
         address: `[HOST:]PORT`.
@@ -72,7 +72,6 @@ def web_page(
     Raises:
         UserError: an option requires another one, or the address cannot be bound.
     """
-    from edgecat.cli.terminal.console import warn
     from edgecat_runtime.errors import UserError
 
     if others and not control:
@@ -87,6 +86,12 @@ def web_page(
 
     sources = list(dict.fromkeys([*texts, *others])) if others else []
     token = os.environ.get(TOKEN_VARIABLE, "")
-    page = WebPage(address, control=control, sources=sources, token=token, names=names or ())
-    warn(f"web page: {page.url}")
-    return page
+    return WebPage(address, control=control, sources=sources, token=token, names=names or ())
+
+
+def tell(page: WebPage | None) -> None:
+    """Print the URL of a page, once there is something to see."""
+    from edgecat.cli.terminal.console import warn
+
+    if page is not None:
+        warn(f"web page: {page.url}")

@@ -91,7 +91,13 @@ def open_file(text: str, options: SourceOptions = NO_OPTIONS) -> Source:
     """
     source = _open_file(text)
     try:
-        options.refuse(text, "width", "height", "fps", instead="a file has its own size and rate")
+        options.refuse(
+            text,
+            "width",
+            "height",
+            "fps",
+            instead="a file has its own size and rate, which --realtime keeps to",
+        )
     except UserError:
         source.close()
         raise
