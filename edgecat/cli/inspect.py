@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,8 @@ def inspect(
         "file": str(path),
         "architecture": _architecture(card),
         "labels": ", ".join(card.labels[:12]) + (" ..." if card.classes > 12 else ""),
-        "input": f"{card.width}x{card.height} uint8 BGR, {card.fit}",
+        "frames": f"{card.width}x{card.height} uint8 BGR, {card.fit}",
+        "normalised": f"mean {_numbers(card.mean)}, std {_numbers(card.std)}, of RGB in 0..1",
         "precision": card.precision,
         "accuracy": measured,
         "payload": f"{(card.payload_bytes or path.stat().st_size) / 1e6:.1f} MB, "
@@ -53,6 +55,10 @@ def inspect(
     }
     for name, value in rows.items():
         say(f"{name:<13} {value}")
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ",".join(f"{value:.4g}" for value in values)
 
 
 def _architecture(card: ModelCard) -> str:

@@ -87,7 +87,10 @@ def _show(found: Verification) -> None:
     for item in found.compared:
         say(str(item.pair))
     if found.fed:
-        say(f"{found.reference} was given frames as {found.compared[0].path} states: {found.fed}")
+        path = found.compared[0].path
+        say(f"{found.reference} was given frames as {path} states: {found.fed}")
+        told = f"edgecat evaluate {path} DATA"
+        say(f"whether it was trained on such frames, labelled images show: {told}")
     for i, drift in (found.drifts or {}).items():
         say()
         say(f"{drift.candidate} on {drift.backend} against {drift.reference}, layer by layer")

@@ -94,12 +94,21 @@ def test_a_run_that_was_stopped_is_not_the_default_and_is_named(
     assert "runs/stopped was stopped before its last epoch; edgecat train --resume" in ran.out
 
 
+def test_a_second_model_is_not_taken_for_images(cli: Cli, exported: Path, checkpoint: Path) -> None:
+    ran = cli("evaluate", exported, checkpoint, "photos")
+    assert ran.code == 1
+    assert f"got two models, {exported} and {checkpoint}; expected one, then images" in ran.err
+    assert f"edgecat verify {exported} {checkpoint}" in ran.err
+
+
 def test_inspect_prints_the_card(cli: Cli, checkpoint: Path, exported: Path) -> None:
     for path in (checkpoint, exported):
         card = json.loads(cli("inspect", path, "--json").out)
         assert card["labels"] == ["cat", "dog"]
         assert (card["height"], card["precision"]) == (32, "fp32")
-        assert "cat, dog" in cli("inspect", path).out
+        shown = cli("inspect", path).out
+        assert "cat, dog" in shown
+        assert "mean 0.485,0.456,0.406, std 0.229,0.224,0.225, of RGB in 0..1" in shown
 
 
 def test_verify_alone_holds_a_model_against_its_golden_logits(cli: Cli, exported: Path) -> None:

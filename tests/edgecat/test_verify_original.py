@@ -83,6 +83,7 @@ def test_a_wrapped_model_answers_as_its_original(
     assert f"against {original}: worst logit error" in ran.out
     assert "agreement 100.00% of 12" in ran.out
     assert f"{original} was given frames as {file} states: {fed}" in ran.out
+    assert f"labelled images show: edgecat evaluate {file} DATA" in ran.out
 
 
 def test_photographs_json_page_and_converted_files(cli: Cli, tmp_path: Path) -> None:

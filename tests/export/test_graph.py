@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -125,6 +126,39 @@ def test_golden_logits_that_a_card_lacks_are_computed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\(4, 2\) for 4 images; expected \(4, 3\)"):
         export_onnx(model, wrong, tmp_path / "wrong.onnx")
     assert not (tmp_path / "wrong.onnx").exists()
+
+
+class _Own(torch.nn.Module):
+    def __init__(self, *, softmax: bool = False) -> None:
+        super().__init__()
+        self.convolution, self.softmax = torch.nn.Conv2d(3, 2, 3), softmax
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = self.convolution(images).mean((2, 3))
+        return logits.softmax(1) if self.softmax else logits
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        (_Own(), {"mean": (123.7, 116.3, 103.5)}, "of pixel values in 0..255; .* mean 0.4851,"),
+        (_Own(), {"std": (58.4, 57.1, 57.4)}, "of pixel values in 0..255"),
+        (_Own(), {"mean": (0.5, 0.5)}, "expected three finite numbers"),
+        (_Own(), {"std": (0.2, 0.0, 0.2)}, "expected three numbers above 0"),
+        (_Own(softmax=True), {}, "returns probabilities: .* leave the module's softmax out"),
+        (_Own().state_dict(), {}, "got an object of OrderedDict; .* module.load_state_dict"),
+        (_Own, {}, r"got the class _Own; expected a torch module. Make an instance: _Own\(\)"),
+    ],
+)
+def test_what_the_command_refuses_is_refused_for_a_module_too(
+    tmp_path: Path, model: Any, changes: dict[str, Any], message: str
+) -> None:
+    from edgecat_runtime.model.card import ModelCard
+
+    card = replace(ModelCard("own", labels=("cat", "dog"), height=32, width=32), **changes)
+    with pytest.raises(UserError, match=message):
+        export_onnx(model, card, tmp_path / "own.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_answers_differently_is_not_written(

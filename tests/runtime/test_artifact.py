@@ -138,7 +138,7 @@ def test_the_fix_of_damage_fits_the_kind_of_file(
             save({"a": np.ones(2, np.float32)}),
             "has no model card. Use a checkpoint",
         ),
-        ("model.pth", b"", "is not a model; expected a .onnx or .safetensors or .trt or .rtx file"),
+        ("model.pth", b"", "is not a model; expected a .onnx, .safetensors, .trt or .rtx file"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:

@@ -93,8 +93,13 @@ def split_model(
 
     Folders and .tar files hold images; whatever else comes first is the model, unless `--model`
     names it.
+
+    Raises:
+        UserError: there is a second model.
     """
     from edgecat.workflows.models import SHIPPED_NAME
+    from edgecat_runtime.errors import UserError
+    from edgecat_runtime.model.artifact import MODEL_SUFFIXES
 
     given = list(paths or ())
     if engine is not None or not given:
@@ -103,4 +108,10 @@ def split_model(
     holds_images = first.is_dir() or first.suffix.lower() in ("", ".tar")
     if holds_images and str(first) != SHIPPED_NAME:
         return None, given
+    second = next((path for path in given[1:] if path.suffix in MODEL_SUFFIXES), None)
+    if second is not None:
+        raise UserError(
+            f"got two models, {first} and {second}; expected one, then images. To compare models: "
+            f"edgecat verify {first} {second}"
+        )
     return first, given[1:]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgecat_export.graph.foreign import normalised
+from edgecat_export.graph.given import check_logits, check_module, check_normalisation
 from edgecat_export.parity.comparison import Pair
 from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
@@ -145,8 +146,12 @@ def export_onnx(model: nn.Module, card: ModelCard, path: str | Path) -> list[Pai
     Raises:
         GateError: a backend returns different logits; nothing is written.
         BackendMissing: no backend is installed to verify the file with.
-        UserError: the file cannot be written, or the module does not return a logit for each label.
+        UserError: the file cannot be written, it is not a module, the card's mean or standard
+            deviation are not those of values in 0..1, or the module does not return a logit for
+            each label.
     """
+    check_module(model)
+    check_normalisation(card.mean, card.std)
     card = _with_golden(model, card)
     return save_onnx(onnx_from_model(model, card), card_for_onnx(card), path)
 
@@ -177,6 +182,7 @@ def _logits(model: nn.Module, card: ModelCard) -> NDArray[np.float32]:
             f"{', '.join(card.labels[:5])}"
         )
     values: NDArray[np.float32] = logits.float().cpu().numpy()
+    check_logits(values)
     return values
 
 

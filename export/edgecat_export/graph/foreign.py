@@ -6,7 +6,6 @@ specifies, are stored in the card.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from edgecat_export.graph.foreign_answers import Reference, precision_of, refere
 from edgecat_export.graph.foreign_file import parsed
 from edgecat_export.graph.foreign_graph import keep_output, modern, plain, wrap
 from edgecat_export.graph.foreign_input import Colour, ForeignInput, foreign_inputs
+from edgecat_export.graph.given import check_normalisation
 from edgecat_runtime.errors import GateError, UserError
 from edgecat_runtime.model.card import Fit, ModelCard
 from edgecat_runtime.model.class_names import check_labels
@@ -207,7 +207,9 @@ def _checked(
     if not logit_error(alone, together, alone) <= limit:
         raise GateError(
             "the model's output for a frame depends on the others in the batch. Export it in "
-            f"evaluation mode. {_advice(known.source)}"
+            "evaluation mode"
+            + (f", or, as it takes batches of {known.source.batch} only, with a dynamic batch axis")
+            * bool(known.source.batch)
         )
     compared = foreign_scores.as_answered(together, known.values, scores)
     off = logit_error(known.values, compared, known.values)
@@ -256,26 +258,14 @@ def _colours(
             )
         return _STRAIGHT
     for option, values in (("--mean", mean), ("--std", std)):
-        example = f"such as {option} 0.5,0.5,0.5"
         if values is None:
             raise UserError(
                 f"{option} is missing; expected three numbers, of red, green and blue in 0..1, "
-                f"{example}"
-            )
-        if not all(map(math.isfinite, values)):
-            raise UserError(f"{option} is {values}; expected three finite numbers, {example}")
-        if max(values) > 1:
-            shown = ",".join(f"{value / 255:.4g}" for value in values)
-            raise UserError(
-                f"{option} is {values}, of pixel values in 0..255; expected 0..1. Divide by 255: "
-                f"{option} {shown}"
+                f"such as {option} 0.5,0.5,0.5"
             )
     assert mean is not None
     assert std is not None
-    if min(std) <= 0:
-        raise UserError(f"--std is {std}; expected three numbers above 0")
-    if min(mean) < 0:
-        raise UserError(f"--mean {mean} is below 0; expected three numbers in 0..1")
+    check_normalisation(mean, std, "--mean", "--std")
     return mean, std
 
 

@@ -138,8 +138,7 @@ def _pull_in(tensor: Any, path: Path, room: int) -> int:
         )
     if not file.is_file():
         raise UserError(
-            f"{path} keeps its weights in {location}, which is not in {path.parent}. Copy that "
-            "file beside the model"
+            f"{path} keeps its weights in {location}, which is not beside it. Copy that file there"
         )
     try:
         offset, length = int(where.get("offset", 0)), int(where.get("length", -1))

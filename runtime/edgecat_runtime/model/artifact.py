@@ -39,6 +39,7 @@ from edgecat_runtime.model.trust import trusted
 KEY = "edgecat"
 LABELS_KEY = "edgecat.labels"
 SIGNATURE_KEY = "edgecat.signature"
+MODEL_SUFFIXES = (".onnx", ".safetensors", ".trt", ".rtx")
 _KEYS = (KEY, LABELS_KEY, SIGNATURE_KEY)
 # Fields of ONNX's message `ModelProto`.
 _GRAPH, _METADATA_PROPS = 7, 14
@@ -87,15 +88,15 @@ def read_card(path: str | PathLike[str], *, trust: str | PathLike[str] | None = 
 
 def read_stored(path: Path) -> Stored:
     """Read and check the card; raises as `read_card`."""
-    readers = {".onnx": _read_onnx, ".safetensors": _read_safetensors, ".trt": _read_engine}
-    readers[".rtx"] = _read_engine
-    if path.suffix not in readers:
-        known = " or ".join(readers)
-        raise CardError(f"{path} is not a model; expected a {known} file{torch_advice(path)}")
+    if path.suffix not in MODEL_SUFFIXES:
+        *known, last = MODEL_SUFFIXES
+        expected = f"expected a {', '.join(known)} or {last} file"
+        raise CardError(f"{path} is not a model; {expected}{torch_advice(path)}")
     if not path.is_file():
         raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
-        return readers[path.suffix](file, path)
+        read = {".onnx": _read_onnx, ".safetensors": _read_safetensors}
+        return read.get(path.suffix, _read_engine)(file, path)
 
 
 def seal_onnx(payload: bytes, card: ModelCard) -> bytes:

@@ -35,7 +35,7 @@ class CardError(UserError):
     Example:
         >>> read_card("notes.txt")  # doctest: +SKIP
         Traceback (most recent call last):
-        CardError: notes.txt is not a model; expected a .onnx, .rtx, .safetensors or .trt file
+        CardError: notes.txt is not a model; expected a .onnx, .safetensors, .trt or .rtx file
     """
 
 
