@@ -221,3 +221,12 @@ def test_relative_error(found: list[float], error: float) -> None:
 )
 def test_older_exporters_name_the_module_in_the_node(name: str, scope: str) -> None:
     assert _scope(name) == scope
+
+
+@pytest.mark.parametrize(("later", "advised"), [(1e-6, True), (1e-2, False)])
+def test_a_first_layer_that_drifts_alone_points_to_the_preprocessing(
+    later: float, advised: bool
+) -> None:
+    layers = (Layer("l0", "Conv", 1.4, 1.4), Layer("l1", "Conv", later, 1.4))
+    drift = Drift("a", "b", "opencv", 1e-4, layers, 0.0)
+    assert ("compare the means, standard deviations and colour orders" in drift.verdict) == advised
