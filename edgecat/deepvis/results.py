@@ -21,6 +21,7 @@ from edgecat_runtime.types import Image
 Kind = Literal["top", "deconv", "synthesised"]
 
 KINDS: tuple[Kind, ...] = ("top", "deconv", "synthesised")
+_FEW = 6
 _SUFFIX = {"top": ".jpg", "deconv": ".jpg", "synthesised": ".png"}
 
 
@@ -56,6 +57,18 @@ class Results:
     def path(self, kind: Kind, layer: str, unit: int) -> Path:
         """Return the path of a unit's image, whether it exists or not."""
         return self.of_layer(layer) / f"{unit:04d}-{kind}{_SUFFIX[kind]}"
+
+    def told(self, kinds: Sequence[Kind], chosen: Sequence[tuple[Layer, Sequence[int]]]) -> str:
+        """Where the images of units are: the files if they are few, else the folder."""
+        files = [
+            path
+            for layer, units in chosen
+            for unit in units
+            for kind in kinds
+            for name in dict.fromkeys((layer.name, layer.active))
+            if (path := self.path(kind, name, unit)).is_file()
+        ]
+        return "\n".join(map(str, files if len(files) <= _FEW else [self.folder]))
 
     def picture(self, kind: Kind, layer: Layer, unit: int) -> Image | None:
         """Read the image of a unit, or of its activation; None if there is none yet.

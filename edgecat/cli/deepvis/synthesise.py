@@ -90,4 +90,5 @@ def synthesise(
     with progress(count, "synthesising") as advance:
         synthesise_all(probe, results, chosen, how, on_units=advance)
     found = f"{number_of(count, 'unit')} of {number_of(len(chosen), 'layer')}"
-    say(f"{found}: {results.folder}. edgecat deepvis shows them: key 9")
+    say(f"{found}; edgecat deepvis shows them: key 9")
+    say(results.told(("synthesised",), chosen))

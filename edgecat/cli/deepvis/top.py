@@ -52,4 +52,5 @@ def top(
     with progress(count, "drawing") as advance:
         search.draw(advance)
     found = f"{number_of(count, 'unit')} of {number_of(len(chosen), 'layer')}"
-    say(f"{found}, in {pictures}: {results.folder}. edgecat deepvis shows them: key 9")
+    say(f"{found}, in {pictures}; edgecat deepvis shows them: key 9")
+    say(results.told(("top", "deconv"), chosen))

@@ -35,6 +35,11 @@ ACTIVATIONS: Mapping[str, str] = {
     "the deep network trains with ReLUs but not with sigmoids, as the lecture says": (
         "강의대로, 깊은 신경망은 ReLU로는 학습되고 시그모이드로는 학습되지 않습니다"
     ),
+    "with ReLUs it does little better than guessing, so this shows nothing; train longer, or with "
+    "more seeds": (
+        "ReLU로도 찍는 것보다 별로 낫지 않아 아무것도 보여 주지 못합니다. 더 오래, 또는 더 많은 "
+        "시드로 학습해 보세요"
+    ),
     "ReLUs train better than sigmoids, which still learn something": (
         "ReLU가 더 잘 학습되지만 시그모이드도 조금은 배웁니다"
     ),

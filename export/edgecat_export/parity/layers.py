@@ -87,8 +87,8 @@ class Drift:
                 "first one on. Compare a model with the checkpoint it was made from"
             )
         if self.first is not None:
-            over = [layer for layer in self.layers if not layer.own <= self.limit]
-            alone = len(over) == 1 < len(self.layers) and self.first is self.layers[0]
+            drifting = sum(not layer.own <= self.limit for layer in self.layers)
+            alone = drifting == 1 < len(self.layers) and self.first is self.layers[0]
             return (
                 f"{name} starts to drift from {self.reference} at {self.first.name} "
                 f"({self.first.operator}): its own error is {self.first.own:.1e}, the limit "
