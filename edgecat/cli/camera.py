@@ -32,8 +32,10 @@ from edgecat.cli.terminal.signals import stopped_by_signals, warnings_shown
 
 if TYPE_CHECKING:
     from edgecat_runtime import Classifier
+    from edgecat_runtime.camera.camera import Camera
     from edgecat_runtime.loop.answers import Answer
     from edgecat_runtime.pipeline import Pipeline
+    from edgecat_runtime.web import WebPage
 
 
 @sources.source_options_of(after="list_")
@@ -132,26 +134,32 @@ def camera(
                 window=not headless,
             )
             pipeline = _pipeline(
-                model,
-                cameras,
-                classifier,
-                [*sinks, *model.outputs, *([page] if page else ())],
+                *(model, page, cameras, classifier),
+                [*sinks, *model.outputs],
                 smooth=smooth,
                 max_frames=max_frames,
                 stop=stop,
                 thresholds=thresholds,
             )
-            camera_web.tell(page)
             _run(pipeline, classifier, json=json, lines=lines, written=outputs.written(sinks))
     return None
 
 
-def _pipeline(model: fleet.LoopModel, *given: Any, **options: Any) -> Pipeline:
-    """The loop, with what opens and replaces its model."""
+def _pipeline(
+    model: fleet.LoopModel,
+    page: WebPage | None,
+    cameras: Sequence[Camera],
+    classifier: Classifier,
+    sinks: Sequence[Any],
+    **options: Any,
+) -> Pipeline:
+    """The loop, with what opens and replaces its model, and with the page, whose URL it prints."""
     from edgecat_runtime.pipeline import Pipeline
 
+    camera_web.tell(page)
+    shown = [*sinks, *([page] if page else ())]
     reopen = partial(model.opened, quiet=True)
-    return Pipeline(*given, **options, reopen=reopen, reload=model.reload)
+    return Pipeline(cameras, classifier, shown, **options, reopen=reopen, reload=model.reload)
 
 
 def _opener(

@@ -121,24 +121,25 @@ def finding(
         )
     shares = {kind: final[kind, depth] for kind in factors}
     told = ", ".join(f"{name_of(kind)} {share:.0%}" for kind, share in shares.items())
-    gain = shares["relu"] - shares["sigmoid"]
-    verdict = (
-        tr("the deep network trains with ReLUs but not with sigmoids, as the lecture says")
-        if gain > 0.04 and shares["sigmoid"] < chance + 0.02 and shares["relu"] > chance + 0.1
-        else tr(
-            "with ReLUs it does little better than guessing, so this shows nothing; train longer, "
-            "or with more seeds"
-        )
-        if gain > 0.04 and shares["relu"] <= chance + 0.1
-        else tr("ReLUs train better than sigmoids, which still learn something")
-        if gain > 0.04
-        else tr("ReLUs show no advantage in accuracy here, contrary to the lecture")
-    )
     return first, tr(
         "After the last epoch, the validation accuracy is {accuracies}: {verdict}.",
         accuracies=told,
-        verdict=verdict,
+        verdict=_verdict(shares["relu"], shares["sigmoid"], chance),
     )
+
+
+def _verdict(relu: float, sigmoid: float, chance: float) -> str:
+    """What the accuracies of the deep networks show."""
+    if relu - sigmoid <= 0.04:
+        return tr("ReLUs show no advantage in accuracy here, contrary to the lecture")
+    if relu <= chance + 0.1:
+        return tr(
+            "with ReLUs it does little better than guessing, so this shows nothing; train longer, "
+            "or with more seeds"
+        )
+    if sigmoid < chance + 0.02:
+        return tr("the deep network trains with ReLUs but not with sigmoids, as the lecture says")
+    return tr("ReLUs train better than sigmoids, which still learn something")
 
 
 def _sections(

@@ -89,9 +89,8 @@ def read_card(path: str | PathLike[str], *, trust: str | PathLike[str] | None = 
 def read_stored(path: Path) -> Stored:
     """Read and check the card; raises as `read_card`."""
     if path.suffix not in MODEL_SUFFIXES:
-        *known, last = MODEL_SUFFIXES
-        expected = f"expected a {', '.join(known)} or {last} file"
-        raise CardError(f"{path} is not a model; {expected}{torch_advice(path)}")
+        known = f"{', '.join(MODEL_SUFFIXES[:-1])} or {MODEL_SUFFIXES[-1]}"
+        raise CardError(f"{path} is not a model; expected a {known} file{torch_advice(path)}")
     if not path.is_file():
         raise CardError(f"{path} does not exist or is not a file. Check the path")
     with path.open("rb") as file:
