@@ -101,10 +101,18 @@ def _opened(part: Path) -> Iterator[IO[bytes]]:
             raise write_error(part, error) from error
         with file:
             _lock(file)
-            if part.exists() and os.path.samestat(part.stat(), os.fstat(file.fileno())):
+            if _is_open(part, file):
                 file.seek(0, os.SEEK_END)
                 yield file
                 return
+
+
+def _is_open(part: Path, file: IO[bytes]) -> bool:
+    """Whether a path is still that of an open file: another process may have moved it away."""
+    try:
+        return os.path.samestat(part.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: IO[bytes]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,22 @@ def test_a_file_as_cache(web: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="a parent of the path is a file"):
         fetch(f"{web.address}/a.bin", digest=RIGHT, cache=tmp_path / "file" / "cache")
+
+
+def test_a_part_that_another_process_moves_away_is_not_written_to(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samestat, seen = os.path.samestat, []
+
+    def moved(one: os.stat_result, other: os.stat_result) -> bool:
+        seen.append(one)
+        if len(seen) == 1:
+            raise FileNotFoundError
+        return samestat(one, other)
+
+    monkeypatch.setattr(os.path, "samestat", moved)
+    assert fetch(f"{web.address}/a.bin", digest=RIGHT).read_bytes() == DATA
+    assert len(seen) == 2
 
 
 def test_two_processes_fetch_it_once(web: Any) -> None:
