@@ -152,6 +152,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     assert values["failed"] == TIMES
     assert values["lost"] == 1, err
     assert "a Ray worker ended (" in err
+    cluster.wait_for_nodes(PATIENCE)  # until the lost one is no longer counted
 
 
 def test_a_cluster_elsewhere(
@@ -160,7 +161,7 @@ def test_a_cluster_elsewhere(
     output = tmp_path / "o.parquet"
     where = f"ray://127.0.0.1:{cluster.client_port}"
     values, _ = finished(run(cluster, *chosen(photos, output, exported, where)))
-    assert values["kind"] == "Ray workers"
+    assert values["workers"] == 1
     assert output.read_bytes() == expected
 
 
