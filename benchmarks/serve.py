@@ -1,7 +1,7 @@
 """Measure the inference service under load: `python benchmarks/serve.py [MODEL] [--clients 32]`.
 
-Clients in a process of their own ask for one frame at a time, over connections that stay open, in
-the binary form of the protocol. Limits:
+A process of its own asks for one frame at a time on each of 32 connections that stay open, in the
+binary form of the protocol and without an HTTP library, so that asking costs little. Limits:
 
 - 32 clients together get at least 0.85 of the frames per second of the bare classifier in batches
   of the mean size that the service formed, measured in turns with the service;
@@ -16,15 +16,19 @@ Both share the machine's cores, so the clients' work counts against the service.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import multiprocessing
 import platform
+import selectors
+import socket
 import statistics
 import sys
-import threading
+from collections import deque
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
@@ -37,6 +41,8 @@ from edgecat_runtime.web.inference.service import InferenceServer, ServiceOption
 
 SHARE, LATENCY = 0.85, 2.0
 _BATCH, _DELAY = 16, 0.002
+_AGAIN = 0.02
+"""Seconds until a client that was refused asks again."""
 
 
 def main() -> int:
@@ -44,8 +50,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, nargs="?", default=INT8)
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print(f"{this_machine()}. Python {platform.python_version()}, numpy {np.__version__}")
     with Classifier.open(options.model) as classifier:
@@ -133,51 +139,85 @@ def _clients(
     seconds: float,
     results: multiprocessing.Queue[dict[str, float]],
 ) -> None:
-    shape = list(frame.shape)
-    parameters = {"binary_data_size": frame.nbytes}
-    tensor = {"name": "frames", "datatype": "UINT8", "shape": shape, "parameters": parameters}
-    head = json.dumps({"inputs": [tensor], "outputs": [{"name": "logits"}]}).encode()
-    headers = {"Inference-Header-Content-Length": str(len(head))}
+    """Ask for a frame over each connection, again and again; count what came back."""
+    request = _request(frame)
     times: list[float] = []
     counted = {"refused": 0, "wrong": 0, "lost": 0}
-    lock, begin = threading.Lock(), threading.Barrier(clients)
+    asked: dict[socket.socket, float] = {}
+    later: deque[tuple[float, socket.socket]] = deque()
+    until = perf_counter() + seconds
 
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        begin.wait()
-        until = perf_counter() + seconds
-        while perf_counter() < until:
-            started = perf_counter()
-            try:
-                connection.request(
-                    "POST", "/v2/models/model/infer", head + frame.tobytes(), headers
-                )
-                answer = connection.getresponse()
-                body = answer.read()
-            except OSError:
-                with lock:
+    def ask(connection: socket.socket) -> None:
+        if perf_counter() < until:
+            asked[connection] = perf_counter()
+            connection.sendall(request)
+
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for _ in range(clients):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            selector.register(connection, selectors.EVENT_READ)
+            ask(connection)
+        while asked or later:
+            for key, _ in selector.select(_AGAIN if later else None):
+                connection = cast("socket.socket", key.fileobj)
+                outcome = _outcome(connection, expected)
+                started = asked.pop(connection, 0.0)
+                if outcome == "lost":
                     counted["lost"] += 1
-                return
-            elapsed = perf_counter() - started
-            with lock:
-                if answer.status == 503:
+                    selector.unregister(connection)
+                elif outcome == "refused":
                     counted["refused"] += 1
-                elif answer.status != 200 or not np.allclose(
-                    json.loads(body)["outputs"][0]["data"], expected, atol=1e-3
-                ):
-                    counted["wrong"] += 1
+                    later.append((perf_counter() + _AGAIN, connection))
                 else:
-                    times.append(elapsed)
-            if answer.status == 503:
-                threading.Event().wait(0.02)
-
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+                    times.append(perf_counter() - started)
+                    counted["wrong"] += outcome == "wrong"
+                    ask(connection)
+            while later and later[0][0] <= perf_counter():
+                ask(later.popleft()[1])
     p50, p99 = np.percentile(times or [np.nan], [50, 99])
     results.put({"answered": len(times), "p50": float(p50), "p99": float(p99), **counted})
+
+
+def _request(frame: np.ndarray) -> bytes:
+    tensor = {
+        "name": "frames",
+        "datatype": "UINT8",
+        "shape": list(frame.shape),
+        "parameters": {"binary_data_size": frame.nbytes},
+    }
+    head = json.dumps({"inputs": [tensor], "outputs": [{"name": "logits"}]}).encode()
+    lines = (
+        "POST /v2/models/model/infer HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Inference-Header-Content-Length: {len(head)}",
+        f"Content-Length: {len(head) + frame.nbytes}",
+    )
+    return "\r\n".join([*lines, "", ""]).encode() + head + frame.tobytes()
+
+
+def _outcome(connection: socket.socket, expected: list[float]) -> str:
+    """Read a response: answered, wrong, refused, or lost if the connection broke."""
+    text = b""
+    while b"\r\n\r\n" not in text or len(text) < _length(text):
+        part = connection.recv(65536)
+        if not part:
+            return "lost"
+        text += part
+    status = text.split(b" ", 2)[1]
+    if status == b"503":
+        return "refused"
+    if status != b"200":
+        return "wrong"
+    found = json.loads(text.partition(b"\r\n\r\n")[2])["outputs"][0]["data"]
+    near = all(abs(a - b) < 1e-3 for a, b in zip(found, expected, strict=True))
+    return "answered" if near else "wrong"
+
+
+def _length(text: bytes) -> int:
+    """Of a whole response, from its first lines."""
+    head = text.partition(b"\r\n\r\n")[0]
+    _, _, behind = head.lower().partition(b"content-length:")
+    return len(head) + 4 + int(behind.split(b"\r\n", 1)[0])
 
 
 if __name__ == "__main__":

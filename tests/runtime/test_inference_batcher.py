@@ -76,6 +76,19 @@ def test_what_waits_while_the_network_works_is_taken_together() -> None:
     assert network.sizes == [1, 3]
 
 
+def test_a_batch_that_fills_up_does_not_wait_for_the_delay() -> None:
+    network = Network()
+
+    async def body(batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.infer(frames(0)))
+        await asyncio.sleep(0.05)
+        others = (batcher.infer(frames(n)) for n in range(1, 4))
+        await asyncio.wait_for(asyncio.gather(first, *others), 60)
+
+    run(network, body, delay=3600.0)
+    assert network.sizes == [4]
+
+
 def test_a_large_request_is_answered_whole_over_several_batches() -> None:
     network = Network()
 

@@ -189,6 +189,8 @@ class Service:
         if self._receiving + size > _BODIES * most:
             self._batcher.counts.refused += 1
             raise Overloaded
+        if request.content.is_eof():  # it came with its head
+            return await request.read()
         self._receiving += size
         try:
             return await asyncio.wait_for(request.read(), _BODY_SECONDS)

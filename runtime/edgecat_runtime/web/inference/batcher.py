@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -81,6 +82,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
         self._arrived = asyncio.Event()
+        self._full = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -97,6 +99,7 @@ class Batcher:
         """Answer everything that was accepted, then end."""
         self._closing = True
         self._arrived.set()
+        self._full.set()
         if self._task is not None:
             await self._task
 
@@ -124,6 +127,10 @@ class Batcher:
         self._queue.extend(parts)
         self._waiting += len(frames)
         self._arrived.set()
+        if self._waiting >= self._most:
+            self._full.set()
+        if len(parts) == 1:
+            return await parts[0].answer
         return np.concatenate(await asyncio.gather(*(part.answer for part in parts)))
 
     async def _run(self) -> None:
@@ -138,16 +145,12 @@ class Batcher:
 
     async def _gather(self) -> None:
         """Wait until a batch is full or its first request has waited for `delay`."""
-        until = self._queue[0].since + self._delay
-        while self._waiting < self._most and not self._closing:
-            left = until - perf_counter()
-            if left <= 0:
-                return
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), left)
-            except asyncio.TimeoutError:
-                return
+        left = self._queue[0].since + self._delay - perf_counter()
+        if self._waiting >= self._most or self._closing or left <= 0:
+            return
+        self._full.clear()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._full.wait(), left)
 
     def _taken(self) -> list[_Waiting]:
         """The requests of the next batch, in the order of their arrival; cancelled ones go."""
