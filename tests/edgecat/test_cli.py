@@ -269,6 +269,15 @@ def test_a_file_never_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None
     assert (tmp_path / "engine").read_bytes() == b""
 
 
+def test_a_line_is_written_into_a_pipe_when_it_is_printed() -> None:
+    program = (
+        "from edgecat.cli.terminal.streams import prepare_streams\n"
+        "prepare_streams(); print('a line'); import os; os._exit(0)"  # which flushes nothing
+    )
+    shown = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
+    assert shown.stdout.split() == [b"a", b"line"]
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_any_name_is_printed_in_any_encoding(
     exported: Path, album: Path, tmp_path: Path, encoding: str

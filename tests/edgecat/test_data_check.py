@@ -166,6 +166,14 @@ def test_the_command_with_a_model(cli: Callable[..., object], album: Path, tiny_
     assert (ran.code, len(answer["small"])) == (3, 12)
 
 
+def test_a_large_group_is_one_short_line(cli: Callable[..., object], tmp_path: Path) -> None:
+    for i in range(40):
+        written(tmp_path / ("cat", "dog")[i % 2] / f"{i:02}.jpg", drawn(1, 64))
+    lines = cli("data", "check", tmp_path, "--no-doubts").out.splitlines()
+    assert [line.count(".jpg") for line in lines if " = " in line] == [6]
+    assert any(" and 34 more (labels cat and dog, the same file)" in line for line in lines)
+
+
 BAD = {
     "no such model": (("--model", "none.onnx"), "none.onnx"),
     "a report of another kind": (("--report", "a.pdf"), "does not end in .html"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgecat.data.folder import ImageSet
 
 _NAMED = 10
+_MEMBERS = 6  # names per group of duplicates
 
 _COLUMNS = 10  # classes that fit side by side on a terminal
 
@@ -131,7 +132,7 @@ def _show(findings: Findings) -> None:
     _list(
         "duplicates",
         [
-            f"{' = '.join(pictures[i].name for i in group.members)}{_notes(group.notes)}"
+            _same([pictures[i].name for i in group.members]) + _notes(group.notes)
             for group in findings.copies
         ],
     )
@@ -148,6 +149,11 @@ def _show(findings: Findings) -> None:
         say(sentence)
     if not findings.problems:
         say(f"no problems found in {findings.pictures}")
+
+
+def _same(names: list[str]) -> str:
+    more = len(names) - _MEMBERS
+    return " = ".join(names[:_MEMBERS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _notes(notes: tuple[str, ...]) -> str:

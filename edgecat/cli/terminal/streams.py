@@ -15,6 +15,7 @@ def prepare_streams() -> None:
 
     A closed descriptor (`>&-`) would be given to the next file that is opened, and what a library
     prints would end up in it. A character that the output's encoding lacks is shown as an escape.
+    Every line is written at once, also into a pipe: `edgecat study ... | tee log` shows progress.
     """
     for number, (name, mode) in enumerate(_STREAMS):
         try:
@@ -24,7 +25,7 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
         if mode == "w" and hasattr(stream := getattr(sys, name), "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def settle_streams() -> None:
