@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecat.workflows.batch import ray_pool
 from edgecat.workflows.batch.classify import classify_to_parquet
 from edgecat.workflows.batch.engine import Plan, classify_items, setup_for
 from edgecat.workflows.batch.placement import Workers
@@ -27,6 +28,7 @@ from edgecat.workflows.batch.tasks import Rows
 from edgecat.workflows.evaluate import evaluate
 from edgecat.workflows.reporter import Silent
 from edgecat_runtime.classifier import Classifier
+from edgecat_runtime.errors import UserError
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgecat[ray]'")
 pytest.importorskip("pyarrow", reason="not installed: pip install 'edgecat[parquet]'")
@@ -208,3 +210,24 @@ def test_an_address_that_nobody_answers(exported: Path, photos: Path, cli: Cli) 
     assert f"cannot use the Ray cluster at {where} (" in ran.err
     assert "Start one: ray start --head" in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(("fails", "ends_well"), [(1, True), (2, False)])
+def test_a_client_server_that_dies_at_its_start_gets_a_second_chance(
+    monkeypatch: pytest.MonkeyPatch, fails: int, ends_well: bool
+) -> None:
+    """Ray's own race: the process that it forks for a client dies before it runs, at times."""
+    asked: list[str] = []
+
+    def init(address: str, **options: object) -> None:
+        asked.append(address)
+        if len(asked) <= fails:
+            raise RuntimeError("psutil.ZombieProcess: PID still exists but it's a zombie")
+
+    monkeypatch.setattr(ray, "init", init)
+    if ends_well:
+        assert ray_pool._connected("ray://head:10001") == (ray, True)
+    else:
+        with pytest.raises(UserError, match=r"cannot use .* at ray://head:10001 \(psutil.Zombie"):
+            ray_pool._connected("ray://head:10001")
+    assert len(asked) == 2

@@ -199,11 +199,18 @@ def _connected(address: str) -> tuple[Any, bool]:
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address == START_ONE:
         options["include_dashboard"] = False
-    try:
-        ray.init(address, **options)
-    except Exception as error:  # each layer of Ray has its own
-        raise unusable(address, _reason(error)) from error
-    return ray, True
+    # Ray's client server starts a process for every client, which now and then dies before it runs
+    # (a fork beside the threads of gRPC): a second attempt gets another one.
+    attempts = 2 if address.startswith("ray://") else 1
+    while True:
+        try:
+            ray.init(address, **options)
+            return ray, True
+        except Exception as error:  # noqa: PERF203 - each layer of Ray has its own
+            attempts -= 1
+            if not attempts:
+                raise unusable(address, _reason(error)) from error
+            ray.shutdown()
 
 
 def portable(setup: Setup) -> Setup:
