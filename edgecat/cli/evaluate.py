@@ -183,6 +183,7 @@ def _share(part: int, whole: int) -> str:
 
 def _show_calibration(calibrated: CalibrationResult) -> None:
     from edgecat.cli.terminal.console import say, table
+    from edgecat.evaluation.temperature_and_limit import FEW_PHOTOGRAPHS
 
     found = calibrated.found
     rows = [
@@ -199,4 +200,9 @@ def _show_calibration(calibrated: CalibrationResult) -> None:
         f"energy limit {found.energy_limit:.3f}: {found.answered:.2%} of {found.n:,} validation "
         f"photographs are within it; fitted on {found.fitted:,} others"
     )
+    if found.n < FEW_PHOTOGRAPHS:
+        say(
+            f"{found.n} photographs are few: the limit lies half-way to the drawn frames; "
+            f"{FEW_PHOTOGRAPHS} or more photographs set it well"
+        )
     say(f"{calibrated.checkpoint} is calibrated; export it again to update existing exports")

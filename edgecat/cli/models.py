@@ -60,6 +60,5 @@ def _row(model: KnownModel) -> list[str]:
     measured = "-"
     if card.accuracy is not None and model.interval is not None:
         low, high = model.interval
-        margin = (high - low) / 2
-        measured = f"{card.accuracy:.2%} ± {100 * margin:.1f} of {card.accuracy_n:,}"
+        measured = f"{card.accuracy:.2%} ({low:.1%} to {high:.1%}) of {card.accuracy_n:,}"
     return [name, card.architecture, labels, measured, kinds]

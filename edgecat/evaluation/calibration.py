@@ -16,6 +16,7 @@ from edgecat.data.batches import Batch, load_batch, prefetched
 from edgecat.data.folder import ImageSet, scan, split
 from edgecat.evaluation.curves import reliability
 from edgecat.evaluation.energy_fit import Features, Head, fit_known
+from edgecat.evaluation.temperature_and_limit import Energies, best_temperature, limit_of
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.pets.outliers import KINDS, draw_outlier
 from edgecat.scores import cross_entropy, energies, softmax
@@ -28,8 +29,6 @@ from edgecat_runtime.system.machine import cores
 from edgecat_runtime.system.paths import native_path
 from edgecat_runtime.types import Frames
 
-PASS = 0.99
-"""Fraction of the validation photographs within the energy limit; of fewer than 100, all."""
 FITTED, DRAWN, FRESH = 1500, 400, 100
 """Maximum number of photographs to fit on; drawn frames per kind for fitting and for testing."""
 FEW = 60
@@ -37,10 +36,7 @@ FEW = 60
 FIT_SEED, TRY_SEED = 1_000_000, 2_000_000
 LEAST = 8
 _BATCH = 32
-_COLDEST, _WARMEST = 0.05, 20.0
-_SECTIONS, _GOLDEN = 40, 0.6180339887498949
 
-Energies = NDArray[np.float64]
 Tell = Callable[[str, int], None]
 
 
@@ -50,7 +46,7 @@ class Calibration:
 
     Attributes:
         temperature: minimises the mean cross entropy of the validation photographs.
-        energy_limit: at least 99 % of them are at or below it.
+        energy_limit: at least 99 % of them are at or below it; see `limit_of`.
         n: number of validation photographs.
         fitted: number of photographs the energy was fitted on, disjoint from those.
         loss: mean cross entropy in nats, at temperature 1 and at the fitted one.
@@ -154,13 +150,13 @@ def calibrate(
     drawn = {kind: _drawn(head, kind, FIT_SEED, to_fit, card, tell) for kind in KINDS}
     fresh = {kind: _drawn(head, kind, TRY_SEED, to_try, card, tell) for kind in KINDS}
     temperature = best_temperature(held.logits, truth)
-    plain = _shares(lambda found: energies(found.logits, temperature), held, fresh)
+    plain = _shares(lambda found: energies(found.logits, temperature), held, drawn, fresh)
     head.share(fit_known(seen, list(drawn.values()), temperature), half=half)
 
     def served(found: Features) -> Energies:
         return head.energies(found, temperature)
 
-    limit = limit_of(served(held))
+    limit = limit_of(served(held), np.concatenate([served(part) for part in drawn.values()]))
     card = replace(card, temperature=temperature, energy_limit=limit)
     save_checkpoint(output or path, model, card, half=half)
     return Calibration(
@@ -172,37 +168,10 @@ def calibrate(
         ece=_both(lambda t: _ece(held.logits / t, truth), temperature),
         answered=float((served(held) <= limit).mean()),
         plain=plain,
-        unsure=_shares(served, held, fresh),
+        unsure=_shares(served, held, drawn, fresh),
         unseen=_unseen(seen, held, drawn, fresh, temperature),
         skipped=tuple(skipped),
     )
-
-
-def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """The temperature that minimises the mean cross entropy, by golden-section search of its log.
-
-    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
-
-    Args:
-        logits: (n, classes).
-        truth: (n,).
-    """
-
-    def loss(power: float) -> float:
-        return float(cross_entropy(logits / np.float32(np.exp(power)), truth).mean())
-
-    low, high = np.log(_COLDEST), np.log(_WARMEST)
-    for _ in range(_SECTIONS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return _rounded(np.exp((low + high) / 2))
-
-
-def limit_of(energy: Energies, share: float = PASS) -> float:
-    """An energy with at least `share` of the given ones (n,) at or below it: midway to the next."""
-    rising = np.sort(energy)
-    last = int(np.ceil(share * len(rising) - 1e-9)) - 1
-    return float(rising[last : last + 2].mean())
 
 
 def _unseen(
@@ -217,17 +186,19 @@ def _unseen(
     for kind in drawn:
         others = [part for name, part in drawn.items() if name != kind]
         known = fit_known(seen, others, temperature)
-        shares |= _shares(
-            partial(known.energies, temperature=temperature), held, {kind: fresh[kind]}
-        )
+        energy = partial(known.energies, temperature=temperature)
+        shares |= _shares(energy, held, drawn, {kind: fresh[kind]})
     return shares
 
 
 def _shares(
-    energy: Callable[[Features], Energies], held: Features, fresh: dict[str, Features]
+    energy: Callable[[Features], Energies],
+    held: Features,
+    drawn: dict[str, Features],
+    fresh: dict[str, Features],
 ) -> dict[str, float]:
     """Fraction of each kind above the limit that 99 % of the photographs are within."""
-    limit = limit_of(energy(held))
+    limit = limit_of(energy(held), np.concatenate([energy(part) for part in drawn.values()]))
     return {kind: float((energy(found) > limit).mean()) for kind, found in fresh.items()}
 
 
@@ -292,7 +263,3 @@ def _is_half(path: Path) -> bool:
     """Whether a checkpoint's weights are float16."""
     with native_path(path) as name, safe_open(name, "pt") as file:
         return any(file.get_slice(key).get_dtype() == "F16" for key in file.keys())  # noqa: SIM118
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.9g}")

@@ -26,6 +26,7 @@ from edgecat_runtime.system.opencv import cv2_module
 
 WORST = 24
 _CLASSES = 20  # more do not fit on a page
+_COVERED = 0.95  # with fewer predictions that are not unsure, the headline says so
 _TILE = 120
 _STYLE = """<style>
 .sheet img { object-fit: cover; }
@@ -89,9 +90,12 @@ def _head(report: Report) -> str:
         drawn = float(np.mean([kind.unsure for kind in report.outliers]))
         facts.append((f"{answers.answered:.1%}", "coverage: images that are not unsure"))
         facts.append((f"{drawn:.1%}", "of frames without any of the classes are unsure"))
+    headline = f"{accuracy:.1%} of {n:,} images are classified correctly"
+    if answers.answered < _COVERED:
+        headline += f", but {1 - answers.answered:.1%} are answered unsure"
     return (
         f"<h1>Evaluation of {escape(Path(report.model).name)}</h1>\n"
-        f"{verdict(f'{accuracy:.1%} of {n:,} images are classified correctly')}\n<p>Images of "
+        f"{verdict(headline)}\n<p>Images of "
         f"{escape(', '.join(answers.labels[:_CLASSES]))}, classified on "
         f"{escape(report.backend)}.</p>\n{cards(facts)}"
     )
@@ -143,7 +147,7 @@ def _unknown(report: Report) -> str:
     answers = report.answers
     groups = {
         "images": energies(answers.logits, answers.temperature),
-        "drawn frames without an animal": np.concatenate([k.energies for k in report.outliers]),
+        "drawn frames of other things": np.concatenate([k.energies for k in report.outliers]),
     }
     limit = answers.energy_limit
     text = (

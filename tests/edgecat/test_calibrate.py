@@ -15,6 +15,7 @@ from torch import nn
 
 from edgecat.evaluation import calibration
 from edgecat.evaluation.energy_fit import Features, Head, fit_known
+from edgecat.evaluation.temperature_and_limit import limit_of
 from edgecat.models.checkpoint import load_checkpoint, save_checkpoint
 from edgecat.models.frames import input_from_frames
 from edgecat.pets.outliers import KINDS, draw_outlier
@@ -131,7 +132,9 @@ def test_every_kind_counts_in_the_fit() -> None:
         values[:, axis] += 9
         kinds.append(Features(values, np.zeros((100, 2), np.float32)))
     known = fit_known(inside, kinds, 1.0)
-    limit = calibration.limit_of(known.energies(inside, 1.0))
+    limit = limit_of(
+        known.energies(inside, 1.0), np.concatenate([known.energies(kind, 1.0) for kind in kinds])
+    )
     assert [float((known.energies(kind, 1.0) > limit).mean()) > 0.95 for kind in kinds] == [
         True
     ] * 3

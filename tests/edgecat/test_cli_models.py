@@ -85,7 +85,7 @@ def test_models_lists_the_shipped_one(cli: Cli, empty: Path) -> None:
     assert 0.9 < low < found["accuracy"] < high < 1
     out = cli("models").out
     assert "* shipped" in out
-    assert f"{found['accuracy']:.2%} ± " in out
+    assert f"{found['accuracy']:.2%} ({low:.1%} to {high:.1%}) of " in out
     assert str(CHECKPOINT) in out
 
 

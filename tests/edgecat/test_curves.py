@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from edgecat.evaluation.calibration import best_temperature, limit_of
 from edgecat.evaluation.curves import reliability, roc, wilson
+from edgecat.evaluation.temperature_and_limit import best_temperature, limit_of
 from edgecat.scores import cross_entropy, energies, softmax
 
 
@@ -73,5 +73,24 @@ def test_the_best_temperature_brings_the_loss_to_its_least() -> None:
 @pytest.mark.parametrize(("n", "above"), [(100, 1), (199, 1), (200, 2), (1000, 10), (50, 0)])
 def test_the_limit_lets_99_of_100_pass(n: int, above: int) -> None:
     energy = np.random.default_rng(n).normal(0, 5, n)
-    assert int((energy > limit_of(energy)).sum()) == above
-    assert math.isfinite(limit_of(energy))
+    drawn = energy + 20
+    assert int((energy > limit_of(energy, drawn)).sum()) == above
+    assert math.isfinite(limit_of(energy, drawn))
+
+
+def test_the_limit_of_few_lies_between_them_and_the_drawn_frames() -> None:
+    energy, drawn = np.array([-9.0, -7.0, -6.0]), np.linspace(0, 10, 101)
+    assert limit_of(energy, drawn) == pytest.approx((-6 + 1) / 2)
+    assert limit_of(energy, drawn - 20) == -6  # where they overlap: never below its own
+
+
+def test_without_mistakes_confidence_is_not_raised() -> None:
+    truth = np.arange(12) % 2
+    sure = np.where(truth[:, None] == [0, 1], 2.0, 0.0).astype(np.float32)
+    assert best_temperature(sure, truth) == pytest.approx(1, abs=1e-6)
+    many = np.concatenate([sure, -sure[:5]]), np.concatenate([truth, truth[:5]])
+    assert best_temperature(*many) > 1
+    timid = sure / 10, truth.copy()
+    timid[1][:5] = 1 - truth[:5]
+    assert best_temperature(np.tile(timid[0], (50, 1)), np.tile(truth, 50)) == pytest.approx(1)
+    assert best_temperature(np.tile(timid[0], (50, 1)), np.r_[np.tile(truth, 49), timid[1]]) < 1
