@@ -145,6 +145,8 @@ def _show(findings: Findings) -> None:
         ],
     )
     say()
+    if findings.model and not findings.doubts:
+        say(f"labels doubted by {findings.model}: 0")
     for sentence in findings.problems:
         say(sentence)
     if not findings.problems:
