@@ -74,6 +74,9 @@ def verify(
 
 def _advice(found: Verification) -> str:
     if any(pair.reference != "golden" for pair in found.pairs):
+        if found.fed:  # a foreign file's layers have no names to compare by
+            path = found.compared[0].path
+            return f". Is {found.reference} the file that {path} was made from?"
         return ". Add --layers to see where they diverge"
     return (
         ". Put the checkpoint or ONNX file it was made from first, and add --layers to "
@@ -86,7 +89,7 @@ def _show(found: Verification) -> None:
 
     for item in found.compared:
         say(str(item.pair))
-    if found.fed:
+    if found.fed and found:  # otherwise its colour order was not found out
         path = found.compared[0].path
         say(f"{found.reference} was given frames as {path} states: {found.fed}")
         told = f"edgecat evaluate {path} DATA"

@@ -16,8 +16,9 @@ from edgecat.data.folder import ImageSet, LabelledImage, scan, split
 from edgecat.workflows.reporter import Reporter
 from edgecat_export.precision.gate import Photographs
 from edgecat_export.publish import read_onnx
-from edgecat_runtime.errors import UserError
+from edgecat_runtime.errors import EdgecatError, UserError
 from edgecat_runtime.images import ImageError, decode_image
+from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
 from edgecat_runtime.model.preprocess import preprocess
 from edgecat_runtime.model.torch_files import TORCH_SUFFIXES
@@ -86,19 +87,19 @@ def read_model(path: Path, described: ForeignModel) -> tuple[bytes, ModelCard, t
         )
     if path.suffix != ".onnx":
         raise UserError(f"{path} cannot be exported; expected a .safetensors or .onnx file")
-    if described.labels is None:
-        try:
-            own = read_onnx(path)
-        except CardMissing as error:
-            if described.given:
-                return _read_foreign(path, described)
-            raise UserError(
-                f"{path} has no model card. Describe it: --labels FILE --mean 0.485,0.456,0.406 "
-                "--std 0.229,0.224,0.225 --size 224"
-            ) from error
-        _check_not(described, path)
-        return (*own, ())
-    return _read_foreign(path, described)
+    if described.labels is not None and not _has_card(path):
+        return _read_foreign(path, described)
+    try:
+        own = read_onnx(path)
+    except CardMissing as error:
+        if described.given:
+            return _read_foreign(path, described)
+        raise UserError(
+            f"{path} has no model card. Describe it: --labels FILE --mean 0.485,0.456,0.406 "
+            "--std 0.229,0.224,0.225 --size 224"
+        ) from error
+    _check_not(described, path)
+    return (*own, ())
 
 
 def photographs_for(
@@ -136,11 +137,20 @@ def photographs_for(
     return (frames if len(frames) else None), (Photographs(seen, labels) if len(seen) else None)
 
 
+def _has_card(path: Path) -> bool:
+    try:
+        read_card(path)
+    except EdgecatError:  # its own reader says what is wrong with a foreign file
+        return False
+    return True
+
+
 def _check_not(described: ForeignModel, path: Path) -> None:
     if described.given:
         raise UserError(
             f"--labels, --mean, --std, --size, --fit and --colour describe a foreign .onnx file; "
-            f"{path} has a model card, which says all of it. Leave them out"
+            f"{path} has a model card, which says all of it. Leave them out; to change them, name "
+            "the file that it was made from"
         )
 
 

@@ -42,8 +42,14 @@ def one_path(path: StrPath) -> Path:
     try:
         return Path(os.fspath(path))
     except TypeError as error:
+        how = ""
+        if hasattr(path, "state_dict"):
+            how = (
+                ". A torch module becomes a file with export_onnx(module, card, 'model.onnx') of "
+                "edgecat_export.graph; see samples/own_module.py"
+            )
         raise UserError(
-            f"got {type(path).__name__}; expected a path, as text or PathLike"
+            f"got {type(path).__name__}; expected a path, as text or PathLike{how}"
         ) from error
 
 

@@ -32,6 +32,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if named is None:
         lines = enumerate(_LINES.split(text), 1)
         named = [(f"line {number}", line.strip()) for number, line in lines if line.strip()]
+        if len(named) == 1 and "," in named[0][1]:
+            raise UserError(f"{path} has one line, with commas; expected one label per line")
     if not named:
         raise UserError(f"{path} is empty; expected one label per line")
     first: dict[str, str] = {}

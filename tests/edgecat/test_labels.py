@@ -48,6 +48,7 @@ def test_lines_in_brackets_are_names(tmp_path: Path) -> None:
         (b"a\nunsure\n", "line 2: .*reserved word"),
         (b"[1, 2]", "entry 1: class name 1 is not text"),
         (b"", "is empty"),
+        (b"red,green,blue\n", "has one line, with commas; expected one label per line"),
         (b"\xff\xfe\x00", "is not UTF-8 text"),
         (b"caf\xe9\n", "is not UTF-8 text"),
     ],

@@ -112,7 +112,21 @@ def test_another_model_fails(cli: Cli, tmp_path: Path) -> None:
     values.flat[0] += 0.05
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     file.write_bytes(seal_onnx(model.SerializeToString(), card))
-    assert cli("verify", original, file, "--backend", "onnxruntime").code == 3
+    ran = cli("verify", original, file, "--backend", "onnxruntime")
+    assert ran.code == 3
+    assert f"Is {original} the file that {file} was made from?" in ran.err
+    assert "was given frames" not in ran.out, "no colour order can be found out"
+
+
+def test_a_wrapped_file_is_not_wrapped_again(cli: Cli, tmp_path: Path) -> None:
+    file = wrapped(cli, write_original(tmp_path / "original.onnx"), *NORMALISED)
+    ran = cli("export", file, "--labels", tmp_path / "labels.txt")
+    assert ran.code == 1
+    assert f"{file} has a model card, which says all of it. Leave them out" in ran.err
+    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == [
+        "original.edgecat.onnx",
+        "original.onnx",
+    ]
 
 
 def test_a_card_that_states_another_normalisation_fails(cli: Cli, tmp_path: Path) -> None:

@@ -138,6 +138,15 @@ class _Own(torch.nn.Module):
         return logits.softmax(1) if self.softmax else logits
 
 
+class _OfOneSize(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.dense = torch.nn.Conv2d(3, 2, 3), torch.nn.Linear(2 * 62 * 62, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.dense(self.convolution(images).flatten(1))
+
+
 @pytest.mark.parametrize(
     ("model", "changes", "message"),
     [
@@ -146,6 +155,11 @@ class _Own(torch.nn.Module):
         (_Own(), {"mean": (0.5, 0.5)}, "expected three finite numbers"),
         (_Own(), {"std": (0.2, 0.0, 0.2)}, "expected three numbers above 0"),
         (_Own(softmax=True), {}, "returns probabilities: .* leave the module's softmax out"),
+        (
+            _OfOneSize(),
+            {},
+            "fails on images of the card's size, 32x32: mat1 and mat2 .* was made for",
+        ),
         (_Own().state_dict(), {}, "got an object of OrderedDict; .* module.load_state_dict"),
         (_Own, {}, r"got the class _Own; expected a torch module. Make an instance: _Own\(\)"),
     ],

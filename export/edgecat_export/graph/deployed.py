@@ -25,6 +25,7 @@ from edgecat_export.publish import save_onnx
 from edgecat_runtime.errors import UserError
 from edgecat_runtime.model.card import ModelCard
 from edgecat_runtime.model.golden import golden_frames, golden_rows, preprocess_fingerprint
+from edgecat_runtime.system.foreign_text import one_line
 
 OPSET = 20
 IR_VERSION = 10
@@ -172,6 +173,11 @@ def _logits(model: nn.Module, card: ModelCard) -> NDArray[np.float32]:
     try:
         with torch.inference_mode():
             logits = model.eval()(frames if weights is None else frames.to(weights.device))
+    except RuntimeError as error:  # of torch: shapes that do not fit
+        raise UserError(
+            f"the module fails on images of the card's size, {card.height}x{card.width}: "
+            f"{one_line(str(error))}. Give the card the size that the module was made for"
+        ) from error
     finally:
         model.train(training)
     shape = tuple(getattr(logits, "shape", ()))
