@@ -9,7 +9,7 @@ from edgecat.scores import cross_entropy
 
 PASS = 0.99
 """Fraction of the validation photographs within the energy limit; of few, all."""
-FEW_PHOTOGRAPHS = 100
+FEW_PHOTOGRAPHS = round(1 / (1 - PASS))
 """Of fewer, the limit cannot leave one out."""
 MARGIN = 0.1
 """Fraction of the drawn frames below the energy to which few photographs' limit moves half-way."""
