@@ -1,12 +1,14 @@
 """Measure the inference service under load: `python benchmarks/serve.py [MODEL] [--clients 32]`.
 
 A process of its own asks for one frame at a time on each of 32 connections that stay open, in the
-binary form of the protocol and without an HTTP library, so that asking costs little. Limits:
+binary form of the protocol and without an HTTP library, so that asking costs little. The service
+has as many instances of the model as there are cores (`--instances`), a thread each, and batches of
+which two per instance hold all clients. Limits:
 
-- 32 clients together get at least 0.85 of the frames per second of the bare classifier in batches
-  of the mean size that the service formed, measured in turns with the service;
+- 32 clients together get at least 0.85 of the frames per second of the bare classifier, with all
+  cores for itself, in batches of the mean size that the service formed, in turns with the service;
 - the 99th percentile of their latency is at most twice that of the batches that have to be waited
-  for: the one in the network and their own, plus the delay;
+  for: all clients' frames go through the network once, plus the delay;
 - with three times the clients and the queue as long as before, some requests get 503 at once, and
   all others are answered, and rightly.
 
@@ -33,14 +35,15 @@ from typing import cast
 import numpy as np
 
 from edgecat.pretrained import INT8
+from edgecat.workflows.serving import open_copies, threads_of_each
 from edgecat_runtime import Classifier
 from edgecat_runtime.model.golden import golden_frames
-from edgecat_runtime.system.machine import this_machine
+from edgecat_runtime.system.machine import cores, this_machine
 from edgecat_runtime.web.access import AccessControl, Address, listen
 from edgecat_runtime.web.inference.service import InferenceServer, ServiceOptions
 
 SHARE, LATENCY = 0.85, 2.0
-_BATCH, _DELAY = 16, 0.002
+_DELAY = 0.002
 _AGAIN = 0.02
 """Seconds until a client that was refused asks again."""
 
@@ -50,34 +53,40 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, nargs="?", default=INT8)
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--instances", type=int, default=cores())
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    threads = threads_of_each(options.instances, None)
     print(f"{this_machine()}. Python {platform.python_version()}, numpy {np.__version__}")
-    with Classifier.open(options.model) as classifier:
-        print(f"{options.model.name} on {classifier.backend}, batches up to {_BATCH}")
-        return _judged(classifier, options.clients, options.seconds, options.rounds)
+    with (
+        Classifier.open(options.model) as bare,
+        open_copies(bare, options.instances, threads=threads) as instances,
+    ):
+        print(f"{options.model.name} on {bare.backend}, {options.instances} instances")
+        return _judged(bare, instances, options.clients, options.seconds, options.rounds)
 
 
-def _judged(classifier: Classifier, clients: int, seconds: float, rounds: int) -> int:
-    frame = golden_frames(classifier.card.height, classifier.card.width)[:1]
-    served, bare, waits, sizes = [], [], [], []
-    alone = _under_load(classifier, frame, 1, seconds, queue=clients)
+def _judged(
+    bare: Classifier, instances: list[Classifier], clients: int, seconds: float, rounds: int
+) -> int:
+    frame = golden_frames(bare.card.height, bare.card.width)[:1]
+    limits = ServiceOptions(max(1, clients // (2 * len(instances))), _DELAY, clients)
+    shares, waits = [], []
+    alone = _under_load(instances, frame, 1, seconds, limits)
     for _ in range(rounds):
-        load = _under_load(classifier, frame, clients, seconds, queue=clients)
+        load = _under_load(instances, frame, clients, seconds, limits)
         size = max(1, round(load["size"]))
-        batch = _batch_seconds(classifier, np.repeat(frame, size, axis=0), seconds / 2)
-        served.append(load["answered"] / seconds)
-        bare.append(size / batch)
+        batch = _batch_seconds(bare, np.repeat(frame, size, axis=0), seconds / 2)
+        served = load["answered"] / seconds
+        shares.append(served * batch / size)
         waits.append(load["p99"] / (2 * batch * clients / (2 * size) + _DELAY))
-        sizes.append(load["size"])
         print(
-            f"{clients} clients: {served[-1]:.1f} frames/s in batches of {sizes[-1]:.1f}, "
-            f"p50 {load['p50'] * 1e3:.1f} ms, p99 {load['p99'] * 1e3:.1f}; bare {bare[-1]:.1f}"
+            f"{clients} clients: {served:.1f} frames/s in batches of {load['size']:.1f}, "
+            f"p50 {load['p50'] * 1e3:.1f} ms, p99 {load['p99'] * 1e3:.1f}; bare {size / batch:.1f}"
         )
-    over = _under_load(classifier, frame, 3 * clients, seconds, queue=clients)
-    share = statistics.median(a / b for a, b in zip(served, bare, strict=True))
-    wait = statistics.median(waits)
+    over = _under_load(instances, frame, 3 * clients, seconds, limits)
+    share, wait = statistics.median(shares), statistics.median(waits)
     print(f"1 client: {alone['answered'] / seconds:.1f} frames/s, p99 {alone['p99'] * 1e3:.1f} ms")
     print(f"service / bare classifier: {share:.3f} (limit {SHARE})")
     print(f"p99 / time of the batches that are waited for: {wait:.2f} (limit {LATENCY})")
@@ -101,17 +110,21 @@ def _batch_seconds(classifier: Classifier, frames: np.ndarray, seconds: float) -
 
 
 def _under_load(
-    classifier: Classifier, frame: np.ndarray, clients: int, seconds: float, *, queue: int
+    instances: list[Classifier],
+    frame: np.ndarray,
+    clients: int,
+    seconds: float,
+    options: ServiceOptions,
 ) -> dict[str, float]:
     """Serve clients in another process for a while; what they counted, and the mean batch."""
     address = Address("127.0.0.1", 0)
     sock = listen(address)
     guard = AccessControl(address, sock)
-    options = ServiceOptions(max_batch=_BATCH, delay=_DELAY, queue=queue)
     context = multiprocessing.get_context("spawn")
-    expected = classifier.infer(frame)[0].tolist()
+    first, *copies = instances
+    expected = first.infer(frame)[0].tolist()
     results = context.Queue()
-    with InferenceServer(classifier, sock, guard, name="model", options=options):
+    with InferenceServer(first, sock, guard, name="model", options=options, copies=copies):
         process = context.Process(
             target=_clients, args=(guard.port, frame, expected, clients, seconds, results)
         )

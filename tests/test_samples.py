@@ -230,6 +230,7 @@ def service(tiny_onnx: Path) -> Iterator[str]:
     pytest.importorskip("aiohttp")
     pytest.importorskip("prometheus_client")
     command = [sys.executable, "-m", "edgecat", "serve", str(tiny_onnx), "--port", "0"]
+    command += ["--instances", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as served:
         try:
             assert served.stderr is not None

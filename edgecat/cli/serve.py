@@ -80,6 +80,16 @@ def serve(
             rich_help_panel=_LIMITS,
         ),
     ] = 64,
+    instances: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Copies of the model that work at the same time, each on a batch of its own and "
+            "with its share of the cores.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 1,
     max_images: Annotated[
         int,
         typer.Option(min=1, help="Maximum images per request.", rich_help_panel=_LIMITS),
@@ -95,7 +105,8 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Number of CPU threads (default: chosen by the backend).",
+            help="Number of CPU threads of each instance (default: chosen by the backend; of "
+            "several instances, its share of the cores).",
             show_default=False,
             rich_help_panel=MODEL,
         ),
@@ -115,13 +126,14 @@ def serve(
     from edgecat.cli.terminal.console import TERMINAL, warn
     from edgecat.cli.terminal.signals import stopped_by_signals
     from edgecat.workflows.models import models_to_serve
-    from edgecat.workflows.serving import open_classifier
+    from edgecat.workflows.serving import open_classifier, open_copies, threads_of_each
     from edgecat_runtime.web.access import AccessControl, address_from_text, listen
     from edgecat_runtime.web.inference.service import InferenceServer, ServiceOptions
 
     options = ServiceOptions(max_batch, delay / 1000, queue, max_images, max_megabytes * 10**6)
     paths = models_to_serve(model or engine)
     address = address_from_text(port, "--port")
+    threads = threads_of_each(instances, threads)
     called = name or paths[0].name.partition(".")[0]
     with (
         stopped_by_signals() as stop,
@@ -134,12 +146,15 @@ def serve(
             verbose=verbose,
             reporter=TERMINAL,
         ) as classifier,
+        open_copies(classifier, instances - 1, threads=threads) as copies,
     ):
         sock = listen(address, "--port")
         guard = AccessControl(
             address, sock, os.environ.get("EDGECAT_WEB_TOKEN", ""), host_name or ()
         )
-        with InferenceServer(classifier, sock, guard, name=called, options=options):
+        with InferenceServer(
+            *(classifier, sock, guard), name=called, options=options, copies=copies
+        ):
             warn(f"serving {called} at {guard.url}v2/models/{called}")
             if guard.token:
                 warn(f"token: {guard.token}")

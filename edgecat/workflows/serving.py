@@ -85,6 +85,43 @@ def open_classifier(
     return classifier
 
 
+def threads_of_each(instances: int, threads: int | None) -> int | None:
+    """CPU threads of each of several instances: as given, otherwise the cores divided among them.
+
+    One instance alone keeps None, its backend's default.
+    """
+    from edgecat_runtime.system.machine import cores
+
+    return threads if threads or instances == 1 else max(1, cores() // instances)
+
+
+@contextmanager
+def open_copies(
+    classifier: Classifier, count: int, *, threads: int | None
+) -> Iterator[list[Classifier]]:
+    """Open a classifier's file again so many times, with its backend; each copy is self-tested.
+
+    Raises:
+        EdgecatError: as `Classifier.open`.
+    """
+    from edgecat_runtime import Classifier
+
+    assert classifier.path is not None  # it was opened from a file
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                Classifier.open(
+                    classifier.path,
+                    backend=classifier.backend,
+                    device=classifier.device,
+                    labels=classifier.labels,
+                    threads=threads,
+                )
+            )
+            for _ in range(count)
+        ]
+
+
 def choices_folder() -> Path | None:
     """Where choices are cached; None if caching is disabled or impossible."""
     from edgecat_runtime.errors import UserError

@@ -20,7 +20,7 @@ import pytest
 from edgecat.pretrained import FP16, INT8
 from edgecat.workflows import models, serving
 from edgecat.workflows.reporter import Advance, Silent
-from edgecat_runtime import GateError, read_card
+from edgecat_runtime import EdgecatError, GateError, read_card
 from edgecat_runtime.backends import available_backends
 from edgecat_runtime.doctor.probes import in_child
 from edgecat_runtime.model.artifact import seal_onnx
@@ -307,3 +307,27 @@ def test_help_is_as_quick_as_before() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stdout.strip() == "[]", ran.stdout + ran.stderr
+
+
+def test_copies_are_opened_as_the_first_was(choices: Path, ship: Ship) -> None:
+    """With its file and backend, whatever would be fastest now, and their share of the cores."""
+    paths = ship(fp16=True)
+    with (
+        serving.open_classifier(paths, BACKENDS[-1], threads=1) as first,
+        serving.open_copies(first, 2, threads=1) as copies,
+    ):
+        frames = np.full((2, first.card.height, first.card.width, 3), 90, np.uint8)
+        assert [copy.backend for copy in copies] == [BACKENDS[-1]] * 2
+        for copy in copies:
+            assert np.array_equal(copy.infer(frames), first.infer(frames))
+    with pytest.raises(EdgecatError, match="closed"):
+        copies[0].infer(frames)
+
+
+def test_instances_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgecat_runtime.system.machine.cores", lambda: 8)
+    assert serving.threads_of_each(1, None) is None
+    assert serving.threads_of_each(1, 3) == serving.threads_of_each(4, 3) == 3
+    assert serving.threads_of_each(2, None) == 4
+    assert serving.threads_of_each(3, None) == 2
+    assert serving.threads_of_each(9, None) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,10 +42,13 @@ def run(
     most: int = 4,
     delay: float = 0.02,
     places: int = 100,
+    instances: int = 1,
 ) -> object:
     async def main() -> object:
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(network, executor, most=most, delay=delay, places=places)
+        with ThreadPoolExecutor(instances) as executor:
+            batcher = Batcher(
+                [network] * instances, executor, most=most, delay=delay, places=places
+            )
             batcher.start()
             found = await body(batcher)
             await batcher.close()
@@ -86,6 +90,39 @@ def test_a_batch_that_fills_up_does_not_wait_for_the_delay() -> None:
         await asyncio.wait_for(asyncio.gather(first, *others), 60)
 
     run(network, body, delay=3600.0)
+    assert network.sizes == [4]
+
+
+def test_instances_work_at_the_same_time() -> None:
+    class Together(Network):
+        """Waits in each batch until another instance is in one, too."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = threading.Barrier(2)
+
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            self.both.wait(60)
+            return super().__call__(batch)
+
+    network = Together()
+
+    async def body(batcher: Batcher) -> list[np.ndarray]:
+        return await asyncio.gather(*(batcher.infer(frames(n)) for n in range(8)))
+
+    found = run(network, body, instances=2)
+    assert [row[0, 0] for row in found] == [12.0 * n for n in range(8)]
+    assert network.sizes == [4, 4]
+
+
+def test_idle_instances_do_not_split_what_could_be_one_batch() -> None:
+    network = Network()
+
+    async def body(batcher: Batcher) -> None:
+        await asyncio.sleep(0.01)  # until both instances wait
+        await asyncio.gather(*(batcher.infer(frames(n)) for n in range(4)))
+
+    run(network, body, delay=3600.0, instances=2)
     assert network.sizes == [4]
 
 
@@ -143,7 +180,8 @@ def test_a_failure_reaches_those_of_its_batch_and_the_next_is_answered() -> None
     assert run(network, body)[0, 0] == 24.0
 
 
-def test_closing_answers_what_was_accepted_and_refuses_the_rest() -> None:
+@pytest.mark.parametrize("instances", [1, 3])
+def test_closing_answers_what_was_accepted_and_refuses_the_rest(instances: int) -> None:
     network = Network(0.05)
 
     async def body(batcher: Batcher) -> None:
@@ -157,4 +195,4 @@ def test_closing_answers_what_was_accepted_and_refuses_the_rest() -> None:
         assert [row[0, 0] for row in found] == [12.0 * n for n in range(9)]
         await closing
 
-    run(network, body)
+    run(network, body, instances=instances)

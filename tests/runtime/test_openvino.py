@@ -37,6 +37,15 @@ def test_openvino_computes_in_float32(tiny_onnx: Path) -> None:
     backend.close()
 
 
+def test_openvino_pins_no_thread_to_a_core(tiny_onnx: Path) -> None:
+    pytest.importorskip("openvino")
+    from edgecat_runtime.backends.openvino import OpenVINOBackend
+
+    backend = OpenVINOBackend(tiny_onnx, threads=1)
+    assert backend._model.get_property("ENABLE_CPU_PINNING") is False
+    backend.close()
+
+
 def test_openvino_refuses_what_is_no_model(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     from edgecat_runtime.backends.openvino import OpenVINOBackend

@@ -20,6 +20,8 @@ class OpenVINOBackend:
 
     Float layers run in float32: by default OpenVINO would use bfloat16 or half precision on
     processors that support them, and results would differ between devices. Q/DQ layers run in int8.
+    Threads are not pinned to cores: OpenVINO would pin those of every model and process to the same
+    first ones, so that two of them shared a core while another was idle.
 
     Args:
         path: a `.onnx` file, uint8 (batch, h, w, 3) BGR in, float32 logits out.
@@ -39,9 +41,10 @@ class OpenVINOBackend:
             raise BackendMissing(
                 "openvino is not installed: pip install 'edgecat-runtime[openvino]'"
             ) from error
-        options: dict[str, str | int] = {
+        options: dict[str, str | int | bool] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads

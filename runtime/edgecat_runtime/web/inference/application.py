@@ -174,7 +174,7 @@ class Service:
         self._batcher.check(wanted.count)  # before images are decoded
         frames = wanted.frames if wanted.frames is not None else await self._decoded(wanted)
         logits = await self._batcher.infer(frames)
-        found = [self._classifier.predict(row) for row in logits]
+        found = [] if wanted.logits_only else [self._classifier.predict(row) for row in logits]
         body, length = response(self._name, wanted, logits, found)
         self._metrics.answered(perf_counter() - started)
         headers = {"Content-Type": "application/json"}

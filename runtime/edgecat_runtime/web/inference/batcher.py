@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -48,13 +48,13 @@ class _Waiting:
 class Batcher:
     """Collects the frames of concurrent requests into batches.
 
-    While the network works, requests gather; when it is free, as many as fit are taken at once.
-    Only then may the first one wait, for at most `delay`, so that others join it. A request is
-    answered whole, even if its frames need several batches.
+    While all instances of the network work, requests gather; when one is free, as many as fit are
+    taken at once. Only then may the first one wait, for at most `delay`, so that others join it. A
+    request is answered whole, even if its frames need several batches.
 
     Args:
-        infer: classifies uint8 (n, height, width, 3), in a thread of `executor`.
-        executor: runs `infer`, one call at a time.
+        instances: each classifies uint8 (n, height, width, 3), one batch at a time.
+        executor: runs them, each in a thread.
         most: maximum frames per batch.
         delay: longest time for which a free network waits for more frames, in seconds.
         places: maximum frames that wait; a request beyond that is refused at once. A request that
@@ -66,7 +66,7 @@ class Batcher:
 
     def __init__(
         self,
-        infer: Callable[[Frames], Logits],
+        instances: Sequence[Callable[[Frames], Logits]],
         executor: Executor,
         *,
         most: int,
@@ -74,7 +74,7 @@ class Batcher:
         places: int,
     ) -> None:
         self.counts = Counts()
-        self._infer = infer
+        self._instances = instances
         self._executor = executor
         self._most = most
         self._delay = delay
@@ -83,8 +83,9 @@ class Batcher:
         self._waiting = 0
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def waiting(self) -> int:
@@ -93,15 +94,15 @@ class Batcher:
 
     def start(self) -> None:
         """Start batching, in the running event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._run(infer)) for infer in self._instances]
 
     async def close(self) -> None:
         """Answer everything that was accepted, then end."""
         self._closing = True
         self._arrived.set()
         self._full.set()
-        if self._task is not None:
-            await self._task
+        await asyncio.gather(*self._tasks)
 
     def check(self, frames: int) -> None:
         """Raise Overloaded if so many frames would find no place."""
@@ -133,15 +134,17 @@ class Batcher:
             return await parts[0].answer
         return np.concatenate(await asyncio.gather(*(part.answer for part in parts)))
 
-    async def _run(self) -> None:
+    async def _run(self, infer: Callable[[Frames], Logits]) -> None:
         while True:
-            while not self._queue:
-                if self._closing:
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-            await self._gather()
-            await self._answer(self._taken())
+            async with self._turn:  # of the free instances, one at a time gathers a batch
+                while not self._queue:
+                    if self._closing:
+                        return
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                await self._gather()
+                batch = self._taken()
+            await self._answer(batch, infer)
 
     async def _gather(self) -> None:
         """Wait until a batch is full or its first request has waited for `delay`."""
@@ -164,7 +167,7 @@ class Batcher:
                 size += len(item.frames)
         return batch
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    async def _answer(self, batch: list[_Waiting], infer: Callable[[Frames], Logits]) -> None:
         if not batch:
             return
         frames = batch[0].frames
@@ -173,7 +176,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         started = perf_counter()
         try:
-            logits = await loop.run_in_executor(self._executor, self._infer, frames)
+            logits = await loop.run_in_executor(self._executor, infer, frames)
         except Exception as error:
             for item in batch:
                 if not item.answer.done():

@@ -33,6 +33,7 @@ OUTPUTS = {"logits": "FP32", "probabilities": "FP32", "label": "BYTES", "energy"
 """The output tensors and their types; those whose shape is [n, classes] are the first two."""
 
 _ID_LENGTH = 200
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class BadRequest(UserError):
@@ -61,6 +62,11 @@ class InferRequest:
     def count(self) -> int:
         """Number of images."""
         return len(self.images) if self.frames is None else len(self.frames)
+
+    @property
+    def logits_only(self) -> bool:
+        """Whether the response needs no predictions."""
+        return set(self.outputs) <= {"logits"}
 
 
 def metadata(name: str, card: ModelCard) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def read_request(
         raise BadRequest(f"expected one input, {FRAMES} or {IMAGES}")
     tensor = inputs[0]
     name = tensor.get("name")
-    data = _binary(tensor, body[length:])
+    data = _binary(tensor, memoryview(body)[length:])
     frames: NDArray[np.uint8] | None = None
     images: tuple[bytes, ...] = ()
     if name == FRAMES:
@@ -129,7 +135,7 @@ def response(
         name: of the model.
         request: that is answered.
         logits: float32 (n, classes).
-        found: the predictions, in the same order.
+        found: the predictions, in the same order; unused if only logits were requested.
     """
     outputs, tail = [], b""
     for output in request.outputs:
@@ -148,7 +154,7 @@ def response(
     said: dict[str, Any] = {"model_name": name, "model_version": "1", "outputs": outputs}
     if request.id:
         said["id"] = request.id
-    head = json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    head = _ENCODER.encode(said).encode()
     return head + tail, len(head) if request.binary else None
 
 
@@ -186,7 +192,7 @@ def _json(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _binary(tensor: dict[str, Any], tail: bytes) -> bytes | None:
+def _binary(tensor: dict[str, Any], tail: memoryview) -> memoryview | None:
     """The tensor's bytes behind the JSON; None if its data is in the JSON."""
     parameters = tensor.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
@@ -210,7 +216,7 @@ def _shape(tensor: dict[str, Any], most: int) -> tuple[int, ...]:
 
 
 def _frames(
-    tensor: dict[str, Any], data: bytes | None, card: ModelCard, most: int
+    tensor: dict[str, Any], data: memoryview | None, card: ModelCard, most: int
 ) -> NDArray[np.uint8]:
     shape = _shape(tensor, most)
     expected = (card.height, card.width, 3)
@@ -237,12 +243,12 @@ def _frames(
     return cast("NDArray[np.uint8]", values.astype(np.uint8).reshape(shape))
 
 
-def _images(tensor: dict[str, Any], data: bytes | None, most: int) -> tuple[bytes, ...]:
+def _images(tensor: dict[str, Any], data: memoryview | None, most: int) -> tuple[bytes, ...]:
     shape = _shape(tensor, most)
     if tensor.get("datatype") != "BYTES" or len(shape) != 1:
         got = f"{str(tensor.get('datatype'))[:10]} {list(shape)[:8]}"
         raise BadRequest(f"{IMAGES} is {got}; expected BYTES [n], image files")
-    found = _split(data) if data is not None else _decoded(tensor.get("data"))
+    found = _split(bytes(data)) if data is not None else _decoded(tensor.get("data"))
     if len(found) != shape[0]:
         raise BadRequest(f"{IMAGES} holds {len(found)} image files; its shape says {shape[0]}")
     return tuple(found)

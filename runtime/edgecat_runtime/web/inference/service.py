@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecat_runtime._version import __version__
 from edgecat_runtime.errors import UserError
+from edgecat_runtime.system.machine import cores
 from edgecat_runtime.web.access import AccessControl
 from edgecat_runtime.web.inference.application import Service
 from edgecat_runtime.web.inference.batcher import Batcher
@@ -77,6 +78,7 @@ class InferenceServer(ServerThread):
         guard: decides which requests are answered.
         name: of the model, in URLs.
         options: batches and limits.
+        copies: more classifiers of the same model, which take batches, too; they stay open.
 
     Raises:
         UserError: the name cannot be in a URL.
@@ -98,9 +100,11 @@ class InferenceServer(ServerThread):
         *,
         name: str,
         options: ServiceOptions | None = None,
+        copies: Sequence[Classifier] = (),
     ) -> None:
         super().__init__(sock, "edgecat serve")
         self._classifier = classifier
+        self._instances = (classifier, *copies)
         self._guard = guard
         self._name = model_name(name)
         self._options = options or ServiceOptions()
@@ -117,13 +121,13 @@ class InferenceServer(ServerThread):
         self.stop()
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-        options, workers = self._options, min(4, os.cpu_count() or 1)
+        options = self._options
         with (
-            ThreadPoolExecutor(1, "network") as network,
-            ThreadPoolExecutor(workers, "decode") as pool,
+            ThreadPoolExecutor(len(self._instances), "network") as network,
+            ThreadPoolExecutor(min(4, cores()), "decode") as pool,
         ):
             batcher = Batcher(
-                *(self._classifier.infer, network),
+                *([instance.infer for instance in self._instances], network),
                 most=options.max_batch,
                 delay=options.delay,
                 places=options.queue,
