@@ -16,7 +16,7 @@ from edgecat.data.folder import ImageSet, LabelledImage, scan, split
 from edgecat.workflows.reporter import Reporter
 from edgecat_export.precision.gate import Photographs
 from edgecat_export.publish import read_onnx
-from edgecat_runtime.errors import EdgecatError, UserError
+from edgecat_runtime.errors import EdgecatError, GateError, UserError
 from edgecat_runtime.images import ImageError, decode_image
 from edgecat_runtime.model.artifact import read_card
 from edgecat_runtime.model.card import CardMissing, Fit, ModelCard
@@ -140,6 +140,8 @@ def photographs_for(
 def _has_card(path: Path) -> bool:
     try:
         read_card(path)
+    except GateError:  # it was modified after it got its card
+        raise
     except EdgecatError:  # its own reader says what is wrong with a foreign file
         return False
     return True

@@ -118,6 +118,15 @@ def test_another_model_fails(cli: Cli, tmp_path: Path) -> None:
     assert "was given frames" not in ran.out, "no colour order can be found out"
 
 
+def test_a_wrapped_file_that_was_modified_is_refused(cli: Cli, tmp_path: Path) -> None:
+    file = wrapped(cli, write_original(tmp_path / "original.onnx"), *NORMALISED)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    ran = cli("export", file, "--labels", tmp_path / "labels.txt")
+    assert (ran.code, "was modified after it was written" in ran.err) == (3, True), ran.err
+
+
 def test_a_wrapped_file_is_not_wrapped_again(cli: Cli, tmp_path: Path) -> None:
     file = wrapped(cli, write_original(tmp_path / "original.onnx"), *NORMALISED)
     ran = cli("export", file, "--labels", tmp_path / "labels.txt")
