@@ -136,7 +136,6 @@ def serve(
     threads = threads_of_each(instances, threads)
     called = name or paths[0].name.partition(".")[0]
     with (
-        stopped_by_signals() as stop,
         open_classifier(
             *(paths, backend),
             device=device,
@@ -147,6 +146,7 @@ def serve(
             reporter=TERMINAL,
         ) as classifier,
         open_copies(classifier, instances - 1, threads=threads) as copies,
+        stopped_by_signals() as stop,
     ):
         sock = listen(address, "--port")
         guard = AccessControl(

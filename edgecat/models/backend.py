@@ -48,7 +48,7 @@ class TorchBackend:
         if model is None:
             raise closed()
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
+            batch = torch.from_numpy(np.require(frames, requirements=("C", "W"))).to(self._device)
             logits = model(input_from_frames(batch, self._card))
             result: NDArray[np.float32] = logits.float().cpu().numpy()
         return result

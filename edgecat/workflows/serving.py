@@ -102,24 +102,25 @@ def open_copies(
     """Open a classifier's file again so many times, with its backend; each copy is self-tested.
 
     Raises:
+        UserError: the file holds another model than when the classifier was opened.
         EdgecatError: as `Classifier.open`.
     """
     from edgecat_runtime import Classifier
+    from edgecat_runtime.errors import UserError
 
-    assert classifier.path is not None  # it was opened from a file
+    path = classifier.path
+    assert path is not None  # it was opened from a file
+    backend, device = classifier.backend, classifier.device
+    copies: list[Classifier] = []
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                Classifier.open(
-                    classifier.path,
-                    backend=classifier.backend,
-                    device=classifier.device,
-                    labels=classifier.labels,
-                    threads=threads,
-                )
+        for _ in range(count):
+            copy = Classifier.open(
+                path, backend=backend, device=device, labels=classifier.labels, threads=threads
             )
-            for _ in range(count)
-        ]
+            copies.append(stack.enter_context(copy))
+            if copy.card != classifier.card:
+                raise UserError(f"{path} was replaced by another model while it was opened again")
+        yield copies
 
 
 def choices_folder() -> Path | None:

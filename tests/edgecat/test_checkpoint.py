@@ -56,6 +56,17 @@ def test_a_checkpoint_serves(checkpoint: Path) -> None:
     assert set(prediction.probabilities) == {"cat", "dog"}
 
 
+@pytest.mark.filterwarnings("error")
+def test_frames_that_cannot_be_written_to_are_classified_without_a_warning(
+    checkpoint: Path,
+) -> None:
+    model, card = load_checkpoint(checkpoint)
+    backend = TorchBackend(model, card)
+    frames = np.frombuffer(golden_frames(card.height, card.width).tobytes(), np.uint8)
+    found = backend.infer(frames.reshape(-1, card.height, card.width, 3))
+    np.testing.assert_allclose(found, card.golden, rtol=1e-5, atol=1e-7)
+
+
 def test_half_precision_weights_are_read_as_float32(checkpoint: Path, tmp_path: Path) -> None:
     model, card = load_checkpoint(checkpoint)
     half = {name: t.half() for name, t in model.state_dict().items() if t.is_floating_point()}

@@ -324,6 +324,19 @@ def test_copies_are_opened_as_the_first_was(choices: Path, ship: Ship) -> None:
         copies[0].infer(frames)
 
 
+def test_a_file_that_is_replaced_between_two_instances_is_refused(
+    choices: Path, ship: Ship
+) -> None:
+    mine, other = ship(fp16=True, int8=True)
+    with serving.open_classifier([mine], BACKENDS[0]) as first:
+        other.replace(mine)
+        with (
+            pytest.raises(EdgecatError, match="replaced by another model"),
+            serving.open_copies(first, 1, threads=None),
+        ):
+            pass
+
+
 def test_instances_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgecat_runtime.system.machine.cores", lambda: 8)
     assert serving.threads_of_each(1, None) is None

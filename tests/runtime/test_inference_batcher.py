@@ -180,6 +180,22 @@ def test_a_failure_reaches_those_of_its_batch_and_the_next_is_answered() -> None
     assert run(network, body)[0, 0] == 24.0
 
 
+def test_a_network_that_returns_nothing_fails_its_batch_alone() -> None:
+    class Silent(Network):
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            answer = super().__call__(batch)
+            return None if len(self.sizes) == 1 else answer  # type: ignore[return-value]
+
+    network = Silent()
+
+    async def body(batcher: Batcher) -> np.ndarray:
+        with pytest.raises(TypeError):
+            await batcher.infer(frames(1))
+        return await batcher.infer(frames(2))
+
+    assert run(network, body)[0, 0] == 24.0
+
+
 @pytest.mark.parametrize("instances", [1, 3])
 def test_closing_answers_what_was_accepted_and_refuses_the_rest(instances: int) -> None:
     network = Network(0.05)

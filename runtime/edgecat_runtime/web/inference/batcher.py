@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
@@ -29,7 +30,7 @@ class Counts:
         frames: frames that were classified.
         batches: calls of the network.
         refused: requests that found no place.
-        seconds: time in the network.
+        seconds: time in the network, the sum over its instances.
     """
 
     frames: int = 0
@@ -102,7 +103,7 @@ class Batcher:
         self._closing = True
         self._arrived.set()
         self._full.set()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def check(self, frames: int) -> None:
         """Raise Overloaded if so many frames would find no place."""
@@ -170,13 +171,17 @@ class Batcher:
     async def _answer(self, batch: list[_Waiting], infer: Callable[[Frames], Logits]) -> None:
         if not batch:
             return
-        frames = batch[0].frames
-        if len(batch) > 1:
-            frames = np.concatenate([item.frames for item in batch])
         loop = asyncio.get_running_loop()
         started = perf_counter()
         try:
+            frames = batch[0].frames
+            if len(batch) > 1:
+                frames = np.concatenate([item.frames for item in batch])
             logits = await loop.run_in_executor(self._executor, infer, frames)
+            ends = accumulate(len(item.frames) for item in batch)
+            parts = [
+                logits[end - len(item.frames) : end] for item, end in zip(batch, ends, strict=True)
+            ]
         except Exception as error:
             for item in batch:
                 if not item.answer.done():
@@ -185,12 +190,9 @@ class Batcher:
         self.counts.seconds += perf_counter() - started
         self.counts.batches += 1
         self.counts.frames += len(frames)
-        start = 0
-        for item in batch:
-            stop = start + len(item.frames)
+        for item, part in zip(batch, parts, strict=True):
             if not item.answer.done():
-                item.answer.set_result(logits[start:stop])
-            start = stop
+                item.answer.set_result(part)
 
 
 def _future() -> asyncio.Future[Logits]:

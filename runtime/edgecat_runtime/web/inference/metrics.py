@@ -44,7 +44,10 @@ class ServiceMetrics:
             "edgecat_frames": ("Frames classified.", lambda: counts.frames),
             "edgecat_batches": ("Batches classified.", lambda: counts.batches),
             "edgecat_refused": ("Requests refused with 503.", lambda: counts.refused),
-            "edgecat_network_seconds": ("Time in the network.", lambda: counts.seconds),
+            "edgecat_network_seconds": (
+                "Time in the network, the sum over its instances.",
+                lambda: counts.seconds,
+            ),
             "edgecat_waiting": ("Frames that wait.", lambda: batcher.waiting),
         }
         for name, (text, value) in shown.items():
