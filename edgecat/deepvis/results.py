@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgecat.deepvis.atlas import atlas_picture
 from edgecat.deepvis.layers import Layer
 from edgecat.pretrained import shipped
 from edgecat_runtime.errors import UserError
@@ -46,6 +47,7 @@ class Results:
     """
 
     def __init__(self, checkpoint: Path, card: ModelCard) -> None:
+        self._card = card
         above = cache_folder() if shipped(checkpoint) else checkpoint.resolve().parent
         self.folder = above / "deepvis" / card.payload_sha256[:16]
         self._read: dict[Path, tuple[int, Image]] = {}
@@ -77,7 +79,8 @@ class Results:
 
         Args:
             kind: `top`, the parts of the data that excite it most, in a 3 x 3 grid; `deconv`, the
-                deconvolution of each of them; `synthesised`, an image made to excite it.
+                deconvolution of each of them; `synthesised`, an image made to excite it (of the
+                bundled model, at least the small one of the atlas).
             layer: the unit's layer.
             unit: its index.
 
@@ -88,7 +91,7 @@ class Results:
             found = self._picture(self.path(kind, name, unit))
             if found is not None:
                 return found
-        return None
+        return atlas_picture(self._card, layer, unit) if kind == "synthesised" else None
 
     def write(self, kind: Kind, layer: str, unit: int, picture: Image) -> None:
         """Write a unit's image.
