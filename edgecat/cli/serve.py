@@ -85,8 +85,8 @@ def serve(
         typer.Option(
             min=1,
             max=256,
-            help="Copies of the model that work at the same time, each on a batch of its own and "
-            "with its share of the cores.",
+            help="Copies of the model that work at the same time, each on a batch of its own, with "
+            "its part of the cores.",
             rich_help_panel=_LIMITS,
         ),
     ] = 1,
@@ -106,7 +106,7 @@ def serve(
         typer.Option(
             min=1,
             help="Number of CPU threads of each instance (default: chosen by the backend; of "
-            "several instances, its share of the cores).",
+            "several instances, its part of the cores).",
             show_default=False,
             rich_help_panel=MODEL,
         ),
