@@ -18,9 +18,10 @@ from pathlib import Path
 import cv2
 import torch
 
-from edgecat.deepvis.atlas import ATLAS, FACTS, sheet_of, tile
+from edgecat.deepvis.atlas import ATLAS, COLUMNS, FACTS, SIDE, tile
 from edgecat.deepvis.layers import Layer
 from edgecat.deepvis.probe import Probe, open_probe
+from edgecat.deepvis.rendering import sheet
 from edgecat.deepvis.results import Results
 from edgecat.deepvis.synthesise import Synthesis, synthesise_all
 from edgecat.pretrained import CHECKPOINT
@@ -61,8 +62,9 @@ def _written(results: Results, layer: Layer) -> int:
     pictures = [
         cv2.imread(str(results.path("synthesised", layer.name, u))) for u in range(layer.units)
     ]
-    sheet = sheet_of([tile(picture, layer.field.rows.size) for picture in pictures])
-    data = cv2.imencode(".webp", sheet, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
+    tiles = [tile(picture, layer.field.rows.size) for picture in pictures]
+    grid = sheet(tiles, side=SIDE, columns=min(COLUMNS, len(tiles)), gap=0)
+    data = cv2.imencode(".webp", grid, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
     (ATLAS / f"{layer.name}.webp").write_bytes(data)
     return len(data)
 

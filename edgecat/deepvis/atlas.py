@@ -8,7 +8,6 @@ reduced. `python docs/atlas.py` makes the sheets.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -49,17 +48,6 @@ def tile(picture: Image, field: int) -> Image:
         return picture[top : top + SIDE, left : left + SIDE]
     cv2 = cv2_module()
     return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def sheet_of(tiles: Sequence[Image]) -> Image:
-    """Arrange tiles in a grid, row by row; the places behind the last one are black."""
-    columns = min(COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    sheet = np.zeros((rows * SIDE, columns * SIDE, 3), np.uint8)
-    for number, one in enumerate(tiles):
-        top, left = number // columns * SIDE, number % columns * SIDE
-        sheet[top : top + SIDE, left : left + SIDE] = one
-    return sheet
 
 
 @cache

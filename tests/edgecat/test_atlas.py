@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecat.deepvis.atlas import ATLAS, SIDE, atlas_picture, sheet_of, tile
+from edgecat.deepvis.atlas import ATLAS, COLUMNS, SIDE, atlas_picture, tile
 from edgecat.deepvis.probe import Probe, open_probe
+from edgecat.deepvis.rendering import sheet
 from edgecat.deepvis.results import Results
 from edgecat.pretrained import CHECKPOINT
 
@@ -82,6 +83,6 @@ def test_tiles_of_small_fields_are_cut_and_of_large_ones_reduced() -> None:
 @pytest.mark.parametrize(("count", "shape"), [(2, (64, 128, 3)), (20, (128, 1024, 3))])
 def test_sheets_are_grids_row_by_row(count: int, shape: tuple[int, ...]) -> None:
     tiles = [np.full((SIDE, SIDE, 3), number, np.uint8) for number in range(count)]
-    sheet = sheet_of(tiles)
-    assert sheet.shape == shape
-    assert sheet[shape[0] - 1, 0, 0] == (0 if count == 2 else 16)
+    grid = sheet(tiles, side=SIDE, columns=min(COLUMNS, count), gap=0)
+    assert grid.shape == shape
+    assert grid[shape[0] - 1, 0, 0] == (0 if count == 2 else 16)
