@@ -36,6 +36,8 @@ cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no
 
 Cli = Callable[..., Any]
 PATIENCE = 120.0
+# Ray waits up to 60 s for a client's process that died at its start, until another one is started.
+CLIENT_PATIENCE = 240.0
 TIMES = 100
 
 
@@ -66,7 +68,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # on a busy machine
         head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": free_port()}
         made = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         made.client_port = head["ray_client_server_port"]
@@ -98,10 +99,12 @@ def run(cluster: Any, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
+def finished(
+    process: subprocess.Popen[str], patience: float = PATIENCE
+) -> tuple[dict[str, Any], str]:
     """The JSON and the standard error of a command that has to succeed."""
     try:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=patience)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -162,7 +165,8 @@ def test_a_cluster_elsewhere(
 ) -> None:
     output = tmp_path / "o.parquet"
     where = f"ray://127.0.0.1:{cluster.client_port}"
-    values, _ = finished(run(cluster, *chosen(photos, output, exported, where)))
+    process = run(cluster, *chosen(photos, output, exported, where))
+    values, _ = finished(process, CLIENT_PATIENCE)
     assert values["workers"] == 1
     assert output.read_bytes() == expected
 
@@ -212,8 +216,8 @@ def test_an_address_that_nobody_answers(exported: Path, photos: Path, cli: Cli) 
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.parametrize(("fails", "ends_well"), [(1, True), (2, False)])
-def test_a_client_server_that_dies_at_its_start_gets_a_second_chance(
+@pytest.mark.parametrize(("fails", "ends_well"), [(2, True), (3, False)])
+def test_a_client_server_that_dies_at_its_start_gets_another_chance(
     monkeypatch: pytest.MonkeyPatch, fails: int, ends_well: bool
 ) -> None:
     """Ray's own race: the process that it forks for a client dies before it runs, at times."""
@@ -230,4 +234,4 @@ def test_a_client_server_that_dies_at_its_start_gets_a_second_chance(
     else:
         with pytest.raises(UserError, match=r"cannot use .* at ray://head:10001 \(psutil.Zombie"):
             ray_pool._connected("ray://head:10001")
-    assert len(asked) == 2
+    assert len(asked) == 3

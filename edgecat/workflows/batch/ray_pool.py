@@ -200,8 +200,8 @@ def _connected(address: str) -> tuple[Any, bool]:
     if address == START_ONE:
         options["include_dashboard"] = False
     # Ray's client server starts a process for every client, which now and then dies before it runs
-    # (a fork beside the threads of gRPC): a second attempt gets another one.
-    attempts = 2 if address.startswith("ray://") else 1
+    # (a fork beside the threads of gRPC): another attempt, after up to a minute, gets another one.
+    attempts = 3 if address.startswith("ray://") else 1
     while True:
         try:
             ray.init(address, **options)
