@@ -126,6 +126,21 @@ def test_idle_instances_do_not_split_what_could_be_one_batch() -> None:
     assert network.sizes == [4]
 
 
+def test_a_free_instance_takes_the_next_batch_while_the_event_loop_is_busy() -> None:
+    network = Network(0.05)
+
+    async def body(batcher: Batcher) -> list[np.ndarray]:
+        asked = [asyncio.create_task(batcher.infer(frames(n))) for n in range(8)]
+        await asyncio.sleep(0.01)  # until the first four are in the network
+        end = time.monotonic() + 60
+        while len(network.sizes) < 2 and time.monotonic() < end:
+            time.sleep(0.01)  # the event loop answers nobody
+        assert network.sizes == [4, 4]
+        return await asyncio.gather(*asked)
+
+    assert [row[0, 0] for row in run(network, body)] == [12.0 * n for n in range(8)]
+
+
 def test_a_large_request_is_answered_whole_over_several_batches() -> None:
     network = Network()
 
@@ -212,3 +227,15 @@ def test_closing_answers_what_was_accepted_and_refuses_the_rest(instances: int) 
         await closing
 
     run(network, body, instances=instances)
+
+
+def test_closing_does_not_wait_for_more_frames() -> None:
+    network = Network()
+
+    async def body(batcher: Batcher) -> np.ndarray:
+        asked = asyncio.create_task(batcher.infer(frames(1)))
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(batcher.close(), 60)
+        return await asked
+
+    assert run(network, body, delay=3600.0)[0, 0] == 12.0

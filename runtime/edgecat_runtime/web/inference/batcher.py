@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
@@ -49,13 +48,14 @@ class _Waiting:
 class Batcher:
     """Collects the frames of concurrent requests into batches.
 
-    While all instances of the network work, requests gather; when one is free, as many as fit are
-    taken at once. Only then may the first one wait, for at most `delay`, so that others join it. A
-    request is answered whole, even if its frames need several batches.
+    While all instances of the network work, requests gather; when one is free, its thread takes as
+    many as fit, without waiting for the event loop. Only then may the first one wait, for at most
+    `delay`, so that others join it. A request is answered whole, even if its frames need several
+    batches.
 
     Args:
         instances: each classifies uint8 (n, height, width, 3), one batch at a time.
-        executor: runs them, each in a thread.
+        executor: runs them, each in a thread that it keeps until `close`.
         most: maximum frames per batch.
         delay: longest time for which a free network waits for more frames, in seconds.
         places: maximum frames that wait; a request beyond that is refused at once. A request that
@@ -82,11 +82,9 @@ class Batcher:
         self._places = places
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
-        self._arrived = asyncio.Event()
-        self._full = asyncio.Event()
-        self._turn = asyncio.Lock()
         self._closing = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = threading.Condition()  # guards the three above
+        self._threads: list[asyncio.Future[None]] = []
 
     @property
     def waiting(self) -> int:
@@ -94,20 +92,23 @@ class Batcher:
         return self._waiting
 
     def start(self) -> None:
-        """Start batching, in the running event loop."""
+        """Start batching, for the running event loop."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._run(infer)) for infer in self._instances]
+        self._threads = [
+            loop.run_in_executor(self._executor, self._run, infer, loop)
+            for infer in self._instances
+        ]
 
     async def close(self) -> None:
         """Answer everything that was accepted, then end."""
         self._closing = True
-        self._arrived.set()
-        self._full.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._announce()
+        await asyncio.gather(*self._threads)
 
     def check(self, frames: int) -> None:
         """Raise Overloaded if so many frames would find no place."""
-        if self._closing or (self._waiting and self._waiting + frames > self._places):
+        waiting = self._waiting
+        if self._closing or (waiting and waiting + frames > self._places):
             self.counts.refused += 1
             raise Overloaded
 
@@ -122,78 +123,87 @@ class Batcher:
             EdgecatError: whatever `infer` raises.
         """
         self.check(len(frames))
+        loop = asyncio.get_running_loop()
         parts = [
-            _Waiting(frames[start : start + self._most], _future())
+            _Waiting(frames[start : start + self._most], loop.create_future())
             for start in range(0, len(frames), self._most)
         ]
-        self._queue.extend(parts)
-        self._waiting += len(frames)
-        self._arrived.set()
-        if self._waiting >= self._most:
-            self._full.set()
+        with self._changed:
+            before = self._waiting
+            self._queue.extend(parts)
+            self._waiting += len(frames)
+        if not before or before < self._most <= before + len(frames):
+            loop.call_soon(self._announce)  # with the requests that have arrived beside this one
         if len(parts) == 1:
             return await parts[0].answer
         return np.concatenate(await asyncio.gather(*(part.answer for part in parts)))
 
-    async def _run(self, infer: Callable[[Frames], Logits]) -> None:
-        while True:
-            async with self._turn:  # of the free instances, one at a time gathers a batch
-                while not self._queue:
-                    if self._closing:
-                        return
-                    self._arrived.clear()
-                    await self._arrived.wait()
-                await self._gather()
-                batch = self._taken()
-            await self._answer(batch, infer)
+    def _announce(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
-    async def _gather(self) -> None:
-        """Wait until a batch is full or its first request has waited for `delay`."""
-        left = self._queue[0].since + self._delay - perf_counter()
-        if self._waiting >= self._most or self._closing or left <= 0:
-            return
-        self._full.clear()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._full.wait(), left)
+    def _run(self, infer: Callable[[Frames], Logits], loop: asyncio.AbstractEventLoop) -> None:
+        """Classify batches, in a thread, until the batcher is closed and nobody waits."""
+        while (batch := self._next()) is not None:
+            if batch:
+                started = perf_counter()
+                outcome = _outcome(batch, infer)
+                seconds = perf_counter() - started
+                loop.call_soon_threadsafe(self._answer, batch, outcome, seconds)
 
-    def _taken(self) -> list[_Waiting]:
-        """The requests of the next batch, in the order of their arrival; cancelled ones go."""
-        batch: list[_Waiting] = []
-        size = 0
-        while self._queue and size + len(self._queue[0].frames) <= self._most:
-            item = self._queue.popleft()
-            self._waiting -= len(item.frames)
-            if not item.answer.done():
-                batch.append(item)
-                size += len(item.frames)
-        return batch
+    def _next(self) -> list[_Waiting] | None:
+        """Wait until a batch is full, or its first request has waited for `delay`; take it.
 
-    async def _answer(self, batch: list[_Waiting], infer: Callable[[Frames], Logits]) -> None:
-        if not batch:
-            return
-        loop = asyncio.get_running_loop()
-        started = perf_counter()
-        try:
-            frames = batch[0].frames
-            if len(batch) > 1:
-                frames = np.concatenate([item.frames for item in batch])
-            logits = await loop.run_in_executor(self._executor, infer, frames)
-            ends = accumulate(len(item.frames) for item in batch)
-            parts = [
-                logits[end - len(item.frames) : end] for item, end in zip(batch, ends, strict=True)
-            ]
-        except Exception as error:
+        Returns:
+            Its requests, in the order of their arrival, without cancelled ones; None: the end.
+        """
+        with self._changed:
+            while (left := self._left()) is None or left > 0:
+                if self._closing:
+                    return None
+                self._changed.wait(left)
+            batch: list[_Waiting] = []
+            size = 0
+            while self._queue and size + len(self._queue[0].frames) <= self._most:
+                item = self._queue.popleft()
+                self._waiting -= len(item.frames)
+                if not item.answer.done():
+                    batch.append(item)
+                    size += len(item.frames)
+            return batch
+
+    def _left(self) -> float | None:
+        """Seconds until the next batch may be taken; None: nobody waits."""
+        if not self._queue:
+            return None
+        if self._waiting >= self._most or self._closing:
+            return 0.0
+        return self._queue[0].since + self._delay - perf_counter()
+
+    def _answer(self, batch: list[_Waiting], outcome: Logits | Exception, seconds: float) -> None:
+        """Answer the requests of a batch, in the event loop."""
+        if isinstance(outcome, Exception):
             for item in batch:
                 if not item.answer.done():
-                    item.answer.set_exception(error)
+                    item.answer.set_exception(outcome)
             return
-        self.counts.seconds += perf_counter() - started
+        self.counts.seconds += seconds
         self.counts.batches += 1
-        self.counts.frames += len(frames)
-        for item, part in zip(batch, parts, strict=True):
+        self.counts.frames += len(outcome)
+        end = 0
+        for item in batch:
+            start, end = end, end + len(item.frames)
             if not item.answer.done():
-                item.answer.set_result(part)
+                item.answer.set_result(outcome[start:end])
 
 
-def _future() -> asyncio.Future[Logits]:
-    return asyncio.get_running_loop().create_future()
+def _outcome(batch: list[_Waiting], infer: Callable[[Frames], Logits]) -> Logits | Exception:
+    """The logits of a batch, or why there are none."""
+    try:
+        frames = batch[0].frames
+        if len(batch) > 1:
+            frames = np.concatenate([item.frames for item in batch])
+        logits = infer(frames)
+        return logits[: len(frames)]  # raises here if it is no array
+    except Exception as error:
+        return error
