@@ -137,7 +137,8 @@ def test_one_process_many_workers_and_this_one_give_the_same_bits(
     written = []
     for count in (1, 2, 3):
         output = tmp_path / f"{count}.parquet"
-        classify_to_parquet(photos, output, exported, workers=Workers(count=count, batch=4))
+        workers = Workers(count=count, batch=4)
+        classify_to_parquet(photos, output, exported, workers=workers, backend="onnxruntime")
         written.append(output.read_bytes())
     assert written[0] == written[1] == written[2]
     rows = rows_of(tmp_path / "1.parquet")
@@ -154,8 +155,9 @@ def test_one_process_many_workers_and_this_one_give_the_same_bits(
 
 def test_the_schema_and_what_the_file_says_about_itself(exported: Path, tmp_path: Path) -> None:
     photos = draw(tmp_path / "photos", 3)
-    classify_to_parquet(photos, tmp_path / "out.parquet", exported, workers=Workers(batch=2))
-    schema = parquet.read_schema(tmp_path / "out.parquet")
+    output, workers = tmp_path / "out.parquet", Workers(batch=2)
+    classify_to_parquet(photos, output, exported, workers=workers, backend="onnxruntime")
+    schema = parquet.read_schema(output)
     assert [(field.name, str(field.type)) for field in schema] == [
         ("source", "string"),
         ("label", "string"),

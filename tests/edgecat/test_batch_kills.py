@@ -27,6 +27,7 @@ parquet = pytest.importorskip(
 
 PATIENCE = 120.0
 TIMES = 100  # that the folder is given, so that a run is long enough to be killed
+BACKEND = ("--backend", "onnxruntime")  # else the fastest, which may differ between runs
 
 
 def draw(folder: Path, count: int, seed: int = 0) -> Path:
@@ -122,13 +123,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(photos: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The output of an undisturbed run with one worker."""
     output = tmp_path_factory.mktemp("expected") / "o.parquet"
-    classify_to_parquet([photos] * TIMES, output, exported, workers=Workers(count=1, batch=4))
+    workers = Workers(count=1, batch=4)
+    classify_to_parquet([photos] * TIMES, output, exported, workers=workers, backend=BACKEND[1])
     return output.read_bytes()
 
 
 def arguments(photos: Path, output: Path, exported: Path, *more: object) -> list[object]:
     """A long run in batches of four."""
-    chosen = ("--output", output, "--model", exported, "--batch", 4, "--json", *more)
+    chosen = ("--output", output, "--model", exported, "--batch", 4, *BACKEND, "--json", *more)
     return ["classify", *[photos] * TIMES, *chosen]
 
 

@@ -39,6 +39,7 @@ PATIENCE = 120.0
 # Ray waits up to 60 s for a client's process that died at its start, until another one is started.
 CLIENT_PATIENCE = 240.0
 TIMES = 100
+BACKEND = ("--backend", "onnxruntime")  # else the fastest, which may differ between runs
 
 
 class Heard(Silent):
@@ -115,14 +116,15 @@ def finished(
 def expected(photos: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The output of local processes."""
     output = tmp_path_factory.mktemp("expected") / "o.parquet"
-    classify_to_parquet([photos] * TIMES, output, exported, workers=Workers(count=2, batch=4))
+    workers = Workers(count=2, batch=4)
+    classify_to_parquet([photos] * TIMES, output, exported, workers=workers, backend=BACKEND[1])
     return output.read_bytes()
 
 
 def chosen(photos: Path, output: Path, exported: Path, on: str) -> list[object]:
     """A long run in batches of four."""
-    options = ("--output", output, "--model", exported, "--batch", 4, "--json", "--on", on)
-    return ["classify", *[photos] * TIMES, *options]
+    options = ("--output", output, "--model", exported, "--batch", 4, *BACKEND)
+    return ["classify", *[photos] * TIMES, *options, "--json", "--on", on]
 
 
 def test_a_node_killed_in_the_middle_costs_nothing(
