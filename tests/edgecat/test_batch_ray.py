@@ -215,6 +215,7 @@ def test_an_address_that_nobody_answers(exported: Path, photos: Path, cli: Cli) 
     assert ran.code == 1
     assert f"cannot use the Ray cluster at {where} (" in ran.err
     assert "Start one: ray start --head" in ran.err
+    assert "If it asks for a token, set RAY_AUTH_MODE=token here" in ran.err
     assert "Traceback" not in ran.err
 
 

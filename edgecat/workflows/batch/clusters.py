@@ -68,5 +68,5 @@ def unusable(address: str, reason: str) -> UserError:
     return UserError(
         f"cannot use the Ray cluster at {address} ({reason}); expected a running one with the "
         "same versions of Ray and Python, ray://HOST:PORT being its client server (port 10001). "
-        "Start one: ray start --head"
+        "Start one: ray start --head. If it asks for a token, set RAY_AUTH_MODE=token here"
     )
