@@ -239,3 +239,25 @@ def test_closing_does_not_wait_for_more_frames() -> None:
         return await asked
 
     assert run(network, body, delay=3600.0)[0, 0] == 12.0
+
+
+def test_closing_answers_a_request_that_is_just_being_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look = Batcher._left
+
+    def slow_look(batcher: Batcher) -> float | None:
+        found = look(batcher)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(Batcher, "_left", slow_look)
+
+    async def body(batcher: Batcher) -> np.ndarray:
+        await asyncio.sleep(0.1)  # until the instance waits
+        asked = asyncio.create_task(batcher.infer(frames(1)))
+        await asyncio.sleep(0.01)
+        await batcher.close()
+        return await asyncio.wait_for(asked, 20)
+
+    assert run(Network(), body, delay=3600.0)[0, 0] == 12.0

@@ -101,8 +101,9 @@ class Batcher:
 
     async def close(self) -> None:
         """Answer everything that was accepted, then end."""
-        self._closing = True
-        self._announce()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
         await asyncio.gather(*self._threads)
 
     def check(self, frames: int) -> None:
